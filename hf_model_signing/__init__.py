@@ -1,0 +1,82 @@
+"""Sign the models that hubs serve, and get what the signer signed, or nothing.
+
+The names below load their modules when they are first used, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hf_model_signing.bundle import Bundle
+    from hf_model_signing.errors import (
+        BundleError,
+        HfSignError,
+        MismatchError,
+        MissingSignatureError,
+        ModelError,
+        RefusedError,
+        UsageError,
+        VerificationError,
+    )
+    from hf_model_signing.methods.interface import Signer, Verifier
+    from hf_model_signing.methods.key import KeySigner, KeyVerifier
+    from hf_model_signing.pulling import pull
+    from hf_model_signing.pushing import push
+    from hf_model_signing.signing import digest, sign
+    from hf_model_signing.verifying import Coverage, Verification, verify
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "hf_model_signing.bundle": ("Bundle",),
+    "hf_model_signing.errors": (
+        "BundleError",
+        "HfSignError",
+        "MismatchError",
+        "MissingSignatureError",
+        "ModelError",
+        "RefusedError",
+        "UsageError",
+        "VerificationError",
+    ),
+    "hf_model_signing.methods.interface": ("Signer", "Verifier"),
+    "hf_model_signing.methods.key": ("KeySigner", "KeyVerifier"),
+    "hf_model_signing.pulling": ("pull",),
+    "hf_model_signing.pushing": ("push",),
+    "hf_model_signing.signing": ("digest", "sign"),
+    "hf_model_signing.verifying": ("Coverage", "Verification", "verify"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Bundle",
+    "BundleError",
+    "Coverage",
+    "HfSignError",
+    "KeySigner",
+    "KeyVerifier",
+    "MismatchError",
+    "MissingSignatureError",
+    "ModelError",
+    "RefusedError",
+    "Signer",
+    "UsageError",
+    "Verification",
+    "VerificationError",
+    "Verifier",
+    "digest",
+    "pull",
+    "push",
+    "sign",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value

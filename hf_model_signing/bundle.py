@@ -1,0 +1,141 @@
+"""The Sigstore bundle that carries a signed statement (section 4 of the specification), and the DSSE encoding.
+
+Reading is strict: what the schemas close is closed here, and what two readers could take differently is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hf_model_signing import strict_json
+from hf_model_signing.closed import closed_object
+from hf_model_signing.errors import BundleError
+from hf_model_signing.files import write_file
+
+MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+READ_MEDIA_TYPES = frozenset(
+    {
+        MEDIA_TYPE,
+        "application/vnd.dev.sigstore.bundle+json;version=0.1",
+        "application/vnd.dev.sigstore.bundle+json;version=0.2",
+        "application/vnd.dev.sigstore.bundle+json;version=0.3",
+    }
+)
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+
+# Section 4.1: which field of the verification material belongs to which method.
+_METHOD_OF = {"publicKey": "key", "x509CertificateChain": "certificate", "certificate": "sigstore"}
+_MATERIAL_FIELDS = {*_METHOD_OF, "tlogEntries", "timestampVerificationData"}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A signed statement: the payload as it was signed, one signature over it, and what is needed to verify it.
+
+    `material` is the `verificationMaterial` of the Sigstore bundle as JSON values; `method` follows from it.
+    """
+
+    method: str
+    material: Mapping[str, Any]
+    payload: bytes
+    signature: bytes
+
+    @classmethod
+    def parse(cls, data: bytes) -> Bundle:
+        """Parse a bundle (section 8.1); raises `BundleError` for anything that is not exactly one."""
+        try:
+            document = strict_json.loads(data)
+        except ValueError as error:
+            raise BundleError(f"this is not a model signature: {error}") from error
+        closed_object(document, "the bundle", {"mediaType", "verificationMaterial", "dsseEnvelope"})
+        if document["mediaType"] not in READ_MEDIA_TYPES:
+            raise BundleError(f"the bundle has the media type {document['mediaType']!a}; expected '{MEDIA_TYPE}'")
+        method, material = _parse_material(document["verificationMaterial"])
+        payload, signature = _parse_envelope(document["dsseEnvelope"])
+        return cls(method, material, payload, signature)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Bundle:
+        """Read and parse the bundle in the file `path`; raises `BundleError`, which names the file."""
+        try:
+            with open(path, "rb") as file:
+                data = file.read(strict_json.MAX_BYTES + 1)
+        except OSError as error:
+            raise BundleError(f"cannot read the signature '{os.fspath(path)}': {error.strerror}") from error
+        try:
+            return cls.parse(data)
+        except BundleError as error:
+            raise BundleError(f"'{os.fspath(path)}': {error}") from error
+
+    def to_bytes(self) -> bytes:
+        """The bundle as the JSON that goes into `model.sig`."""
+        document = {
+            "mediaType": MEDIA_TYPE,
+            "verificationMaterial": self.material,
+            "dsseEnvelope": {
+                "payload": base64.b64encode(self.payload).decode("ascii"),
+                "payloadType": PAYLOAD_TYPE,
+                "signatures": [{"sig": base64.b64encode(self.signature).decode("ascii"), "keyid": ""}],
+            },
+        }
+        return json.dumps(document).encode("ascii")
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the bundle to `path`; an older file there is replaced only when the new one is complete."""
+        write_file(path, self.to_bytes())
+
+
+def pae(payload: bytes) -> bytes:
+    """The DSSE v1 pre-authentication encoding of an in-toto payload: what is signed in its place."""
+    return b"DSSEv1 %d %s %d %s" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode("ascii"), len(payload), payload)
+
+
+def decode_base64(value: object, what: str) -> bytes:
+    """Decode standard base64 without gaps or strangers; raises `BundleError`, which names `what`."""
+    if not isinstance(value, str) or not value:
+        raise BundleError(f"{what} is missing from the bundle")
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BundleError(f"{what} is not valid base64") from error
+
+
+def _parse_material(value: object) -> tuple[str, dict[str, Any]]:
+    if not isinstance(value, dict):
+        raise BundleError("the bundle's verificationMaterial is not an object")
+    unknown = sorted(set(value) - _MATERIAL_FIELDS)
+    if unknown:
+        raise BundleError(f"the bundle's verificationMaterial has an unknown field {unknown[0]!a}")
+    present = [field for field in _METHOD_OF if field in value]
+    if len(present) != 1:
+        raise BundleError(f"the bundle names {len(present)} ways to verify it; it must be exactly one of publicKey, "
+                          "x509CertificateChain and certificate")  # fmt: skip
+    method = _METHOD_OF[present[0]]
+    if not isinstance(value[present[0]], dict):
+        raise BundleError(f"the bundle's {present[0]} is not an object")
+    entries = value.get("tlogEntries", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise BundleError("the bundle's tlogEntries is not a list of objects")
+    if method == "sigstore" and not entries:
+        raise BundleError("a sigstore bundle needs a transparency log entry, and this one has none")
+    return method, value
+
+
+def _parse_envelope(value: object) -> tuple[bytes, bytes]:
+    envelope = closed_object(value, "the envelope", {"payload", "payloadType", "signatures"})
+    if envelope["payloadType"] != PAYLOAD_TYPE:
+        raise BundleError(f"the envelope has the payload type {envelope['payloadType']!a}; expected '{PAYLOAD_TYPE}'")
+    signatures = envelope["signatures"]
+    if not isinstance(signatures, list) or len(signatures) != 1:
+        raise BundleError("the envelope must carry exactly one signature")
+    signature = closed_object(signatures[0], "the signature", {"sig"}, {"keyid"})
+    if not isinstance(signature.get("keyid"), (str, type(None))):
+        raise BundleError("the signature's keyid is neither text nor null")
+    payload = decode_base64(envelope["payload"], "the envelope's payload")
+    return payload, decode_base64(signature["sig"], "the signature")

@@ -1,0 +1,50 @@
+"""Every error that a caller can catch, and the exit code that each one has on the command line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hf_model_signing.manifest import Difference
+
+
+class HfSignError(Exception):
+    """The work could not be finished; nothing was signed or verified."""
+
+    exit_code = 3
+
+
+class UsageError(HfSignError):
+    """The caller asked for something that cannot be: a wrong option, path, reference or key file."""
+
+    exit_code = 2
+
+
+class RefusedError(HfSignError):
+    """What was asked for is refused: not verified, not trusted, or nothing that could be signed."""
+
+    exit_code = 1
+
+
+class ModelError(RefusedError):
+    """The model on this disk cannot be hashed as it stands: a link, a device, an unusable name, nothing in it."""
+
+
+class VerificationError(RefusedError):
+    """The model is not verified, for whatever reason."""
+
+
+class BundleError(VerificationError):
+    """The signature file is not an OMS bundle, or what it carries breaks the format."""
+
+
+class MissingSignatureError(VerificationError):
+    """There is no signature where one is needed."""
+
+
+class MismatchError(VerificationError):
+    """The signature is good, and the model is not what was signed; `difference` says how."""
+
+    def __init__(self, message: str, difference: Difference) -> None:
+        super().__init__(message)
+        self.difference = difference

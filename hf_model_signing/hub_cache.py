@@ -1,0 +1,59 @@
+"""The snapshot folders of the Hugging Face cache: whose snapshot it is, and which of its links may be followed."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+_KINDS = {"models": "", "datasets": "datasets/", "spaces": "spaces/"}
+_REPOSITORY = re.compile(r"(models|datasets|spaces)--(.+)")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHARED = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}")  # where the client keeps blobs that repositories share
+
+
+@dataclass(frozen=True)
+class CachedSnapshot:
+    """A folder `<cache>/models--ORG--NAME/snapshots/<commit>`; its files are links into `blobs/` of that repository."""
+
+    repository_folder: str
+    kind: str
+    repo_id: str
+    commit: str
+
+    @classmethod
+    def at(cls, path: str) -> CachedSnapshot | None:
+        """The snapshot that holds `path`, a folder of it or a file in it; None when `path` is not in such a cache."""
+        parts = os.path.abspath(path).split(os.sep)
+        for index in range(len(parts) - 1, 1, -1):
+            repository = _REPOSITORY.fullmatch(parts[index - 2])
+            if repository and parts[index - 1] == "snapshots" and _COMMIT.fullmatch(parts[index]):
+                folder = os.sep.join(parts[: index - 1])
+                return cls(folder, _KINDS[repository[1]], repository[2].replace("--", "/", 1), parts[index])
+        return None
+
+    @property
+    def uri(self) -> str:
+        """The hub reference of the repository, without a revision."""
+        return f"hf://{self.kind}{self.repo_id}"
+
+    @cached_property
+    def _blobs(self) -> str:
+        return os.path.realpath(os.path.join(self.repository_folder, "blobs"))
+
+    @cached_property
+    def _shared(self) -> str:
+        return os.path.realpath(os.path.join(os.path.dirname(self.repository_folder), "blobs"))
+
+    def target(self, link: str) -> str | None:
+        """The file that the link at `link` stands for, or None when it leads anywhere but to a blob of the cache."""
+        first = os.path.normpath(os.path.join(os.path.realpath(os.path.dirname(link)), os.readlink(link)))
+        if os.path.dirname(first) != self._blobs:
+            return None
+        final = os.path.realpath(first)
+        if final == first:
+            return final
+        # A blob that several repositories share is itself a link, into the store beside the repositories.
+        inside = os.path.relpath(final, self._shared).replace(os.sep, "/")
+        return final if _SHARED.fullmatch(inside) else None

@@ -1,0 +1,179 @@
+"""The manifest: the sorted list of (path, digest) of a model, how it was made, and how two of them differ."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+# Algorithm registry of the specification: identifier -> constructor.
+HASHES: dict[str, Callable[[], Any]] = {"sha256": hashlib.sha256}
+
+# Section 6.2: never part of a model, whoever signs.
+GIT_PATHS = (".git", ".gitattributes", ".github", ".gitignore")
+# Written into a folder by `hf download --local-dir`, and by us: the signature beside the model.
+TOOL_PATHS = (".cache/huggingface", "model.sig")
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_GLOB = re.compile(r"[*?\[]")
+_LISTED = 10  # names of each kind that a message shows
+
+
+class PathError(ValueError):
+    """A path that the format cannot carry."""
+
+
+@dataclass(frozen=True)
+class Serialization:
+    """How a manifest was made (section 5.2.2); `shard_size` is in bytes, and None for the method `files`."""
+
+    method: str = "files"
+    hash_type: str = "sha256"
+    allow_symlinks: bool = False
+    ignore_paths: tuple[str, ...] = ()
+    shard_size: int | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One resource: its path below the model's root, with `/`, and the raw digest of its bytes."""
+
+    name: str
+    digest: bytes
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What separates the model that was found from the manifest that was signed; each list is sorted."""
+
+    missing: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    renamed: tuple[tuple[str, str], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.added or self.changed or self.renamed)
+
+    def describe(self) -> str:
+        """The totals in one line, then at most ten names of each kind, a line each kind."""
+        kinds = {
+            "changed": [show(name) for name in self.changed],
+            "missing": [show(name) for name in self.missing],
+            "added": [show(name) for name in self.added],
+            "renamed": [f"{show(old)} -> {show(new)}" for old, new in self.renamed],
+        }
+        totals = ", ".join(f"{len(names)} {kind}" for kind, names in kinds.items() if names)
+        lines = [f"  {kind}: {_some(names)}" for kind, names in kinds.items() if names]
+        return "\n".join([totals, *lines])
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The files of a model and their digests, in the order in which they are signed."""
+
+    name: str
+    entries: tuple[Entry, ...]
+    serialization: Serialization
+
+    @classmethod
+    def of(cls, name: str, digests: Mapping[str, bytes], serialization: Serialization) -> Manifest:
+        """Make a manifest in the order of section 6.4: by name, in code points."""
+        return cls(name, tuple(Entry(path, digests[path]) for path in sorted(digests)), serialization)
+
+    @cached_property
+    def digests(self) -> dict[str, bytes]:
+        """The raw digest of each file by its path."""
+        return {entry.name: entry.digest for entry in self.entries}
+
+    @cached_property
+    def root_digest(self) -> str:
+        """The one digest that stands for the whole model (section 6.5.1): SHA-256, in lower-case hex."""
+        root = hashlib.sha256()
+        for entry in self.entries:
+            root.update(entry.digest)
+        return root.hexdigest()
+
+    def part(self, patterns: Iterable[str]) -> Manifest:
+        """The entries whose name fits one of the patterns (see `fits`)."""
+        chosen = tuple(patterns)
+        return Manifest(self.name, tuple(e for e in self.entries if fits(e.name, chosen)), self.serialization)
+
+
+def compare(signed: Mapping[str, bytes], found: Mapping[str, bytes]) -> Difference:
+    """Compare digests by path. A file that left one name and came back under another is reported as renamed."""
+    missing = {name for name in signed if name not in found}
+    added = {name for name in found if name not in signed}
+    renamed = _renames(signed, found, missing, added)
+    gone = {old for old, _ in renamed}
+    came = {new for _, new in renamed}
+    return Difference(
+        missing=tuple(sorted(missing - gone)),
+        added=tuple(sorted(added - came)),
+        changed=tuple(sorted(name for name in signed if name in found and signed[name] != found[name])),
+        renamed=tuple(renamed),
+    )
+
+
+def _renames(
+    signed: Mapping[str, bytes], found: Mapping[str, bytes], missing: set[str], added: set[str]
+) -> list[tuple[str, str]]:
+    new_names: dict[bytes, list[str]] = {}
+    for name in sorted(added, reverse=True):
+        new_names.setdefault(found[name], []).append(name)
+    pairs = ((old, new_names.get(signed[old])) for old in sorted(missing))
+    return [(old, news.pop()) for old, news in pairs if news]
+
+
+def check_name(name: str) -> str:
+    """Return `name` if it is a path of section 6.1.2 that every system reads alike; raise `PathError` if not."""
+    if not name:
+        raise PathError("an empty name")
+    if _UNPRINTABLE.search(name):
+        raise PathError(f"the name {name!a} contains a control character")
+    if "\\" in name:
+        raise PathError(f"the name {name!a} contains a backslash, which is a separator on some systems")
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise PathError(f"the name {name!a} is not valid UTF-8") from error
+    if any(part in ("", ".", "..") for part in name.split("/")):
+        raise PathError(f"the path {name!a} is not a plain path below the model's root")
+    return name
+
+
+def check_ignore_path(path: str) -> str:
+    """Return `path` without a trailing `/` if section 6.2.1 allows it in `ignore_paths`; raise `PathError` if not."""
+    plain = check_name(path.rstrip("/") or path)
+    if _GLOB.search(plain):
+        raise PathError(f"the ignored path {path!a} contains a wildcard; ignored paths are exact")
+    return plain
+
+
+def default_ignores(*, git: bool = True) -> tuple[str, ...]:
+    """What is left out of every model that we sign; without the git paths when `git` is false."""
+    return tuple(sorted((*GIT_PATHS, *TOOL_PATHS) if git else TOOL_PATHS))
+
+
+def is_below(name: str, ignored: Iterable[str]) -> bool:
+    """Whether `name` is one of the ignored paths or lies below one."""
+    return any(name == path or name.startswith(f"{path}/") for path in ignored)
+
+
+def fits(name: str, patterns: Iterable[str]) -> bool:
+    """Whether `name` fits a pattern as `huggingface_hub` reads `allow_patterns`: case counts, `*` crosses `/`."""
+    from fnmatch import fnmatchcase
+
+    return any(fnmatchcase(name, f"{pattern}*" if pattern.endswith("/") else pattern) for pattern in patterns)
+
+
+def show(name: str) -> str:
+    """A name from outside, safe to print on a terminal."""
+    return name if name.isprintable() else ascii(name)
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {more:,} more" if more > 0 else "")

@@ -1,0 +1,70 @@
+"""What every way to sign has in common: the two ends of one method."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from hf_model_signing.bundle import Bundle, pae
+from hf_model_signing.errors import RefusedError, VerificationError
+from hf_model_signing.statement import Statement
+
+
+class Signer(ABC):
+    """Turns a statement into a bundle. Its secrets stay inside: they are in no repr, error or log."""
+
+    method: ClassVar[str]
+
+    def sign(self, statement: Statement) -> Bundle:
+        """Sign `statement`; raises `HfSignError` when no signature could be made."""
+        payload = statement.to_payload()
+        Statement.parse(payload)  # what we could not verify we do not sign
+        return Bundle(self.method, self._material(), payload, self._signature(pae(payload)))
+
+    @abstractmethod
+    def verifier(self) -> Verifier:
+        """The verifier that accepts what this signer signs, and nobody else's."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Who signs, in a few words."""
+
+    @abstractmethod
+    def _material(self) -> Mapping[str, Any]:
+        """The `verificationMaterial` of the bundle (section 4.1)."""
+
+    @abstractmethod
+    def _signature(self, message: bytes) -> bytes:
+        """The signature over `message`."""
+
+
+class Verifier(ABC):
+    """Decides whether a bundle was signed by the one signer that it stands for."""
+
+    method: ClassVar[str]
+
+    def verify(self, bundle: Bundle) -> Statement:
+        """Return the statement of `bundle` once its signature is verified; raises `VerificationError` otherwise.
+
+        The payload is read only after the signature is found good, and has no say in who may have made it.
+        """
+        if bundle.method != self.method:
+            raise VerificationError(
+                f"the signature was made by the method '{bundle.method}', and '{self.method}' is what was asked for"
+            )
+        try:
+            self._verify_signature(bundle)
+        except RefusedError:
+            raise
+        except Exception as error:  # the edge of a verifier: whatever went wrong, it is not verified
+            raise VerificationError(f"the signature could not be checked: {error}") from error
+        return Statement.parse(bundle.payload)
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Whose signature is accepted, in a few words."""
+
+    @abstractmethod
+    def _verify_signature(self, bundle: Bundle) -> None:
+        """Raise `VerificationError` unless the signature over the payload is the accepted signer's."""

@@ -1,0 +1,198 @@
+"""Signing with a long-lived elliptic curve key pair (method `key`, section 4.1 of the specification)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from hf_model_signing.bundle import Bundle, decode_base64, pae
+from hf_model_signing.errors import BundleError, UsageError, VerificationError
+from hf_model_signing.methods.interface import Signer, Verifier
+
+PASSWORD_VARIABLE = "HF_SIGN_KEY_PASSWORD"  # noqa: S105 - the name of a variable, not a password
+
+# Algorithm registry: curve -> (name for people, hash of the signature).
+CURVES: dict[str, tuple[str, hashes.HashAlgorithm]] = {
+    "secp256r1": ("P-256", hashes.SHA256()),
+    "secp384r1": ("P-384", hashes.SHA384()),
+    "secp521r1": ("P-521", hashes.SHA512()),
+}
+_MAX_KEY_FILE = 64 * 1024  # a PEM key has under 2 KiB
+_PARAMETERS = re.compile(rb"-----BEGIN EC PARAMETERS-----.*?-----END EC PARAMETERS-----\s*", re.DOTALL)
+
+
+class KeySigner(Signer):
+    """Signs with the private key in a PEM file: P-256, P-384 or P-521, encrypted or not.
+
+    The password of an encrypted key is `password`, or `HF_SIGN_KEY_PASSWORD`, or what `ask` returns. Raises
+    `UsageError`, which says what is wrong with the file.
+    """
+
+    method = "key"
+
+    def __init__(
+        self,
+        private_key: str | os.PathLike[str],
+        *,
+        password: str | bytes | None = None,
+        ask: Callable[[], str] | None = None,
+    ) -> None:
+        self._key = _load_private_key(os.fspath(private_key), password, ask)
+
+    def verifier(self) -> KeyVerifier:
+        """The verifier that holds the public half of this key."""
+        return KeyVerifier(self._key.public_key())
+
+    def describe(self) -> str:
+        """The kind of the key and its fingerprint."""
+        return _describe(self._key.public_key())
+
+    def _material(self) -> Mapping[str, Any]:
+        return {"publicKey": {"hint": fingerprint(self._key.public_key())}}
+
+    def _signature(self, message: bytes) -> bytes:
+        return self._key.sign(message, ec.ECDSA(CURVES[self._key.curve.name][1]))
+
+
+class KeyVerifier(Verifier):
+    """Accepts what the holder of one private key signed; `public_key` is a PEM file or a key that is already loaded.
+
+    Raises `UsageError`, which says what is wrong with the file.
+    """
+
+    method = "key"
+
+    def __init__(self, public_key: str | os.PathLike[str] | ec.EllipticCurvePublicKey) -> None:
+        if not isinstance(public_key, ec.EllipticCurvePublicKey):
+            public_key = _load_public_key(os.fspath(public_key))
+        self._key = public_key
+
+    def describe(self) -> str:
+        """The kind of the key and its fingerprint."""
+        return _describe(self._key)
+
+    def _verify_signature(self, bundle: Bundle) -> None:
+        self._check_material(bundle.material["publicKey"])
+        try:
+            self._key.verify(bundle.signature, pae(bundle.payload), ec.ECDSA(CURVES[self._key.curve.name][1]))
+        except InvalidSignature as error:
+            raise VerificationError("the signature is not valid: it was altered, or another key made it") from error
+
+    def _check_material(self, material: Mapping[str, Any]) -> None:
+        hint, raw = material.get("hint"), material.get("rawBytes")
+        if hint is None and raw is None:
+            raise BundleError("the bundle's publicKey has neither a hint nor rawBytes")
+        if hint is not None and hint != fingerprint(self._key):
+            raise VerificationError(f"the model was signed with another key: its fingerprint is {hint!a}, "
+                                    f"the public key given has '{fingerprint(self._key)}'")  # fmt: skip
+        if raw is not None and not _same_key(decode_base64(raw, "the public key"), self._key):
+            raise VerificationError("the model was signed with another key than the public key given")
+
+
+def fingerprint(key: ec.EllipticCurvePublicKey) -> str:
+    """The SHA-256, in hex, of the PEM encoding of the public key: what the format calls the `hint`."""
+    return hashlib.sha256(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+
+
+def _describe(key: ec.EllipticCurvePublicKey) -> str:
+    return f"key {CURVES[key.curve.name][0]} {fingerprint(key)}"
+
+
+def _same_key(raw: bytes, key: ec.EllipticCurvePublicKey) -> bool:
+    """Whether the key in an old bundle, a PEM file as it was, is `key`."""
+    try:
+        return load_pem_public_key(raw) == key
+    except ValueError as error:
+        raise BundleError("the public key in the bundle cannot be read") from error
+
+
+def _load_public_key(path: str) -> ec.EllipticCurvePublicKey:
+    data = _read_key_file(path)
+    try:
+        key = load_pem_public_key(data)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise UsageError(_why_no_public_key(path, data)) from error
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise UsageError(_wrong_kind(path, key))
+    _check_curve(path, key.curve)
+    return key
+
+
+def _load_private_key(
+    path: str, password: str | bytes | None, ask: Callable[[], str] | None
+) -> ec.EllipticCurvePrivateKey:
+    data = _PARAMETERS.sub(b"", _read_key_file(path))
+    try:
+        key = _decrypt(path, data, password, ask) if b"ENCRYPTED" in data else load_pem_private_key(data, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise UsageError(_why_no_private_key(path, data)) from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise UsageError(_wrong_kind(path, key))
+    _check_curve(path, key.curve)
+    return key
+
+
+def _decrypt(path: str, data: bytes, password: str | bytes | None, ask: Callable[[], str] | None) -> object:
+    if password is None:
+        password = os.environ.get(PASSWORD_VARIABLE) or (ask() if ask else None)
+    if not password:
+        raise UsageError(f"the private key '{path}' is encrypted: set {PASSWORD_VARIABLE} to its password")
+    secret = password.encode("utf-8") if isinstance(password, str) else password
+    try:
+        return load_pem_private_key(data, secret)
+    except ValueError:
+        # From None: the library's error may quote what it could not decode.
+        raise UsageError(f"the password does not open the private key '{path}'") from None
+
+
+def _read_key_file(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_MAX_KEY_FILE + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read the key file '{path}': {error.strerror}") from error
+    if len(data) > _MAX_KEY_FILE:
+        raise UsageError(f"'{path}' is too large to be a key file")
+    return data
+
+
+def _check_curve(path: str, curve: ec.EllipticCurve) -> None:
+    if curve.name not in CURVES:
+        names = ", ".join(name for name, _ in CURVES.values())
+        raise UsageError(f"the key in '{path}' is on the curve {curve.name}; model signing takes {names}")
+
+
+def _wrong_kind(path: str, key: object) -> str:
+    kind = type(key).__name__.strip("_").removesuffix("PublicKey").removesuffix("PrivateKey")
+    return f"'{path}' holds {kind} key; model signing takes elliptic curve keys (P-256, P-384, P-521)".replace(
+        "holds ", "holds an " if kind[:1] in "AEIRX" else "holds a "
+    )
+
+
+def _why_no_public_key(path: str, data: bytes) -> str:
+    if b"PRIVATE KEY" in data:
+        return f"'{path}' holds a private key where a public key belongs: `openssl pkey -in {path} -pubout` makes one"
+    if b"BEGIN CERTIFICATE" in data:
+        return f"'{path}' holds a certificate where a public key belongs"
+    return f"'{path}' is not a public key in PEM form"
+
+
+def _why_no_private_key(path: str, data: bytes) -> str:
+    if b"PUBLIC KEY" in data:
+        return f"'{path}' holds a public key where a private key belongs"
+    if b"BEGIN CERTIFICATE" in data:
+        return f"'{path}' holds a certificate where a private key belongs"
+    return f"'{path}' is not a private key in PEM form"

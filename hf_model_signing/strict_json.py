@@ -1,0 +1,61 @@
+"""JSON from strangers: one value, nothing twice, nothing left over, within bounds."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+MAX_BYTES = 64 * 1024 * 1024  # a manifest of 400,000 files stays below it
+MAX_DEPTH = 64  # a Sigstore bundle needs nine levels
+
+
+def loads(data: bytes) -> dict[str, Any]:
+    """Parse `data` as one JSON object in UTF-8.
+
+    Raises `ValueError`, with a sentence, for anything that two parsers could read differently: duplicate keys, trailing
+    bytes, `NaN`, a byte order mark, nesting over `MAX_DEPTH`, more than `MAX_BYTES`, or a value that is not an object.
+    """
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"it has {len(data):,} bytes, more than the limit of {MAX_BYTES:,}")
+    try:
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        raise ValueError("it is not text in UTF-8") from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    except json.JSONDecodeError as error:
+        what = "it is empty" if not data.strip() else f"it is not JSON (line {error.lineno}: {error.msg})"
+        raise ValueError(what) from error
+    if not isinstance(value, dict):
+        raise ValueError("it is JSON, but not an object")
+    if _deeper_than(value, MAX_DEPTH):
+        raise ValueError("it is nested too deeply")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {twice!a} stands twice in one object")
+    return result
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _deeper_than(value: object, limit: int) -> bool:
+    level: list[Any] = [value]
+    for _ in range(limit):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+        if not level:
+            return False
+    return True

@@ -1,0 +1,199 @@
+"""Verifying: a model and its bundle against the signer that is trusted (section 8 of the specification)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from hf_model_signing.bundle import Bundle
+from hf_model_signing.errors import (
+    MismatchError,
+    MissingSignatureError,
+    ModelError,
+    UsageError,
+    VerificationError,
+)
+from hf_model_signing.hashing import Progress, Scope, hash_model, is_lfs_pointer
+from hf_model_signing.hub_cache import CachedSnapshot
+from hf_model_signing.manifest import (
+    Difference,
+    Manifest,
+    compare,
+    default_ignores,
+    show,
+)
+from hf_model_signing.methods.interface import Verifier
+from hf_model_signing.signing import relative_ignore
+from hf_model_signing.statement import Statement
+
+Path = str | os.PathLike[str]
+
+SIGNATURE_NAME = "model.sig"
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of a model is verified.
+
+    `ignore_paths` are left out besides what the signature leaves out. `only` are patterns: nothing else is looked at.
+    `ignore_unsigned_files` accepts files that the signature does not list. `ignore_git_paths` set to false demands that
+    the git files are signed as well.
+    """
+
+    ignore_paths: tuple[Path, ...] = ()
+    only: tuple[str, ...] = ()
+    ignore_unsigned_files: bool = False
+    ignore_git_paths: bool = True
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was verified: the statement, who signed it, and the names of the files that are what was signed."""
+
+    statement: Statement
+    signer: str
+    method: str
+    files: tuple[str, ...]
+
+
+def verify(
+    model: Path,
+    signature: Path | Bundle | None = None,
+    *,
+    verifier: Verifier,
+    coverage: Coverage | None = None,
+    uri: str | None = None,
+    progress: Progress | None = None,
+) -> Verification:
+    """Return what was verified of `model`, a folder or a file, or raise `VerificationError`.
+
+    `signature` defaults to `model.sig` in the model. `uri`, when given, is the hub reference that the model must have
+    been signed for. Raises `UsageError` when there is no model at the path.
+    """
+    if not os.path.exists(model):
+        raise UsageError(f"there is no model at '{os.fspath(model)}'")
+    where = signature if signature is not None else find_signature(model)
+    bundle = where if isinstance(where, Bundle) else Bundle.read(where)
+    statement = verifier.verify(bundle)
+    snapshot = CachedSnapshot.at(os.path.realpath(model))
+    check_subject(statement, uri or (snapshot.uri if snapshot else None))
+    signature_file = None if isinstance(where, Bundle) else os.fspath(where)
+    files = verify_files(model, statement.manifest, coverage or Coverage(), signature_file, progress)
+    return Verification(statement, verifier.describe(), verifier.method, files)
+
+
+def find_signature(model: Path, *elsewhere: str) -> str:
+    """The `model.sig` in `model`, or else in one of the folders `elsewhere`; raises `MissingSignatureError`."""
+    for folder in (os.fspath(model), *elsewhere):
+        path = os.path.join(folder, SIGNATURE_NAME)
+        if os.path.isfile(path):
+            return path
+    places = " or ".join(f"'{folder}'" for folder in (os.fspath(model), *elsewhere))
+    raise MissingSignatureError(f"there is no {SIGNATURE_NAME} in {places}: name the signature with --signature")
+
+
+def check_subject(statement: Statement, uri: str | None) -> None:
+    """Raise `VerificationError` when the statement was made for another repository than `uri`.
+
+    A statement without a hub reference, as every tool but a push makes it, is about the files alone and fits anywhere.
+    """
+    if not uri or not statement.uri or _same_repository(uri, statement.uri):
+        return
+    raise VerificationError(
+        f"the signature is for another repository: it was made for '{show(statement.uri)}', and '{uri}' was asked for"
+    )
+
+
+def _same_repository(asked: str, signed: str) -> bool:
+    # A legacy name has no namespace: any namespace that the trusted signer signed for may stand before it.
+    legacy = "/" not in asked.removeprefix("hf://").removeprefix("datasets/").removeprefix("spaces/")
+    if legacy and asked.startswith("hf://"):
+        kind, name = asked.rpartition("/")[0], asked.rpartition("/")[2]
+        return signed == asked or (signed.rpartition("/")[2] == name and signed.rsplit("/", 2)[0] == kind)
+    return asked == signed
+
+
+def expected_files(manifest: Manifest, only: Iterable[str] = ()) -> Mapping[str, bytes]:
+    """The digests that must be found, by path; raises `VerificationError` when the patterns `only` choose none."""
+    chosen = manifest.part(only) if only else manifest
+    if not chosen.entries:
+        raise VerificationError(f"no signed file fits {', '.join(map(repr, only))}; nothing was verified")
+    return chosen.digests
+
+
+def ignored_paths(manifest: Manifest, coverage: Coverage, model: Path = "") -> frozenset[str]:
+    """What is left out (section 6.2.1), except what the manifest lists: a listed file is always checked."""
+    own = (relative_ignore(model, path) for path in coverage.ignore_paths)
+    default = (path for path in default_ignores(git=coverage.ignore_git_paths) if path != SIGNATURE_NAME)
+    return frozenset({*own, *manifest.serialization.ignore_paths, *default}) - _above(manifest)
+
+
+def _above(manifest: Manifest) -> frozenset[str]:
+    """Every listed path and every folder above one."""
+    names: set[str] = set()
+    for entry in manifest.entries:
+        name = entry.name
+        while name and name not in names:
+            names.add(name)
+            name = name.rpartition("/")[0]
+    return frozenset(names)
+
+
+def verify_files(
+    model: Path, manifest: Manifest, coverage: Coverage, signature_file: str | None, progress: Progress | None
+) -> tuple[str, ...]:
+    """Return the names of the files of `model` that are what the trusted `manifest` says (section 8.4).
+
+    Raises `VerificationError` unless all of them are, and nothing else is there. `signature_file` is left out.
+    """
+    expected = expected_files(manifest, coverage.only)
+    single = not os.path.isdir(model)
+    if single:
+        expected = _single_file(model, expected)
+    elif "." in expected:
+        raise VerificationError(f"the signature is for a single file, and '{os.fspath(model)}' is a folder")
+    ignored = ignored_paths(manifest, coverage, model) | _inside(model, signature_file)
+    names = frozenset(expected) if coverage.ignore_unsigned_files else None
+    scope = Scope(ignored, coverage.only, names)
+    try:
+        found = hash_model(model, manifest.serialization, scope=scope, progress=progress).digests
+    except ModelError as error:
+        raise VerificationError(str(error)) from error
+    difference = compare(expected, found)
+    if difference:
+        raise MismatchError(_explain(model, difference), difference)
+    return tuple(expected)
+
+
+def _single_file(model: Path, expected: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    """A single-file model is listed under its own name, or as `.` by releases of the reference tool."""
+    name = os.path.basename(os.path.abspath(model))
+    if len(expected) != 1:
+        raise VerificationError(f"the signature lists {len(expected)} files, and '{os.fspath(model)}' is a single file")
+    return {name: expected["."]} if "." in expected else expected
+
+
+def _inside(model: Path, signature_file: str | None) -> frozenset[str]:
+    """The signature's own path when it lies in the model: it cannot list itself (section 6.2)."""
+    if signature_file is None:
+        return frozenset()
+    # Not through a last link: the name in the model is what the walk meets.
+    folder = os.path.realpath(os.path.dirname(os.path.abspath(signature_file)))
+    place = os.path.relpath(os.path.join(folder, os.path.basename(signature_file)), os.path.realpath(model))
+    return frozenset() if place.startswith(os.pardir) else frozenset({place.replace(os.sep, "/")})
+
+
+def _explain(model: Path, difference: Difference) -> str:
+    message = f"'{show(os.fspath(model))}' is not what was signed: {difference.describe()}"
+    pointers = [name for name in difference.changed[:50] if _is_pointer(os.path.join(model, name))]
+    if pointers:
+        message += f"\n  {show(pointers[0])} is a Git LFS pointer, not the file itself: run `git lfs pull`"
+    return message
+
+
+def _is_pointer(path: str) -> bool:
+    try:
+        return is_lfs_pointer(path)
+    except OSError:
+        return False
