@@ -1,0 +1,241 @@
+"""Who asks the local hub for which repository and commit, whether they may, and what a misbehaving hub shows them."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from urllib.parse import quote, unquote
+
+from tests.servers.hub_faults import Faults, Impersonate, Rollback, Serve, Swap
+from tests.servers.hub_http import Refused, Reply, Request, error, redirect
+from tests.servers.hub_store import Commit, Content, Repo, RepoKey, Store
+
+_ANONYMOUS = "Invalid username or password."
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token that the hub knows; `everywhere` makes its user a member of every namespace."""
+
+    name: str
+    user: str
+    orgs: frozenset[str]
+    role: str
+    everywhere: bool = False
+
+    def member(self, namespace: str) -> bool:
+        """Whether the user belongs to a namespace."""
+        return self.everywhere or namespace == self.user or namespace in self.orgs
+
+
+@dataclass
+class Upload:
+    """A large file that was announced and may be sent to an unguessable address."""
+
+    repo: Repo
+    sha256: str
+    size: int
+    part_size: int | None
+    sink: Sink
+    parts: dict[int, str]
+
+
+class Sink:
+    """Where the bytes of an upload go."""
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Take bytes in."""
+        raise NotImplementedError
+
+    def finish(self) -> Content | None:
+        """The content when it is what was announced, None when it is not."""
+        raise NotImplementedError
+
+
+class Core:
+    """What every route works with: the store, the faults, the tokens and the settings of the hub."""
+
+    def __init__(self) -> None:
+        self.store = Store()
+        self.faults = Faults()
+        self.tokens: dict[str, Token] = {}
+        self.uploads: dict[str, Upload] = {}
+        self.expected: dict[str, Content] = {}
+        self.errors: list[str] = []
+        self.url = ""
+        self.cdn_url = ""
+        self.page_size = 1000
+        self.part_size = 64 << 20
+        self._secret = secrets.token_bytes(32)
+
+    def sign(self, text: str) -> str:
+        """What proves that an address was given out by this hub."""
+        return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()
+
+
+@dataclass(frozen=True)
+class View:
+    """What is shown of a repository: another name and sha than the true ones when the hub misbehaves."""
+
+    repo: Repo
+    id: str
+    sha: str
+    commit: Commit
+
+
+Rule = Callable[["Exchange", Repo], None]
+
+
+class Exchange:
+    """One request with the parts of its address, and what it may see."""
+
+    def __init__(self, core: Core, request: Request, match: re.Match[str]) -> None:
+        self.core = core
+        self.request = request
+        self.match = match
+        self._shown_id = ""
+
+    def part(self, name: str, default: str = "") -> str:
+        """A part of the address, decoded."""
+        return unquote(self.match.groupdict().get(name) or default)
+
+    @cached_property
+    def key(self) -> RepoKey | None:
+        """The repository that the address names."""
+        if "id" not in self.match.groupdict():
+            return None
+        kind = self.part("kind", "models").rstrip("/").removesuffix("s")
+        return RepoKey(kind, self.part("id"))
+
+    @cached_property
+    def token(self) -> Token | None:
+        """The token of the request; one that the hub does not know is refused."""
+        header = self.request.headers.get("Authorization")
+        if header is None:
+            return None
+        token = self.core.tokens.get(header.removeprefix("Bearer ").strip())
+        if token is None:
+            raise Refused(error(401, "Invalid credentials in Authorization header"))
+        return token
+
+    def sees(self, repo: Repo) -> bool:
+        """Whether the repository is shown to the one who asks."""
+        return not repo.private or (self.token is not None and self.token.member(repo.namespace))
+
+    def repo(self, rule: Rule | None = None) -> Repo:
+        """The repository that is asked for, when it may be seen and the rule lets it pass."""
+        asked = self.key
+        assert asked is not None
+        key, self._shown_id = asked, asked.id
+        for fake in self.core.faults.take(Impersonate, self.request.record, asked):
+            key = RepoKey(asked.type, fake.other)
+            self._shown_id = fake.other if fake.claim else asked.id
+        repo = self.core.store.repos.get(key)
+        if repo is None:
+            self._follow_alias(key)
+        if repo is None or not self.sees(repo):
+            raise self.missing()
+        if repo.disabled:
+            raise Refused(error(403, "Access to this resource is disabled."))
+        if rule is not None:
+            rule(self, repo)
+        return repo
+
+    def missing(self) -> Refused:
+        """The answer for a repository that is not there, or must not be known."""
+        if self.token is None:
+            return Refused(error(401, _ANONYMOUS, "RepoNotFound"))
+        return Refused(error(404, "Repository not found", "RepoNotFound"))
+
+    def _follow_alias(self, key: RepoKey) -> None:
+        new = self.core.store.aliases.get(key)
+        target = None if new is None else self.core.store.repos.get(RepoKey(key.type, new))
+        if new is None or (target is not None and not self.sees(target)):
+            return
+        start, stop = self.match.span("id")
+        path = self.request.path[:start] + quote(new) + self.request.path[stop:]
+        query = self.request.record.query
+        raise Refused(redirect(307, f"{path}?{query}" if query else path))
+
+    def view(self, rule: Rule | None = None, revision: str | None = None) -> View:
+        """The repository at the revision that is asked for (main by default)."""
+        repo = self.repo(rule)
+        asked = revision or self.part("rev", "main")
+        sha = repo.find(asked, self.moved(repo))
+        if sha is None:
+            raise Refused(error(404, f"Invalid rev id: {asked}", "RevisionNotFound"))
+        shown = sha
+        for swap in self.core.faults.take(Swap, self.request.record, self.key):
+            if asked == swap.asked:
+                sha = swap.served
+                shown = asked if swap.claim else sha
+        return View(repo, self._shown_id, shown, repo.commits[sha])
+
+    def moved(self, repo: Repo) -> dict[str, str]:
+        """The refs that a misbehaving hub answers as others."""
+        return {back.ref: back.sha for back in self.core.faults.take(Rollback, self.request.record, self.key)}
+
+    def served(self, path: str, content: Content) -> Content:
+        """The content that is sent for a file: others than the listed one when the hub misbehaves."""
+        for fault in self.core.faults.take(Serve, self.request.record, self.key, path):
+            content = fault.change(content)
+        return content
+
+    def user(self) -> Token:
+        """The token of the request, which must have one."""
+        if self.token is None:
+            raise Refused(error(401, _ANONYMOUS))
+        return self.token
+
+    def writer(self, namespace: str) -> Token:
+        """The token of the request, which must be allowed to write in a namespace."""
+        token = self.user()
+        if token.role != "write":
+            raise Refused(error(403, "Forbidden: this token has no write access, use a write token"))
+        if not token.member(namespace):
+            raise Refused(error(403, f'Forbidden: you have no write access to the namespace "{namespace}"'))
+        return token
+
+
+def may_read(exchange: Exchange, repo: Repo) -> None:
+    """Refuse the contents of a gated repository to those who were not granted access."""
+    token = exchange.token
+    if not repo.gated or (token is not None and (token.member(repo.namespace) or token.user in repo.granted)):
+        return
+    restricted = f"Access to {repo.key.type} {repo.key.id} is restricted"
+    if token is None:
+        raise Refused(error(401, f"{restricted}. You must be authenticated to access it.", "GatedRepo"))
+    raise Refused(error(403, f"{restricted} and you are not in the authorized list.", "GatedRepo"))
+
+
+def may_write(exchange: Exchange, repo: Repo) -> None:
+    """Refuse those who may not write; the author of a pull request may write to it."""
+    revision = exchange.part("rev")
+    if exchange.user().role == "write" and repo.pull_authors.get(revision) == exchange.user().user:
+        return
+    exchange.writer(repo.namespace)
+
+
+def may_propose(exchange: Exchange, repo: Repo) -> None:
+    """Refuse those who may not open a pull request: anyone with a write token may, where they can read."""
+    exchange.writer(exchange.user().user)
+    may_read(exchange, repo)
+
+
+Handler = Callable[[Exchange], Reply]
+Route = tuple[str, re.Pattern[str], Handler]
+
+_ID = r"(?P<id>[^/]+/[^/]+|[^/]+)"
+API = rf"/api/(?P<kind>models|datasets|spaces)/{_ID}"
+WEB = rf"/(?P<kind>datasets/|spaces/)?{_ID}"
+REV = r"(?P<rev>refs/(?:pr|convert)/[^/]+|[^/]+)"
+
+
+def route(method: str, pattern: str, handler: Handler) -> Route:
+    """A line of a table of routes."""
+    return method, re.compile(pattern), handler

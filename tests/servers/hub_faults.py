@@ -1,0 +1,177 @@
+"""Ways in which the local hub can be told to misbehave, each limited to some requests and to a number of times."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from tests.servers.hub_store import Content, RepoKey
+
+
+class DropConnection(Exception):  # noqa: N818
+    """Raised by a hook: the connection is closed at once, without an answer."""
+
+
+@dataclass
+class Record:
+    """One request as it was counted: the path is decoded, both sizes are those of the bodies alone."""
+
+    method: str
+    path: str
+    query: str
+    origin: str
+    authorized: bool
+    status: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+
+Hook = Callable[[Record], object]
+
+
+@dataclass(frozen=True)
+class Fail:
+    """Answer with an error in the place of the real answer."""
+
+    status: int
+    message: str
+    headers: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Close the connection when this many bytes of the body are sent, though more were announced."""
+
+    after: int
+
+
+@dataclass(frozen=True)
+class Delay:
+    """Wait before the request is handled."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Before:
+    """Call something before the request is handled."""
+
+    hook: Hook
+
+
+@dataclass(frozen=True)
+class After:
+    """Call something when the request was handled and before it is answered."""
+
+    hook: Hook
+
+
+@dataclass(frozen=True)
+class Serve:
+    """Send other bytes for a file than the ones whose digest is listed."""
+
+    path: str
+    change: Callable[[Content], Content]
+
+
+@dataclass(frozen=True)
+class Impersonate:
+    """Answer with another repository; `claim` says whose name is shown."""
+
+    other: str
+    claim: bool
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """Answer as if a ref still pointed to another commit."""
+
+    ref: str
+    sha: str
+
+
+@dataclass(frozen=True)
+class Swap:
+    """Answer a request for one commit with another one; `claim` pretends that it is the one asked for."""
+
+    asked: str
+    served: str
+    claim: bool
+
+
+Effect = Fail | Cut | Delay | Before | After | Serve | Impersonate | Rollback | Swap
+E = TypeVar("E", Fail, Cut, Delay, Before, After, Serve, Impersonate, Rollback, Swap)
+
+
+@dataclass
+class Fault:
+    """One misbehaviour that was asked for; `hits` counts how often it happened."""
+
+    effect: Effect
+    method: str = "ANY"
+    path: str = ""
+    repo: RepoKey | None = None
+    times: int | None = None
+    hits: int = 0
+    cleared: bool = False
+    _pattern: re.Pattern[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._pattern = re.compile(self.path)
+
+    def clear(self) -> None:
+        """Behave well again."""
+        self.cleared = True
+
+    def matches(self, record: Record, repo: RepoKey | None) -> bool:
+        """Whether it is for this request, and still to happen."""
+        return (
+            not self.cleared
+            and (self.times is None or self.hits < self.times)
+            and self.method in ("ANY", record.method)
+            and (self.repo is None or self.repo == repo)
+            and self._pattern.search(record.path) is not None
+        )
+
+
+class Faults:
+    """All misbehaviour that was asked for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._faults: list[Fault] = []
+
+    def add(self, fault: Fault) -> Fault:
+        """Misbehave like this from now on."""
+        with self._lock:
+            self._faults.append(fault)
+        return fault
+
+    def clear(self) -> None:
+        """Behave well from now on."""
+        with self._lock:
+            self._faults.clear()
+
+    def take(self, kind: type[E], record: Record, repo: RepoKey | None, file: str | None = None) -> Iterator[E]:
+        """The effects of one kind that are for this request (and this file), each counted as it is handed out."""
+        with self._lock:
+            faults = list(self._faults)
+        for fault in faults:
+            effect = fault.effect
+            if not isinstance(effect, kind) or (isinstance(effect, Serve) and effect.path != file):
+                continue
+            with self._lock:
+                if not fault.matches(record, repo):
+                    continue
+                fault.hits += 1
+            yield effect
+
+    def forget(self, repo: RepoKey, ref: str) -> None:
+        """End the rollbacks of a ref, because it was moved."""
+        with self._lock:
+            for fault in self._faults:
+                if isinstance(fault.effect, Rollback) and fault.repo == repo and fault.effect.ref == ref:
+                    fault.clear()
