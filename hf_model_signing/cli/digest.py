@@ -1,0 +1,26 @@
+"""`hf-sign digest`: the root digest of a model, without signing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hf_model_signing.cli import output
+from hf_model_signing.cli.options import manifest_options, reference_argument
+from hf_model_signing.cli.progress import progress_bars
+from hf_model_signing.cli.settings import Command
+from hf_model_signing.cli.target import statement_of
+
+
+def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
+    with progress_bars() as progress:
+        manifest = statement_of(values, progress).manifest
+    digest = f"sha256:{manifest.root_digest}"
+    output.result({"digest": digest, "files": len(manifest.entries), "name": manifest.name}, digest)
+
+
+command = Command(
+    name="digest",
+    params=[*manifest_options(), reference_argument()],
+    callback=_run,
+    help="Print the root digest of a model, without signing.",
+)

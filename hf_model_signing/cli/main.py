@@ -1,0 +1,118 @@
+"""The program: finds the command, and turns whatever goes wrong into one sentence and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from hf_model_signing.cli.settings import GlobalOptions, Settings
+from hf_model_signing.errors import HfSignError
+from hub_adapters.errors import HubError
+
+# command -> (module, one line for the help); a module loads when its command is called.
+COMMANDS = {
+    "sign": ("hf_model_signing.cli.sign", "Sign a model on this disk or on a hub; writes a signature file."),
+    "verify": ("hf_model_signing.cli.verify", "Check that a model is what a trusted signer signed."),
+    "digest": ("hf_model_signing.cli.digest", "Print the root digest of a model, without signing."),
+    "inspect": ("hf_model_signing.cli.inspect", "Show who signed what, how and when; verifies nothing."),
+    "push": ("hf_model_signing.cli.push", "Sign a repository on the Hub and commit model.sig to it."),
+    "pull": ("hf_model_signing.cli.pull", "Download a repository; prints its path only when it is verified."),
+}
+EXIT_UNFINISHED = 3
+_INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
+
+
+class _Program(GlobalOptions, click.Group):
+    """The commands of `COMMANDS`, each loaded when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = import_module(COMMANDS[name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_text) for name, (_, help_text) in COMMANDS.items()])
+
+
+program = _Program(
+    name="hf-sign",
+    help="Sign the models that hubs serve, and get what the signer signed, or nothing.",
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": lambda token: token.replace("_", "-"),
+        "max_content_width": 100,
+    },
+)
+
+
+def main() -> None:
+    """Run the program and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the program with these arguments and return its exit code."""
+    settings = Settings(json="--json" in arguments, debug="--debug" in arguments)
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    try:
+        result: Any = program.main(list(arguments), "hf-sign", standalone_mode=False, obj=settings)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output went away; keep the interpreter from complaining about it on its way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_UNFINISHED
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place where errors become exit codes
+        if settings.debug and not isinstance(error, click.ClickException):
+            traceback.print_exc()
+        message, code = explain(error)
+        _report(message, code, settings, error)
+        return code
+    return result if isinstance(result, int) else 0
+
+
+def explain(error: BaseException) -> tuple[str, int]:
+    """The sentence for a person and the exit code that belong to an error."""
+    if isinstance(error, (HfSignError, HubError)):
+        return str(error), error.exit_code
+    if isinstance(error, click.ClickException):
+        return error.format_message(), error.exit_code
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        return "interrupted", _INTERRUPTED
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"the disk is full{_at(error)}; nothing half written is left", EXIT_UNFINISHED
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}{_at(error)}", EXIT_UNFINISHED
+    return (
+        f"something unforeseen happened ({type(error).__name__}: {error}); run with --debug and report it",
+        EXIT_UNFINISHED,
+    )
+
+
+def _at(error: OSError) -> str:
+    return f": '{error.filename}'" if isinstance(error.filename, str) else ""
+
+
+def _report(message: str, code: int, settings: Settings, error: BaseException) -> None:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(message, err=True)
+        return
+    if settings.json:
+        click.echo(json.dumps({"error": message, "exit_code": code}))
+    word = {1: "refused", 2: "usage"}.get(code, "error")
+    click.echo(f"hf-sign: {word}: {message}", err=True)
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        click.echo(f"Try '{error.ctx.command_path} --help'.", err=True)

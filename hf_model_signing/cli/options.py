@@ -1,0 +1,102 @@
+"""Options that several commands share, each declared once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from hf_model_signing.errors import UsageError
+
+
+def reference_argument(name: str = "reference", metavar: str = "REFERENCE") -> click.Argument:
+    """The model that a command is about."""
+    return click.Argument([name], metavar=metavar)
+
+
+def ignore_options() -> list[click.Parameter]:
+    """What is left out of a manifest."""
+    return [
+        click.Option(
+            ["--ignore-paths"], multiple=True, metavar="PATH", help="Leave out this file or folder. Repeatable."
+        ),
+        click.Option(
+            ["--ignore-git-paths/--no-ignore-git-paths"],
+            default=True,
+            show_default=True,
+            help="Leave out .git, .gitignore, .gitattributes and .github at the top of the model.",
+        ),
+    ]
+
+
+def manifest_options() -> list[click.Parameter]:
+    """How a model is hashed for signing."""
+    pointers = click.Option(
+        ["--allow-lfs-pointers"], is_flag=True, help="Sign Git LFS pointers as they are, not the files they stand for."
+    )
+    return [*ignore_options(), pointers]
+
+
+def coverage_options() -> list[click.Parameter]:
+    """How much of a model has to be what was signed."""
+    return [
+        click.Option(
+            ["--ignore-unsigned-files/--no-ignore-unsigned-files"],
+            default=False,
+            show_default=True,
+            help="Accept files that the signature does not list.",
+        ),
+        only_option(),
+    ]
+
+
+def only_option() -> click.Option:
+    """Just a part of a model."""
+    return click.Option(["--only"], multiple=True, metavar="PATTERN", help="Only files that fit. Repeatable.")
+
+
+def type_option() -> click.Option:
+    """The kind of repository that a bare name means."""
+    kinds = click.Choice(["model", "dataset", "space"])
+    return click.Option(["--type", "kind"], type=kinds, help="What the repository is.  [default: model]")
+
+
+def ignored_below(model: str, paths: Iterable[str]) -> tuple[str, ...]:
+    """Ignored paths as typed: from the current folder when that lies in the model, else from the model's root."""
+    root = os.path.realpath(model)
+    return tuple(_below(root, path) for path in paths)
+
+
+def _below(root: str, path: str) -> str:
+    absolute = os.path.abspath(path)
+    # Only the folders on the way are followed: the path itself may be a link that is to be left out.
+    real = os.path.join(os.path.realpath(os.path.dirname(absolute)), os.path.basename(absolute))
+    inside = os.path.relpath(real, root)
+    if inside == os.curdir:
+        raise UsageError(f"--ignore-paths {path} leaves out the whole model")
+    if not inside.startswith(os.pardir):
+        return inside
+    if os.path.isabs(path):
+        raise UsageError(f"--ignore-paths {path} lies outside of the model '{root}'")
+    return path
+
+
+def hub_arguments(values: dict[str, Any]) -> tuple[Any, Any]:
+    """The adapter and the reference for the `REPO` of a command that works on the Hugging Face Hub."""
+    from dataclasses import replace
+
+    from hub_adapters import find_adapter
+    from hub_adapters.huggingface import HuggingFaceAdapter
+
+    text, kind, revision = values["repo"], values.get("kind"), values.get("revision")
+    found = find_adapter(text)
+    if found is None:
+        found = HuggingFaceAdapter(), HuggingFaceAdapter.named(text, kind)
+    adapter, reference = found
+    if kind and reference.kind != kind:
+        raise UsageError(f"'{text}' is a {reference.kind}, and --type says {kind}")
+    if revision and reference.revision not in (None, revision):
+        raise UsageError(f"'{text}' names the revision '{reference.revision}', and --revision '{revision}'")
+    return adapter, replace(reference, revision=revision or reference.revision)

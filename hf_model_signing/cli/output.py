@@ -1,0 +1,22 @@
+"""Where results and notes go: a terminal, a pipe, or one JSON document."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from hf_model_signing.cli.settings import settings_of
+
+
+def result(values: Mapping[str, Any], text: str) -> None:
+    """Print the outcome of a command on stdout: `text` for people and scripts, `values` under `--json`."""
+    settings = settings_of(click.get_current_context())
+    click.echo(json.dumps(values, ensure_ascii=False) if settings.json else text)
+
+
+def note(text: str) -> None:
+    """Tell a person something on stderr, beside the result."""
+    click.echo(f"hf-sign: note: {text}", err=True)

@@ -1,0 +1,96 @@
+"""`hf-sign push`: sign a repository on the Hub and commit the signature to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hf_model_signing.cli import output
+from hf_model_signing.cli.methods import any_signer, infer_signer
+from hf_model_signing.cli.options import hub_arguments, ignored_below, manifest_options, reference_argument, type_option
+from hf_model_signing.cli.progress import progress_bars
+from hf_model_signing.cli.settings import Command
+
+if TYPE_CHECKING:
+    from hf_model_signing.pushing import Pushed
+
+
+def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
+    signer = infer_signer(values)
+    if values["remote"] and values["folder"]:
+        raise click.UsageError(
+            "--remote takes the digests from the Hub and --from takes them from a folder: choose one"
+        )
+    with progress_bars() as progress:
+        from hf_model_signing.hub_manifest import Take
+        from hf_model_signing.pushing import DEFAULT_MESSAGE, PushOptions, push
+
+        ignored = values["ignore_paths"]
+        take = Take(
+            remote=values["remote"],
+            folder=values["folder"],
+            ignore_paths=ignored_below(values["folder"], ignored) if values["folder"] else ignored,
+            ignore_git_paths=values["ignore_git_paths"],
+            allow_lfs_pointers=values["allow_lfs_pointers"],
+        )
+        options = PushOptions(take, values["create_pr"], values["message"] or DEFAULT_MESSAGE, values["dry_run"])
+        adapter, reference = hub_arguments(values)
+        pushed = push(reference, adapter=adapter, signer=signer, options=options, progress=progress, note=output.note)
+    output.result({**_values(pushed), "signer": signer.describe()}, _text(pushed, signer.describe()))
+
+
+def _values(pushed: Pushed) -> dict[str, Any]:
+    statement, commit = pushed.statement, pushed.commit
+    return {
+        "status": pushed.status,
+        "uri": statement.uri,
+        "revision": pushed.revision,
+        "digest": f"sha256:{statement.manifest.root_digest}",
+        "files": len(statement.manifest.entries),
+        "annotations": dict(statement.annotations),
+        "commit": commit.revision if commit else None,
+        "url": commit.url if commit else None,
+        "pull_request": commit.pull_request if commit else None,
+    }
+
+
+def _text(pushed: Pushed, signer: str) -> str:
+    from hf_model_signing.statement import DIGESTS_FROM
+
+    statement = pushed.statement
+    what = f"{statement.uri} at {pushed.revision} ({len(statement.manifest.entries)} files)"
+    if pushed.status == "unchanged":
+        return f"Nothing to do: the signature of {what} already matches, signed with {signer}"
+    weaker = "; the digests of its large files came from the hub" if DIGESTS_FROM in statement.annotations else ""
+    if pushed.status == "dry-run":
+        return f"Would sign {what} with {signer}{weaker}; nothing was committed"
+    commit = pushed.commit
+    place = (commit.pull_request or commit.url) if commit else ""
+    return f"Signed {what} with {signer}{weaker}: {place}"
+
+
+command = Command(
+    name="push",
+    params=[
+        *any_signer(),
+        type_option(),
+        click.Option(["--revision"], metavar="BRANCH", help="The branch to sign and to commit to.  [default: main]"),
+        click.Option(
+            ["--remote"], is_flag=True, help="Take the digests of large files from the Hub; download no large file."
+        ),
+        click.Option(
+            ["--from", "folder"],
+            metavar="DIR",
+            type=click.Path(exists=True, file_okay=False),
+            help="Hash this folder, and check that the Hub has the same.",
+        ),  # fmt: skip
+        click.Option(["--create-pr"], is_flag=True, help="Open a pull request instead of committing to the branch."),
+        click.Option(["--message"], metavar="TEXT", help="The commit's message."),
+        click.Option(["--dry-run"], is_flag=True, help="Do everything but the commit."),
+        *manifest_options(),
+        reference_argument("repo", "REPO"),
+    ],
+    callback=_run,
+    help="Sign a repository on the Hugging Face Hub and commit model.sig to it.",
+)

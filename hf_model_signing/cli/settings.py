@@ -1,0 +1,81 @@
+"""The options that every command takes, before or after its name."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+import hf_model_signing
+
+LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass
+class Settings:
+    """What the global options of one run say; the only mutable thing that commands share."""
+
+    json: bool = False
+    progress: bool = True
+    debug: bool = False
+    log_level: str = "warning"
+
+
+class GlobalOptions:
+    """Mixed into commands and groups: adds the global options, on whichever side of a command's name they stand."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - click's own arguments
+        super().__init__(*args, **kwargs)
+        self.params: list[click.Parameter] = [*getattr(self, "params", []), *_global_options()]
+
+
+class Command(GlobalOptions, click.Command):
+    """A command that takes the global options."""
+
+
+def settings_of(ctx: click.Context) -> Settings:
+    """The settings of this run."""
+    settings = ctx.find_root().obj
+    if not isinstance(settings, Settings):
+        raise TypeError("the program was started without settings")
+    return settings
+
+
+def _global_options() -> list[click.Option]:
+    hidden: dict[str, Any] = {"expose_value": False, "is_eager": True, "default": None, "callback": _store}
+    return [
+        click.Option(["--log-level"], type=click.Choice(LEVELS), help="How much to log to stderr.", **hidden),
+        click.Option(["--json"], is_flag=True, help="Print one JSON document on stdout and nothing else.", **hidden),
+        click.Option(["--no-progress"], is_flag=True, help="No progress bars, also on a terminal.", **hidden),
+        click.Option(["--debug"], is_flag=True, help="Show the traceback of an error.", **hidden),
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_print_version,
+            help="Print the version.",
+        ),
+    ]
+
+
+def _store(ctx: click.Context, option: click.Parameter, value: Any) -> None:  # noqa: ANN401 - an option's value
+    if not value:
+        return
+    settings = settings_of(ctx)
+    if option.name == "log_level":
+        settings.log_level = value
+        logging.getLogger("hf_model_signing").setLevel(value.upper())
+        logging.getLogger("hub_adapters").setLevel(value.upper())
+    elif option.name == "no_progress":
+        settings.progress = False
+    else:
+        setattr(settings, str(option.name), True)
+
+
+def _print_version(ctx: click.Context, _option: click.Parameter, value: bool) -> None:
+    if value:
+        click.echo(f"hf-sign {hf_model_signing.__version__}")
+        ctx.exit()

@@ -1,0 +1,44 @@
+"""`hf-sign sign`: a model, here or on a hub, becomes a signature file."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from hf_model_signing.cli import output
+from hf_model_signing.cli.methods import MethodOptions, method_group, required
+from hf_model_signing.cli.options import manifest_options, reference_argument
+from hf_model_signing.cli.progress import progress_bars
+from hf_model_signing.cli.settings import Command
+from hf_model_signing.cli.target import statement_of
+
+
+def _make(method: str, options: MethodOptions) -> click.Command:
+    def run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
+        signer = options.signer(values)
+        model, signature = values["reference"], values["signature"]
+        with progress_bars() as progress:
+            statement = statement_of(values, progress, _inside(model, signature))
+        signer.sign(statement).write(signature)
+        digest = f"sha256:{statement.manifest.root_digest}"
+        output.result(
+            {"signature": signature, "digest": digest, "signer": signer.describe()},
+            f"Signed {model} ({digest}) with {signer.describe()}: {signature}",
+        )
+
+    signature = click.Option(
+        ["--signature"], default="model.sig", show_default=True, metavar="FILE", help="Where to write the signature."
+    )
+    parameters = [*required(options.sign), signature, *manifest_options(), reference_argument()]
+    return Command(name=method, params=parameters, callback=run, help=f"Sign with the method '{method}'.")
+
+
+def _inside(model: str, signature: str) -> list[str]:
+    """The signature file when it is written into the model: it cannot be part of what it signs."""
+    place = os.path.relpath(os.path.realpath(signature), os.path.realpath(model))
+    return [] if place.startswith(os.pardir) or not os.path.isdir(model) else [place]
+
+
+command = method_group("sign", "Sign a model on this disk or on a hub.", _make)

@@ -1,0 +1,52 @@
+"""The REFERENCE of a command, a path or something on a hub, as the statement that a signature of it would make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from hf_model_signing.cli import output
+from hf_model_signing.cli.options import ignored_below
+
+if TYPE_CHECKING:
+    from hf_model_signing.hashing import Progress
+    from hf_model_signing.statement import Statement
+    from hub_adapters.interface import HubAdapter, Reference
+
+
+def statement_of(values: dict[str, Any], progress: Progress | None, left_out: Iterable[str] = ()) -> Statement:
+    """Hash what `values["reference"]` names, as the manifest options say; `left_out` is ignored besides."""
+    from hub_adapters import find_adapter
+
+    remote = find_adapter(values["reference"])
+    return _of_hub(remote, values, progress) if remote else _of_path(values, progress, left_out)
+
+
+def _of_path(values: dict[str, Any], progress: Progress | None, left_out: Iterable[str]) -> Statement:
+    from hf_model_signing.signing import make_manifest
+    from hf_model_signing.statement import Statement
+
+    model = values["reference"]
+    manifest = make_manifest(
+        model,
+        ignore_paths=(*ignored_below(model, values["ignore_paths"]), *left_out),
+        ignore_git_paths=values["ignore_git_paths"],
+        allow_lfs_pointers=values["allow_lfs_pointers"],
+        progress=progress,
+    )
+    return Statement(manifest)
+
+
+def _of_hub(remote: tuple[HubAdapter, Reference], values: dict[str, Any], progress: Progress | None) -> Statement:
+    from hf_model_signing.hub_manifest import HubModel, Take
+    from hf_model_signing.pushing import check_canonical_name
+
+    adapter, reference = remote
+    resolved = adapter.resolve(reference)
+    check_canonical_name(resolved, output.note)
+    take = Take(
+        ignore_paths=values["ignore_paths"],
+        ignore_git_paths=values["ignore_git_paths"],
+        allow_lfs_pointers=values["allow_lfs_pointers"],
+    )
+    return HubModel(adapter, resolved, take, progress).statement()

@@ -1,0 +1,97 @@
+"""`hf-sign verify`: is a model, here or on a hub, what a trusted signer signed?"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hf_model_signing.cli import output
+from hf_model_signing.cli.methods import MethodOptions, method_group, required
+from hf_model_signing.cli.options import coverage_options, ignore_options, ignored_below, reference_argument
+from hf_model_signing.cli.progress import progress_bars
+from hf_model_signing.cli.settings import Command
+from hf_model_signing.errors import UsageError
+
+if TYPE_CHECKING:
+    from hf_model_signing.hashing import Progress
+    from hf_model_signing.methods.interface import Verifier
+    from hf_model_signing.verifying import Coverage, Verification
+
+
+def _make(method: str, options: MethodOptions) -> click.Command:
+    def run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
+        verifier = options.verifier(values)
+        with progress_bars() as progress:
+            path, verification = _verify(values, verifier, progress)
+        output.result(summary(path, verification), f"Verified {values['reference']}: {sentence(verification)}")
+
+    signature = click.Option(
+        ["--signature"], metavar="FILE", help="The signature.  [default: model.sig in the model, then ./model.sig]"
+    )
+    parameters = [*required(options.verify), signature, *coverage_options(), *ignore_options(), reference_argument()]
+    return Command(name=method, params=parameters, callback=run, help=f"Verify with the method '{method}'.")
+
+
+def summary(path: str, verification: Verification) -> dict[str, Any]:
+    """What was verified, for `--json`."""
+    statement = verification.statement
+    return {
+        "verified": True,
+        "path": path,
+        "method": verification.method,
+        "signer": verification.signer,
+        "digest": f"sha256:{statement.manifest.root_digest}",
+        "files": list(verification.files),
+        "subject": statement.manifest.name,
+        "uri": statement.uri or None,
+        "annotations": dict(statement.annotations),
+    }
+
+
+def sentence(verification: Verification) -> str:
+    """What was verified, for people."""
+    count = len(verification.files)
+    signed = len(verification.statement.manifest.entries)
+    total = f"{count}" if count == signed else f"{count} of {signed}"
+    return f"{total} {'file is' if signed == 1 else 'files are'} what {verification.signer} signed"
+
+
+def _verify(values: dict[str, Any], verifier: Verifier, progress: Progress | None) -> tuple[str, Verification]:
+    from hf_model_signing.bundle import Bundle
+    from hf_model_signing.verifying import Coverage, find_signature, verify
+    from hub_adapters import find_adapter
+
+    model = values["reference"]
+    remote = find_adapter(model)
+    if remote is None:
+        coverage = _coverage(values, ignored_below(model, values["ignore_paths"]), Coverage)
+        if not os.path.exists(model):
+            raise UsageError(f"there is no model at '{model}'")
+        where = values["signature"] or find_signature(model, ".")
+        return model, verify(model, where, verifier=verifier, coverage=coverage, progress=progress)
+    from hf_model_signing.pulling import pull
+
+    pulled = pull(
+        remote[1],
+        adapter=remote[0],
+        verifier=verifier,
+        signature=Bundle.read(values["signature"]) if values["signature"] else None,
+        coverage=_coverage(values, values["ignore_paths"], Coverage),
+        progress=progress,
+        note=output.note,
+    )
+    return pulled.path, pulled.verification
+
+
+def _coverage(values: dict[str, Any], ignored: tuple[str, ...], make: type[Coverage]) -> Coverage:
+    return make(
+        ignore_paths=ignored,
+        only=values["only"],
+        ignore_unsigned_files=values["ignore_unsigned_files"],
+        ignore_git_paths=values["ignore_git_paths"],
+    )
+
+
+command = method_group("verify", "Check that a model is what a trusted signer signed.", _make)

@@ -1,0 +1,142 @@
+"""From one revision on a hub to its manifest, and to the statement that a signature of it makes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import cached_property
+
+from hf_model_signing.errors import MismatchError, ModelError
+from hf_model_signing.hashing import Progress, Scope, hash_file, hash_model, is_lfs_pointer
+from hf_model_signing.listing import compare_folder, covered
+from hf_model_signing.manifest import Manifest, Serialization, show
+from hf_model_signing.signing import Path, make_manifest, signed_serialization
+from hf_model_signing.statement import DIGESTS_FROM, REVISION, SIGNED_AT, Statement
+from hub_adapters.interface import HubAdapter, RemoteFile, Resolved, Snapshot
+
+
+@dataclass(frozen=True)
+class Take:
+    """What is taken of a repository, and where the digests come from.
+
+    By default the repository is downloaded and hashed; `remote` takes the digests of large files from the hub, a weaker
+    claim that the statement records; `folder` hashes a local copy, which must be what the hub has.
+    """
+
+    remote: bool = False
+    folder: str | None = None
+    ignore_paths: tuple[Path, ...] = ()
+    ignore_git_paths: bool = True
+    allow_lfs_pointers: bool = False
+
+
+@dataclass(frozen=True)
+class HubModel:
+    """A repository at one revision."""
+
+    adapter: HubAdapter
+    resolved: Resolved
+    take: Take
+    progress: Progress | None = None
+
+    @cached_property
+    def listing(self) -> Mapping[str, RemoteFile]:
+        """All that the hub lists, by path."""
+        return self.adapter.remote_manifest(self.resolved)
+
+    @cached_property
+    def serialization(self) -> Serialization:
+        """How the repository is hashed."""
+        return signed_serialization(self.take.folder or "", self.take.ignore_paths, git=self.take.ignore_git_paths)
+
+    @cached_property
+    def files(self) -> Mapping[str, RemoteFile]:
+        """The listed files that are signed; raises `ModelError` when there is none."""
+        files = covered(self.listing, self.serialization.ignore_paths)
+        if not files:
+            raise ModelError(f"'{self.resolved.uri}' holds nothing to sign: no file in it, or every one is ignored")
+        return files
+
+    def statement(self) -> Statement:
+        """What is signed now: the manifest, the hub reference, the revision and the time (UTC)."""
+        annotations = {
+            REVISION: self.resolved.commit,
+            SIGNED_AT: datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        }
+        if self.take.remote:
+            annotations[DIGESTS_FROM] = "hub"
+        return Statement(self.manifest(), self.resolved.uri, annotations)
+
+    def manifest(self) -> Manifest:
+        """The manifest, made as `take` says; raises `MismatchError` when what was hashed is not what the hub lists."""
+        if self.take.remote:
+            return self.listed_manifest()
+        if self.take.folder is not None:
+            return self._from_folder(self.take.folder)
+        return self._from_download()
+
+    def listed_manifest(self) -> Manifest:
+        """The manifest by what the hub lists: only files whose SHA-256 it does not know are downloaded and hashed."""
+        small = [path for path, file in self.files.items() if file.sha256 is None]
+        snapshot = self.adapter.fetch(self.resolved, small)
+        digests = {path: hash_file(os.path.join(snapshot.path, path)) for path in small}
+        self._check_is_listed(snapshot, digests, {path: self.files[path] for path in small})
+        if not self.take.allow_lfs_pointers:
+            for path in small:
+                _refuse_pointer(os.path.join(snapshot.path, path), path)
+        large = {path: bytes.fromhex(file.sha256) for path, file in self.files.items() if file.sha256 is not None}
+        return Manifest.of(self._name, {**digests, **large}, self.serialization)
+
+    def _from_folder(self, folder: str) -> Manifest:
+        manifest = make_manifest(
+            folder,
+            ignore_paths=self.take.ignore_paths,
+            ignore_git_paths=self.take.ignore_git_paths,
+            allow_lfs_pointers=self.take.allow_lfs_pointers,
+            progress=self.progress,
+        )
+        difference = compare_folder(folder, manifest.digests, self.files)
+        if difference:
+            raise MismatchError(
+                f"'{folder}' is not what '{self.resolved.uri}' holds at {self.resolved.commit}: "
+                f"{difference.describe()}\n  (added: only on the hub; missing: only in the folder)",
+                difference,
+            )
+        return Manifest(self._name, manifest.entries, manifest.serialization)
+
+    def _from_download(self) -> Manifest:
+        snapshot = self.adapter.fetch(self.resolved, list(self.files))
+        manifest = hash_model(
+            snapshot.path,
+            self.serialization,
+            scope=Scope(frozenset(self.serialization.ignore_paths), names=frozenset(self.files)),
+            allow_lfs_pointers=self.take.allow_lfs_pointers,
+            progress=self.progress,
+        )
+        self._check_is_listed(snapshot, manifest.digests, self.files)
+        return Manifest(self._name, manifest.entries, self.serialization)
+
+    def _check_is_listed(
+        self, snapshot: Snapshot, digests: Mapping[str, bytes], files: Mapping[str, RemoteFile]
+    ) -> None:
+        difference = compare_folder(snapshot.path, digests, files)
+        if difference:
+            self.adapter.discard(snapshot, snapshot.fresh & frozenset(difference.changed))
+            raise MismatchError(
+                f"'{snapshot.path}' is not what the hub lists for '{self.resolved.uri}' at {self.resolved.commit}, "
+                f"so it is not signed: {difference.describe()}",
+                difference,
+            )
+
+    @property
+    def _name(self) -> str:
+        return self.resolved.name.rpartition("/")[2]
+
+
+def _refuse_pointer(path: str, name: str) -> None:
+    if is_lfs_pointer(path):
+        raise ModelError(
+            f"{show(name)} is a Git LFS pointer, not the file itself; push the file, or pass --allow-lfs-pointers"
+        )

@@ -1,0 +1,136 @@
+"""Push: sign a repository on a hub at one exact revision, and commit the signature on top of that revision."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hf_model_signing.bundle import Bundle
+from hf_model_signing.errors import HfSignError, RefusedError, UsageError, VerificationError
+from hf_model_signing.hashing import Progress
+from hf_model_signing.hub_manifest import HubModel, Take
+from hf_model_signing.manifest import show
+from hf_model_signing.methods.interface import Signer
+from hf_model_signing.statement import DIGESTS_FROM, SIGNED_AT, Statement
+from hf_model_signing.verifying import SIGNATURE_NAME
+from hub_adapters.errors import ConflictError, UncertainError
+from hub_adapters.interface import Commit, HubAdapter, Reference, Resolved
+
+DEFAULT_MESSAGE = "Sign the repository (model.sig)"
+
+_ATTEMPTS = 5  # how often a branch may move under a push before it gives up
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class PushOptions:
+    """What to sign and how to commit it; a dry run does all but the commit."""
+
+    take: Take = field(default_factory=Take)
+    create_pr: bool = False
+    message: str = DEFAULT_MESSAGE
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a push did. `status` is `signed`, `unchanged` (the signature there fits already) or `dry-run`."""
+
+    status: str
+    revision: str
+    statement: Statement
+    commit: Commit | None = None
+
+
+def push(
+    reference: Reference,
+    *,
+    adapter: HubAdapter,
+    signer: Signer,
+    options: PushOptions | None = None,
+    progress: Progress | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> Pushed:
+    """Sign the repository `reference` and commit `model.sig` to its branch.
+
+    A branch that moves meanwhile is signed anew from its new head. `note` is told what a person may want to know.
+    Raises `RefusedError` when there is nothing to sign or the hub contradicts what was hashed, `HubError` for what goes
+    wrong there; then nothing was committed, unless the error is an `UncertainError`.
+    """
+    chosen = options or PushOptions()
+    if _COMMIT.fullmatch(reference.revision or ""):
+        raise UsageError(f"cannot commit to the fixed revision '{reference.revision}': name a branch")
+    for attempt in range(1, _ATTEMPTS + 1):
+        resolved = adapter.resolve(reference)
+        check_canonical_name(resolved, note)
+        model = HubModel(adapter, resolved, chosen.take, progress)
+        try:
+            return _push_once(model, signer, chosen, note)
+        except ConflictError as error:
+            if attempt == _ATTEMPTS:
+                raise ConflictError(f"'{reference}' moved {attempt} times while it was signed; try later") from error
+            note(f"'{reference}' has moved on; signing its new head")
+        except UncertainError:
+            if attempt == _ATTEMPTS or chosen.create_pr:
+                raise
+            note("the connection broke while committing; looking whether the commit was made")
+    raise AssertionError("the last attempt returns or raises")
+
+
+def check_canonical_name(resolved: Resolved, note: Callable[[str], None]) -> None:
+    """Refuse a hub that chooses for which repository a signature is made; a legacy name gets its namespace from it."""
+    asked, name = resolved.reference.name, resolved.name
+    if asked == name:
+        return
+    if "/" not in asked and name.rpartition("/")[2] == asked:
+        note(f"'{asked}' is '{name}' on the hub; it is signed under that name")
+        return
+    raise RefusedError(f"the hub calls '{asked}' '{show(name)}': if that is the one you mean, use this name")
+
+
+def _push_once(model: HubModel, signer: Signer, options: PushOptions, note: Callable[[str], None]) -> Pushed:
+    resolved = model.resolved
+    existing = _our_signature(model, signer, note)
+    if existing and _fits(existing, model):
+        return Pushed("unchanged", resolved.commit, existing)
+    statement = model.statement()
+    _check_clock(statement, existing)
+    bundle = signer.sign(statement)
+    if options.dry_run:
+        return Pushed("dry-run", resolved.commit, statement)
+    commit = model.adapter.publish(
+        resolved, {SIGNATURE_NAME: bundle.to_bytes()}, message=options.message, create_pr=options.create_pr
+    )
+    return Pushed("signed", resolved.commit, statement, commit)
+
+
+def _our_signature(model: HubModel, signer: Signer, note: Callable[[str], None]) -> Statement | None:
+    """What our own earlier signature says; None when there is none, or it is another's."""
+    if SIGNATURE_NAME not in model.listing:
+        return None
+    snapshot = model.adapter.fetch(model.resolved, [SIGNATURE_NAME])
+    try:
+        return signer.verifier().verify(Bundle.read(os.path.join(snapshot.path, SIGNATURE_NAME)))
+    except VerificationError as error:
+        note(f"the {SIGNATURE_NAME} that is there will be replaced: {error}")
+        return None
+
+
+def _fits(existing: Statement, model: HubModel) -> bool:
+    """Whether a signature of ours covers this very tree; asked of the hub's listing, before any large download."""
+    weaker = DIGESTS_FROM in existing.annotations and not model.take.remote
+    if weaker or existing.uri != model.resolved.uri or existing.manifest.serialization != model.serialization:
+        return False
+    return existing.manifest.digests == model.listed_manifest().digests
+
+
+def _check_clock(statement: Statement, existing: Statement | None) -> None:
+    before = existing.annotations.get(SIGNED_AT, "") if existing else ""
+    now = statement.annotations[SIGNED_AT]
+    if before > now:
+        raise HfSignError(
+            f"the signature that is there was made at {before}, and this machine says it is {now}: set its clock, "
+            "or everybody will take the new signature for the older one"
+        )

@@ -1,0 +1,114 @@
+"""What `huggingface_hub` raises, as one sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hub_adapters.errors import (
+    AccessError,
+    BadReferenceError,
+    ConflictError,
+    HubError,
+    NotFoundError,
+    UnavailableError,
+)
+from hub_adapters.interface import Reference
+
+_LOGIN = "log in with `hf auth login` or set HF_TOKEN"
+
+
+@contextmanager
+def translated(reference: Reference, endpoint: str, doing: str) -> Iterator[None]:
+    """Turn whatever the client raises while `doing` something with `reference` into a `HubError`."""
+    from huggingface_hub import errors as hf
+
+    try:
+        yield
+    except HubError:
+        raise
+    except (http_error(), hf.OfflineModeIsEnabled, hf.LocalEntryNotFoundError, hf.FileMetadataError) as error:
+        raise _translate(error, reference, endpoint, doing) from error
+    except hf.HFValidationError as error:
+        raise BadReferenceError(f"'{reference.name}' is not the name of a repository: {_first_line(error)}") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise  # this machine's disk, not the hub
+        raise UnavailableError(f"{doing} '{reference}' failed: {_first_line(error)}; try again") from error
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+        raise HubError(
+            f"{doing} '{reference}' failed: the answer of {endpoint} makes no sense ({_first_line(error)})"
+        ) from error
+
+
+def http_error() -> type[Exception]:
+    """The base of all HTTP errors of the client, which changed its HTTP library between releases."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return next(base for base in HfHubHTTPError.__bases__ if base is not OSError)
+
+
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status that an error of the client carries, if it got an answer at all."""
+    response = getattr(error, "response", None)
+    status = getattr(response, "status_code", None)
+    return status if isinstance(status, int) else None
+
+
+def _translate(error: BaseException, reference: Reference, endpoint: str, doing: str) -> HubError:
+    from huggingface_hub import errors as hf
+
+    if isinstance(error, (hf.LocalEntryNotFoundError, hf.FileMetadataError)) and error.__cause__ is not None:
+        return _translate(error.__cause__, reference, endpoint, doing)  # it only wraps what happened
+    what = f"{reference.kind} '{reference.name}'"
+    if isinstance(error, hf.GatedRepoError):
+        return AccessError(f"the {what} is gated: ask for access on its page at {endpoint}, then {_LOGIN}")
+    if isinstance(error, hf.RepositoryNotFoundError):
+        return NotFoundError(f"there is no {what} on {endpoint}, or it is private and your token may not see it: "
+                             f"check the name and the --type, and {_LOGIN}")  # fmt: skip
+    if isinstance(error, hf.RevisionNotFoundError):
+        return NotFoundError(f"the {what} has no revision '{reference.revision or 'main'}'")
+    if isinstance(error, hf.DisabledRepoError):
+        return AccessError(f"the {what} is disabled on {endpoint}")
+    if isinstance(error, hf.EntryNotFoundError) and status_of(error) == 404:
+        return NotFoundError(f"{doing} '{reference}' failed: the hub lists a file and then does not have it")
+    if isinstance(error, hf.OfflineModeIsEnabled):
+        return UnavailableError("HF_HUB_OFFLINE is set, so the hub is not asked; unset it")
+    status = status_of(error)
+    if status is None:
+        return UnavailableError(f"cannot reach the hub at {endpoint}: {_first_line(error)}")
+    return _by_status(error, status, reference, endpoint, doing)
+
+
+def _by_status(error: BaseException, status: int, reference: Reference, endpoint: str, doing: str) -> HubError:
+    said = getattr(error, "server_message", None) or _first_line(error)
+    if status == 401:
+        return AccessError(f"{endpoint} does not accept this token for '{reference.name}': {_LOGIN}")
+    if status == 403:
+        return AccessError(f"{doing} '{reference.name}' is not allowed with this token: {said}")
+    if status in (409, 412):
+        return ConflictError(f"'{reference.name}' has changed on the hub meanwhile: {said}")
+    if status == 429:
+        return UnavailableError(f"{endpoint} limits the rate of requests: try again in {_wait(error)}")
+    if status >= 500:
+        return UnavailableError(
+            f"{endpoint} cannot answer now (HTTP {status}) while {doing} '{reference.name}'; try again"
+        )
+    return HubError(f"{doing} '{reference.name}' failed: {endpoint} answers HTTP {status}: {said}")
+
+
+def retry_after(error: BaseException) -> float | None:
+    """How many seconds the hub asks to wait, if it says so."""
+    headers = getattr(getattr(error, "response", None), "headers", {})
+    value = headers.get("Retry-After", "")
+    return float(value) if value.isdigit() else None
+
+
+def _wait(error: BaseException) -> str:
+    seconds = retry_after(error)
+    return f"{seconds:.0f} seconds" if seconds is not None else "a few minutes"
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,266 @@
+"""The Hugging Face Hub, through `huggingface_hub`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote
+
+from hub_adapters.errors import BadReferenceError, DishonestError, UncertainError
+from hub_adapters.hf_errors import http_error, retry_after, status_of, translated
+from hub_adapters.interface import Commit, HubAdapter, Reference, RemoteFile, Resolved, Snapshot, check_listed_path
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+_logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+DEFAULT_REVISION = "main"
+_KINDS = {"": "model", "models": "model", "datasets": "dataset", "spaces": "space"}
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_NAME = r"[\w.-]{1,96}"
+_REFERENCE = re.compile(rf"(?:(models|datasets|spaces)/)?((?:{_NAME}/)?{_NAME})(?:@(.+))?")
+_WEB = re.compile(rf"(?:(datasets|spaces)/)?({_NAME}/{_NAME})(?:/tree/([^?#]+?))?/?(?:[?#].*)?")
+_DOWNLOADS = 8  # as many at once as the client itself uses
+_TRIES = 5
+_LONGEST_WAIT = 120.0  # seconds; a hub that asks for more is reported, not waited for
+_BUSY = (429, 502, 503, 504)
+
+
+class HuggingFaceAdapter(HubAdapter):
+    """Repositories on the Hugging Face Hub, or on the endpoint that `HF_ENDPOINT` names."""
+
+    hub = "hf"
+
+    def __init__(self) -> None:
+        from huggingface_hub import HfApi
+
+        self._endpoint = _endpoint()
+        self._api: HfApi = HfApi(endpoint=self._endpoint, library_name="hf-sign")
+
+    @classmethod
+    def parse(cls, text: str) -> Reference | None:
+        """Understands `hf://[datasets/|spaces/]ORG/NAME[@REV]` and the web address of a repository."""
+        if text.startswith("hf://"):
+            return cls.named(text.removeprefix("hf://"))
+        for base in (_endpoint(), "https://huggingface.co", "https://hf.co"):
+            if text.startswith(f"{base}/"):
+                match = _WEB.fullmatch(text.removeprefix(f"{base}/"))
+                if not match:
+                    raise BadReferenceError(f"'{text}' is not the address of a repository's page")
+                return Reference(cls.hub, _KINDS[match[1] or ""], match[2], unquote(match[3]) if match[3] else None)
+        return None
+
+    @classmethod
+    def named(cls, text: str, kind: str | None = None) -> Reference:
+        """The reference for a bare `ORG/NAME[@REV]`, or a legacy `NAME`; `kind` overrides `datasets/` and `spaces/`."""
+        match = _REFERENCE.fullmatch(text)
+        if not match or ".." in match[2] or match[2].endswith(".git"):
+            raise BadReferenceError(f"'{text}' is not the name of a repository; expected [datasets/|spaces/]ORG/NAME")
+        return Reference(cls.hub, kind or _KINDS[match[1] or ""], match[2], unquote(match[3]) if match[3] else None)
+
+    def resolve(self, reference: Reference) -> Resolved:
+        """Ask the hub which commit `reference` stands for and what the repository is called today."""
+        info = self._call(
+            reference,
+            "looking up",
+            lambda: self._api.repo_info(reference.name, repo_type=reference.kind, revision=reference.revision),
+        )
+        commit, name = getattr(info, "sha", None), info.id
+        if not isinstance(commit, str) or not _COMMIT.fullmatch(commit) or not isinstance(name, str):
+            raise DishonestError(f"the hub names no commit for '{reference}'")
+        if _COMMIT.fullmatch(reference.revision or "") and commit != reference.revision:
+            raise DishonestError(f"the hub answers with another commit than '{reference}': {commit}")
+        return Resolved(reference, name, commit)
+
+    def remote_manifest(self, resolved: Resolved) -> Mapping[str, RemoteFile]:
+        """The whole tree at the commit, with the SHA-256 of every LFS file and the blob id of all others."""
+        from huggingface_hub.hf_api import RepoFile
+
+        reference = resolved.reference
+        listed = self._call(
+            reference,
+            "listing",
+            lambda: list(
+                self._api.list_repo_tree(
+                    reference.name, recursive=True, revision=resolved.commit, repo_type=reference.kind
+                )
+            ),
+        )
+        files = [_remote_file(item, reference) for item in listed if isinstance(item, RepoFile)]
+        tree = {file.path: file for file in files}
+        if len(tree) != len(files):
+            raise DishonestError(f"the hub lists a file of '{reference}' twice")
+        return tree
+
+    def fetch(self, resolved: Resolved, names: Collection[str], *, to: str | None = None) -> Snapshot:
+        """Download `names` at the commit; what lies in the cache already is not downloaded again."""
+        folder = to or self._snapshot_folder(resolved)
+        fresh = frozenset(name for name in names if not os.path.lexists(os.path.join(folder, name)))
+        download = self._downloader(resolved, folder, to)
+        with ThreadPoolExecutor(_DOWNLOADS) as pool:
+            jobs = [pool.submit(download, name) for name in sorted(names)]
+            try:
+                for job in jobs:
+                    job.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return Snapshot(folder, resolved.commit, fresh)
+
+    def publish(
+        self, resolved: Resolved, files: Mapping[str, bytes], *, message: str, create_pr: bool = False
+    ) -> Commit:
+        """Commit `files` on top of the resolved commit, on the branch that the reference names."""
+        where: dict[str, Any] = {
+            "repo_id": resolved.name,
+            "repo_type": resolved.reference.kind,
+            "revision": resolved.reference.revision,
+            "create_pr": create_pr,
+        }
+        from huggingface_hub import CommitOperationAdd
+
+        operations = [CommitOperationAdd(path, content) for path, content in files.items()]
+        # The repository's own .gitignore must not make the client drop what is to be published.
+        self._call(
+            resolved.reference,
+            "writing to",
+            lambda: self._api.preupload_lfs_files(
+                additions=operations, gitignore_content="", free_memory=False, **where
+            ),
+        )
+        made = self._commit(resolved, operations, {**where, "commit_message": message})
+        return Commit(made.oid, str(made.commit_url), made.pr_url)
+
+    def _commit(self, resolved: Resolved, operations: list[Any], arguments: dict[str, Any]) -> Any:  # noqa: ANN401 - CommitInfo
+        reference = resolved.reference
+
+        def commit() -> Any:  # noqa: ANN401 - the client's CommitInfo
+            try:
+                return self._api.create_commit(operations=operations, parent_commit=resolved.commit, **arguments)
+            except http_error() as error:
+                if status_of(error) in (None, 500, 502, 504):
+                    raise UncertainError(
+                        f"the connection to {self._endpoint} broke while '{reference.name}' was written to, so it is "
+                        "not known whether the signature is there: run the same command again, it finds out"
+                    ) from error
+                raise
+
+        return self._call(reference, "writing to", commit)
+
+    def cached(self, reference: Reference) -> Snapshot | None:
+        """The snapshot that the cache has for the branch, tag or commit, whole or not."""
+        commit = reference.revision or DEFAULT_REVISION
+        if not _COMMIT.fullmatch(commit):
+            try:
+                with open(os.path.join(self._repository_folder(reference), "refs", commit), encoding="ascii") as file:
+                    commit = file.read(64).strip()
+            except (OSError, ValueError):
+                return None
+        if not _COMMIT.fullmatch(commit):
+            return None
+        folder = self._snapshot_folder(Resolved(reference, reference.name, commit))
+        return Snapshot(folder, commit) if os.path.isdir(folder) else None
+
+    def remember(self, resolved: Resolved) -> None:
+        """Point `refs/<revision>` of the cache to the commit, as the client does for the revisions that it resolves."""
+        revision = resolved.reference.revision or DEFAULT_REVISION
+        if revision == resolved.commit:
+            return
+        target = os.path.join(self._repository_folder(resolved.reference), "refs", revision)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(target))
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(resolved.commit)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
+
+    def discard(self, snapshot: Snapshot, names: Collection[str]) -> None:
+        """Remove the files and the blobs that they link to, so that the next fetch gets them anew."""
+        for name in names:
+            path = os.path.join(snapshot.path, name)
+            with contextlib.suppress(OSError):
+                if os.path.islink(path):
+                    os.unlink(os.path.realpath(path))
+                os.unlink(path)
+
+    def _downloader(self, resolved: Resolved, folder: str, to: str | None) -> Callable[[str], None]:
+        reference = resolved.reference
+
+        def download(name: str) -> None:
+            path = self._call(
+                reference,
+                "downloading",
+                lambda: self._api.hf_hub_download(
+                    reference.name,
+                    name,
+                    repo_type=reference.kind,
+                    revision=resolved.commit,
+                    cache_dir=_cache_dir(),
+                    local_dir=to,
+                ),
+            )
+            if os.path.abspath(path) != os.path.abspath(os.path.join(folder, name)):
+                raise DishonestError(f"the hub answers with another commit than '{reference}' at {resolved.commit}")
+
+        return download
+
+    def _snapshot_folder(self, resolved: Resolved) -> str:
+        return os.path.join(self._repository_folder(resolved.reference), "snapshots", resolved.commit)
+
+    def _repository_folder(self, reference: Reference) -> str:
+        from huggingface_hub.file_download import repo_folder_name
+
+        return os.path.join(_cache_dir(), repo_folder_name(repo_id=reference.name, repo_type=reference.kind))
+
+    def _call(self, reference: Reference, doing: str, call: Callable[[], _T]) -> _T:
+        """Make a call to the hub; one that the hub asks to repeat is repeated, after the pause that it asks for."""
+        from huggingface_hub.errors import HfHubHTTPError
+
+        with translated(reference, self._endpoint, doing):
+            for attempt in range(_TRIES - 1):
+                try:
+                    return call()
+                except HfHubHTTPError as error:
+                    pause = retry_after(error)
+                    pause = 2.0**attempt if pause is None else pause
+                    if status_of(error) not in _BUSY or pause > _LONGEST_WAIT:
+                        raise
+                    _logger.info("the hub answers HTTP %s; trying again in %.0f s", status_of(error), pause)
+                    time.sleep(pause)
+            return call()
+
+
+def _remote_file(item: Any, reference: Reference) -> RemoteFile:  # noqa: ANN401 - the client's RepoFile
+    path = check_listed_path(item.path, str(reference))
+    sha256 = item.lfs.sha256 if item.lfs is not None else None
+    if not isinstance(item.size, int) or not isinstance(item.blob_id, str):
+        raise DishonestError(f"the hub lists '{path}' of '{reference}' without a size or a blob id")
+    if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
+        raise DishonestError(f"the hub lists '{path}' of '{reference}' with something that is not a SHA-256")
+    return RemoteFile(path, item.size, item.blob_id, sha256)
+
+
+def _endpoint() -> str:
+    """The address of the hub; read when it is used, as every variable is."""
+    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
+
+
+def _cache_dir() -> str:
+    from huggingface_hub import constants
+
+    home = os.environ.get("HF_HOME")
+    chosen = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    return os.path.abspath(
+        os.path.expanduser(chosen or (os.path.join(home, "hub") if home else constants.HF_HUB_CACHE))
+    )
