@@ -65,6 +65,7 @@ class _File(NamedTuple):
     path: str
     size: int
     modified: int
+    changed: int
     inode: int
     device: int
 
@@ -184,7 +185,12 @@ def _describe(name: str, path: str, snapshot: CachedSnapshot | None) -> _File:
     if not stat.S_ISREG(status.st_mode):
         what = _SPECIAL.get(stat.S_IFMT(status.st_mode), "not a regular file")
         raise ModelError(f"{show(path)} is {what}; a model holds regular files only")
-    return _File(name, path, status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
+    return _File(name, path, *_state(status))
+
+
+def _state(status: os.stat_result) -> tuple[int, int, int, int, int]:
+    # The change time as well: a program can set the modification time back.
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
 
 
 def _hash_files(
@@ -279,8 +285,7 @@ class _Work:
 
     def _check_unchanged(self, file: _File, source: FileIO) -> None:
         status = os.fstat(source.fileno())
-        now = _File(file.name, file.path, status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
-        if now != file or not stat.S_ISREG(status.st_mode):
+        if (file.name, file.path, *_state(status)) != file or not stat.S_ISREG(status.st_mode):
             raise ModelError(f"{show(file.name)} changed while it was hashed; wait until nothing writes to it")
 
 

@@ -10,7 +10,7 @@ from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import MismatchError, MissingSignatureError, VerificationError
 from hf_model_signing.hashing import Progress, hash_file
 from hf_model_signing.listing import compare_listing, covered
-from hf_model_signing.manifest import Difference, compare, is_below
+from hf_model_signing.manifest import Difference, compare, fits, is_below
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.staging import check_target, staged
 from hf_model_signing.statement import SIGNED_AT, Statement
@@ -131,7 +131,7 @@ class _Pull:
         to: str | None = None,
     ) -> Snapshot:
         """Download the files: first those whose content the listing does not tell, so that a bad one costs little."""
-        small = [name for name in names if listing[name].sha256 is None]
+        small = {name for name in names if listing[name].sha256 is None}
         first = self.adapter.fetch(resolved, small, to=to)
         signed = {name: digest for name, digest in statement.manifest.digests.items() if name in small}
         hash_type = statement.manifest.serialization.hash_type
@@ -179,11 +179,11 @@ class _Pull:
         except VerificationError:
             return  # nothing of this signer was pulled last, so there is nothing to go back from
         then, now = last.annotations.get(SIGNED_AT, ""), statement.annotations.get(SIGNED_AT, "")
-        if last.uri == statement.uri and now < then:
+        if now < then:
             raise VerificationError(
-                f"the hub went back: '{self.reference}' is at {resolved.commit} now, signed {now or 'never'}, "
-                f"and {before.commit}, signed {then}, was pulled before. If that is meant, name the revision: "
-                f"'{self.reference.name}@{resolved.commit}'"
+                f"the hub went back: '{self.reference}' is now at {resolved.commit}, signed "
+                f"{now or 'at no stated time'}, and {before.commit}, signed {then}, was pulled before. "
+                f"If that is meant, name the revision: '{self.reference.name}@{resolved.commit}'"
             )
 
     def _check_listing(self, statement: Statement, listing: Mapping[str, RemoteFile]) -> list[str]:
@@ -192,7 +192,9 @@ class _Pull:
         expected = expected_files(manifest, self.coverage.only)
         ignored = ignored_paths(manifest, self.coverage) | {SIGNATURE_NAME}
         files = covered(listing, ignored)
-        if self.coverage.only or self.coverage.ignore_unsigned_files:
+        if self.coverage.only:
+            files = {path: file for path, file in files.items() if fits(path, self.coverage.only)}
+        if self.coverage.ignore_unsigned_files:
             files = {path: file for path, file in files.items() if path in expected}
         difference = compare_listing(expected, manifest.serialization.hash_type, files)
         if difference:

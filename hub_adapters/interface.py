@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hub_adapters.errors import DishonestError
+from hub_adapters.errors import BadReferenceError, DishonestError
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,11 @@ class Reference:
     kind: str
     name: str
     revision: str | None = None
+
+    def __post_init__(self) -> None:
+        # A revision becomes part of paths in the cache.
+        if self.revision is not None and not _is_plain_path(self.revision):
+            raise BadReferenceError(f"{self.revision!a} is not the name of a revision")
 
     @property
     def uri(self) -> str:
@@ -117,7 +122,10 @@ class HubAdapter(ABC):
 
 def check_listed_path(path: object, where: str) -> str:
     """Return a path that a hub lists if it stays below the root; raise `DishonestError` if not."""
-    parts = path.split("/") if isinstance(path, str) else [""]
-    if "\\" in str(path) or "\0" in str(path) or any(part in ("", ".", "..") for part in parts):
+    if not isinstance(path, str) or not _is_plain_path(path):
         raise DishonestError(f"the hub lists a file of '{where}' with a path that leads elsewhere: {path!a}")
-    return str(path)
+    return path
+
+
+def _is_plain_path(path: str) -> bool:
+    return not (set("\\\0") & set(path) or {"", ".", ".."} & set(path.split("/")))

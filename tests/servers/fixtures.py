@@ -1,0 +1,157 @@
+"""A hub, a signer and people who use the program against them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+# Read by the client when it is imported. Xet uploads would go to an endpoint that no test has.
+os.environ["HF_HUB_DISABLE_XET"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+
+from tests.servers.hub import Hub
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """A key pair in two PEM files."""
+
+    private: str
+    public: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of the program left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:  # noqa: ANN401 - any document
+        return json.loads(self.out)
+
+
+@dataclass
+class Person:
+    """Somebody with a machine of their own: a home for the client's cache, a token, a working folder."""
+
+    hub: Hub
+    home: Path
+    token: str
+    capture: Callable[[], tuple[str, str]]
+    monkeypatch: pytest.MonkeyPatch
+    extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"HF_ENDPOINT": self.hub.url, "HF_HOME": str(self.home), "HF_TOKEN": self.token, **self.extra}
+
+    def run(self, *arguments: str) -> Outcome:
+        """Run the program in this process."""
+        from hf_model_signing.cli.main import run
+
+        self.capture()
+        with self.monkeypatch.context() as patch:
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            code = run(arguments)
+        out, err = self.capture()
+        return Outcome(code, out, err)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the program as a process of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "hf_model_signing", *arguments],
+            env={**os.environ, **self.environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def snapshot(self, repo: str, commit: str) -> Path:
+        """Where the client's cache keeps a revision of a model."""
+        return self.home / "hub" / f"models--{repo.replace('/', '--')}" / "snapshots" / commit
+
+
+def write_key_pair(folder: Path, name: str, curve: ec.EllipticCurve) -> KeyPair:
+    """Make a key pair and write it to two files."""
+    key = ec.generate_private_key(curve)
+    private, public = folder / f"{name}.pem", folder / f"{name}.pub"
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return KeyPair(str(private), str(public))
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with Hub() as hub:
+        yield hub
+    assert hub.errors == []
+
+
+@pytest.fixture(scope="session")
+def acme(tmp_path_factory: pytest.TempPathFactory) -> KeyPair:
+    """The key pair of the signer that everybody trusts."""
+    return write_key_pair(tmp_path_factory.mktemp("keys"), "acme", ec.SECP256R1())
+
+
+@pytest.fixture(scope="session")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> KeyPair:
+    """The key pair of somebody whom nobody trusts."""
+    return write_key_pair(tmp_path_factory.mktemp("keys"), "stranger", ec.SECP384R1())
+
+
+@pytest.fixture
+def person(
+    hub: Hub, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Person]:
+    """Make somebody who uses the program; each name is another machine."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(name: str = "user", *, token: str = "hf_write") -> Person:
+        def capture() -> tuple[str, str]:
+            out, err = capfd.readouterr()
+            return out, err
+
+        return Person(hub, tmp_path / name, token, capture, monkeypatch)
+
+    return make
+
+
+@pytest.fixture
+def repo(hub: Hub) -> str:
+    """A small repository as they are: text, weights in LFS, a folder, an empty file, git's own files."""
+    hub.create_repo("acme/model")
+    hub.commit(
+        "acme/model",
+        {
+            ".gitattributes": b"*.safetensors filter=lfs\n",
+            "README.md": b"# A model\n",
+            "config.json": b'{"hidden_size": 8}\n',
+            "empty.txt": b"",
+            "sub/a file.txt": b"text\n",
+            "model.safetensors": bytes(range(256)) * 64,
+        },
+    )
+    return "acme/model"
+
+
+@pytest.fixture
+def signed(hub: Hub, repo: str, person: Callable[..., Person], acme: KeyPair) -> str:
+    """The same repository, signed by `acme`."""
+    outcome = person("signer").run("push", repo, "--private-key", acme.private)
+    assert outcome.code == 0, outcome.err
+    return repo

@@ -1,0 +1,67 @@
+"""The README's examples, run in order as a new user would."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.servers.hub import Hub
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def _examples() -> list[tuple[str, int]]:
+    lines = re.findall(r"^\$ (.+)$", README.read_text(encoding="utf-8"), re.MULTILINE)
+    return [(line, int(found[1]) if (found := re.search(r"# exit (\d)$", line)) else 0) for line in lines]
+
+
+@pytest.fixture
+def environment(hub: Hub, tmp_path: Path) -> dict[str, str]:
+    hub.create_repo("acme/bert")
+    hub.commit("acme/bert", {"config.json": b'{"a": 1}', "model.safetensors": bytes(4096), ".gitattributes": b""})
+    hub.branch("acme/bert", "dev")
+    hub.create_repo("acme/words", repo_type="dataset")
+    hub.commit("acme/words", {"train.csv": b"a,b\n"}, repo_type="dataset")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "hf-sign").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m hf_model_signing "$@"\n')
+    (programs / "hf-sign").chmod(0o755)
+    (programs / "python").symlink_to(sys.executable)
+    ours = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": "hf_write"}
+    return {**os.environ, **ours, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the README makes its keys with openssl, which is missing")
+def test_readme_examples_do_what_they_say(environment: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    examples = _examples()
+    assert len(examples) > 20
+    for line, expected in examples:
+        done = subprocess.run(["bash", "-c", line], cwd=folder, env=environment, capture_output=True, text=True)
+        assert done.returncode == expected, f"$ {line}\n{done.stdout}{done.stderr}"
+        if "pull" in line:
+            assert Path(done.stdout.strip()).is_dir()
+
+
+def test_readme_refusal_is_word_for_word(environment: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    (folder / "bert").mkdir(parents=True)
+    (folder / "bert" / "config.json").write_text('{"a": 1}')
+    script = "\n".join(
+        [
+            "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out acme.pem 2>/dev/null",
+            "openssl pkey -in acme.pem -pubout -out acme.pub",
+            "hf-sign sign key --private-key acme.pem bert >/dev/null",
+            "echo '{}' > bert/config.json",
+            "hf-sign verify key --public-key acme.pub bert",
+        ]
+    )
+    done = subprocess.run(["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.stderr in README.read_text(encoding="utf-8")
