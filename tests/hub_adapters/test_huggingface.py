@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hub_adapters.errors import BadReferenceError, DishonestError, UnavailableError
+from hub_adapters.huggingface import HuggingFaceAdapter
+from hub_adapters.interface import Reference, Resolved
+from tests.servers.hub import Hub
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def adapter(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HuggingFaceAdapter:
+    monkeypatch.setenv("HF_ENDPOINT", f"{hub.url}/")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HF_TOKEN", "hf_write")
+    return HuggingFaceAdapter()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("hf://acme/model", Reference("hf", "model", "acme/model")),
+        ("hf://models/acme/model", Reference("hf", "model", "acme/model")),
+        ("hf://datasets/acme/d.v1@v2", Reference("hf", "dataset", "acme/d.v1", "v2")),
+        ("hf://spaces/acme/s@refs/pr/3", Reference("hf", "space", "acme/s", "refs/pr/3")),
+        ("hf://acme/model@feature%2Fone", Reference("hf", "model", "acme/model", "feature/one")),
+        ("hf://bert-base-uncased", Reference("hf", "model", "bert-base-uncased")),
+        ("https://huggingface.co/acme/model", Reference("hf", "model", "acme/model")),
+        ("https://hf.co/datasets/acme/d/tree/main", Reference("hf", "dataset", "acme/d", "main")),
+        ("https://huggingface.co/acme/model/tree/refs%2Fpr%2F1", Reference("hf", "model", "acme/model", "refs/pr/1")),
+        ("https://example.com/acme/model", None),
+        ("models/bert", None),
+    ],
+)
+def test_parse_references(text: str, expected: Reference | None) -> None:
+    assert HuggingFaceAdapter.parse(text) == expected
+
+
+@pytest.mark.parametrize("text", ["hf://", "hf://a/b/c", "hf://../x", "hf://a/..", "hf://a/b@", "hf://a b/c"])
+def test_parse_broken_references(text: str) -> None:
+    with pytest.raises(BadReferenceError, match="is not the name of a repository"):
+        HuggingFaceAdapter.parse(text)
+
+
+@pytest.mark.parametrize("revision", ["../main", "a//b", "/etc", "a/./b"])
+def test_parse_revision_that_is_a_path_elsewhere(revision: str) -> None:
+    with pytest.raises(BadReferenceError, match="is not the name of a revision"):
+        HuggingFaceAdapter.parse(f"hf://acme/model@{revision}")
+
+
+def test_parse_web_address_of_something_else() -> None:
+    with pytest.raises(BadReferenceError, match="not the address of a repository"):
+        HuggingFaceAdapter.parse("https://huggingface.co/acme/model/commit/1")
+
+
+def test_named_kind_beats_the_default() -> None:
+    assert HuggingFaceAdapter.named("acme/d", "dataset").uri == "hf://datasets/acme/d"
+
+
+def test_resolve_names_the_head(hub: Hub, adapter: HuggingFaceAdapter, repo: str) -> None:
+    reference = HuggingFaceAdapter.named(repo)
+    assert adapter.resolve(reference) == Resolved(reference, repo, hub.head(repo))
+
+
+def test_resolve_another_commit_is_dishonest(hub: Hub, adapter: HuggingFaceAdapter, repo: str) -> None:
+    old = hub.head(repo)
+    new = hub.commit(repo, {"x": b"1"})
+    hub.swap_commit(repo, new, old)
+    with pytest.raises(DishonestError, match=f"answers with another commit .*{old}"):
+        adapter.resolve(HuggingFaceAdapter.named(f"{repo}@{new}"))
+
+
+def test_remote_manifest_pages(hub: Hub, adapter: HuggingFaceAdapter, repo: str) -> None:
+    hub.page_size = 2
+    tree = adapter.remote_manifest(adapter.resolve(HuggingFaceAdapter.named(repo)))
+    assert tree.keys() == hub.files(repo).keys()
+    assert tree["model.safetensors"].sha256 == hub.files(repo)["model.safetensors"].sha256
+    assert tree["config.json"].sha256 is None
+
+
+def test_fetch_says_what_was_not_there_before(hub: Hub, adapter: HuggingFaceAdapter, repo: str) -> None:
+    resolved = adapter.resolve(HuggingFaceAdapter.named(repo))
+    assert adapter.fetch(resolved, ["config.json"]).fresh == {"config.json"}
+    assert adapter.fetch(resolved, ["config.json", "README.md"]).fresh == {"README.md"}
+
+
+def test_fetch_answered_with_another_commit_is_dishonest(hub: Hub, adapter: HuggingFaceAdapter, repo: str) -> None:
+    old = hub.head(repo)
+    new = hub.commit(repo, {"config.json": b"new"})
+    hub.swap_commit(repo, new, old)
+    resolved = Resolved(HuggingFaceAdapter.named(repo), repo, new)
+    with pytest.raises(DishonestError, match="answers with another commit"):
+        adapter.fetch(resolved, ["config.json"])
+
+
+def test_discard_removes_file_and_blob(hub: Hub, adapter: HuggingFaceAdapter, repo: str) -> None:
+    snapshot = adapter.fetch(adapter.resolve(HuggingFaceAdapter.named(repo)), ["config.json"])
+    blob = Path(snapshot.path, "config.json").resolve()
+    adapter.discard(snapshot, ["config.json"])
+    assert not blob.exists()
+    assert not Path(snapshot.path, "config.json").is_symlink()
+
+
+def test_remember_is_what_cached_finds(hub: Hub, adapter: HuggingFaceAdapter, repo: str) -> None:
+    reference = HuggingFaceAdapter.named(repo)
+    assert adapter.cached(reference) is None
+    resolved = adapter.resolve(reference)
+    snapshot = adapter.fetch(resolved, ["config.json"])
+    adapter.remember(resolved)
+    found = adapter.cached(reference)
+    assert found is not None
+    assert (found.path, found.commit) == (snapshot.path, snapshot.commit)
+
+
+def test_unreachable_hub_is_unavailable(adapter: HuggingFaceAdapter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(UnavailableError, match="cannot reach the hub at http://127.0.0.1:9"):
+        HuggingFaceAdapter().resolve(HuggingFaceAdapter.named("acme/model"))
