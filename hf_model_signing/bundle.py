@@ -53,7 +53,9 @@ class Bundle:
             document = strict_json.loads(data)
         except ValueError as error:
             raise BundleError(f"this is not a model signature: {error}") from error
-        closed_object(document, "the bundle", {"mediaType", "verificationMaterial", "dsseEnvelope"})
+        closed_object(
+            document, "this is not a model signature: the bundle", {"mediaType", "verificationMaterial", "dsseEnvelope"}
+        )
         if document["mediaType"] not in READ_MEDIA_TYPES:
             raise BundleError(f"the bundle has the media type {document['mediaType']!a}; expected '{MEDIA_TYPE}'")
         method, material = _parse_material(document["verificationMaterial"])

@@ -91,6 +91,10 @@ class _Pull:
                 uri=self.reference.uri,
                 progress=self.progress,
             )
+        except MismatchError as refusal:
+            if _is_incomplete(refusal.difference):
+                raise UnavailableError(f"{error}; the copy in '{before.path}' is not complete") from refusal
+            raise VerificationError(f"{refusal}\n  (this is a copy on this disk; {error})") from refusal
         except VerificationError as refusal:
             raise VerificationError(f"{refusal}\n  (this is a copy on this disk; {error})") from refusal
         self._check_named(verification.statement)
@@ -146,7 +150,7 @@ class _Pull:
             return
         bad = frozenset(difference.changed) & snapshot.fresh
         self.adapter.discard(snapshot, bad)
-        where = "the hub sent it so" if bad else f"it lay so in '{snapshot.path}'; delete it there"
+        where = "that is what the hub sent" if bad else f"it was so already in '{snapshot.path}'; delete it there"
         message = f"'{self.reference}' is not what was signed: {difference.describe()}\n  ({where})"
         raise MismatchError(message, difference)
 
@@ -222,3 +226,8 @@ class _Pull:
         except MismatchError as error:
             self._refuse(error.difference, snapshot)
             raise
+
+
+def _is_incomplete(difference: Difference) -> bool:
+    """Whether files are missing and nothing else is wrong."""
+    return bool(difference.missing) and not (difference.changed or difference.added or difference.renamed)

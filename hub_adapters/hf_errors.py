@@ -82,6 +82,8 @@ def _translate(error: BaseException, reference: Reference, endpoint: str, doing:
 
 def _by_status(error: BaseException, status: int, reference: Reference, endpoint: str, doing: str) -> HubError:
     said = getattr(error, "server_message", None) or _first_line(error)
+    if status == 401 and not _sent_token(error):
+        return AccessError(f"{doing} '{reference.name}' needs a token: {_LOGIN}")
     if status == 401:
         return AccessError(f"{endpoint} does not accept this token for '{reference.name}': {_LOGIN}")
     if status == 403:
@@ -102,6 +104,11 @@ def retry_after(error: BaseException) -> float | None:
     headers = getattr(getattr(error, "response", None), "headers", {})
     value = headers.get("Retry-After", "")
     return float(value) if value.isdigit() else None
+
+
+def _sent_token(error: BaseException) -> bool:
+    request = getattr(getattr(error, "response", None), "request", None)
+    return "authorization" in getattr(request, "headers", {})
 
 
 def _wait(error: BaseException) -> str:

@@ -111,7 +111,7 @@ class TestTamperedHub:
     ) -> None:
         hub.flip_byte(signed, name)
         user = person()
-        _refused(_pull(user, acme), f"changed: {name}", "the hub sent it so")
+        _refused(_pull(user, acme), f"changed: {name}", "that is what the hub sent")
         hub.clear_faults()
         assert _pull(user, acme).code == 0  # the bad bytes did not stay in the cache
 
@@ -385,7 +385,7 @@ class TestCache:
         blob = Path(_pull(user, acme).out.strip(), "model.safetensors").resolve()
         blob.chmod(0o644)
         blob.write_bytes(b"evil" + blob.read_bytes()[4:])
-        _refused(_pull(user, acme), "changed: model.safetensors", "it lay so in")
+        _refused(_pull(user, acme), "changed: model.safetensors", "it was so already in")
         _refused(_pull(user, acme), "changed: model.safetensors")
 
     def test_pull_extra_file_in_the_cache_is_refused(
@@ -436,6 +436,16 @@ class TestCache:
         snapshot_download(repo, cache_dir=user.home / "hub", endpoint=hub.url)
         hub.fail("ANY", ".*", 500)
         _refused(_pull(user, acme), "there is no model.sig")
+
+    def test_pull_partial_copy_and_hub_down_is_an_error(
+        self, hub: Hub, signed: str, person: People, acme: KeyPair
+    ) -> None:
+        user = person()
+        assert _pull(user, acme, "--only", "*.json").code == 0
+        hub.fail("ANY", ".*", 500)
+        outcome = _pull(user, acme)
+        assert (outcome.code, outcome.out) == (3, "")
+        assert "is not complete" in outcome.err
 
     def test_pull_nothing_cached_and_hub_down_is_an_error(
         self, hub: Hub, signed: str, person: People, acme: KeyPair

@@ -80,7 +80,7 @@ class MethodGroup(GlobalOptions, click.Group):
             return word, self.get_command(ctx, word), args[1:]
         raise click.UsageError(
             f"without a method this means '{DEFAULT_METHOD}', which this version does not have: "
-            f"name one of {', '.join(METHOD_OPTIONS)}, as in `{ctx.command_path} key … {args[-1]}`",
+            f"name one of {', '.join(METHOD_OPTIONS)}, as in `{ctx.command_path} key …`",
             ctx,
         )
 
@@ -115,23 +115,25 @@ def any_verifier() -> list[click.Parameter]:
 
 def infer_signer(values: Values) -> Signer:
     """The signer that the given options describe; raises `click.UsageError` when they describe none."""
-    return _infer(values, lambda options: options.sign).signer(values)
+    return _infer(values, "how to sign", lambda options: options.sign).signer(values)
 
 
 def infer_verifier(values: Values) -> Verifier:
     """The verifier that the given options describe; raises `click.UsageError` when they describe none."""
-    return _infer(values, lambda options: options.verify).verifier(values)
+    return _infer(values, "whose signature to accept", lambda options: options.verify).verifier(values)
 
 
 def _method_option() -> click.Option:
     return click.Option(["--method"], type=click.Choice(list(METHOD_OPTIONS)), help="Inferred from the other options.")
 
 
-def _infer(values: Values, side: Callable[[MethodOptions], tuple[Callable[..., click.Option], ...]]) -> MethodOptions:
+def _infer(
+    values: Values, question: str, side: Callable[[MethodOptions], tuple[Callable[..., click.Option], ...]]
+) -> MethodOptions:
     wanted = [values["method"]] if values.get("method") else list(METHOD_OPTIONS)
     for method in wanted:
         names = [make().name or "" for make in side(METHOD_OPTIONS[method])]
         if all(values.get(name) is not None for name in names):
             return METHOD_OPTIONS[method]
     ways = " or ".join(make().opts[0] for method in wanted for make in side(METHOD_OPTIONS[method]))
-    raise click.UsageError(f"say whose signature it is to be: give {ways}")
+    raise click.UsageError(f"say {question}: give {ways}")

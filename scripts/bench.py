@@ -1,0 +1,246 @@
+"""Measure whole processes in pairs, ours and another in turn, and print how they compare; nothing is judged here."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import platform
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+BIN = Path(sys.executable).parent
+HF_SIGN, MODEL_SIGNING, PYTHON = str(BIN / "hf-sign"), str(BIN / "model_signing"), sys.executable
+KIB, MIB, GIB = 2**10, 2**20, 2**30
+MANY, EACH = 20_000, 2 * KIB
+# The peak that the system reports for a process cannot be below that of its parent: nothing heavy is imported here.
+MAKE_KEYS = """
+import sys
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+key = ec.generate_private_key(ec.SECP256R1())
+private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+for name, data in (("key.pem", private), ("key.pub", public)):
+    with open(name, "wb") as file:
+        file.write(data)
+"""
+HASH = """
+import hashlib, sys
+buffer = memoryview(bytearray(1024 * 1024))
+for path in sys.argv[1:]:
+    digest = hashlib.sha256()
+    with open(path, "rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            digest.update(buffer[:count])
+"""
+
+Command = list[str]
+
+
+class Usage(NamedTuple):
+    """What one process took."""
+
+    seconds: float
+    peak: float  # bytes of memory
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Two commands to compare: `prepare` fills an empty folder and returns ours and the other one."""
+
+    name: str
+    what: str
+    target: str
+    prepare: Callable[[Path], tuple[Command, Command]]
+    quantity: str = "seconds"
+
+
+class FailedError(Exception):
+    """A command that was to be measured did not succeed."""
+
+
+def write_file(path: Path, size: int) -> None:
+    """Write a file of any size in little memory."""
+    block = os.urandom(min(size, MIB))
+    with path.open("wb") as file:
+        while size > 0:
+            size -= file.write(block[:size])
+
+
+def write_model(folder: Path, files: dict[str, int]) -> str:
+    """Make a model of files with these sizes."""
+    model = folder / "model"
+    for name, size in files.items():
+        (model / name).parent.mkdir(parents=True, exist_ok=True)
+        write_file(model / name, size)
+    return str(model)
+
+
+def many_files() -> dict[str, int]:
+    """The sizes of many small files, in 100 folders."""
+    return {f"{number % 100:02}/{number:05}.bin": EACH for number in range(MANY)}
+
+
+def sign_commands(folder: Path, files: dict[str, int]) -> tuple[Command, Command]:
+    """Both sign the same model, each into a file of its own."""
+    model = write_model(folder, files)
+    measure([PYTHON, "-c", MAKE_KEYS], folder)
+    ours = [HF_SIGN, "sign", "key", "--private-key", "key.pem", "--signature", "ours.sig", model]
+    theirs = [MODEL_SIGNING, "sign", "key", "--private_key", "key.pem", "--signature", "theirs.sig", model]
+    return ours, theirs
+
+
+def verify_commands(folder: Path, files: dict[str, int]) -> tuple[Command, Command]:
+    """Both verify the same model with the same signature, which is ours."""
+    sign, _ = sign_commands(folder, files)
+    measure(sign, folder)
+    options = ["--signature", "ours.sig", sign[-1]]
+    return (
+        [HF_SIGN, "verify", "key", "--public-key", "key.pub", *options],
+        [MODEL_SIGNING, "verify", "key", "--public_key", "key.pub", *options],
+    )
+
+
+def digest_commands(folder: Path, files: dict[str, int]) -> tuple[Command, Command]:
+    """We hash a model; the other hashes its files one after the other with hashlib."""
+    model = write_model(folder, files)
+    return [HF_SIGN, "digest", model], [PYTHON, "-c", HASH, *(f"{model}/{name}" for name in files)]
+
+
+def memory_commands(folder: Path) -> tuple[Command, Command]:
+    """We verify a large file, and we verify a small one."""
+    commands = []
+    for name, size in (("large", 2 * GIB), ("small", 64 * MIB)):
+        (folder / name).mkdir()
+        ours, _ = verify_commands(folder / name, {"weights": size})
+        commands.append([f"{folder / name}/{word}" if word in ("key.pub", "ours.sig") else word for word in ours])
+    return commands[0], commands[1]
+
+
+def import_commands(_: Path) -> tuple[Command, Command]:
+    """Importing the package, and starting Python for nothing."""
+    return [PYTHON, "-c", "import hf_model_signing"], [PYTHON, "-c", "pass"]
+
+
+MEASUREMENTS = (
+    Measurement(
+        "verify-small",
+        "verify 2 files, 1 MiB / model_signing",
+        "<= 0.33",
+        lambda folder: verify_commands(folder, {"config.json": KIB, "weights": MIB}),
+    ),
+    Measurement(
+        "sign-many",
+        "sign 20,000 x 2 KiB / model_signing",
+        "<= 0.20",
+        lambda folder: sign_commands(folder, many_files()),
+    ),
+    Measurement(
+        "verify-many",
+        "verify 20,000 x 2 KiB / model_signing",
+        "-",
+        lambda folder: verify_commands(folder, many_files()),
+    ),
+    Measurement(
+        "hash-one",
+        "digest 1 x 2 GiB / hashlib",
+        "-",
+        lambda folder: digest_commands(folder, {"weights": 2 * GIB}),
+    ),
+    Measurement(
+        "hash-eight",
+        "digest 8 x 256 MiB / hashlib, one thread",
+        "-",
+        lambda folder: digest_commands(folder, {f"weights-{number}": 256 * MIB for number in range(8)}),
+    ),
+    Measurement("memory", "peak of verify 2 GiB / of verify 64 MiB", "1.00", memory_commands, quantity="peak"),
+    Measurement("import", "import hf_model_signing / bare python", "-", import_commands),
+)
+
+
+def measure(command: Command, folder: Path) -> Usage:
+    """Run a command to its end in a folder, and return what it took; raises when it fails."""
+    with tempfile.TemporaryFile() as output:
+        started = time.perf_counter()
+        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        seconds = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            output.seek(0)
+            words = output.read().decode(errors="replace").strip().splitlines() or ["no output"]
+            raise FailedError(f"{Path(command[0]).name} {command[1]}: exit code {process.returncode}: {words[-1]}")
+    return Usage(seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else KIB))
+
+
+def compare(measurement: Measurement, runs: int) -> str:
+    """Measure both commands in turn, after a warm-up of each, and return the row of the table."""
+    with tempfile.TemporaryDirectory(prefix="hf-sign-bench-") as name:
+        folder = Path(name)
+        commands = measurement.prepare(folder)
+        for command in commands:
+            measure(command, folder)
+        pairs = [[getattr(measure(command, folder), measurement.quantity) for command in commands] for _ in range(runs)]
+    ours, theirs = (median(values) for values in zip(*pairs, strict=True))
+    ratios = [pair[0] / pair[1] for pair in pairs]
+    unit = f"{ours:.2f} s", f"{theirs:.2f} s"
+    if measurement.quantity == "peak":
+        unit = f"{ours / MIB:.1f} MiB", f"{theirs / MIB:.1f} MiB"
+    spread = f"{min(ratios):.2f}-{max(ratios):.2f}"
+    return row(measurement.name, measurement.what, *unit, f"{ours / theirs:.2f}", spread, measurement.target)
+
+
+def row(*cells: str) -> str:
+    """One line of the table."""
+    return "{:<13}{:<42}{:>9}{:>9}{:>6} {:>10}  {}".format(*cells)
+
+
+def header(runs: int) -> str:
+    """What the numbers depend on."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    programs = f"hf-sign {version('hf-sign')}, model-signing {version('model-signing')}"
+    machine = f"{cores} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    method = f"medians of {runs} pairs of processes in turn; ratio = ours / other, with its range over the pairs"
+    return f"{programs}; {machine}\n{method}"
+
+
+def main() -> None:
+    """Print the table, row by row."""
+    names = [measurement.name for measurement in MEASUREMENTS]
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=f"Measurements: {', '.join(names)}.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="what to measure, everything by default")
+    parser.add_argument("--runs", type=int, default=7, metavar="N", help="pairs for each measurement (default: 7)")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(names):
+        parser.error(f"no measurement named {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    if options.runs < 1:
+        parser.error("--runs must be at least 1")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    print(header(options.runs))
+    print(row("measurement", "ours / other", "ours", "other", "ratio", "range", "target"), flush=True)
+    for measurement in MEASUREMENTS:
+        if not options.names or measurement.name in options.names:
+            try:
+                print(compare(measurement, options.runs), flush=True)
+            except (FailedError, OSError) as error:
+                print(f"{measurement.name:<13}not measured: {error}", flush=True)
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        main()
