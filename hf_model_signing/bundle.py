@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf_model_signing import strict_json
-from hf_model_signing.closed import closed_object
-from hf_model_signing.errors import BundleError
+from hf_model_signing.errors import BundleError, UsageError
 from hf_model_signing.files import write_file
+from hf_model_signing.shapes import check_shape, closed_object
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 READ_MEDIA_TYPES = frozenset(
@@ -31,7 +31,26 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
 # Section 4.1: which field of the verification material belongs to which method.
 _METHOD_OF = {"publicKey": "key", "x509CertificateChain": "certificate", "certificate": "sigstore"}
+_STANDARD = str.maketrans("-_", "+/")
 _MATERIAL_FIELDS = {*_METHOD_OF, "tlogEntries", "timestampVerificationData"}
+
+# What the bundle schema says of Sigstore's own parts; what they mean is checked by whoever verifies them.
+_LOG_ENTRY = {
+    "logIndex": str,
+    "logId": {"keyId": str},
+    "kindVersion": {"kind": str, "version": str},
+    "integratedTime": str,
+    "inclusionPromise": {"signedEntryTimestamp": str},
+    "inclusionProof": {
+        "logIndex": str,
+        "rootHash": str,
+        "treeSize": str,
+        "hashes": [str],
+        "checkpoint": {"envelope": str},
+    },
+    "canonicalizedBody": str,
+}
+_TIMESTAMPS = {"rfc3161Timestamps": [{"signedTimestamp": str}]}
 
 
 @dataclass(frozen=True)
@@ -56,7 +75,7 @@ class Bundle:
         closed_object(
             document, "this is not a model signature: the bundle", {"mediaType", "verificationMaterial", "dsseEnvelope"}
         )
-        if document["mediaType"] not in READ_MEDIA_TYPES:
+        if document["mediaType"] not in tuple(READ_MEDIA_TYPES):
             raise BundleError(f"the bundle has the media type {document['mediaType']!a}; expected '{MEDIA_TYPE}'")
         method, material = _parse_material(document["verificationMaterial"])
         payload, signature = _parse_envelope(document["dsseEnvelope"])
@@ -93,19 +112,33 @@ class Bundle:
         write_file(path, self.to_bytes())
 
 
+def check_replaceable(path: str | os.PathLike[str]) -> None:
+    """Raise `UsageError` when writing a signature to `path` would destroy something that is not one."""
+    if not os.path.exists(path) or os.path.getsize(path) == 0:
+        return
+    try:
+        Bundle.read(path)
+    except BundleError as error:
+        raise UsageError(f"'{os.fspath(path)}' exists and is no signature; it would be overwritten: {error}") from error
+
+
 def pae(payload: bytes) -> bytes:
     """The DSSE v1 pre-authentication encoding of an in-toto payload: what is signed in its place."""
     return b"DSSEv1 %d %s %d %s" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode("ascii"), len(payload), payload)
 
 
 def decode_base64(value: object, what: str) -> bytes:
-    """Decode standard base64 without gaps or strangers; raises `BundleError`, which names `what`."""
+    """Decode base64, of either alphabet as DSSE demands, without gaps; raises `BundleError`, which names `what`."""
     if not isinstance(value, str) or not value:
         raise BundleError(f"{what} is missing from the bundle")
     try:
-        return base64.b64decode(value, validate=True)
+        standard = value.translate(_STANDARD)
+        data = base64.b64decode(standard, validate=True)
     except (binascii.Error, ValueError) as error:
         raise BundleError(f"{what} is not valid base64") from error
+    if base64.b64encode(data).decode("ascii") != standard:
+        raise BundleError(f"{what} is not valid base64")
+    return data
 
 
 def _parse_material(value: object) -> tuple[str, dict[str, Any]]:
@@ -122,11 +155,26 @@ def _parse_material(value: object) -> tuple[str, dict[str, Any]]:
     if not isinstance(value[present[0]], dict):
         raise BundleError(f"the bundle's {present[0]} is not an object")
     entries = value.get("tlogEntries", [])
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise BundleError("the bundle's tlogEntries is not a list of objects")
+    check_shape(entries, [_LOG_ENTRY], "the bundle's tlogEntries")
+    check_shape(value.get("timestampVerificationData", {}), _TIMESTAMPS, "the bundle's timestampVerificationData")
     if method == "sigstore" and not entries:
         raise BundleError("a sigstore bundle needs a transparency log entry, and this one has none")
+    _check_content(present[0], value[present[0]])
     return method, value
+
+
+def _check_content(field: str, content: dict[str, Any]) -> None:
+    """What the bundle schema asks of `publicKey`, `certificate` and `x509CertificateChain`."""
+    if field == "publicKey":
+        named = [content[name] for name in ("hint", "rawBytes") if name in content]
+        if not named or not all(isinstance(text, str) for text in named):
+            raise BundleError("the bundle's publicKey has neither a hint nor rawBytes that are text")
+        return
+    certificates = content.get("certificates") if field == "x509CertificateChain" else [content]
+    if not isinstance(certificates, list) or not certificates:
+        raise BundleError(f"the bundle's {field} holds no certificate")
+    for certificate in certificates:
+        decode_base64(certificate.get("rawBytes") if isinstance(certificate, dict) else None, "a certificate")
 
 
 def _parse_envelope(value: object) -> tuple[bytes, bytes]:

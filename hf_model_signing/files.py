@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import glob
 import os
+import re
 import tempfile
+
+_OURS = re.compile(r"\.hf-sign-(\d+)-[^/]*\.tmp")
 
 
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:
     """Write `data` beside `path`, make it durable, and put it in place at once; raises `OSError`, leaving nothing."""
     target = os.path.realpath(path)  # a link stays a link: the file that it names is replaced
-    folder, name = os.path.split(target)
-    handle, temporary = tempfile.mkstemp(prefix=f".{name}.", suffix=".tmp", dir=folder)
+    try:
+        _write_beside(target, data)
+    except OSError as error:
+        # In the caller's words, not with the name of a temporary file.
+        raise type(error)(error.errno, error.strerror, os.fspath(path)) from error
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> None:
+    """Remove what processes that were killed while they wrote into `folder` have left there."""
+    for path in glob.glob(os.path.join(glob.escape(os.fspath(folder)), ".hf-sign-*.tmp")):
+        match = _OURS.fullmatch(os.path.basename(path))
+        if match and not _is_alive(int(match[1])):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+
+def _write_beside(target: str, data: bytes) -> None:
+    if os.path.isdir(target):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), target)
+    folder = os.path.dirname(target)
+    handle, temporary = tempfile.mkstemp(prefix=f".hf-sign-{os.getpid()}-", suffix=".tmp", dir=folder)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -23,6 +47,16 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _mode_for(target: str) -> int:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol
 from hf_model_signing.errors import ModelError
 from hf_model_signing.hub_cache import CachedSnapshot
 from hf_model_signing.manifest import HASHES, Manifest, PathError, Serialization, check_name, fits, show
+from hf_model_signing.paths import true_place
 
 _BUFFER = 1024 * 1024  # one for each thread; larger ones fall out of the processor's cache
 _POINTER_START = b"version https://git-lfs.github.com/spec/"
@@ -58,7 +59,7 @@ class Scope:
         return (self.names is None or name in self.names) and (not self.only or fits(name, self.only))
 
 
-class _File(NamedTuple):
+class FileState(NamedTuple):
     """A file as it was listed; two listings are equal only when nothing was touched in between."""
 
     name: str
@@ -95,22 +96,29 @@ def hash_model(
 
 def hash_file(path: str | os.PathLike[str], hash_type: str = "sha256") -> bytes:
     """The raw digest of one regular file; raises `ModelError` when it is something else or changes meanwhile."""
-    where = os.fspath(path)
-    file = _describe(os.path.basename(where), where, CachedSnapshot.at(_true_place(where)))
+    file = describe_file(path)
     return _hash_files([file], HASHES[hash_type], None, True)[file.name]
+
+
+def describe_file(path: str | os.PathLike[str]) -> FileState:
+    """One file as it lies there; raises `ModelError` unless it is a regular one, or a link that stands for one."""
+    where = os.fspath(path)
+    try:
+        return _describe(os.path.basename(where), where, CachedSnapshot.at(true_place(where)))
+    except OSError as error:
+        raise ModelError(f"cannot read {show(where)}: {error.strerror or error}") from error
 
 
 def git_blob_id(path: str | os.PathLike[str]) -> str:
     """The id, in hex, that git gives to the file's content; raises as `hash_file` does."""
-    where = os.fspath(path)
-    file = _describe(os.path.basename(where), where, CachedSnapshot.at(_true_place(where)))
+    file = describe_file(path)
     header = b"blob %d\0" % file.size
     return _hash_files([file], lambda: hashlib.sha1(header, usedforsecurity=False), None, True)[file.name].hex()
 
 
 def model_name(path: str) -> str:
     """The basename of the model (section 6.5); for a snapshot of the Hugging Face cache, the name of its repository."""
-    place = _true_place(path)
+    place = true_place(path)
     snapshot = CachedSnapshot.at(place)
     if snapshot and os.path.basename(place) == snapshot.commit:
         return snapshot.repo_id.rsplit("/", 1)[-1]
@@ -132,10 +140,10 @@ def _check_supported(serialization: Serialization) -> None:
         raise ModelError("following symbolic links (allow_symlinks) is not supported by this version")
 
 
-def _list_model(root: str, scope: Scope) -> list[_File]:
+def _list_model(root: str, scope: Scope) -> list[FileState]:
     """List the model at `root`, by name. A single file is listed under its basename."""
     try:
-        snapshot = CachedSnapshot.at(_true_place(root))
+        snapshot = CachedSnapshot.at(true_place(root))
         if os.path.isdir(root):
             return sorted(_walk(root, scope, snapshot), key=lambda file: file.name)
         return [_describe(_checked(os.path.basename(os.path.abspath(root)), root), root, snapshot)]
@@ -144,14 +152,7 @@ def _list_model(root: str, scope: Scope) -> list[_File]:
         raise ModelError(f"cannot read {show(where)}: {error.strerror or error}") from error
 
 
-def _true_place(path: str) -> str:
-    """The path without links on the way; a file that is itself a link stays one."""
-    if os.path.isdir(path):
-        return os.path.realpath(path)
-    return os.path.join(os.path.realpath(os.path.dirname(os.path.abspath(path))), os.path.basename(path))
-
-
-def _walk(root: str, scope: Scope, snapshot: CachedSnapshot | None) -> Iterator[_File]:
+def _walk(root: str, scope: Scope, snapshot: CachedSnapshot | None) -> Iterator[FileState]:
     folders = [("", root)]
     while folders:
         prefix, folder = folders.pop()
@@ -173,7 +174,7 @@ def _checked(name: str, path: str) -> str:
         raise ModelError(f"a file cannot be part of a signed model: {error}; rename or ignore it") from error
 
 
-def _describe(name: str, path: str, snapshot: CachedSnapshot | None) -> _File:
+def _describe(name: str, path: str, snapshot: CachedSnapshot | None) -> FileState:
     status = os.stat(path, follow_symlinks=False)
     if stat.S_ISLNK(status.st_mode):
         target = snapshot.target(path) if snapshot else None
@@ -185,7 +186,7 @@ def _describe(name: str, path: str, snapshot: CachedSnapshot | None) -> _File:
     if not stat.S_ISREG(status.st_mode):
         what = _SPECIAL.get(stat.S_IFMT(status.st_mode), "not a regular file")
         raise ModelError(f"{show(path)} is {what}; a model holds regular files only")
-    return _File(name, path, *_state(status))
+    return FileState(name, path, *_state(status))
 
 
 def _state(status: os.stat_result) -> tuple[int, int, int, int, int]:
@@ -194,7 +195,7 @@ def _state(status: os.stat_result) -> tuple[int, int, int, int, int]:
 
 
 def _hash_files(
-    files: list[_File], new_hash: Callable[[], Any], progress: Progress | None, allow_lfs_pointers: bool
+    files: list[FileState], new_hash: Callable[[], Any], progress: Progress | None, allow_lfs_pointers: bool
 ) -> dict[str, bytes]:
     if progress:
         progress.total(len(files), sum(file.size for file in files))
@@ -214,6 +215,8 @@ def _hash_files(
             thread.join()
     if work.error:
         raise work.error
+    if len(work.digests) != len(files):
+        raise ModelError("not every file was hashed")
     return work.digests
 
 
@@ -225,10 +228,14 @@ class _Work:
     """What the hashing threads share: the queue they take from and the results they fill in."""
 
     def __init__(
-        self, queue: Iterator[_File], new_hash: Callable[[], Any], progress: Progress | None, allow_lfs_pointers: bool
+        self,
+        queue: Iterator[FileState],
+        new_hash: Callable[[], Any],
+        progress: Progress | None,
+        allow_lfs_pointers: bool,
     ) -> None:
         self.digests: dict[str, bytes] = {}
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self._queue = queue
         self._lock = threading.Lock()
         self._stopped = False
@@ -241,31 +248,33 @@ class _Work:
         while file := self._next():
             try:
                 self.digests[file.name] = self._hash(file, buffer)
-            except Exception as error:  # noqa: BLE001 - kept, and raised where the threads are joined
+            except BaseException as error:  # noqa: BLE001 - kept, and raised where the threads are joined
                 self.error = self.error or error
                 self.stop()
 
     def stop(self) -> None:
         self._stopped = True
 
-    def _next(self) -> _File | None:
+    def _next(self) -> FileState | None:
         with self._lock:
             return None if self._stopped else next(self._queue, None)
 
-    def _hash(self, file: _File, buffer: memoryview) -> bytes:
+    def _hash(self, file: FileState, buffer: memoryview) -> bytes:
         try:
             with open(file.path, "rb", buffering=0, opener=_open_regular) as source:
                 return self._hash_open(file, source, buffer)
         except OSError as error:
             raise ModelError(f"cannot read {show(file.path)}: {error.strerror or error}") from error
 
-    def _hash_open(self, file: _File, source: FileIO, buffer: memoryview) -> bytes:
+    def _hash_open(self, file: FileState, source: FileIO, buffer: memoryview) -> bytes:
         self._check_unchanged(file, source)
         digest = self._new_hash()
         if self._progress:
             self._progress.begin(file.name, file.size)
         count = source.readinto(buffer)
-        if not self._allow_lfs_pointers and _looks_like_pointer(file.size, bytes(buffer[: len(_POINTER_START)])):
+        if not self._allow_lfs_pointers and _looks_like_pointer(
+            file.size, bytes(buffer[: min(count, len(_POINTER_START))])
+        ):
             raise ModelError(
                 f"{show(file.name)} is a Git LFS pointer, not the file itself: run `git lfs pull` first, "
                 "or pass --allow-lfs-pointers to sign the pointer"
@@ -283,7 +292,7 @@ class _Work:
         result: bytes = digest.digest()
         return result
 
-    def _check_unchanged(self, file: _File, source: FileIO) -> None:
+    def _check_unchanged(self, file: FileState, source: FileIO) -> None:
         status = os.fstat(source.fileno())
         if (file.name, file.path, *_state(status)) != file or not stat.S_ISREG(status.st_mode):
             raise ModelError(f"{show(file.name)} changed while it was hashed; wait until nothing writes to it")

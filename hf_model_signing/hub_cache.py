@@ -52,6 +52,8 @@ class CachedSnapshot:
         if os.path.dirname(first) != self._blobs:
             return None
         final = os.path.realpath(first)
+        if os.path.realpath(link) != final:
+            return None  # a linked folder on the way: a program would open something else
         if final == first:
             return final
         # A blob that several repositories share is itself a link, into the store beside the repositories.

@@ -22,6 +22,7 @@ TOOL_PATHS = (".cache/huggingface", "model.sig")
 _SUSPECT = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]|(?:^|/)\.{0,2}(?:/|$)")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _GLOB = re.compile(r"[*?\[]")
+_LONGEST = 4096  # bytes; no system opens a longer path
 _LISTED = 10  # names of each kind that a message shows
 
 
@@ -63,13 +64,13 @@ class Difference:
     def describe(self) -> str:
         """The totals in one line, then at most ten names of each kind, a line each kind."""
         kinds = {
-            "changed": [show(name) for name in self.changed],
-            "missing": [show(name) for name in self.missing],
-            "added": [show(name) for name in self.added],
-            "renamed": [f"{show(old)} -> {show(new)}" for old, new in self.renamed],
+            "changed": list(self.changed),
+            "missing": list(self.missing),
+            "added": list(self.added),
+            "renamed": [f"{old} -> {new}" for old, new in self.renamed],
         }
         totals = ", ".join(f"{len(names)} {kind}" for kind, names in kinds.items() if names)
-        lines = [f"  {kind}: {_some(names)}" for kind, names in kinds.items() if names]
+        lines = [f"  {kind}: {some(names)}" for kind, names in kinds.items() if names]
         return "\n".join([totals, *lines])
 
 
@@ -132,6 +133,8 @@ def _renames(
 
 def check_name(name: str) -> str:
     """Return `name` if it is a path of section 6.1.2 that every system reads alike; raise `PathError` if not."""
+    if len(name) > _LONGEST or len(name.encode("utf-8", "replace")) > _LONGEST:
+        raise PathError(f"the path {name[:60]!a}… is longer than {_LONGEST:,} bytes")
     if not _SUSPECT.search(name):
         return name
     if not name:
@@ -177,6 +180,8 @@ def show(name: str) -> str:
     return name if name.isprintable() else ascii(name)
 
 
-def _some(names: list[str]) -> str:
+def some(names: list[str]) -> str:
+    """The first ten names, safe to print, and how many more there are."""
+    names = [show(name) for name in names]
     more = len(names) - _LISTED
     return ", ".join(names[:_LISTED]) + (f" and {more:,} more" if more > 0 else "")

@@ -10,6 +10,7 @@ from hf_model_signing.errors import ModelError, UsageError
 from hf_model_signing.hashing import Progress, hash_model
 from hf_model_signing.manifest import Manifest, PathError, Serialization, check_ignore_path, default_ignores, show
 from hf_model_signing.methods.interface import Signer
+from hf_model_signing.paths import path_inside
 from hf_model_signing.statement import Statement
 
 __all__ = ["digest", "sign"]
@@ -77,9 +78,8 @@ def signed_serialization(model: Path, ignore_paths: Iterable[Path] = (), *, git:
 def relative_ignore(model: Path, path: Path) -> str:
     """An ignored path as section 6.2.1 writes it: exact, relative to the model, with `/`."""
     text = os.fspath(path)
-    if os.path.isabs(text):
-        text = os.path.relpath(os.path.realpath(text), os.path.realpath(model))
+    inside = path_inside(model, text) if os.path.isabs(text) else os.path.normpath(text).replace(os.sep, "/")
     try:
-        return check_ignore_path(os.path.normpath(text).replace(os.sep, "/"))
+        return check_ignore_path(inside or "..")
     except PathError as error:
         raise UsageError(f"cannot ignore '{show(os.fspath(path))}': {error}; name a path below the model") from error

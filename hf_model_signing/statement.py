@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hf_model_signing import strict_json
-from hf_model_signing.closed import closed_object
-from hf_model_signing.errors import BundleError
+from hf_model_signing.errors import BundleError, ModelError
 from hf_model_signing.manifest import HASHES, Entry, Manifest, PathError, Serialization, check_ignore_path, check_name
+from hf_model_signing.shapes import closed_object
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://model_signing/signature/v1.0"
@@ -38,12 +38,19 @@ class Statement:
     annotations: Mapping[str, str] = field(default_factory=dict)
 
     def to_payload(self) -> bytes:
-        """The statement as the JSON that is signed; the same statement always gives the same bytes."""
+        """The statement as the JSON that is signed; the same statement always gives the same bytes.
+
+        Raises `ModelError` for a model whose name the format cannot carry.
+        """
         from google.protobuf.json_format import MessageToDict
         from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
         from in_toto_attestation.v1.statement import Statement as InTotoStatement
 
         manifest = self.manifest
+        try:
+            manifest.name.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ModelError(f"the model's name {manifest.name!a} is not valid UTF-8; rename it") from error
         subject = ResourceDescriptor(
             name=manifest.name,
             uri=self.uri,
@@ -100,6 +107,8 @@ def _parse_subject(value: object) -> dict[str, Any]:
         raise BundleError("the statement's subject has no name")
     if not isinstance(uri, str) or not isinstance(digest, dict) or not isinstance(annotations, dict):
         raise BundleError("the statement's subject is malformed")
+    if not all(isinstance(value, str) and _HEX.fullmatch(value) for value in digest.values()):
+        raise BundleError("the statement's subject has a digest that is not lower-case hex")
     # Only text can be shown and compared; other annotations are somebody else's.
     texts = {key: value for key, value in annotations.items() if isinstance(value, str)}
     return {"name": name, "uri": uri, "digest": digest, "annotations": texts}
@@ -122,7 +131,9 @@ def _parse_predicate(name: str, value: object) -> Manifest:
 def _parse_serialization(value: object) -> Serialization:
     how = closed_object(value, "the serialization", _SERIALIZATION_FIELDS, _SERIALIZATION_OPTIONAL)
     method, hash_type, links = how["method"], how["hash_type"], how["allow_symlinks"]
-    if method != "files" or "shard_size" in how:
+    if method == "files" and "shard_size" in how:
+        raise BundleError("the serialization has a shard_size, and its method 'files' has none")
+    if method != "files":
         raise BundleError(f"the serialization method {method!a} is not supported by this version of hf-sign")
     if not isinstance(hash_type, str) or hash_type not in HASHES:
         raise BundleError(f"the hash algorithm {hash_type!a} is not supported by this version of hf-sign")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-MAX_BYTES = 64 * 1024 * 1024  # a manifest of 400,000 files stays below it
+MAX_BYTES = 64 * 1024 * 1024  # a bundle of 250,000 files stays below it
+_DIGITS = 30  # no number of the format has more
 MAX_DEPTH = 64  # a Sigstore bundle needs nine levels
 
 
@@ -18,7 +19,7 @@ def loads(data: bytes) -> dict[str, Any]:
     if len(data) > MAX_BYTES:
         raise ValueError(f"it has {len(data):,} bytes, more than the limit of {MAX_BYTES:,}")
     try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = json.loads(data.decode("utf-8"), **_HOOKS)
     except UnicodeDecodeError as error:
         raise ValueError("it is not text in UTF-8") from error
     except RecursionError as error:
@@ -44,6 +45,27 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def _integer(text: str) -> int:
+    if len(text) > _DIGITS:
+        raise ValueError(f"it has a number of {len(text):,} digits")
+    return int(text)
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"it has a number that is too large: {text[:_DIGITS]}")
+    return value
+
+
+_HOOKS: dict[str, Any] = {
+    "object_pairs_hook": _unique,
+    "parse_constant": _no_constant,
+    "parse_int": _integer,
+    "parse_float": _fraction,
+}
 
 
 def _deeper_than(value: object, limit: int) -> bool:

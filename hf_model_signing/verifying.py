@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -24,12 +25,16 @@ from hf_model_signing.manifest import (
     show,
 )
 from hf_model_signing.methods.interface import Verifier
+from hf_model_signing.paths import path_inside, true_place
 from hf_model_signing.signing import relative_ignore
 from hf_model_signing.statement import Statement
 
 Path = str | os.PathLike[str]
 
 SIGNATURE_NAME = "model.sig"
+
+# Kind, namespace and name of a repository; the words for the kinds are no namespaces.
+_REPOSITORY = re.compile(r"hf://(datasets/|spaces/)?(?:(?!datasets/|spaces/|models/)([^/]+)/)?([^/]+)")
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ def verify(
     where = signature if signature is not None else find_signature(model)
     bundle = where if isinstance(where, Bundle) else Bundle.read(where)
     statement = verifier.verify(bundle)
-    snapshot = CachedSnapshot.at(os.path.realpath(model))
+    snapshot = CachedSnapshot.at(true_place(model))
     check_subject(statement, uri or (snapshot.uri if snapshot else None))
     signature_file = None if isinstance(where, Bundle) else os.fspath(where)
     files = verify_files(model, statement.manifest, coverage or Coverage(), signature_file, progress)
@@ -106,12 +111,11 @@ def check_subject(statement: Statement, uri: str | None) -> None:
 
 
 def _same_repository(asked: str, signed: str) -> bool:
+    if asked == signed:
+        return True
+    wanted, found = _REPOSITORY.fullmatch(asked), _REPOSITORY.fullmatch(signed)
     # A legacy name has no namespace: any namespace that the trusted signer signed for may stand before it.
-    legacy = "/" not in asked.removeprefix("hf://").removeprefix("datasets/").removeprefix("spaces/")
-    if legacy and asked.startswith("hf://"):
-        kind, name = asked.rpartition("/")[0], asked.rpartition("/")[2]
-        return signed == asked or (signed.rpartition("/")[2] == name and signed.rsplit("/", 2)[0] == kind)
-    return asked == signed
+    return bool(wanted and found and not wanted[2] and (wanted[1], wanted[3]) == (found[1], found[3]))
 
 
 def expected_files(manifest: Manifest, only: Iterable[str] = ()) -> Mapping[str, bytes]:
@@ -178,10 +182,8 @@ def _inside(model: Path, signature_file: str | None) -> frozenset[str]:
     """The signature's own path when it lies in the model: it cannot list itself (section 6.2)."""
     if signature_file is None:
         return frozenset()
-    # Not through a last link: the name in the model is what the walk meets.
-    folder = os.path.realpath(os.path.dirname(os.path.abspath(signature_file)))
-    place = os.path.relpath(os.path.join(folder, os.path.basename(signature_file)), os.path.realpath(model))
-    return frozenset() if place.startswith(os.pardir) else frozenset({place.replace(os.sep, "/")})
+    place = path_inside(model, signature_file)
+    return frozenset({place}) if place else frozenset()
 
 
 def _explain(model: Path, difference: Difference) -> str:

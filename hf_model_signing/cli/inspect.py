@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from hf_model_signing.bundle import Bundle
     from hf_model_signing.statement import Statement
 
+# Annotations that a push makes, under the words for them here; others are shown apart, so that none hides a fact.
+_KNOWN = {"revision": "revision", "signed_at": "signed at", "digests_from": "digests from"}
 _WARNING = "Nothing was verified: this is what the file says of itself. Use `hf-sign verify` to check it."
 
 
@@ -58,7 +60,7 @@ def _text(bundle: Bundle, statement: Statement) -> str:
         "key": values["key_fingerprint"] or ("in the bundle (an old form)" if bundle.method == "key" else ""),
         "subject": statement.manifest.name,
         "uri": statement.uri,
-        **{key.replace("_", " "): value for key, value in statement.annotations.items()},
+        **{label: statement.annotations.get(name, "") for name, label in _KNOWN.items()},
         "root digest": values["digest"],
         "hash": statement.manifest.serialization.hash_type,
         "left out": ", ".join(statement.manifest.serialization.ignore_paths),
@@ -67,6 +69,8 @@ def _text(bundle: Bundle, statement: Statement) -> str:
     if statement.annotations.get(DIGESTS_FROM) == "hub":
         rows["digests from"] = "hub (the signer did not hash the large files itself: a weaker claim)"
     lines = [f"{name + ':':<14}{show(value)}" for name, value in rows.items() if value]
+    others = statement.annotations.keys() - _KNOWN.keys()
+    lines += [f"annotation {show(name)}: {show(statement.annotations[name])}" for name in sorted(others)]
     files = [f"  {entry.digest.hex()}  {show(entry.name)}" for entry in statement.manifest.entries]
     return "\n".join([_WARNING, *lines, *files])
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from hf_model_signing.cli.output import printable
 from hf_model_signing.cli.settings import GlobalOptions, Settings
 from hf_model_signing.errors import HfSignError
 from hub_adapters.errors import HubError
@@ -66,11 +67,17 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the program with these arguments and return its exit code."""
-    settings = Settings(json="--json" in arguments, debug="--debug" in arguments)
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    options = list(arguments)[: list(arguments).index("--")] if "--" in arguments else list(arguments)
+    settings = Settings(json="--json" in options, debug="--debug" in options)
+    _start_logging()
     try:
-        result: Any = program.main(list(arguments), "hf-sign", standalone_mode=False, obj=settings)
-        sys.stdout.flush()
+        # Not `program.main`: it would answer a broken pipe with the exit code that means refused.
+        with program.make_context("hf-sign", list(arguments), obj=settings) as context:
+            result: Any = program.invoke(context)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except click.exceptions.Exit as done:
+        return done.exit_code
     except BrokenPipeError:
         # The reader of our output went away; keep the interpreter from complaining about it on its way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -82,6 +89,17 @@ def run(arguments: Sequence[str]) -> int:
         _report(message, code, settings, error)
         return code
     return result if isinstance(result, int) else 0
+
+
+def _start_logging() -> None:
+    # On our loggers only: the libraries that we use have their own say.
+    for name in ("hf_model_signing", "hub_adapters"):
+        logger = logging.getLogger(name)
+        if not logger.handlers:
+            handler = logging.StreamHandler()
+            handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+            logger.addHandler(handler)
+            logger.propagate = False
 
 
 def explain(error: BaseException) -> tuple[str, int]:
@@ -113,6 +131,6 @@ def _report(message: str, code: int, settings: Settings, error: BaseException) -
     if settings.json:
         click.echo(json.dumps({"error": message, "exit_code": code}))
     word = {1: "refused", 2: "usage"}.get(code, "error")
-    click.echo(f"hf-sign: {word}: {message}", err=True)
+    click.echo(f"hf-sign: {word}: {printable(message)}", err=True)
     if isinstance(error, click.UsageError) and error.ctx is not None:
         click.echo(f"Try '{error.ctx.command_path} --help'.", err=True)

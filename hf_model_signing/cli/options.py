@@ -65,22 +65,18 @@ def type_option() -> click.Option:
 
 def ignored_below(model: str, paths: Iterable[str]) -> tuple[str, ...]:
     """Ignored paths as typed: from the current folder when that lies in the model, else from the model's root."""
-    root = os.path.realpath(model)
-    return tuple(_below(root, path) for path in paths)
+    return tuple(_below(model, path) for path in paths)
 
 
-def _below(root: str, path: str) -> str:
-    absolute = os.path.abspath(path)
-    # Only the folders on the way are followed: the path itself may be a link that is to be left out.
-    real = os.path.join(os.path.realpath(os.path.dirname(absolute)), os.path.basename(absolute))
-    inside = os.path.relpath(real, root)
-    if inside == os.curdir:
+def _below(model: str, path: str) -> str:
+    from hf_model_signing.paths import path_inside
+
+    inside = path_inside(model, path)
+    if inside == ".":
         raise UsageError(f"--ignore-paths {path} leaves out the whole model")
-    if not inside.startswith(os.pardir):
-        return inside
-    if os.path.isabs(path):
-        raise UsageError(f"--ignore-paths {path} lies outside of the model '{root}'")
-    return path
+    if inside is None and os.path.isabs(path):
+        raise UsageError(f"--ignore-paths {path} lies outside of the model '{model}'")
+    return inside or path
 
 
 def hub_arguments(values: dict[str, Any]) -> tuple[Any, Any]:

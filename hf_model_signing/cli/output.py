@@ -14,9 +14,14 @@ from hf_model_signing.cli.settings import settings_of
 def result(values: Mapping[str, Any], text: str) -> None:
     """Print the outcome of a command on stdout: `text` for people and scripts, `values` under `--json`."""
     settings = settings_of(click.get_current_context())
-    click.echo(json.dumps(values, ensure_ascii=False) if settings.json else text)
+    click.echo(json.dumps(values) if settings.json else text)
 
 
 def note(text: str) -> None:
     """Tell a person something on stderr, beside the result."""
-    click.echo(f"hf-sign: note: {text}", err=True)
+    click.echo(f"hf-sign: note: {printable(text)}", err=True)
+
+
+def printable(text: str) -> str:
+    """A text that may quote a hub or a file, safe to print on a terminal: all controls but line ends are escaped."""
+    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)

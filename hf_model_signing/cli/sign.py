@@ -17,8 +17,13 @@ from hf_model_signing.cli.target import statement_of
 
 def _make(method: str, options: MethodOptions) -> click.Command:
     def run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
+        from hf_model_signing.bundle import check_replaceable
+        from hf_model_signing.files import remove_leftovers
+
         signer = options.signer(values)
         model, signature = values["reference"], values["signature"]
+        check_replaceable(signature)
+        remove_leftovers(os.path.dirname(signature) or ".")
         with progress_bars() as progress:
             statement = statement_of(values, progress, _inside(model, signature))
         signer.sign(statement).write(signature)
@@ -37,8 +42,10 @@ def _make(method: str, options: MethodOptions) -> click.Command:
 
 def _inside(model: str, signature: str) -> list[str]:
     """The signature file when it is written into the model: it cannot be part of what it signs."""
-    place = os.path.relpath(os.path.realpath(signature), os.path.realpath(model))
-    return [] if place.startswith(os.pardir) or not os.path.isdir(model) else [place]
+    from hf_model_signing.paths import path_inside
+
+    place = path_inside(model, signature) if os.path.isdir(model) else None
+    return [place] if place else []
 
 
 command = method_group("sign", "Sign a model on this disk or on a hub.", _make)

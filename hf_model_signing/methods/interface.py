@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from hf_model_signing.bundle import Bundle, pae
-from hf_model_signing.errors import RefusedError, VerificationError
+from hf_model_signing.errors import ModelError, RefusedError, VerificationError
 from hf_model_signing.statement import Statement
+from hf_model_signing.strict_json import MAX_BYTES
 
 
 class Signer(ABC):
@@ -20,7 +21,10 @@ class Signer(ABC):
         """Sign `statement`; raises `HfSignError` when no signature could be made."""
         payload = statement.to_payload()
         Statement.parse(payload)  # what we could not verify we do not sign
-        return Bundle(self.method, self._material(), payload, self._signature(pae(payload)))
+        bundle = Bundle(self.method, self._material(), payload, self._signature(pae(payload)))
+        if len(bundle.to_bytes()) > MAX_BYTES:
+            raise ModelError(f"the model has too many files: its signature would be over {MAX_BYTES:,} bytes")
+        return bundle
 
     @abstractmethod
     def verifier(self) -> Verifier:

@@ -78,6 +78,7 @@ class KeyVerifier(Verifier):
     def __init__(self, public_key: str | os.PathLike[str] | ec.EllipticCurvePublicKey) -> None:
         if not isinstance(public_key, ec.EllipticCurvePublicKey):
             public_key = _load_public_key(os.fspath(public_key))
+        _check_curve("the key given", public_key.curve)
         self._key = public_key
 
     def describe(self) -> str:
@@ -93,8 +94,6 @@ class KeyVerifier(Verifier):
 
     def _check_material(self, material: Mapping[str, Any]) -> None:
         hint, raw = material.get("hint"), material.get("rawBytes")
-        if hint is None and raw is None:
-            raise BundleError("the bundle's publicKey has neither a hint nor rawBytes")
         if hint is not None and hint != fingerprint(self._key):
             raise VerificationError(f"the model was signed with another key: its fingerprint is {hint!a}, "
                                     f"the public key given has '{fingerprint(self._key)}'")  # fmt: skip
@@ -127,7 +126,7 @@ def _load_public_key(path: str) -> ec.EllipticCurvePublicKey:
         raise UsageError(_why_no_public_key(path, data)) from error
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise UsageError(_wrong_kind(path, key))
-    _check_curve(path, key.curve)
+    _check_curve(f"the key in '{path}'", key.curve)
     return key
 
 
@@ -141,7 +140,7 @@ def _load_private_key(
         raise UsageError(_why_no_private_key(path, data)) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise UsageError(_wrong_kind(path, key))
-    _check_curve(path, key.curve)
+    _check_curve(f"the key in '{path}'", key.curve)
     return key
 
 
@@ -150,7 +149,7 @@ def _decrypt(path: str, data: bytes, password: str | bytes | None, ask: Callable
         password = os.environ.get(PASSWORD_VARIABLE) or (ask() if ask else None)
     if not password:
         raise UsageError(f"the private key '{path}' is encrypted: set {PASSWORD_VARIABLE} to its password")
-    secret = password.encode("utf-8") if isinstance(password, str) else password
+    secret = os.fsencode(password)  # what the environment holds need not be UTF-8
     try:
         return load_pem_private_key(data, secret)
     except ValueError:
@@ -169,10 +168,10 @@ def _read_key_file(path: str) -> bytes:
     return data
 
 
-def _check_curve(path: str, curve: ec.EllipticCurve) -> None:
+def _check_curve(where: str, curve: ec.EllipticCurve) -> None:
     if curve.name not in CURVES:
         names = ", ".join(name for name, _ in CURVES.values())
-        raise UsageError(f"the key in '{path}' is on the curve {curve.name}; model signing takes {names}")
+        raise UsageError(f"{where} is on the curve {curve.name}; model signing takes {names}")
 
 
 def _wrong_kind(path: str, key: object) -> str:

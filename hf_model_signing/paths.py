@@ -1,0 +1,24 @@
+"""Where a path lies in a model."""
+
+from __future__ import annotations
+
+import os
+
+
+def path_inside(root: str | os.PathLike[str], path: str | os.PathLike[str]) -> str | None:
+    """The path below `root`, with `/`, or None when it lies elsewhere; `.` for the root itself.
+
+    Links on the way are followed and a last one is not: what is meant is the entry with this name.
+    """
+    folder, name = os.path.split(os.path.abspath(path))
+    inside = os.path.relpath(os.path.join(os.path.realpath(folder), name), os.path.realpath(root))
+    inside = inside.replace(os.sep, "/")
+    return None if inside == ".." or inside.startswith("../") else inside
+
+
+def true_place(path: str | os.PathLike[str]) -> str:
+    """The path without links on the way; a file that is itself a link stays one."""
+    if os.path.isdir(path):
+        return os.path.realpath(path)
+    folder, name = os.path.split(os.path.abspath(path))
+    return os.path.join(os.path.realpath(folder), name)

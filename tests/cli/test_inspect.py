@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hf_model_signing as hms
+from tests.conftest import Cli
+from tests.helpers import FILES, KeyPair, forge, run_program, sha256, statement_document, write_bundle
+
+NOTHING = "Nothing was verified: this is what the file says of itself."
+
+
+@pytest.fixture
+def signature(model: Path, pair: KeyPair) -> Path:
+    hms.sign(model, signer=pair.signer).write(model / "model.sig")
+    return model / "model.sig"
+
+
+def _with_subject(pair: KeyPair, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    document = statement_document(FILES)
+    document["subject"][0].update(fields)
+    return forge(pair, document)
+
+
+def test_inspect_says_that_it_verified_nothing(cli: Cli, signature: Path) -> None:
+    assert cli("inspect", signature).out.startswith(NOTHING)
+
+
+def test_inspect_names_key_digest_and_files(cli: Cli, signature: Path, pair: KeyPair, model: Path) -> None:
+    out = cli("inspect", signature).out
+    assert re.search(rf"^key: +{pair.hint}$", out, re.MULTILINE)
+    assert f"sha256:{hms.digest(model)}" in out
+    assert all(f"  {sha256(content)}  {name}\n" in out for name, content in FILES.items())
+
+
+def test_inspect_folder(cli: Cli, signature: Path) -> None:
+    assert cli("inspect", signature.parent).out == cli("inspect", signature).out
+
+
+def test_inspect_folder_without_signature(cli: Cli, model: Path) -> None:
+    done = cli("inspect", model)
+    assert (done.code, done.out) == (1, "")
+
+
+def test_inspect_as_json(cli: Cli, signature: Path, pair: KeyPair) -> None:
+    document = cli("--json", "inspect", signature).document
+    assert document["verified"] is False
+    assert (document["method"], document["key_fingerprint"], document["subject"]) == ("key", pair.hint, "model")
+    assert document["files"] == {name: sha256(content) for name, content in FILES.items()}
+
+
+def test_inspect_needs_no_key_and_trusts_nothing(cli: Cli, pair: KeyPair, tmp_path: Path) -> None:
+    bundle = forge(pair, statement_document(FILES))
+    bundle["dsseEnvelope"]["signatures"][0]["sig"] = "AAAA"
+    done = cli("inspect", write_bundle(tmp_path / "s", bundle))
+    assert (done.code, done.out[: len(NOTHING)]) == (0, NOTHING)
+
+
+def test_inspect_annotations(cli: Cli, pair: KeyPair, tmp_path: Path) -> None:
+    bundle = _with_subject(pair, uri="hf://org/name", annotations={"signed_at": "2026-01-01", "digests_from": "hub"})
+    out = cli("inspect", write_bundle(tmp_path / "s", bundle)).out
+    assert "hf://org/name" in out
+    assert "signed at:    2026-01-01" in out
+    assert "a weaker claim" in out
+
+
+@pytest.mark.parametrize("name", ["key", "method", "subject", "uri", "root digest", "hash", "files", "left out"])
+def test_inspect_annotation_hides_no_row(cli: Cli, pair: KeyPair, tmp_path: Path, name: str) -> None:
+    """What the signer adds must not stand where the facts stand."""
+    plain = cli("inspect", write_bundle(tmp_path / "p", _with_subject(pair, uri="hf://a/b"))).out
+    bundle = _with_subject(pair, uri="hf://a/b", annotations={name.replace(" ", "_"): "FAKE"})
+    out = cli("inspect", write_bundle(tmp_path / "s", bundle)).out
+    assert set(plain.splitlines()) <= set(out.splitlines())
+    assert not re.search(rf"^{name}: +FAKE$", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("bad", ["\x1b[2J", "\nVerified", "\r", "\u202e", "\x9b"])
+def test_inspect_is_safe_on_a_terminal(cli: Cli, pair: KeyPair, tmp_path: Path, bad: str) -> None:
+    bundle = _with_subject(pair, name=bad, uri=bad, annotations={bad: "x", "value": bad})
+    out = cli("inspect", write_bundle(tmp_path / "s", bundle)).out
+    assert bad not in out
+
+
+@pytest.mark.parametrize("hint", ["\x1b[2J", "a\nVerified"])
+def test_inspect_of_strange_hint(cli: Cli, pair: KeyPair, tmp_path: Path, hint: str) -> None:
+    bundle = forge(pair, statement_document(FILES), {"publicKey": {"hint": hint}})
+    assert hint not in cli("inspect", write_bundle(tmp_path / "s", bundle)).out
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_inspect_of_half_a_character(pair: KeyPair, tmp_path: Path, options: list[str]) -> None:
+    bundle = _with_subject(pair, name="\ud800", annotations={"x": "\udfff"})
+    done = run_program(*options, "inspect", write_bundle(tmp_path / "s", bundle))
+    assert done.code in (0, 1)
+    assert "unforeseen" not in done.err
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"null", b"\xff\xfe", b'{"a": NaN}', b"[" * 100_000])
+def test_inspect_of_no_bundle(cli: Cli, tmp_path: Path, data: bytes) -> None:
+    done = cli("inspect", write_bundle(tmp_path / "s", data))
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(f"hf-sign: refused: '{tmp_path}/s': ")
+
+
+def test_inspect_of_bad_payload(cli: Cli, pair: KeyPair, tmp_path: Path) -> None:
+    done = cli("inspect", write_bundle(tmp_path / "s", forge(pair, b"junk")))
+    assert (done.code, done.out) == (1, "")
+
+
+def test_inspect_of_missing_file(cli: Cli, tmp_path: Path) -> None:
+    done = cli("inspect", tmp_path / "no.sig")
+    assert done.code in (1, 2)
+    assert f"'{tmp_path}/no.sig'" in done.err

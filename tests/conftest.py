@@ -1,0 +1,58 @@
+"""Fixtures that the tests of the local part share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hf_model_signing.cli.main import run
+from tests.helpers import FILES, OMS, KeyPair, Outcome, make_pair, write_tree
+
+Cli = Callable[..., Outcome]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HF_SIGN_KEY_PASSWORD", "HF_SIGN_POLICY", "HF_SIGN_MODE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> KeyPair:
+    """The key pair of the trusted signer."""
+    return make_pair(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="session")
+def other_pair(tmp_path_factory: pytest.TempPathFactory) -> KeyPair:
+    """The key pair of somebody else."""
+    return make_pair(tmp_path_factory.mktemp("other"), "other")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A small model in a folder of its own."""
+    return write_tree(tmp_path / "model", FILES)
+
+
+@pytest.fixture
+def cli(capfd: pytest.CaptureFixture[str]) -> Cli:
+    """Run the program in this process."""
+
+    def run_here(*arguments: str | Path) -> Outcome:
+        capfd.readouterr()
+        code = run([str(argument) for argument in arguments])
+        captured = capfd.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return run_here
+
+
+@pytest.fixture(scope="session")
+def oms() -> Path:
+    """The specification with its schemas, vectors and history."""
+    if not OMS.is_dir():
+        pytest.skip(f"the OMS folder with the schemas and vectors is missing: '{OMS}'")
+    return OMS

@@ -1,0 +1,263 @@
+"""The published schemas, vectors and old signatures of the format."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
+
+import hf_model_signing as hms
+from hf_model_signing.bundle import Bundle
+from hf_model_signing.errors import BundleError, MismatchError, VerificationError
+from hf_model_signing.statement import Statement
+from tests.conftest import Cli
+from tests.helpers import FILES, OMS, KeyPair, cache_snapshot, encode, forge, statement_document, write_tree
+
+SCHEMAS = ("bundle", "envelope", "statement", "predicate")
+Validators = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def validators(oms: Path) -> Validators:
+    schemas = {name: json.loads((oms / "schemas" / f"{name}.schema.json").read_text()) for name in SCHEMAS}
+    registry: Any = Registry().with_resources(
+        [(schema["$id"], Resource.from_contents(schema)) for schema in schemas.values()]
+    )
+    return {name: Draft202012Validator(schema, registry=registry) for name, schema in schemas.items()}
+
+
+def _payload(bundle: dict[str, Any]) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"]))
+    return document
+
+
+def _check_all(validators: Validators, bundle: dict[str, Any]) -> None:
+    statement = _payload(bundle)
+    validators["bundle"].validate(bundle)
+    validators["envelope"].validate(bundle["dsseEnvelope"])
+    validators["statement"].validate(statement)
+    validators["predicate"].validate(statement["predicate"])
+
+
+# What we write
+
+
+def test_signed_folder_fits_the_schemas(validators: Validators, model: Path, pair: KeyPair) -> None:
+    _check_all(validators, json.loads(hms.sign(model, signer=pair.signer).to_bytes()))
+
+
+def test_signed_file_fits_the_schemas(validators: Validators, model: Path, pair: KeyPair) -> None:
+    _check_all(validators, json.loads(hms.sign(model / "config.json", signer=pair.signer).to_bytes()))
+
+
+def test_signed_snapshot_fits_the_schemas(validators: Validators, tmp_path: Path, pair: KeyPair) -> None:
+    _check_all(validators, json.loads(hms.sign(cache_snapshot(tmp_path, FILES), signer=pair.signer).to_bytes()))
+
+
+def test_written_by_the_program_fits_the_schemas(
+    validators: Validators, model: Path, pair: KeyPair, cli: Cli, tmp_path: Path
+) -> None:
+    cli("sign", "key", "--private-key", pair.private, "--signature", tmp_path / "s", "--ignore-paths", "x", model)
+    _check_all(validators, json.loads((tmp_path / "s").read_bytes()))
+
+
+def test_key_is_named_by_hint_alone(model: Path, pair: KeyPair) -> None:
+    bundle = json.loads(hms.sign(model, signer=pair.signer).to_bytes())
+    assert bundle["verificationMaterial"] == {"publicKey": {"hint": pair.hint}}
+
+
+def test_resources_are_in_code_point_order(tmp_path: Path, pair: KeyPair) -> None:
+    names = ["a/b", "a-b", "B", "é", "\uffee", "\U0001f600", "a.b", "ab/c"]
+    model = write_tree(tmp_path / "m", dict.fromkeys(names, b""))
+    payload = _payload(json.loads(hms.sign(model, signer=pair.signer).to_bytes()))
+    assert [resource["name"] for resource in payload["predicate"]["resources"]] == sorted(names)
+
+
+# What we read: whatever a schema refuses, we refuse
+
+
+def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401 - JSON
+    if path:
+        yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from _places(inner, (*path, key))
+
+
+STRANGERS: tuple[Any, ...] = (None, True, 0, -1, 1.5, "", "x", [], {}, [None], [{}], {"a": []})
+
+
+def _variants(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The document with one value dropped or replaced, or one field too many."""
+    for path in _places(document):
+        for stranger in (..., *STRANGERS):
+            variant = copy.deepcopy(document)
+            place: Any = variant
+            for step in path[:-1]:
+                place = place[step]
+            if stranger is ...:
+                del place[path[-1]]
+            else:
+                place[path[-1]] = stranger
+            yield f"{path} = {stranger!r}", variant
+    for path in [(), *_places(document)]:
+        variant = copy.deepcopy(document)
+        place = variant
+        for step in path:
+            place = place[step]
+        if isinstance(place, dict):
+            place["stranger"] = "x"
+            yield f"{path} and more", variant
+
+
+def _accepted_against(validator: Any, document: dict[str, Any], parse: Callable[[bytes], object]) -> list[str]:  # noqa: ANN401
+    """The variants that the schema refuses and `parse` accepts, or answers with anything but a `BundleError`."""
+    wrong = []
+    for what, variant in _variants(document):
+        if validator.is_valid(variant):
+            continue
+        try:
+            parse(encode(variant))
+        except BundleError:
+            continue
+        except Exception as error:  # noqa: BLE001 - what must not happen
+            wrong.append(f"{what}: {type(error).__name__}")
+        else:
+            wrong.append(f"{what}: accepted")
+    return wrong
+
+
+def _materials() -> dict[str, dict[str, Any]]:
+    certificate = {"rawBytes": "AAAA"}
+    return {
+        "hint": {"publicKey": {"hint": "abc"}, "tlogEntries": []},
+        "rawBytes": {"publicKey": {"rawBytes": "AAAA", "keyDetails": "x"}},
+        "certificate": {"x509CertificateChain": {"certificates": [certificate, certificate]}, "tlogEntries": []},
+        "sigstore": {"certificate": certificate, "tlogEntries": [{"logIndex": "1"}]},
+    }
+
+
+@pytest.mark.parametrize("material", _materials())
+def test_bundle_that_its_schema_refuses(validators: Validators, pair: KeyPair, material: str) -> None:
+    good = forge(pair, statement_document(FILES), _materials()[material])
+    assert validators["bundle"].is_valid(good)
+    assert not _accepted_against(validators["bundle"], good, Bundle.parse)
+
+
+def test_statement_that_its_schema_refuses(validators: Validators) -> None:
+    good = statement_document(FILES, ignore_paths=[".git"])
+    assert validators["statement"].is_valid(good)
+    assert not _accepted_against(validators["statement"], good, Statement.parse)
+
+
+@pytest.mark.parametrize("material", _materials())
+def test_no_variant_of_a_bundle_crashes(pair: KeyPair, material: str) -> None:
+    """Whatever is in a bundle, the verifier returns or refuses."""
+    for _, variant in _variants(forge(pair, statement_document(FILES), _materials()[material])):
+        try:
+            pair.verifier.verify(Bundle.parse(encode(variant)))
+        except VerificationError:
+            continue
+        assert material == "hint"
+        assert variant["verificationMaterial"]["publicKey"]["hint"] == pair.hint
+
+
+def test_no_variant_of_a_bundle_crashes_inspect(pair: KeyPair, cli: Cli, tmp_path: Path) -> None:
+    codes = set()
+    for _, variant in _variants(forge(pair, statement_document(FILES))):
+        (tmp_path / "s").write_bytes(encode(variant))
+        codes.add(cli("inspect", tmp_path / "s").code)
+    assert codes == {0, 1}
+
+
+# The vectors
+
+
+def _vectors(kind: str) -> list[str]:
+    return [path.name for path in sorted((OMS / "vectors" / kind).glob("*"))] or ["missing"]
+
+
+@pytest.mark.parametrize("name", _vectors("valid"))
+def test_valid_vector(oms: Path, cli: Cli, name: str) -> None:
+    path = oms / "vectors" / "valid" / name
+    assert Bundle.read(path).method == name.partition(".")[0]
+    assert cli("inspect", path).code == 0
+
+
+@pytest.mark.parametrize("name", _vectors("valid"))
+def test_valid_vector_and_schemas(oms: Path, validators: Validators, name: str) -> None:
+    _check_all(validators, json.loads((oms / "vectors" / "valid" / name).read_bytes()))
+
+
+@pytest.mark.parametrize("name", _vectors("invalid"))
+def test_invalid_vector(oms: Path, cli: Cli, name: str) -> None:
+    path = oms / "vectors" / "invalid" / name
+    with pytest.raises(BundleError, match=f"'{path}': "):
+        Bundle.read(path)
+    assert cli("inspect", path).code == 1
+
+
+@pytest.mark.parametrize("name", _vectors("invalid-payload"))
+def test_invalid_payload_vector(oms: Path, cli: Cli, name: str) -> None:
+    path = oms / "vectors" / "invalid-payload" / name
+    with pytest.raises(BundleError, match="predicate type"):
+        Statement.parse(Bundle.read(path).payload)
+    assert cli("inspect", path).code == 1
+
+
+@pytest.mark.parametrize("kind", ["valid", "invalid", "invalid-payload"])
+def test_vectors_are_there(oms: Path, kind: str) -> None:
+    assert list((oms / "vectors" / kind).iterdir())
+
+
+# The history
+
+
+@pytest.fixture
+def old_model(oms: Path, tmp_path: Path) -> Path:
+    """The single file that release 0.3.1 of the reference tool signed with a key, and its signature beside it."""
+    for name in ("signme-1", "model.sig"):
+        shutil.copyfile(oms / "history" / "v0.3.1-elliptic-key" / name, tmp_path / name)
+    return tmp_path / "signme-1"
+
+
+def _verify_old(oms: Path, model: Path) -> hms.Verification:
+    verifier = hms.KeyVerifier(oms / "history" / "signing-key-pub.pem")
+    return hms.verify(model, model.parent / "model.sig", verifier=verifier)
+
+
+def test_old_signature(oms: Path, old_model: Path) -> None:
+    assert _verify_old(oms, old_model).signer.startswith("key P-384 ")
+
+
+def test_old_signature_of_changed_file(oms: Path, old_model: Path) -> None:
+    data = old_model.read_bytes()
+    old_model.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+    with pytest.raises(MismatchError, match="changed: signme-1"):
+        _verify_old(oms, old_model)
+
+
+def test_old_signature_with_other_key(oms: Path, old_model: Path, pair: KeyPair) -> None:
+    with pytest.raises(VerificationError, match="with another key than the public key given"):
+        hms.verify(old_model, old_model.parent / "model.sig", verifier=pair.verifier)
+
+
+def test_old_signature_on_the_command_line(oms: Path, old_model: Path, cli: Cli) -> None:
+    key = oms / "history" / "signing-key-pub.pem"
+    command = ["verify", "key", "--public_key", key, "--signature", old_model.parent / "model.sig", old_model]
+    assert cli(*command).code == 0
+
+
+@pytest.mark.parametrize("name", ["v0.2.0-certificate", "v0.3.1-sigstore"])
+def test_history_of_other_methods_is_not_a_key(oms: Path, name: str) -> None:
+    verifier = hms.KeyVerifier(oms / "history" / "signing-key-pub.pem")
+    with pytest.raises(VerificationError, match="made by the method '(certificate|sigstore)'"):
+        hms.verify(oms / "history" / name, verifier=verifier)
