@@ -80,7 +80,7 @@ class HubModel:
     def listed_manifest(self) -> Manifest:
         """The manifest by what the hub lists: only files whose SHA-256 it does not know are downloaded and hashed."""
         small = [path for path, file in self.files.items() if file.sha256 is None]
-        snapshot = self.adapter.fetch(self.resolved, small)
+        snapshot = self.adapter.fetch(self.resolved, [self.files[path] for path in small])
         digests = {path: hash_file(os.path.join(snapshot.path, path)) for path in small}
         self._check_is_listed(snapshot, digests, {path: self.files[path] for path in small})
         if not self.take.allow_lfs_pointers:
@@ -107,7 +107,7 @@ class HubModel:
         return Manifest(self._name, manifest.entries, manifest.serialization)
 
     def _from_download(self) -> Manifest:
-        snapshot = self.adapter.fetch(self.resolved, list(self.files))
+        snapshot = self.adapter.fetch(self.resolved, list(self.files.values()))
         manifest = hash_model(
             snapshot.path,
             self.serialization,

@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hf_model_signing.bundle import Bundle
-from hf_model_signing.errors import MismatchError, MissingSignatureError, VerificationError
-from hf_model_signing.hashing import Progress, hash_file
+from hf_model_signing.errors import MismatchError, UsageError, VerificationError
+from hf_model_signing.hashing import Progress, describe_file, hash_file
+from hf_model_signing.hub_signature import fetch_signature
 from hf_model_signing.listing import compare_listing, covered
-from hf_model_signing.manifest import Difference, compare, fits, is_below
+from hf_model_signing.manifest import Difference, compare, fits, is_below, some
 from hf_model_signing.methods.interface import Verifier
+from hf_model_signing.newest import Newest
 from hf_model_signing.staging import check_target, staged
-from hf_model_signing.statement import SIGNED_AT, Statement
+from hf_model_signing.statement import Statement
 from hf_model_signing.verifying import (
     SIGNATURE_NAME,
     Coverage,
@@ -25,12 +27,12 @@ from hf_model_signing.verifying import (
     verify,
     verify_files,
 )
-from hub_adapters.errors import AccessError, HubError, NotFoundError, UnavailableError
+from hub_adapters.errors import AccessError, HubError, NoRevisionError, NotFoundError, UnavailableError
 from hub_adapters.interface import HubAdapter, Reference, RemoteFile, Resolved, Snapshot
 
-_MAX_SIGNATURE = 64 * 1024 * 1024  # bytes; a larger one is not even downloaded
 # Not signed by anybody, read by no loader, and part of what people expect in a clone.
 _HARMLESS = (".gitattributes", ".gitignore")
+_MAX_HARMLESS = 1024 * 1024  # bytes; a larger one is not what its name says
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,22 @@ def pull(
 
     The signature, the repository it was made for and all that the hub lists are checked before anything large is
     downloaded. `signature` stands in for the `model.sig` of the repository; `note` is told what a person may want to
-    know. Raises `VerificationError` when it is not what the signer signed, `HubError` when the hub fails.
+    know. When the hub does not give the repository, what its cache holds is verified in its place. Raises
+    `VerificationError` when it is not what the signer signed, `HubError` when the hub fails.
     """
+    if to == "":
+        raise UsageError("--to names no folder")
     work = _Pull(adapter, reference, verifier, coverage or Coverage(), progress, note)
     try:
         resolved = adapter.resolve(reference)
+        listing = adapter.remote_manifest(resolved)
+    except NoRevisionError:
+        raise
     except (AccessError, NotFoundError, UnavailableError) as error:
-        return work.from_disk(error, signature, to)
-    return work.from_hub(resolved, signature, to)
+        if to is not None:
+            raise
+        return work.from_cache(error, signature)
+    return work.from_hub(resolved, listing, signature, os.path.abspath(to) if to else None)
 
 
 @dataclass(frozen=True)
@@ -76,9 +86,9 @@ class _Pull:
     progress: Progress | None
     note: Callable[[str], None]
 
-    def from_disk(self, error: HubError, signature: Bundle | None, to: str | None) -> Pulled:
-        """What was pulled before, while the hub does not answer; it is verified all the same."""
-        before = self._on_disk(to)
+    def from_cache(self, error: HubError, signature: Bundle | None) -> Pulled:
+        """What was downloaded before, while the hub does not give it; it is verified all the same."""
+        before = self.adapter.cached(self.reference)
         if before is None:
             raise error
         self.note(f"{error}; using the copy in '{before.path}'")
@@ -91,107 +101,54 @@ class _Pull:
                 uri=self.reference.uri,
                 progress=self.progress,
             )
+            self._check_newest(verification.statement, before.commit)
         except MismatchError as refusal:
             if _is_incomplete(refusal.difference):
                 raise UnavailableError(f"{error}; the copy in '{before.path}' is not complete") from refusal
             raise VerificationError(f"{refusal}\n  (this is a copy on this disk; {error})") from refusal
         except VerificationError as refusal:
             raise VerificationError(f"{refusal}\n  (this is a copy on this disk; {error})") from refusal
-        self._check_named(verification.statement)
+        self._note_unnamed(verification.statement)
+        self._note_unsigned(before.path, verification.statement)
         return Pulled(before.path, before.commit, verification)
 
-    def from_hub(self, resolved: Resolved, signature: Bundle | None, to: str | None) -> Pulled:
-        listing = self.adapter.remote_manifest(resolved)
-        bundle = signature or self._fetch_signature(resolved, listing)
+    def from_hub(
+        self, resolved: Resolved, listing: Mapping[str, RemoteFile], signature: Bundle | None, to: str | None
+    ) -> Pulled:
+        """What the hub has, each check as early as it can be made."""
+        bundle = signature or fetch_signature(self.adapter, resolved, listing)
         statement = self.verifier.verify(bundle)
         check_subject(statement, self.reference.uri)
-        self._check_named(statement)
-        self._check_not_older(statement, resolved)
-        names = self._check_listing(statement, listing)
+        self._note_unnamed(statement)
+        self._check_newest(statement, resolved.commit)
+        files = self._check_listing(statement, listing)
+        own = bundle if signature is None else None
         if to is None:
-            snapshot = self._fetch(resolved, names, listing, statement)
-            files = self._verify(snapshot, statement, bundle, signature is None)
+            snapshot = self._fetch(resolved, files, statement)
+            names = self._verify(snapshot, statement, own)
+            self.adapter.remember(resolved)
+            self._note_unsigned(snapshot.path, statement)
         else:
-            check_target(to, [*names, *listing])
-            with staged(to, names) as stage:
-                snapshot = self._fetch(resolved, names, listing, statement, to=stage)
-                files = self._verify(snapshot, statement, bundle, signature is None)
-        self.adapter.remember(resolved)
-        verification = Verification(statement, self.verifier.describe(), self.verifier.method, files)
-        return Pulled(os.path.abspath(to or snapshot.path), resolved.commit, verification)
+            check_target(to, files)
+            with staged(to, files) as stage:
+                snapshot = self._fetch(resolved, files, statement, to=stage)
+                names = self._verify(snapshot, statement, own)
+        self._newest.advance(statement, resolved.commit)
+        verification = Verification(statement, self.verifier.describe(), self.verifier.method, names)
+        return Pulled(to or snapshot.path, resolved.commit, verification)
 
-    def _on_disk(self, to: str | None) -> Snapshot | None:
-        if to is None:
-            return self.adapter.cached(self.reference)
-        return Snapshot(to, "unknown") if os.path.isdir(to) else None
+    @property
+    def _newest(self) -> Newest:
+        return Newest(self.adapter.place(self.reference), self.verifier.describe())
 
-    def _fetch(
-        self,
-        resolved: Resolved,
-        names: list[str],
-        listing: Mapping[str, RemoteFile],
-        statement: Statement,
-        *,
-        to: str | None = None,
-    ) -> Snapshot:
-        """Download the files: first those whose content the listing does not tell, so that a bad one costs little."""
-        small = {name for name in names if listing[name].sha256 is None}
-        first = self.adapter.fetch(resolved, small, to=to)
-        signed = {name: digest for name, digest in statement.manifest.digests.items() if name in small}
-        hash_type = statement.manifest.serialization.hash_type
-        found = {name: hash_file(os.path.join(first.path, name), hash_type) for name in signed}
-        self._refuse(compare(signed, found), first)
-        rest = self.adapter.fetch(resolved, [name for name in names if name not in small], to=to)
-        return Snapshot(rest.path, rest.commit, first.fresh | rest.fresh)
+    def _check_newest(self, statement: Statement, commit: str) -> None:
+        """Refuse a hub that goes back to an older signature, unless it is what was asked for by its name."""
+        if self.reference.revision != commit:
+            by_name = f"{self.reference.name}@{commit}"
+            self._newest.check(statement, commit, f"If going back is meant, name the revision: '{by_name}'")
 
-    def _refuse(self, difference: Difference, snapshot: Snapshot) -> None:
-        """Raise for what differs on this disk, and take what came with this call out of the cache."""
-        if not difference:
-            return
-        bad = frozenset(difference.changed) & snapshot.fresh
-        self.adapter.discard(snapshot, bad)
-        where = "that is what the hub sent" if bad else f"it was so already in '{snapshot.path}'; delete it there"
-        message = f"'{self.reference}' is not what was signed: {difference.describe()}\n  ({where})"
-        raise MismatchError(message, difference)
-
-    def _fetch_signature(self, resolved: Resolved, listing: Mapping[str, RemoteFile]) -> Bundle:
-        if SIGNATURE_NAME not in listing:
-            raise MissingSignatureError(
-                f"'{self.reference}' is not signed: it has no {SIGNATURE_NAME} at {resolved.commit}"
-            )
-        if listing[SIGNATURE_NAME].size > _MAX_SIGNATURE:
-            raise VerificationError(f"the {SIGNATURE_NAME} of '{self.reference}' is larger than any signature can be")
-        snapshot = self.adapter.fetch(resolved, [SIGNATURE_NAME])
-        try:
-            return Bundle.read(os.path.join(snapshot.path, SIGNATURE_NAME))
-        except VerificationError:
-            self.adapter.discard(snapshot, snapshot.fresh)
-            raise
-
-    def _check_named(self, statement: Statement) -> None:
-        if not statement.uri:
-            self.note(f"the signature does not say for which repository it was made; it was made for a model named "
-                      f"'{statement.manifest.name}'")  # fmt: skip
-
-    def _check_not_older(self, statement: Statement, resolved: Resolved) -> None:
-        """Refuse a hub that goes back to a signature older than the one pulled last from the same branch."""
-        before = self.adapter.cached(self.reference)
-        if before is None or before.commit == resolved.commit or self.reference.revision == resolved.commit:
-            return
-        try:
-            last = self.verifier.verify(Bundle.read(os.path.join(before.path, SIGNATURE_NAME)))
-        except VerificationError:
-            return  # nothing of this signer was pulled last, so there is nothing to go back from
-        then, now = last.annotations.get(SIGNED_AT, ""), statement.annotations.get(SIGNED_AT, "")
-        if now < then:
-            raise VerificationError(
-                f"the hub went back: '{self.reference}' is now at {resolved.commit}, signed "
-                f"{now or 'at no stated time'}, and {before.commit}, signed {then}, was pulled before. "
-                f"If that is meant, name the revision: '{self.reference.name}@{resolved.commit}'"
-            )
-
-    def _check_listing(self, statement: Statement, listing: Mapping[str, RemoteFile]) -> list[str]:
-        """The names to download; refuses here, before any large download, what the listing shows to be different."""
+    def _check_listing(self, statement: Statement, listing: Mapping[str, RemoteFile]) -> dict[str, RemoteFile]:
+        """The files to download; refuses here, before any large download, what the listing shows to be different."""
         manifest = statement.manifest
         expected = expected_files(manifest, self.coverage.only)
         ignored = ignored_paths(manifest, self.coverage) | {SIGNATURE_NAME}
@@ -207,25 +164,62 @@ class _Pull:
                 f"{difference.describe()}",
                 difference,
             )
-        self._note_left_out(listing, ignored)
-        return [*expected, *(path for path in (SIGNATURE_NAME, *_HARMLESS) if path in listing and path not in expected)]
-
-    def _note_left_out(self, listing: Mapping[str, RemoteFile], ignored: frozenset[str]) -> None:
-        harmless = {SIGNATURE_NAME, *_HARMLESS}
-        left_out = sorted(path for path in listing if is_below(path, ignored) and path not in harmless)
+        harmless = {path for path in _HARMLESS if path in listing and listing[path].size <= _MAX_HARMLESS}
+        wanted = {*expected, *harmless, *({SIGNATURE_NAME} & listing.keys())}
+        left_out = sorted(path for path in listing if is_below(path, ignored) and path not in wanted)
         if left_out and not self.coverage.only:
-            self.note(f"not downloaded, because the signature leaves it out: {', '.join(left_out[:10])}"
-                      + (f" and {len(left_out) - 10} more" if len(left_out) > 10 else ""))  # fmt: skip
+            self.note(f"not downloaded, because the signature leaves it out: {some(left_out)}")
+        return {path: listing[path] for path in sorted(wanted)}
 
-    def _verify(self, snapshot: Snapshot, statement: Statement, bundle: Bundle, has_signature: bool) -> tuple[str, ...]:
+    def _fetch(
+        self, resolved: Resolved, files: Mapping[str, RemoteFile], statement: Statement, *, to: str | None = None
+    ) -> Snapshot:
+        """Download the files: first those whose content the listing does not tell, so that a bad one costs little."""
+        small = {name: file for name, file in files.items() if file.sha256 is None}
+        first = self.adapter.fetch(resolved, list(small.values()), to=to)
+        signed = {name: digest for name, digest in statement.manifest.digests.items() if name in small}
+        hash_type = statement.manifest.serialization.hash_type
+        found = {name: hash_file(os.path.join(first.path, name), hash_type) for name in signed}
+        self._refuse(compare(signed, found), first)
+        rest = self.adapter.fetch(resolved, [file for name, file in files.items() if name not in small], to=to)
+        return Snapshot(rest.path, rest.commit, first.fresh | rest.fresh, first.old_blobs)
+
+    def _verify(self, snapshot: Snapshot, statement: Statement, bundle: Bundle | None) -> tuple[str, ...]:
         place = os.path.join(snapshot.path, SIGNATURE_NAME)
-        if has_signature and Bundle.read(place) != bundle:
+        for name in (SIGNATURE_NAME, *_HARMLESS):
+            if os.path.lexists(os.path.join(snapshot.path, name)):
+                describe_file(os.path.join(snapshot.path, name))
+        if bundle is not None and Bundle.read(place) != bundle:
             raise VerificationError(f"the hub gave two different {SIGNATURE_NAME} for '{self.reference}'")
         try:
             return verify_files(snapshot.path, statement.manifest, self.coverage, place, self.progress)
         except MismatchError as error:
             self._refuse(error.difference, snapshot)
             raise
+
+    def _refuse(self, difference: Difference, snapshot: Snapshot) -> None:
+        """Raise for what differs on this disk, and take what came with this call out of the cache."""
+        if not difference:
+            return
+        bad = frozenset(difference.changed) & snapshot.fresh
+        self.adapter.discard(snapshot, bad)
+        where = "that is what the hub sent" if bad else f"it was so already in '{snapshot.path}'; delete it there"
+        message = f"'{self.reference}' is not what was signed: {difference.describe()}\n  ({where})"
+        raise MismatchError(message, difference)
+
+    def _note_unnamed(self, statement: Statement) -> None:
+        if not statement.uri:
+            self.note(
+                "the signature does not say for which repository it was made; it was made for a model named "
+                f"'{statement.manifest.name}'"
+            )
+
+    def _note_unsigned(self, folder: str, statement: Statement) -> None:
+        """Name what other programs put into the folder and the signature leaves out."""
+        ignored = ignored_paths(statement.manifest, self.coverage) - {SIGNATURE_NAME, *_HARMLESS}
+        there = sorted(path for path in ignored if os.path.lexists(os.path.join(folder, path)))
+        if there:
+            self.note(f"in the folder, and not signed: {some(there)}")
 
 
 def _is_incomplete(difference: Difference) -> bool:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from hf_model_signing.bundle import Bundle
-from hf_model_signing.errors import HfSignError, RefusedError, UsageError, VerificationError
+from hf_model_signing.errors import HfSignError, MissingSignatureError, RefusedError, UsageError, VerificationError
 from hf_model_signing.hashing import Progress
 from hf_model_signing.hub_manifest import HubModel, Take
+from hf_model_signing.hub_signature import fetch_signature
 from hf_model_signing.manifest import show
 from hf_model_signing.methods.interface import Signer
-from hf_model_signing.statement import DIGESTS_FROM, SIGNED_AT, Statement
+from hf_model_signing.statement import DIGESTS_FROM, REVISION, SIGNED_AT, Statement
 from hf_model_signing.verifying import SIGNATURE_NAME
 from hub_adapters.errors import ConflictError, UncertainError
 from hub_adapters.interface import Commit, HubAdapter, Reference, Resolved
@@ -62,12 +61,14 @@ def push(
     chosen = options or PushOptions()
     if _COMMIT.fullmatch(reference.revision or ""):
         raise UsageError(f"cannot commit to the fixed revision '{reference.revision}': name a branch")
+    uncertain = False
     for attempt in range(1, _ATTEMPTS + 1):
         resolved = adapter.resolve(reference)
         check_canonical_name(resolved, note)
         model = HubModel(adapter, resolved, chosen.take, progress)
         try:
-            return _push_once(model, signer, chosen, note)
+            pushed = _push_once(model, signer, chosen, note)
+            return _as_signed(pushed) if uncertain and pushed.status == "unchanged" else pushed
         except ConflictError as error:
             if attempt == _ATTEMPTS:
                 raise ConflictError(f"'{reference}' moved {attempt} times while it was signed; try later") from error
@@ -75,8 +76,15 @@ def push(
         except UncertainError:
             if attempt == _ATTEMPTS or chosen.create_pr:
                 raise
+            uncertain = True
             note("the connection broke while committing; looking whether the commit was made")
     raise AssertionError("the last attempt returns or raises")
+
+
+def _as_signed(pushed: Pushed) -> Pushed:
+    """The commit whose answer was lost, found on the branch."""
+    commit = Commit(pushed.revision, f"{pushed.statement.uri}@{pushed.revision}")
+    return Pushed("signed", pushed.statement.annotations.get(REVISION, pushed.revision), pushed.statement, commit)
 
 
 def check_canonical_name(resolved: Resolved, note: Callable[[str], None]) -> None:
@@ -108,11 +116,10 @@ def _push_once(model: HubModel, signer: Signer, options: PushOptions, note: Call
 
 def _our_signature(model: HubModel, signer: Signer, note: Callable[[str], None]) -> Statement | None:
     """What our own earlier signature says; None when there is none, or it is another's."""
-    if SIGNATURE_NAME not in model.listing:
-        return None
-    snapshot = model.adapter.fetch(model.resolved, [SIGNATURE_NAME])
     try:
-        return signer.verifier().verify(Bundle.read(os.path.join(snapshot.path, SIGNATURE_NAME)))
+        return signer.verifier().verify(fetch_signature(model.adapter, model.resolved, model.listing))
+    except MissingSignatureError:
+        return None
     except VerificationError as error:
         note(f"the {SIGNATURE_NAME} that is there will be replaced: {error}")
         return None
@@ -123,7 +130,9 @@ def _fits(existing: Statement, model: HubModel) -> bool:
     weaker = DIGESTS_FROM in existing.annotations and not model.take.remote
     if weaker or existing.uri != model.resolved.uri or existing.manifest.serialization != model.serialization:
         return False
-    return existing.manifest.digests == model.listed_manifest().digests
+    # A folder was named to be looked at, so it is, also when the hub has its signature already.
+    now = model.manifest() if model.take.folder is not None else model.listed_manifest()
+    return existing.manifest.digests == now.digests
 
 
 def _check_clock(statement: Statement, existing: Statement | None) -> None:

@@ -11,7 +11,8 @@ from hf_model_signing.errors import HfSignError, UsageError
 from hf_model_signing.manifest import show
 from hub_adapters.errors import DishonestError, HubError
 
-_CLIENT_FILES = os.path.join(".cache", "huggingface")  # what the client notes in a folder that it downloads into
+_CLIENT_FILES = ".cache/huggingface"  # what the client notes in a folder that it downloads into
+_STAGE = ".hf-sign"
 
 
 def check_target(target: str, names: Collection[str]) -> None:
@@ -20,17 +21,21 @@ def check_target(target: str, names: Collection[str]) -> None:
         return
     if not os.path.isdir(target):
         raise UsageError(f"'{target}' is a file; --to names a folder")
-    expected = set(names)
-    for folder, folders, files in os.walk(target):
-        if os.path.relpath(folder, target) == _CLIENT_FILES:
-            folders.clear()
-            continue
+    for path in _foreign(os.path.realpath(target), set(names)):
+        raise UsageError(
+            f"'{target}' holds '{show(path)}', which is no part of what is pulled: move it away or name another one"
+        )
+
+
+def _foreign(root: str, expected: set[str]) -> Iterator[str]:
+    """What lies in the folder and would be lost, or would stand in the way."""
+    for folder, folders, files in os.walk(root):
+        below = os.path.relpath(folder, root).replace(os.sep, "/")
+        prefix = "" if below == "." else f"{below}/"
+        folders[:] = [name for name in folders if prefix + name not in (_CLIENT_FILES, _STAGE)]
+        yield from (prefix + name for name in files if prefix + name not in expected)
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
-        for name in [*files, *links]:
-            path = os.path.relpath(os.path.join(folder, name), target)
-            if path.replace(os.sep, "/") not in expected or name in links:
-                raise UsageError(f"'{target}' holds '{show(path)}', which is no part of the signed model: "
-                                 "move it away, or name an empty folder")  # fmt: skip
+        yield from (prefix + name for name in folders if name in links or prefix + name in expected)
 
 
 @contextlib.contextmanager
@@ -40,11 +45,11 @@ def staged(target: str, names: Collection[str]) -> Iterator[str]:
     Files that `target` has already are offered in the folder. After a refusal nothing is left; when the hub fails, what
     was downloaded stays beside `target`, and the next call goes on from there.
     """
-    place = os.path.abspath(target)
-    parent, name = os.path.split(place)
-    os.makedirs(parent, exist_ok=True)
-    stage = os.path.join(parent, f".{name}.hf-sign")
+    place = os.path.realpath(target)
+    os.makedirs(os.path.dirname(place), exist_ok=True)
+    stage = _stage_of(place)
     with _locked(stage, target):
+        _prune(stage, set(names))
         _offer(place, stage, names)
         try:
             yield stage
@@ -52,40 +57,72 @@ def staged(target: str, names: Collection[str]) -> Iterator[str]:
             shutil.rmtree(stage)
             raise
         except (HubError, KeyboardInterrupt):
-            if not _has_files(stage):
-                shutil.rmtree(stage)
+            if not any(os.path.isfile(os.path.join(stage, name)) for name in names):
+                shutil.rmtree(stage, ignore_errors=True)
             raise
         _install(stage, place, names)
+
+
+def _stage_of(place: str) -> str:
+    """Beside the folder; inside of it when it is a mount, because nothing can be renamed into one."""
+    parent, name = os.path.split(place)
+    if os.path.isdir(place) and os.stat(place).st_dev != os.stat(parent).st_dev:
+        return os.path.join(place, _STAGE)
+    return os.path.join(parent, f".{name}{_STAGE}")
 
 
 @contextlib.contextmanager
 def _locked(stage: str, target: str) -> Iterator[None]:
     import fcntl
 
-    os.makedirs(stage, exist_ok=True)
-    handle = os.open(stage, os.O_RDONLY)
+    handle = -1
     try:
-        try:
+        while True:
+            os.makedirs(stage, exist_ok=True)
+            handle = os.open(stage, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise HfSignError(f"another process is filling '{target}'; wait for it, or name another folder") from error
+            if _is_at(handle, stage):
+                break
+            os.close(handle)  # who held the lock has put the folder in its place meanwhile
         yield
+    except BlockingIOError as error:
+        raise HfSignError(f"another process is filling '{target}'; wait for it, or name another folder") from error
     finally:
         os.close(handle)
+
+
+def _is_at(handle: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
+def _prune(stage: str, names: set[str]) -> None:
+    """Remove what an earlier call left and this one does not want."""
+    for folder, folders, files in os.walk(stage):
+        below = os.path.relpath(folder, stage).replace(os.sep, "/")
+        prefix = "" if below == "." else f"{below}/"
+        folders[:] = [name for name in folders if prefix + name != _CLIENT_FILES]
+        for name in files:
+            if prefix + name not in names:
+                os.unlink(os.path.join(folder, name))
 
 
 def _offer(place: str, stage: str, names: Collection[str]) -> None:
     """Link what is there already into the stage, so that the client need not download it again."""
     for name in names:
         source, copy = os.path.join(place, name), os.path.join(stage, name)
-        if os.path.isfile(source) and not os.path.lexists(copy):
+        if os.path.isfile(source) and not os.path.islink(source) and not os.path.lexists(copy):
             os.makedirs(os.path.dirname(copy), exist_ok=True)
             with contextlib.suppress(OSError):  # a file system without hard links: it is downloaded again
                 os.link(source, copy)
 
 
 def _install(stage: str, place: str, names: Collection[str]) -> None:
-    shutil.rmtree(os.path.join(stage, ".cache"), ignore_errors=True)
+    shutil.rmtree(os.path.join(stage, _CLIENT_FILES), ignore_errors=True)
+    with contextlib.suppress(OSError):
+        os.rmdir(os.path.join(stage, ".cache"))  # unless the model has files there
     if not os.path.lexists(place):
         os.rename(stage, place)
         return
@@ -94,9 +131,3 @@ def _install(stage: str, place: str, names: Collection[str]) -> None:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         os.replace(os.path.join(stage, name), path)
     shutil.rmtree(stage)
-
-
-def _has_files(stage: str) -> bool:
-    return any(
-        files for folder, _, files in os.walk(stage) if ".cache" not in os.path.relpath(folder, stage).split(os.sep)
-    )

@@ -15,6 +15,12 @@ class BadReferenceError(HubError):
     exit_code = 2
 
 
+class BadSettingError(HubError):
+    """A variable that says which hub, or with which token, holds something that cannot be."""
+
+    exit_code = 2
+
+
 class UnsupportedError(HubError):
     """A hub cannot do that at all."""
 
@@ -23,6 +29,10 @@ class UnsupportedError(HubError):
 
 class NotFoundError(HubError):
     """The repository, the revision or the file does not exist, or this user may not see it."""
+
+
+class NoRevisionError(NotFoundError):
+    """The repository is there, and has no such revision."""
 
 
 class AccessError(HubError):

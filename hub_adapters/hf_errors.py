@@ -10,6 +10,7 @@ from hub_adapters.errors import (
     BadReferenceError,
     ConflictError,
     HubError,
+    NoRevisionError,
     NotFoundError,
     UnavailableError,
 )
@@ -35,7 +36,7 @@ def translated(reference: Reference, endpoint: str, doing: str) -> Iterator[None
         if error.errno is not None:
             raise  # this machine's disk, not the hub
         raise UnavailableError(f"{doing} '{reference}' failed: {_first_line(error)}; try again") from error
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError, AssertionError) as error:
         raise HubError(
             f"{doing} '{reference}' failed: the answer of {endpoint} makes no sense ({_first_line(error)})"
         ) from error
@@ -67,14 +68,16 @@ def _translate(error: BaseException, reference: Reference, endpoint: str, doing:
         return NotFoundError(f"there is no {what} on {endpoint}, or it is private and your token may not see it: "
                              f"check the name and the --type, and {_LOGIN}")  # fmt: skip
     if isinstance(error, hf.RevisionNotFoundError):
-        return NotFoundError(f"the {what} has no revision '{reference.revision or 'main'}'")
+        return NoRevisionError(f"the {what} has no revision '{reference.revision or 'main'}'")
     if isinstance(error, hf.DisabledRepoError):
         return AccessError(f"the {what} is disabled on {endpoint}")
     if isinstance(error, hf.EntryNotFoundError) and status_of(error) == 404:
         return NotFoundError(f"{doing} '{reference}' failed: the hub lists a file and then does not have it")
     if isinstance(error, hf.OfflineModeIsEnabled):
-        return UnavailableError("HF_HUB_OFFLINE is set, so the hub is not asked; unset it")
+        return UnavailableError("HF_HUB_OFFLINE is set, so the hub is not asked")
     status = status_of(error)
+    if isinstance(error, hf.FileMetadataError):
+        return HubError(f"{doing} '{reference}' failed: {endpoint} does not answer as a hub: {_first_line(error)}")
     if status is None:
         return UnavailableError(f"cannot reach the hub at {endpoint}: {_first_line(error)}")
     return _by_status(error, status, reference, endpoint, doing)
@@ -103,7 +106,7 @@ def retry_after(error: BaseException) -> float | None:
     """How many seconds the hub asks to wait, if it says so."""
     headers = getattr(getattr(error, "response", None), "headers", {})
     value = headers.get("Retry-After", "")
-    return float(value) if value.isdigit() else None
+    return float(value) if value.isascii() and value.isdigit() else None
 
 
 def _sent_token(error: BaseException) -> bool:

@@ -9,13 +9,15 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
-from hub_adapters.errors import BadReferenceError, DishonestError, UncertainError
+from hub_adapters.errors import BadReferenceError, BadSettingError, DishonestError, UncertainError
+from hub_adapters.hf_answers import checked
 from hub_adapters.hf_errors import http_error, retry_after, status_of, translated
 from hub_adapters.interface import Commit, HubAdapter, Reference, RemoteFile, Resolved, Snapshot, check_listed_path
+from hub_adapters.parallel import call_all
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -29,9 +31,11 @@ _KINDS = {"": "model", "models": "model", "datasets": "dataset", "spaces": "spac
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = r"[\w.-]{1,96}"
+_ID = re.compile(rf"(?:{_NAME}/)?{_NAME}", re.ASCII)
 _REFERENCE = re.compile(rf"(?:(models|datasets|spaces)/)?((?:{_NAME}/)?{_NAME})(?:@(.+))?")
-_WEB = re.compile(rf"(?:(datasets|spaces)/)?({_NAME}/{_NAME})(?:/tree/([^?#]+?))?/?(?:[?#].*)?")
+_WEB = re.compile(rf"(?:(datasets|spaces)/)?({_NAME}/{_NAME})(?:/tree/(refs/pr/\d+|[^/?#]+))?/?(?:[?#].*)?")
 _DOWNLOADS = 8  # as many at once as the client itself uses
+_MOST_ENTRIES = 500_000  # several times what the Hub accepts in one repository
 _TRIES = 5
 _LONGEST_WAIT = 120.0  # seconds; a hub that asks for more is reported, not waited for
 _BUSY = (429, 502, 503, 504)
@@ -43,9 +47,10 @@ class HuggingFaceAdapter(HubAdapter):
     hub = "hf"
 
     def __init__(self) -> None:
-        from huggingface_hub import HfApi
+        self._endpoint = _checked_endpoint()
+        _check_token()
+        from huggingface_hub import HfApi  # after the checks: it prints when its settings are broken
 
-        self._endpoint = _endpoint()
         self._api: HfApi = HfApi(endpoint=self._endpoint, library_name="hf-sign")
 
     @classmethod
@@ -56,7 +61,7 @@ class HuggingFaceAdapter(HubAdapter):
         for base in (_endpoint(), "https://huggingface.co", "https://hf.co"):
             if text.startswith(f"{base}/"):
                 match = _WEB.fullmatch(text.removeprefix(f"{base}/"))
-                if not match:
+                if not match or match[2].partition("/")[0] in _KINDS:
                     raise BadReferenceError(f"'{text}' is not the address of a repository's page")
                 return Reference(cls.hub, _KINDS[match[1] or ""], match[2], unquote(match[3]) if match[3] else None)
         return None
@@ -65,9 +70,15 @@ class HuggingFaceAdapter(HubAdapter):
     def named(cls, text: str, kind: str | None = None) -> Reference:
         """The reference for a bare `ORG/NAME[@REV]`, or a legacy `NAME`; `kind` overrides `datasets/` and `spaces/`."""
         match = _REFERENCE.fullmatch(text)
-        if not match or ".." in match[2] or match[2].endswith(".git"):
+        if not match or ".." in match[2] or match[2].endswith(".git") or match[2].partition("/")[0] in _KINDS:
             raise BadReferenceError(f"'{text}' is not the name of a repository; expected [datasets/|spaces/]ORG/NAME")
+        if kind and match[1] and kind != _KINDS[match[1]]:
+            raise BadReferenceError(f"'{text}' names a {_KINDS[match[1]]}, and a {kind} was asked for")
         return Reference(cls.hub, kind or _KINDS[match[1] or ""], match[2], unquote(match[3]) if match[3] else None)
+
+    def place(self, reference: Reference) -> str:
+        """The endpoint, the repository and the branch."""
+        return f"{self._endpoint} {reference.uri}@{reference.revision or DEFAULT_REVISION}"
 
     def resolve(self, reference: Reference) -> Resolved:
         """Ask the hub which commit `reference` stands for and what the repository is called today."""
@@ -77,8 +88,10 @@ class HuggingFaceAdapter(HubAdapter):
             lambda: self._api.repo_info(reference.name, repo_type=reference.kind, revision=reference.revision),
         )
         commit, name = getattr(info, "sha", None), info.id
-        if not isinstance(commit, str) or not _COMMIT.fullmatch(commit) or not isinstance(name, str):
+        if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
             raise DishonestError(f"the hub names no commit for '{reference}'")
+        if not isinstance(name, str) or not _ID.fullmatch(name) or ".." in name or name.partition("/")[0] in _KINDS:
+            raise DishonestError(f"the hub gives '{reference}' a name that no repository has: {name!a}")
         if _COMMIT.fullmatch(reference.revision or "") and commit != reference.revision:
             raise DishonestError(f"the hub answers with another commit than '{reference}': {commit}")
         return Resolved(reference, name, commit)
@@ -92,31 +105,34 @@ class HuggingFaceAdapter(HubAdapter):
             reference,
             "listing",
             lambda: list(
-                self._api.list_repo_tree(
-                    reference.name, recursive=True, revision=resolved.commit, repo_type=reference.kind
+                islice(
+                    self._api.list_repo_tree(
+                        reference.name, recursive=True, revision=resolved.commit, repo_type=reference.kind
+                    ),
+                    _MOST_ENTRIES + 1,
                 )
             ),
         )
+        if len(listed) > _MOST_ENTRIES:
+            raise DishonestError(f"the hub lists more than {_MOST_ENTRIES:,} entries for '{reference}'")
         files = [_remote_file(item, reference) for item in listed if isinstance(item, RepoFile)]
         tree = {file.path: file for file in files}
         if len(tree) != len(files):
             raise DishonestError(f"the hub lists a file of '{reference}' twice")
         return tree
 
-    def fetch(self, resolved: Resolved, names: Collection[str], *, to: str | None = None) -> Snapshot:
-        """Download `names` at the commit; what lies in the cache already is not downloaded again."""
+    def fetch(self, resolved: Resolved, files: Collection[RemoteFile], *, to: str | None = None) -> Snapshot:
+        """Download `files` at the commit; what lies in the cache already is not downloaded again."""
         folder = to or self._snapshot_folder(resolved)
-        fresh = frozenset(name for name in names if not os.path.lexists(os.path.join(folder, name)))
-        download = self._downloader(resolved, folder, to)
-        with ThreadPoolExecutor(_DOWNLOADS) as pool:
-            jobs = [pool.submit(download, name) for name in sorted(names)]
-            try:
-                for job in jobs:
-                    job.result()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        return Snapshot(folder, resolved.commit, fresh)
+        sizes = {file.path: file.size for file in files}
+        fresh = frozenset(name for name in sizes if not os.path.lexists(os.path.join(folder, name)))
+        old_blobs = self._blobs(resolved.reference)
+
+        def download(name: str) -> None:
+            self._download(resolved, name, sizes[name], to)
+
+        call_all(download, sorted(sizes), _DOWNLOADS)
+        return Snapshot(folder, resolved.commit, fresh, old_blobs)
 
     def publish(
         self, resolved: Resolved, files: Mapping[str, bytes], *, message: str, create_pr: bool = False
@@ -149,7 +165,8 @@ class HuggingFaceAdapter(HubAdapter):
             try:
                 return self._api.create_commit(operations=operations, parent_commit=resolved.commit, **arguments)
             except http_error() as error:
-                if status_of(error) in (None, 500, 502, 504):
+                # A busy hub has not done it; but a second pull request would be one too many.
+                if status_of(error) in (None, 500, 502, 504) or (status_of(error) == 503 and arguments["create_pr"]):
                     raise UncertainError(
                         f"the connection to {self._endpoint} broke while '{reference.name}' was written to, so it is "
                         "not known whether the signature is there: run the same command again, it finds out"
@@ -175,45 +192,53 @@ class HuggingFaceAdapter(HubAdapter):
     def remember(self, resolved: Resolved) -> None:
         """Point `refs/<revision>` of the cache to the commit, as the client does for the revisions that it resolves."""
         revision = resolved.reference.revision or DEFAULT_REVISION
-        if revision == resolved.commit:
+        before = self.cached(resolved.reference)
+        if revision == resolved.commit or (before and before.commit == resolved.commit):
             return
         target = os.path.join(self._repository_folder(resolved.reference), "refs", revision)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(target))
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(resolved.commit)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
+        try:
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=os.path.dirname(target))
+            with os.fdopen(handle, "w", encoding="ascii") as file:
+                file.write(resolved.commit)
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, target)
+        except OSError as error:  # a cache that cannot be written to serves all the same
+            _logger.info("cannot note the revision in the cache: %s", error)
 
     def discard(self, snapshot: Snapshot, names: Collection[str]) -> None:
-        """Remove the files and the blobs that they link to, so that the next fetch gets them anew."""
+        """Remove the files, and the blobs that came with them, so that the next fetch gets them anew."""
+        blobs = os.path.realpath(os.path.join(snapshot.path, os.pardir, os.pardir, "blobs"))
         for name in names:
             path = os.path.join(snapshot.path, name)
             with contextlib.suppress(OSError):
-                if os.path.islink(path):
-                    os.unlink(os.path.realpath(path))
+                blob = os.path.realpath(path)
                 os.unlink(path)
+                # Never what other snapshots may share, and never what lies anywhere else.
+                if os.path.dirname(blob) == blobs and os.path.basename(blob) not in snapshot.old_blobs:
+                    os.unlink(blob)
 
-    def _downloader(self, resolved: Resolved, folder: str, to: str | None) -> Callable[[str], None]:
+    def _download(self, resolved: Resolved, name: str, size: int, to: str | None) -> None:
         reference = resolved.reference
 
-        def download(name: str) -> None:
-            path = self._call(
-                reference,
-                "downloading",
-                lambda: self._api.hf_hub_download(
+        def download() -> None:
+            with checked(self._endpoint, commit=resolved.commit, size=size):
+                self._api.hf_hub_download(
                     reference.name,
                     name,
                     repo_type=reference.kind,
                     revision=resolved.commit,
                     cache_dir=_cache_dir(),
                     local_dir=to,
-                ),
-            )
-            if os.path.abspath(path) != os.path.abspath(os.path.join(folder, name)):
-                raise DishonestError(f"the hub answers with another commit than '{reference}' at {resolved.commit}")
+                )
 
-        return download
+        self._call(reference, "downloading", download)
+
+    def _blobs(self, reference: Reference) -> frozenset[str]:
+        try:
+            return frozenset(os.listdir(os.path.join(self._repository_folder(reference), "blobs")))
+        except OSError:
+            return frozenset()
 
     def _snapshot_folder(self, resolved: Resolved) -> str:
         return os.path.join(self._repository_folder(resolved.reference), "snapshots", resolved.commit)
@@ -227,7 +252,7 @@ class HuggingFaceAdapter(HubAdapter):
         """Make a call to the hub; one that the hub asks to repeat is repeated, after the pause that it asks for."""
         from huggingface_hub.errors import HfHubHTTPError
 
-        with translated(reference, self._endpoint, doing):
+        with translated(reference, self._endpoint, doing), checked(self._endpoint):
             for attempt in range(_TRIES - 1):
                 try:
                     return call()
@@ -256,11 +281,30 @@ def _endpoint() -> str:
     return os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
 
 
+def _checked_endpoint() -> str:
+    endpoint = _endpoint()
+    try:
+        parts = urlsplit(endpoint)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise BadSettingError(f"HF_ENDPOINT is not the address of a hub: '{endpoint}'")
+    return endpoint
+
+
+def _check_token() -> None:
+    """Refuse a token that no header can carry, before the client quotes it in an error."""
+    token = os.environ.get("HF_TOKEN") or os.environ.get("HUGGING_FACE_HUB_TOKEN") or ""
+    if not (token.strip().isascii() and token.strip().isprintable()):
+        raise BadSettingError("HF_TOKEN holds characters that no token has")
+
+
 def _cache_dir() -> str:
+    """The folder of the client's cache, read when it is used; without links, as the client names it."""
     from huggingface_hub import constants
 
     home = os.environ.get("HF_HOME")
     chosen = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
-    return os.path.abspath(
-        os.path.expanduser(chosen or (os.path.join(home, "hub") if home else constants.HF_HUB_CACHE))
-    )
+    folder = chosen or (os.path.join(home, "hub") if home else constants.HF_HUB_CACHE)
+    return os.path.realpath(os.path.expandvars(os.path.expanduser(folder)))

@@ -60,11 +60,15 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Files of one revision on this disk. `fresh` are the paths that came with this call, not found in the cache."""
+    """Files of one revision on this disk.
+
+    `fresh` are the paths that came with this call and were not there before; `old_blobs` names the blobs that were.
+    """
 
     path: str
     commit: str
     fresh: frozenset[str] = frozenset()
+    old_blobs: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,10 @@ class HubAdapter(ABC):
         """The reference that `text` names on this hub; None when it is none, `BadReferenceError` when it is broken."""
 
     @abstractmethod
+    def place(self, reference: Reference) -> str:
+        """Any text that stands for the branch of `reference` on this hub, and for no other."""
+
+    @abstractmethod
     def resolve(self, reference: Reference) -> Resolved:
         """Fix the revision of `reference` to the commit that it stands for now."""
 
@@ -95,8 +103,8 @@ class HubAdapter(ABC):
         """The files that the hub lists for the revision, by path."""
 
     @abstractmethod
-    def fetch(self, resolved: Resolved, names: Collection[str], *, to: str | None = None) -> Snapshot:
-        """Bring the files `names` to this disk: into the hub's own cache, or into the folder `to`."""
+    def fetch(self, resolved: Resolved, files: Collection[RemoteFile], *, to: str | None = None) -> Snapshot:
+        """Bring listed files to this disk: into the hub's own cache, or into the folder `to`."""
 
     @abstractmethod
     def publish(

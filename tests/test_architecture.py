@@ -13,7 +13,15 @@ import hf_model_signing
 import hub_adapters
 
 ROOT = Path(__file__).parents[1]
-HUB_SIDE = {"pulling", "pushing", "hub_manifest", "listing", "staging", "cli"}  # where signing and hubs meet
+HUB_SIDE = {
+    "pulling",
+    "pushing",
+    "hub_manifest",
+    "hub_signature",
+    "listing",
+    "staging",
+    "cli",
+}  # where signing and hubs meet
 
 
 def _imports(path: Path) -> set[str]:

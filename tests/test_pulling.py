@@ -317,7 +317,7 @@ class TestToFolder:
         (tmp_path / "out" / "thesis.txt").write_text("mine")
         outcome = _pull(person(), acme, "--to", "out")
         assert outcome.code == 2
-        assert "holds 'thesis.txt', which is no part of the signed model" in outcome.err
+        assert "holds 'thesis.txt', which is no part of what is pulled" in outcome.err
         assert _names(tmp_path / "out") == {"thesis.txt"}
 
     def test_pull_into_a_folder_with_a_link_is_refused(

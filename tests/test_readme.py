@@ -33,7 +33,12 @@ def environment(hub: Hub, tmp_path: Path) -> dict[str, str]:
     (programs / "hf-sign").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m hf_model_signing "$@"\n')
     (programs / "hf-sign").chmod(0o755)
     (programs / "python").symlink_to(sys.executable)
-    ours = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": "hf_write"}
+    ours = {
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_TOKEN": "hf_write",
+        "XDG_CACHE_HOME": str(tmp_path),
+    }
     return {**os.environ, **ours, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
 
 

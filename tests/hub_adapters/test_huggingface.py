@@ -6,7 +6,7 @@ import pytest
 
 from hub_adapters.errors import BadReferenceError, DishonestError, UnavailableError
 from hub_adapters.huggingface import HuggingFaceAdapter
-from hub_adapters.interface import Reference, Resolved
+from hub_adapters.interface import Reference, RemoteFile, Resolved
 from tests.servers.hub import Hub
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -18,6 +18,11 @@ def adapter(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Huggin
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HF_TOKEN", "hf_write")
     return HuggingFaceAdapter()
+
+
+def _files(adapter: HuggingFaceAdapter, resolved: Resolved, *names: str) -> list[RemoteFile]:
+    tree = adapter.remote_manifest(resolved)
+    return [tree[name] for name in names]
 
 
 @pytest.mark.parametrize(
@@ -84,8 +89,8 @@ def test_remote_manifest_pages(hub: Hub, adapter: HuggingFaceAdapter, repo: str)
 
 def test_fetch_says_what_was_not_there_before(hub: Hub, adapter: HuggingFaceAdapter, repo: str) -> None:
     resolved = adapter.resolve(HuggingFaceAdapter.named(repo))
-    assert adapter.fetch(resolved, ["config.json"]).fresh == {"config.json"}
-    assert adapter.fetch(resolved, ["config.json", "README.md"]).fresh == {"README.md"}
+    assert adapter.fetch(resolved, _files(adapter, resolved, "config.json")).fresh == {"config.json"}
+    assert adapter.fetch(resolved, _files(adapter, resolved, "config.json", "README.md")).fresh == {"README.md"}
 
 
 def test_fetch_answered_with_another_commit_is_dishonest(hub: Hub, adapter: HuggingFaceAdapter, repo: str) -> None:
@@ -94,11 +99,12 @@ def test_fetch_answered_with_another_commit_is_dishonest(hub: Hub, adapter: Hugg
     hub.swap_commit(repo, new, old)
     resolved = Resolved(HuggingFaceAdapter.named(repo), repo, new)
     with pytest.raises(DishonestError, match="answers with another commit"):
-        adapter.fetch(resolved, ["config.json"])
+        adapter.fetch(resolved, _files(adapter, resolved, "config.json"))
 
 
 def test_discard_removes_file_and_blob(hub: Hub, adapter: HuggingFaceAdapter, repo: str) -> None:
-    snapshot = adapter.fetch(adapter.resolve(HuggingFaceAdapter.named(repo)), ["config.json"])
+    resolved = adapter.resolve(HuggingFaceAdapter.named(repo))
+    snapshot = adapter.fetch(resolved, _files(adapter, resolved, "config.json"))
     blob = Path(snapshot.path, "config.json").resolve()
     adapter.discard(snapshot, ["config.json"])
     assert not blob.exists()
@@ -109,7 +115,7 @@ def test_remember_is_what_cached_finds(hub: Hub, adapter: HuggingFaceAdapter, re
     reference = HuggingFaceAdapter.named(repo)
     assert adapter.cached(reference) is None
     resolved = adapter.resolve(reference)
-    snapshot = adapter.fetch(resolved, ["config.json"])
+    snapshot = adapter.fetch(resolved, _files(adapter, resolved, "config.json"))
     adapter.remember(resolved)
     found = adapter.cached(reference)
     assert found is not None

@@ -57,7 +57,8 @@ class Person:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"HF_ENDPOINT": self.hub.url, "HF_HOME": str(self.home), "HF_TOKEN": self.token, **self.extra}
+        home = {"HF_HOME": str(self.home), "XDG_CACHE_HOME": str(self.home / "xdg")}
+        return {"HF_ENDPOINT": self.hub.url, "HF_TOKEN": self.token, **home, **self.extra}
 
     def run(self, *arguments: str) -> Outcome:
         """Run the program in this process."""

@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import socketserver
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -239,18 +240,20 @@ class Server(ThreadingHTTPServer):
         self.log = log
         self._lock = threading.Lock()
         self._open: dict[Any, threading.Thread] = {}
-        super().__init__(("127.0.0.1", port), _Handler)
+        # Two hosts, not only two ports: clients differ in what they take for another origin.
+        self.host = "127.0.0.2" if origin == "cdn" and sys.platform == "linux" else "127.0.0.1"
+        super().__init__((self.host, port), _Handler)
         self._loop = threading.Thread(target=self.serve_forever, args=(0.02,), name=f"hub-{origin}", daemon=True)
 
     @property
     def url(self) -> str:
         """The address of the origin."""
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"http://{self.host}:{self.server_port}"
 
     def server_bind(self) -> None:
         """Bind without the look-up of a host name that the base class makes."""
         socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
+        self.server_name, self.server_port = self.host, self.server_address[1]
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
         """Serve a connection in a thread that `stop` can end."""

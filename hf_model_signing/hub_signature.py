@@ -1,0 +1,34 @@
+"""The signature that lies beside a model on a hub."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from hf_model_signing.bundle import Bundle
+from hf_model_signing.errors import MissingSignatureError, RefusedError, VerificationError
+from hf_model_signing.hashing import describe_file
+from hf_model_signing.verifying import SIGNATURE_NAME
+from hub_adapters.interface import HubAdapter, RemoteFile, Resolved
+
+_MAX_SIGNATURE = 64 * 1024 * 1024  # bytes; a larger one is not even downloaded
+
+
+def fetch_signature(adapter: HubAdapter, resolved: Resolved, listing: Mapping[str, RemoteFile]) -> Bundle:
+    """Download and parse the `model.sig` of a revision.
+
+    Raises `MissingSignatureError` when there is none, `VerificationError` when it is not one, and keeps no bad one.
+    """
+    where = str(resolved.reference)
+    if SIGNATURE_NAME not in listing:
+        raise MissingSignatureError(f"'{where}' is not signed: it has no {SIGNATURE_NAME} at {resolved.commit}")
+    if listing[SIGNATURE_NAME].size > _MAX_SIGNATURE:
+        raise VerificationError(f"the {SIGNATURE_NAME} of '{where}' is larger than any signature can be")
+    snapshot = adapter.fetch(resolved, [listing[SIGNATURE_NAME]])
+    path = os.path.join(snapshot.path, SIGNATURE_NAME)
+    try:
+        describe_file(path)
+        return Bundle.read(path)
+    except RefusedError:
+        adapter.discard(snapshot, snapshot.fresh)
+        raise

@@ -1,0 +1,104 @@
+"""What a hub answers is checked before `huggingface_hub` acts on it.
+
+The client makes file names out of headers (the ETag becomes a path in `blobs/`, the commit one in `snapshots/`), so a
+hub that lies there could write outside of the cache. It also follows pages to any host, with the token. The checks are
+hooks of the HTTP client that all of `huggingface_hub` shares; they act only on requests that this package makes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from hub_adapters.errors import DishonestError
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_ETAG = re.compile(r'(?:W/)?"?(?:[0-9a-f]{40}|[0-9a-f]{64})"?')
+_HUBS = ("https://huggingface.co", "https://hf.co")
+
+_expected = threading.local()
+_install_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def checked(endpoint: str, *, commit: str | None = None, size: int | None = None) -> Iterator[None]:
+    """Check what this thread is answered: for one file, the commit and the size in bytes that the hub lists for it."""
+    _install()
+    before = getattr(_expected, "value", None)
+    _expected.value = (endpoint, commit, size)
+    try:
+        yield
+    finally:
+        _expected.value = before
+
+
+def _install() -> None:
+    """Put the hooks into the client that is shared now; a program may have set one of its own meanwhile."""
+    from huggingface_hub import get_session, set_client_factory
+    from huggingface_hub.utils import _http
+
+    with _install_lock:
+        if _check_response in get_session().event_hooks["response"]:
+            return
+        factory: Callable[[], Any] = _http._GLOBAL_CLIENT_FACTORY  # noqa: SLF001 - what is set can only be read here
+
+        def hooked() -> Any:  # noqa: ANN401 - a client of whichever HTTP library
+            client = factory()
+            hooks = client.event_hooks
+            client.event_hooks = {
+                "request": [*hooks["request"], _check_request],
+                "response": [*hooks["response"], _check_response],
+            }
+            return client
+
+        set_client_factory(hooked)
+
+
+def _check_request(request: Any) -> None:  # noqa: ANN401 - a request of whichever HTTP library
+    expected = getattr(_expected, "value", None)
+    if expected and _origin(str(request.url)) not in {_origin(url) for url in (expected[0], *_HUBS)}:
+        request.headers.pop("authorization", None)  # the token is for the hub alone
+
+
+def _check_response(response: Any) -> None:  # noqa: ANN401 - a response of whichever HTTP library
+    expected = getattr(_expected, "value", None)
+    if not expected:
+        return
+    _, commit, size = expected
+    named = response.headers.get("X-Repo-Commit")
+    if named is not None and not (_COMMIT.fullmatch(named) if commit is None else named == commit):
+        raise DishonestError(f"the hub answers with another commit than was asked for: {named!a}")
+    if response.request.method == "HEAD" and not _is_followed(response):
+        _check_file(response, size)
+    length = response.headers.get("Content-Length", "")
+    if size is not None and response.request.method == "GET" and response.status_code == 200 and length.isdecimal():
+        _check_size(int(length), size)
+
+
+def _check_file(response: Any, size: int | None) -> None:  # noqa: ANN401 - a response of whichever HTTP library
+    etag = response.headers.get("X-Linked-ETag") or response.headers.get("ETag")
+    if response.status_code < 400 and etag is not None and not _ETAG.fullmatch(etag):
+        raise DishonestError(f"the hub identifies a file by something that is no digest: {etag!a}")
+    linked = response.headers.get("X-Linked-Size", "")
+    if size is not None and linked.isdecimal():
+        _check_size(int(linked), size)
+
+
+def _check_size(found: int, listed: int) -> None:
+    if found != listed:
+        raise DishonestError(f"the hub sends a file of {found:,} bytes and lists it with {listed:,}")
+
+
+def _is_followed(response: Any) -> bool:  # noqa: ANN401 - a response of whichever HTTP library
+    """Whether the client goes on to the address that this answer names; then that answer is the one that counts."""
+    target, here = response.headers.get("Location"), str(response.request.url)
+    return response.is_redirect and target is not None and _origin(urljoin(here, target)) == _origin(here)
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)

@@ -1,0 +1,44 @@
+"""Many calls at once, none of which is waited for when one fails or the program is told to stop."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable
+
+
+def call_all(call: Callable[[str], None], items: Iterable[str], threads: int) -> None:
+    """Call `call` with each item, in a few threads, and raise the first error as soon as it happens.
+
+    The threads are daemons: what still runs after an error or an interruption ends with the program, not before it.
+    """
+    waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+    count = 0
+    for item in items:
+        waiting.put(item)
+        count += 1
+    done: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+    stopped = threading.Event()
+
+    def work() -> None:
+        while not stopped.is_set():
+            try:
+                item = waiting.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                call(item)
+            except BaseException as error:  # noqa: BLE001 - raised below, in the thread that waits
+                done.put(error)
+                return
+            done.put(None)
+
+    for _ in range(min(threads, count)):
+        threading.Thread(target=work, daemon=True).start()
+    try:
+        for _ in range(count):
+            error = done.get()
+            if error is not None:
+                raise error
+    finally:
+        stopped.set()
