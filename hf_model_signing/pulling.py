@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hf_model_signing.bundle import Bundle
-from hf_model_signing.errors import MismatchError, UsageError, VerificationError
+from hf_model_signing.errors import MismatchError, RefusedError, UsageError, VerificationError
 from hf_model_signing.hashing import Progress, describe_file, hash_file
 from hf_model_signing.hub_signature import fetch_signature
 from hf_model_signing.listing import compare_listing, covered
@@ -129,8 +129,9 @@ class _Pull:
             self.adapter.remember(resolved)
             self._note_unsigned(snapshot.path, statement)
         else:
-            check_target(to, files)
-            with staged(to, files) as stage:
+            former = self._former(to, files)
+            check_target(to, {*files, *former})
+            with staged(to, files, former) as stage:
                 snapshot = self._fetch(resolved, files, statement, to=stage)
                 names = self._verify(snapshot, statement, own)
         self._newest.advance(statement, resolved.commit)
@@ -183,6 +184,20 @@ class _Pull:
         self._refuse(compare(signed, found), first)
         rest = self.adapter.fetch(resolved, [file for name, file in files.items() if name not in small], to=to)
         return Snapshot(rest.path, rest.commit, first.fresh | rest.fresh, first.old_blobs)
+
+    def _former(self, folder: str, files: Mapping[str, RemoteFile]) -> set[str]:
+        """Files in the folder that an earlier version of the same signer brought and that are still what it signed."""
+        try:
+            signed = self.verifier.verify(Bundle.read(os.path.join(folder, SIGNATURE_NAME))).manifest
+            return {
+                name
+                for name, digest in signed.digests.items()
+                if name not in files
+                and os.path.isfile(os.path.join(folder, name))
+                and hash_file(os.path.join(folder, name), signed.serialization.hash_type) == digest
+            }
+        except RefusedError:
+            return set()  # then nothing is known of what lies there, and it stays
 
     def _verify(self, snapshot: Snapshot, statement: Statement, bundle: Bundle | None) -> tuple[str, ...]:
         place = os.path.join(snapshot.path, SIGNATURE_NAME)

@@ -39,8 +39,10 @@ def _foreign(root: str, expected: set[str]) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def staged(target: str, names: Collection[str]) -> Iterator[str]:
+def staged(target: str, names: Collection[str], former: Collection[str] = ()) -> Iterator[str]:
     """Give a folder to fill; when the block ends well, its files `names` are in `target`, each put there at once.
+
+    Files of an earlier version, `former`, that are not among them are removed then.
 
     Files that `target` has already are offered in the folder. After a refusal nothing is left; when the hub fails, what
     was downloaded stays beside `target`, and the next call goes on from there.
@@ -61,6 +63,7 @@ def staged(target: str, names: Collection[str]) -> Iterator[str]:
                 shutil.rmtree(stage, ignore_errors=True)
             raise
         _install(stage, place, names)
+        _remove(place, set(former) - set(names))
 
 
 def _stage_of(place: str) -> str:
@@ -75,20 +78,19 @@ def _stage_of(place: str) -> str:
 def _locked(stage: str, target: str) -> Iterator[None]:
     import fcntl
 
-    handle = -1
-    try:
-        while True:
-            os.makedirs(stage, exist_ok=True)
-            handle = os.open(stage, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    while True:
+        os.makedirs(stage, exist_ok=True)
+        handle = os.open(stage, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_at(handle, stage):
-                break
-            os.close(handle)  # who held the lock has put the folder in its place meanwhile
-        yield
-    except BlockingIOError as error:
-        raise HfSignError(f"another process is filling '{target}'; wait for it, or name another folder") from error
-    finally:
-        os.close(handle)
+                yield
+                return
+        except BlockingIOError as error:
+            raise HfSignError(f"another process is filling '{target}'; wait for it, or name another folder") from error
+        finally:
+            os.close(handle)
+        # Who held the lock before has put the folder in its place meanwhile: take a new one.
 
 
 def _is_at(handle: int, path: str) -> bool:
@@ -131,3 +133,10 @@ def _install(stage: str, place: str, names: Collection[str]) -> None:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         os.replace(os.path.join(stage, name), path)
     shutil.rmtree(stage)
+
+
+def _remove(place: str, names: Collection[str]) -> None:
+    for name in names:
+        with contextlib.suppress(OSError):  # a folder stays as long as something is in it
+            os.unlink(os.path.join(place, name))
+            os.removedirs(os.path.dirname(os.path.join(place, name)))

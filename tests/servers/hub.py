@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -32,6 +32,7 @@ from tests.servers.hub_faults import (
     Record,
     Rollback,
     Serve,
+    Spoil,
     Swap,
 )
 from tests.servers.hub_http import Log, Refused, Reply, Request, Server, error, json_reply
@@ -324,6 +325,10 @@ class Hub(Core):
         """Close the connection after some bytes of the body, though more were announced."""
         return self.faults.add(Fault(Cut(after), method, path, times=times))
 
+    def spoil(self, method: str, path: str, change: Callable[[Reply], Reply], *, times: int | None = None) -> Fault:
+        """Change answers before they are sent: their status, headers or body."""
+        return self.faults.add(Fault(Spoil(change), method, path, times=times))
+
     def delay(self, method: str, path: str, seconds: float, *, times: int | None = None) -> Fault:
         """Let requests wait before they are handled."""
         return self.faults.add(Fault(Delay(seconds), method, path, times=times))
@@ -371,6 +376,8 @@ class Hub(Core):
             reply = refused.reply
         for after in self.faults.take(After, record, key):
             after.hook(record)
+        for spoil in self.faults.take(Spoil, record, key):
+            reply = spoil.change(reply)
         if record.method != "HEAD":
             for cut in self.faults.take(Cut, record, key):
                 reply.cut = cut.after

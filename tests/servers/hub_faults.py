@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tests.servers.hub_store import Content, RepoKey
 
@@ -70,6 +70,13 @@ class After:
 
 
 @dataclass(frozen=True)
+class Spoil:
+    """Change an answer, whatever it is, before it is sent."""
+
+    change: Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
 class Serve:
     """Send other bytes for a file than the ones whose digest is listed."""
 
@@ -102,8 +109,8 @@ class Swap:
     claim: bool
 
 
-Effect = Fail | Cut | Delay | Before | After | Serve | Impersonate | Rollback | Swap
-E = TypeVar("E", Fail, Cut, Delay, Before, After, Serve, Impersonate, Rollback, Swap)
+Effect = Fail | Cut | Delay | Before | After | Spoil | Serve | Impersonate | Rollback | Swap
+E = TypeVar("E", Fail, Cut, Delay, Before, After, Spoil, Serve, Impersonate, Rollback, Swap)
 
 
 @dataclass
