@@ -10,11 +10,12 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping
 from itertools import islice
+from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from hub_adapters.errors import BadReferenceError, BadSettingError, DishonestError, UncertainError
-from hub_adapters.hf_answers import checked
+from hub_adapters.hf_answers import checked, checked_at_least
 from hub_adapters.hf_errors import http_error, retry_after, status_of, translated
 from hub_adapters.interface import Commit, HubAdapter, Reference, RemoteFile, Resolved, Snapshot, check_listed_path
 from hub_adapters.parallel import call_all
@@ -128,8 +129,9 @@ class HuggingFaceAdapter(HubAdapter):
         fresh = frozenset(name for name in sizes if not os.path.lexists(os.path.join(folder, name)))
         old_blobs = self._blobs(resolved.reference)
 
-        def download(name: str) -> None:
-            self._download(resolved, name, sizes[name], to)
+        def download(name: str, stopped: Event) -> None:
+            with checked(self._endpoint, commit=resolved.commit, size=sizes[name], stopped=stopped):
+                self._download(resolved, name, to)
 
         call_all(download, sorted(sizes), _DOWNLOADS)
         return Snapshot(folder, resolved.commit, fresh, old_blobs)
@@ -218,21 +220,20 @@ class HuggingFaceAdapter(HubAdapter):
                 if os.path.dirname(blob) == blobs and os.path.basename(blob) not in snapshot.old_blobs:
                     os.unlink(blob)
 
-    def _download(self, resolved: Resolved, name: str, size: int, to: str | None) -> None:
+    def _download(self, resolved: Resolved, name: str, to: str | None) -> None:
         reference = resolved.reference
-
-        def download() -> None:
-            with checked(self._endpoint, commit=resolved.commit, size=size):
-                self._api.hf_hub_download(
-                    reference.name,
-                    name,
-                    repo_type=reference.kind,
-                    revision=resolved.commit,
-                    cache_dir=_cache_dir(),
-                    local_dir=to,
-                )
-
-        self._call(reference, "downloading", download)
+        self._call(
+            reference,
+            "downloading",
+            lambda: self._api.hf_hub_download(
+                reference.name,
+                name,
+                repo_type=reference.kind,
+                revision=resolved.commit,
+                cache_dir=_cache_dir(),
+                local_dir=to,
+            ),
+        )
 
     def _blobs(self, reference: Reference) -> frozenset[str]:
         try:
@@ -252,7 +253,7 @@ class HuggingFaceAdapter(HubAdapter):
         """Make a call to the hub; one that the hub asks to repeat is repeated, after the pause that it asks for."""
         from huggingface_hub.errors import HfHubHTTPError
 
-        with translated(reference, self._endpoint, doing), checked(self._endpoint):
+        with translated(reference, self._endpoint, doing), checked_at_least(self._endpoint):
             for attempt in range(_TRIES - 1):
                 try:
                     return call()

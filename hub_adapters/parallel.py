@@ -7,10 +7,11 @@ import threading
 from collections.abc import Callable, Iterable
 
 
-def call_all(call: Callable[[str], None], items: Iterable[str], threads: int) -> None:
+def call_all(call: Callable[[str, threading.Event], None], items: Iterable[str], threads: int) -> None:
     """Call `call` with each item, in a few threads, and raise the first error as soon as it happens.
 
-    The threads are daemons: what still runs after an error or an interruption ends with the program, not before it.
+    The event that `call` is given is set when nobody waits for it any more. The threads are daemons: what does not heed
+    the event ends with the program.
     """
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
     count = 0
@@ -27,7 +28,7 @@ def call_all(call: Callable[[str], None], items: Iterable[str], threads: int) ->
             except queue.Empty:
                 return
             try:
-                call(item)
+                call(item, stopped)
             except BaseException as error:  # noqa: BLE001 - raised below, in the thread that waits
                 done.put(error)
                 return

@@ -45,17 +45,18 @@ def _tree(folder: Path) -> set[str]:
 class TestHeaders:
     """The client makes file names of them."""
 
+    @pytest.mark.parametrize("etag", ['"../../../../../escaped"', '".."', '"a/b"', '"a\\b"', "/escaped"])
     @pytest.mark.parametrize("name", ["model.sig", ".gitattributes", "config.json", "model.safetensors"])
     def test_digest_that_is_a_path_writes_nothing(
-        self, hub: Hub, signed: str, person: People, acme: KeyPair, tmp_path: Path, name: str
+        self, hub: Hub, signed: str, person: People, acme: KeyPair, tmp_path: Path, name: str, etag: str
     ) -> None:
         user = person()
         before = _tree(tmp_path)
         for header in ("ETag", "X-Linked-ETag"):
-            hub.spoil("HEAD", rf"{name}$", _header(header, '"../../../../../escaped"'))
+            hub.spoil("HEAD", rf"{name}$", _header(header, etag))
         outcome = _pull(user, acme)
         assert (outcome.code, outcome.out) == (1, "")
-        assert "something that is no digest" in outcome.err
+        assert "something that is no identifier" in outcome.err
         assert {path for path in _tree(tmp_path) - before if not path.startswith("user")} == set()
 
     def test_digest_that_is_a_path_deletes_nothing(
