@@ -113,7 +113,12 @@ class Bundle:
 
 
 def check_replaceable(path: str | os.PathLike[str]) -> None:
-    """Raise `UsageError` when writing a signature to `path` would destroy something that is not one."""
+    """Raise `UsageError` when a signature cannot be written to `path`, or would destroy something that is not one."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise UsageError(f"there is no folder '{folder}' for the signature")
+    if os.path.isdir(path):
+        raise UsageError(f"'{os.fspath(path)}' is a folder; name a file for the signature")
     if not os.path.exists(path) or os.path.getsize(path) == 0:
         return
     try:

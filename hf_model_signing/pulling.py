@@ -37,11 +37,15 @@ _MAX_HARMLESS = 1024 * 1024  # bytes; a larger one is not what its name says
 
 @dataclass(frozen=True)
 class Pulled:
-    """A verified model on this disk: where it is, which revision of the hub it is, and what was verified."""
+    """A verified model on this disk: where it is, which revision of the hub it is, and what was verified.
+
+    `from_cache` says that the hub did not give it now, and an earlier download stands in for it.
+    """
 
     path: str
     revision: str
     verification: Verification
+    from_cache: bool = False
 
 
 def pull(
@@ -110,7 +114,7 @@ class _Pull:
             raise VerificationError(f"{refusal}\n  (this is a copy on this disk; {error})") from refusal
         self._note_unnamed(verification.statement)
         self._note_unsigned(before.path, verification.statement)
-        return Pulled(before.path, before.commit, verification)
+        return Pulled(before.path, before.commit, verification, from_cache=True)
 
     def from_hub(
         self, resolved: Resolved, listing: Mapping[str, RemoteFile], signature: Bundle | None, to: str | None

@@ -103,6 +103,8 @@ def _push_once(model: HubModel, signer: Signer, options: PushOptions, note: Call
     existing = _our_signature(model, signer, note)
     if existing and _fits(existing, model):
         return Pushed("unchanged", resolved.commit, existing)
+    if not options.dry_run:
+        model.adapter.check_writable(resolved, SIGNATURE_NAME, create_pr=options.create_pr)
     statement = model.statement()
     _check_clock(statement, existing)
     bundle = signer.sign(statement)

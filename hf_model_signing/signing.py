@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 
 from hf_model_signing.bundle import Bundle
@@ -16,6 +17,8 @@ from hf_model_signing.statement import Statement
 __all__ = ["digest", "sign"]
 
 Path = str | os.PathLike[str]
+
+_REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
 def sign(
@@ -57,7 +60,7 @@ def make_manifest(
 ) -> Manifest:
     """Hash `model` as it is signed; raises as `sign` does."""
     if not os.path.exists(model):
-        raise UsageError(f"there is no model at '{os.fspath(model)}'")
+        raise UsageError(no_model(model))
     manifest = hash_model(
         model,
         signed_serialization(model, ignore_paths, git=ignore_git_paths),
@@ -67,6 +70,13 @@ def make_manifest(
     if not manifest.entries:
         raise ModelError(f"'{os.fspath(model)}' holds nothing to sign: no file in it, or every one is ignored")
     return manifest
+
+
+def no_model(model: Path) -> str:
+    """What to say when nothing is at a path."""
+    path = os.fspath(model)
+    hint = f"; for a repository on the Hub write hf://{path}" if _REPOSITORY.fullmatch(path) else ""
+    return f"there is no model at '{show(path)}'{hint}"
 
 
 def signed_serialization(model: Path, ignore_paths: Iterable[Path] = (), *, git: bool = True) -> Serialization:

@@ -26,7 +26,7 @@ from hf_model_signing.manifest import (
 )
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.paths import path_inside, true_place
-from hf_model_signing.signing import relative_ignore
+from hf_model_signing.signing import no_model, relative_ignore
 from hf_model_signing.statement import Statement
 
 Path = str | os.PathLike[str]
@@ -77,7 +77,7 @@ def verify(
     been signed for. Raises `UsageError` when there is no model at the path.
     """
     if not os.path.exists(model):
-        raise UsageError(f"there is no model at '{os.fspath(model)}'")
+        raise UsageError(no_model(model))
     where = signature if signature is not None else find_signature(model)
     bundle = where if isinstance(where, Bundle) else Bundle.read(where)
     statement = verifier.verify(bundle)
@@ -166,7 +166,7 @@ def verify_files(
         raise VerificationError(str(error)) from error
     difference = compare(expected, found)
     if difference:
-        raise MismatchError(_explain(model, difference), difference)
+        raise MismatchError(_explain(model, difference, signature_file), difference)
     return tuple(expected)
 
 
@@ -186,8 +186,10 @@ def _inside(model: Path, signature_file: str | None) -> frozenset[str]:
     return frozenset({place}) if place else frozenset()
 
 
-def _explain(model: Path, difference: Difference) -> str:
+def _explain(model: Path, difference: Difference, signature_file: str | None) -> str:
     message = f"'{show(os.fspath(model))}' is not what was signed: {difference.describe()}"
+    if signature_file is not None:
+        message += f"\n  signature: {show(signature_file)}"
     pointers = [name for name in difference.changed[:50] if _is_pointer(os.path.join(model, name))]
     if pointers:
         message += f"\n  {show(pointers[0])} is a Git LFS pointer, not the file itself: run `git lfs pull`"

@@ -61,13 +61,13 @@ def checked_at_least(endpoint: str) -> Iterator[None]:
 
 def _install() -> None:
     """Put the hooks into the client that is shared now; a program may have set one of its own meanwhile."""
-    from huggingface_hub import get_session, set_client_factory
+    from huggingface_hub import set_client_factory
     from huggingface_hub.utils import _http
 
     with _install_lock:
-        if _check_response in get_session().event_hooks["response"]:
-            return
         factory: Callable[[], Any] = _http._GLOBAL_CLIENT_FACTORY  # noqa: SLF001 - what is set can only be read here
+        if getattr(factory, "__module__", None) == __name__:
+            return
 
         def hooked() -> Any:  # noqa: ANN401 - a client of whichever HTTP library
             client = factory()

@@ -140,12 +140,17 @@ class HuggingFaceAdapter(HubAdapter):
         self, resolved: Resolved, files: Mapping[str, bytes], *, message: str, create_pr: bool = False
     ) -> Commit:
         """Commit `files` on top of the resolved commit, on the branch that the reference names."""
-        where: dict[str, Any] = {
-            "repo_id": resolved.name,
-            "repo_type": resolved.reference.kind,
-            "revision": resolved.reference.revision,
-            "create_pr": create_pr,
-        }
+        operations = self._prepare(resolved, files, create_pr)
+        where = _where(resolved, create_pr)
+        made = self._commit(resolved, operations, {**where, "commit_message": message})
+        return Commit(made.oid, str(made.commit_url), made.pr_url)
+
+    def check_writable(self, resolved: Resolved, path: str, *, create_pr: bool = False) -> None:
+        """Ask the hub how it would take a small file at `path`, which it says only to who may write there."""
+        self._prepare(resolved, {path: b"{}"}, create_pr)
+
+    def _prepare(self, resolved: Resolved, files: Mapping[str, bytes], create_pr: bool) -> list[Any]:
+        """Make the operations of a commit, and upload what the hub keeps apart from git."""
         from huggingface_hub import CommitOperationAdd
 
         operations = [CommitOperationAdd(path, content) for path, content in files.items()]
@@ -154,11 +159,10 @@ class HuggingFaceAdapter(HubAdapter):
             resolved.reference,
             "writing to",
             lambda: self._api.preupload_lfs_files(
-                additions=operations, gitignore_content="", free_memory=False, **where
+                additions=operations, gitignore_content="", free_memory=False, **_where(resolved, create_pr)
             ),
         )
-        made = self._commit(resolved, operations, {**where, "commit_message": message})
-        return Commit(made.oid, str(made.commit_url), made.pr_url)
+        return operations
 
     def _commit(self, resolved: Resolved, operations: list[Any], arguments: dict[str, Any]) -> Any:  # noqa: ANN401 - CommitInfo
         reference = resolved.reference
@@ -253,6 +257,7 @@ class HuggingFaceAdapter(HubAdapter):
         """Make a call to the hub; one that the hub asks to repeat is repeated, after the pause that it asks for."""
         from huggingface_hub.errors import HfHubHTTPError
 
+        _logger.debug("%s %s at %s", doing, reference, self._endpoint)
         with translated(reference, self._endpoint, doing), checked_at_least(self._endpoint):
             for attempt in range(_TRIES - 1):
                 try:
@@ -265,6 +270,16 @@ class HuggingFaceAdapter(HubAdapter):
                     _logger.info("the hub answers HTTP %s; trying again in %.0f s", status_of(error), pause)
                     time.sleep(pause)
             return call()
+
+
+def _where(resolved: Resolved, create_pr: bool) -> dict[str, Any]:
+    reference = resolved.reference
+    return {
+        "repo_id": resolved.name,
+        "repo_type": reference.kind,
+        "revision": reference.revision,
+        "create_pr": create_pr,
+    }
 
 
 def _remote_file(item: Any, reference: Reference) -> RemoteFile:  # noqa: ANN401 - the client's RepoFile

@@ -107,6 +107,10 @@ class HubAdapter(ABC):
         """Bring listed files to this disk: into the hub's own cache, or into the folder `to`."""
 
     @abstractmethod
+    def check_writable(self, resolved: Resolved, path: str, *, create_pr: bool = False) -> None:
+        """Raise `AccessError` when this user could not publish `path`; asked before anything large is downloaded."""
+
+    @abstractmethod
     def publish(
         self, resolved: Resolved, files: Mapping[str, bytes], *, message: str, create_pr: bool = False
     ) -> Commit:

@@ -227,9 +227,9 @@ def run_program(*arguments: object, cwd: Path | None = None, **env: str) -> Outc
 def run_python(code: str, *arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:  # noqa: ANN401
     """Run a few lines of Python in a process of their own."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(
-        command, env=environment(), capture_output=True, text=True, check=False, timeout=60, **options
-    )
+    # Not measured: such lines change the user, kill themselves or look at which modules are loaded.
+    env = {name: value for name, value in environment().items() if not name.startswith("COVERAGE_")}
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60, **options)
 
 
 def names_below(folder: Path) -> set[str]:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -318,6 +319,19 @@ class TestFolder:
         stage.mkdir()
         assert not staging._is_at(handle, str(stage))
         os.close(handle)
+
+    def test_stage_that_is_taken_away_while_it_is_locked(self, tmp_path: Path) -> None:
+        armed = [True]
+
+        def take_away(event: str, _: tuple[object, ...]) -> None:
+            if event == "fcntl.flock" and armed and armed.pop():
+                os.rename(tmp_path / ".out.hf-sign", tmp_path / "of another process")
+
+        sys.addaudithook(take_away)
+        with staging.staged(str(tmp_path / "out"), ["file"]) as stage:
+            Path(stage, "file").write_text("mine")
+        assert (tmp_path / "out" / "file").read_text() == "mine"
+        assert list((tmp_path / "of another process").iterdir()) == []
 
     def test_folder_that_another_process_fills(
         self, hub: Hub, signed: str, person: People, acme: KeyPair, tmp_path: Path

@@ -13,7 +13,7 @@ from hf_model_signing.errors import VerificationError
 from tests.helpers import FILES, KeyPair, write_tree
 
 reference: Any = pytest.importorskip(
-    "model_signing", reason="the reference tool model_signing is missing: install the extra `bench`"
+    "model_signing", reason="the reference tool model_signing is missing: install the extra `interop`"
 )
 
 TREES: dict[str, dict[str, bytes]] = {

@@ -633,12 +633,12 @@ def test_any_tree_any_edit(module_pair: KeyPair, tree: dict[str, bytes], kind: s
 
 
 @settings(max_examples=150, deadline=None)
-@given(data=st.data())
-def test_any_byte_of_a_bundle(module_pair: KeyPair, data: st.DataObject) -> None:
+@given(place=st.integers(0, 10_000), flip=st.integers(1, 255))
+def test_any_byte_of_a_bundle(module_pair: KeyPair, place: int, flip: int) -> None:
     """A bundle with one byte altered is refused, or says the same."""
     good = encode(forge(module_pair, statement_document(FILES)))
-    index = data.draw(st.integers(0, len(good) - 1))
-    bad = good[:index] + bytes([good[index] ^ data.draw(st.integers(1, 255))]) + good[index + 1 :]
+    index = place % len(good)  # signatures differ in length from run to run
+    bad = good[:index] + bytes([good[index] ^ flip]) + good[index + 1 :]
     try:
         statement = module_pair.verifier.verify(Bundle.parse(bad))
     except VerificationError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hf_model_signing.cli import output
-from hf_model_signing.cli.options import manifest_options, reference_argument
+from hf_model_signing.cli.options import REFERENCE_HELP, manifest_options, reference_argument
 from hf_model_signing.cli.progress import progress_bars
 from hf_model_signing.cli.settings import Command
 from hf_model_signing.cli.target import statement_of
@@ -22,5 +22,5 @@ command = Command(
     name="digest",
     params=[*manifest_options(), reference_argument()],
     callback=_run,
-    help="Print the root digest of a model, without signing.",
+    help=f"Print the root digest of a model, without signing. {REFERENCE_HELP}",
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hf_model_signing.cli import output
+from hf_model_signing.cli.options import check_signature_file
 from hf_model_signing.cli.settings import Command
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 # Annotations that a push makes, under the words for them here; others are shown apart, so that none hides a fact.
 _KNOWN = {"revision": "revision", "signed_at": "signed at", "digests_from": "digests from"}
-_WARNING = "Nothing was verified: this is what the file says of itself. Use `hf-sign verify` to check it."
+_WARNING = "Nothing was verified: this is what the file says of itself. Check it with `hf-sign verify METHOD … MODEL`."
 
 
 def _run(signature: str) -> None:
@@ -24,6 +25,7 @@ def _run(signature: str) -> None:
     from hf_model_signing.statement import Statement
     from hf_model_signing.verifying import find_signature
 
+    check_signature_file(signature)
     bundle = Bundle.read(find_signature(signature) if os.path.isdir(signature) else signature)
     statement = Statement.parse(bundle.payload)
     output.result(_values(bundle, statement), _text(bundle, statement))
@@ -79,5 +81,5 @@ command = Command(
     name="inspect",
     params=[click.Argument(["signature"], metavar="SIGNATURE")],
     callback=_run,
-    help="Show who signed what, how and when. It verifies nothing.",
+    help="Show who signed what, how and when, from a signature file or the folder that holds it. It verifies nothing.",
 )

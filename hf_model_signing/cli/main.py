@@ -93,13 +93,12 @@ def run(arguments: Sequence[str]) -> int:
 
 def _start_logging() -> None:
     # On our loggers only: the libraries that we use have their own say.
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     for name in ("hf_model_signing", "hub_adapters"):
         logger = logging.getLogger(name)
-        if not logger.handlers:
-            handler = logging.StreamHandler()
-            handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
-            logger.addHandler(handler)
-            logger.propagate = False
+        logger.handlers[:] = [handler]  # anew for each run: stderr may be another one
+        logger.propagate = False
 
 
 def explain(error: BaseException) -> tuple[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -78,11 +79,12 @@ class MethodGroup(GlobalOptions, click.Group):
         word = args[0].replace("_", "-")
         if word in METHOD_OPTIONS:
             return word, self.get_command(ctx, word), args[1:]
-        raise click.UsageError(
-            f"without a method this means '{DEFAULT_METHOD}', which this version does not have: "
-            f"name one of {', '.join(METHOD_OPTIONS)}, as in `{ctx.command_path} key …`",
-            ctx,
-        )
+        known = ", ".join(METHOD_OPTIONS)
+        if word == DEFAULT_METHOD or word.startswith("-") or "/" in word or os.path.exists(args[0]):
+            missing = f"the method '{DEFAULT_METHOD}', which is meant when none is named, is not in this version"
+        else:
+            missing = f"there is no method '{args[0]}'"
+        raise click.UsageError(f"{missing}; it has: {known}. Write `{ctx.command_path} key …`", ctx)
 
 
 def method_group(name: str, help_text: str, make: Callable[[str, MethodOptions], click.Command]) -> MethodGroup:

@@ -8,12 +8,20 @@ from typing import Any
 
 import click
 
+from hf_model_signing.cli.output import note
 from hf_model_signing.errors import UsageError
 
 
 def reference_argument(name: str = "reference", metavar: str = "REFERENCE") -> click.Argument:
     """The model that a command is about."""
     return click.Argument([name], metavar=metavar)
+
+
+REFERENCE_HELP = (
+    "REFERENCE is a path (a folder, a single file, a snapshot folder of the Hugging Face cache), "
+    "hf://[datasets/|spaces/]ORG/NAME[@REV], or the web address of a repository."
+)
+REPO_HELP = "REPO is ORG/NAME[@REV] of the kind that --type says, or hf://[datasets/|spaces/]ORG/NAME[@REV]."
 
 
 def ignore_options() -> list[click.Parameter]:
@@ -72,11 +80,19 @@ def _below(model: str, path: str) -> str:
     from hf_model_signing.paths import path_inside
 
     inside = path_inside(model, path)
+    if os.path.isdir(model) and not os.path.lexists(os.path.join(model, inside or path)):
+        note(f"--ignore-paths {path}: there is nothing at that path in '{model}'")
     if inside == ".":
         raise UsageError(f"--ignore-paths {path} leaves out the whole model")
     if inside is None and os.path.isabs(path):
         raise UsageError(f"--ignore-paths {path} lies outside of the model '{model}'")
     return inside or path
+
+
+def check_signature_file(path: str) -> None:
+    """Raise `UsageError` when the signature that was named is not there: a slip, and no verdict on a model."""
+    if not os.path.exists(path):
+        raise UsageError(f"there is no signature file '{path}'")
 
 
 def hub_arguments(values: dict[str, Any]) -> tuple[Any, Any]:

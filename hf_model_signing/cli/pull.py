@@ -8,7 +8,7 @@ import click
 
 from hf_model_signing.cli import output
 from hf_model_signing.cli.methods import any_verifier, infer_verifier
-from hf_model_signing.cli.options import coverage_options, hub_arguments, reference_argument, type_option
+from hf_model_signing.cli.options import REPO_HELP, coverage_options, hub_arguments, reference_argument, type_option
 from hf_model_signing.cli.progress import progress_bars
 from hf_model_signing.cli.settings import Command
 from hf_model_signing.cli.verify import summary
@@ -30,7 +30,8 @@ def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
             progress=progress,
             note=output.note,
         )
-    output.result({**summary(pulled.path, pulled.verification), "revision": pulled.revision}, pulled.path)
+    values = {"revision": pulled.revision, "from_cache": pulled.from_cache}
+    output.result({**summary(pulled.path, pulled.verification), **values}, pulled.path)
 
 
 command = Command(
@@ -44,5 +45,5 @@ command = Command(
         reference_argument("repo", "REPO"),
     ],
     callback=_run,
-    help="Download a repository from the Hugging Face Hub; prints its path only when it is verified.",
+    help=f"Download a repository from the Hugging Face Hub; prints its path only when it is verified. {REPO_HELP}",
 )

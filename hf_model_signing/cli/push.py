@@ -8,7 +8,14 @@ import click
 
 from hf_model_signing.cli import output
 from hf_model_signing.cli.methods import any_signer, infer_signer
-from hf_model_signing.cli.options import hub_arguments, ignored_below, manifest_options, reference_argument, type_option
+from hf_model_signing.cli.options import (
+    REPO_HELP,
+    hub_arguments,
+    ignored_below,
+    manifest_options,
+    reference_argument,
+    type_option,
+)
 from hf_model_signing.cli.progress import progress_bars
 from hf_model_signing.cli.settings import Command
 
@@ -59,7 +66,8 @@ def _text(pushed: Pushed, signer: str) -> str:
     from hf_model_signing.statement import DIGESTS_FROM
 
     statement = pushed.statement
-    what = f"{statement.uri} at {pushed.revision} ({len(statement.manifest.entries)} files)"
+    count = len(statement.manifest.entries)
+    what = f"{statement.uri} at {pushed.revision} ({count} {'file' if count == 1 else 'files'})"
     if pushed.status == "unchanged":
         return f"Nothing to do: the signature of {what} already matches, signed with {signer}"
     weaker = "; the digests of its large files came from the hub" if DIGESTS_FROM in statement.annotations else ""
@@ -92,5 +100,5 @@ command = Command(
         reference_argument("repo", "REPO"),
     ],
     callback=_run,
-    help="Sign a repository on the Hugging Face Hub and commit model.sig to it.",
+    help=f"Sign a repository on the Hugging Face Hub and commit model.sig to it. {REPO_HELP}",
 )

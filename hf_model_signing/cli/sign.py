@@ -9,7 +9,7 @@ import click
 
 from hf_model_signing.cli import output
 from hf_model_signing.cli.methods import MethodOptions, method_group, required
-from hf_model_signing.cli.options import manifest_options, reference_argument
+from hf_model_signing.cli.options import REFERENCE_HELP, manifest_options, reference_argument
 from hf_model_signing.cli.progress import progress_bars
 from hf_model_signing.cli.settings import Command
 from hf_model_signing.cli.target import statement_of
@@ -27,6 +27,7 @@ def _make(method: str, options: MethodOptions) -> click.Command:
         with progress_bars() as progress:
             statement = statement_of(values, progress, _inside(model, signature))
         signer.sign(statement).write(signature)
+        _note_other(model, signature)
         digest = f"sha256:{statement.manifest.root_digest}"
         output.result(
             {"signature": signature, "digest": digest, "signer": signer.describe()},
@@ -37,7 +38,16 @@ def _make(method: str, options: MethodOptions) -> click.Command:
         ["--signature"], default="model.sig", show_default=True, metavar="FILE", help="Where to write the signature."
     )
     parameters = [*required(options.sign), signature, *manifest_options(), reference_argument()]
-    return Command(name=method, params=parameters, callback=run, help=f"Sign with the method '{method}'.")
+    return Command(
+        name=method, params=parameters, callback=run, help=f"Sign with the method '{method}'. {REFERENCE_HELP}"
+    )
+
+
+def _note_other(model: str, signature: str) -> None:
+    """Say it when `verify` would look at an older signature first."""
+    other = os.path.join(model, "model.sig")
+    if os.path.exists(other) and not os.path.samefile(other, signature):
+        output.note(f"'{other}' is another signature, and `verify` takes it unless --signature names this one")
 
 
 def _inside(model: str, signature: str) -> list[str]:

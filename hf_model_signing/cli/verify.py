@@ -9,7 +9,14 @@ import click
 
 from hf_model_signing.cli import output
 from hf_model_signing.cli.methods import MethodOptions, method_group, required
-from hf_model_signing.cli.options import coverage_options, ignore_options, ignored_below, reference_argument
+from hf_model_signing.cli.options import (
+    REFERENCE_HELP,
+    check_signature_file,
+    coverage_options,
+    ignore_options,
+    ignored_below,
+    reference_argument,
+)
 from hf_model_signing.cli.progress import progress_bars
 from hf_model_signing.cli.settings import Command
 from hf_model_signing.errors import UsageError
@@ -23,6 +30,8 @@ if TYPE_CHECKING:
 def _make(method: str, options: MethodOptions) -> click.Command:
     def run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
         verifier = options.verifier(values)
+        if values["signature"]:
+            check_signature_file(values["signature"])
         with progress_bars() as progress:
             path, verification = _verify(values, verifier, progress)
         output.result(summary(path, verification), f"Verified {values['reference']}: {sentence(verification)}")
@@ -31,7 +40,9 @@ def _make(method: str, options: MethodOptions) -> click.Command:
         ["--signature"], metavar="FILE", help="The signature.  [default: model.sig in the model, then ./model.sig]"
     )
     parameters = [*required(options.verify), signature, *coverage_options(), *ignore_options(), reference_argument()]
-    return Command(name=method, params=parameters, callback=run, help=f"Verify with the method '{method}'.")
+    return Command(
+        name=method, params=parameters, callback=run, help=f"Verify with the method '{method}'. {REFERENCE_HELP}"
+    )
 
 
 def summary(path: str, verification: Verification) -> dict[str, Any]:
@@ -60,6 +71,7 @@ def sentence(verification: Verification) -> str:
 
 def _verify(values: dict[str, Any], verifier: Verifier, progress: Progress | None) -> tuple[str, Verification]:
     from hf_model_signing.bundle import Bundle
+    from hf_model_signing.signing import no_model
     from hf_model_signing.verifying import Coverage, find_signature, verify
     from hub_adapters import find_adapter
 
@@ -68,7 +80,7 @@ def _verify(values: dict[str, Any], verifier: Verifier, progress: Progress | Non
     if remote is None:
         coverage = _coverage(values, ignored_below(model, values["ignore_paths"]), Coverage)
         if not os.path.exists(model):
-            raise UsageError(f"there is no model at '{model}'")
+            raise UsageError(no_model(model))
         where = values["signature"] or find_signature(model, ".")
         return model, verify(model, where, verifier=verifier, coverage=coverage, progress=progress)
     from hf_model_signing.pulling import pull
