@@ -105,7 +105,8 @@ class _Pull:
                 uri=self.reference.uri,
                 progress=self.progress,
             )
-            self._check_newest(verification.statement, before.commit)
+            if signature is None:
+                self._check_newest(verification.statement, before.commit)
         except MismatchError as refusal:
             if _is_incomplete(refusal.difference):
                 raise UnavailableError(f"{error}; the copy in '{before.path}' is not complete") from refusal
@@ -124,7 +125,8 @@ class _Pull:
         statement = self.verifier.verify(bundle)
         check_subject(statement, self.reference.uri)
         self._note_unnamed(statement)
-        self._check_newest(statement, resolved.commit)
+        if signature is None:  # one that the user holds is not the hub's to choose
+            self._check_newest(statement, resolved.commit)
         files = self._check_listing(statement, listing)
         own = bundle if signature is None else None
         if to is None:
@@ -138,7 +140,8 @@ class _Pull:
             with staged(to, files, former) as stage:
                 snapshot = self._fetch(resolved, files, statement, to=stage)
                 names = self._verify(snapshot, statement, own)
-        self._newest.advance(statement, resolved.commit)
+        if signature is None:
+            self._newest.advance(statement, resolved.commit)
         verification = Verification(statement, self.verifier.describe(), self.verifier.method, names)
         return Pulled(to or snapshot.path, resolved.commit, verification)
 

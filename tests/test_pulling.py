@@ -472,6 +472,15 @@ class TestReference:
         hub.commit(repo, {"config.json": b"{}"})
         _refused(user.run(*arguments), "changed: config.json")
 
+    def test_verify_with_an_own_signature_after_a_pull(
+        self, hub: Hub, signed: str, person: People, acme: KeyPair
+    ) -> None:
+        user = person()
+        path = _pull(user, acme).out.strip()
+        assert user.run("sign", "key", "--private-key", acme.private, "--signature", "own.sig", path).code == 0
+        outcome = user.run("verify", "key", "--public-key", acme.public, "--signature", "own.sig", f"hf://{signed}")
+        assert outcome.code == 0, outcome.err
+
     def test_sign_hub_reference_is_bound_to_it(self, hub: Hub, repo: str, person: People, acme: KeyPair) -> None:
         user = person()
         assert user.run("sign", "key", "--private-key", acme.private, f"hf://{repo}").code == 0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hub_adapters.errors import BadReferenceError, DishonestError, UnavailableEr
 from hub_adapters.huggingface import HuggingFaceAdapter
 from hub_adapters.interface import Reference, RemoteFile, Resolved
 from tests.servers.hub import Hub
+from tests.servers.hub_http import Reply, json_reply
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -87,6 +89,16 @@ def test_remote_manifest_pages(hub: Hub, adapter: HuggingFaceAdapter, repo: str)
     assert tree["config.json"].sha256 is None
 
 
+def test_remote_manifest_that_lists_a_file_twice(hub: Hub, adapter: HuggingFaceAdapter, repo: str) -> None:
+    def twice(reply: Reply) -> Reply:
+        tree = json.loads(b"".join(reply.body))
+        return json_reply([*tree, *tree])
+
+    hub.spoil("GET", r"/tree/", twice)
+    with pytest.raises(DishonestError, match="twice"):
+        adapter.remote_manifest(adapter.resolve(HuggingFaceAdapter.named(repo)))
+
+
 def test_fetch_says_what_was_not_there_before(hub: Hub, adapter: HuggingFaceAdapter, repo: str) -> None:
     resolved = adapter.resolve(HuggingFaceAdapter.named(repo))
     assert adapter.fetch(resolved, _files(adapter, resolved, "config.json")).fresh == {"config.json"}
@@ -109,6 +121,20 @@ def test_discard_removes_file_and_blob(hub: Hub, adapter: HuggingFaceAdapter, re
     adapter.discard(snapshot, ["config.json"])
     assert not blob.exists()
     assert not Path(snapshot.path, "config.json").is_symlink()
+
+
+def test_discard_follows_no_link_out_of_the_cache(
+    hub: Hub, adapter: HuggingFaceAdapter, repo: str, tmp_path: Path
+) -> None:
+    resolved = adapter.resolve(HuggingFaceAdapter.named(repo))
+    snapshot = adapter.fetch(resolved, _files(adapter, resolved, "config.json"))
+    (tmp_path / "thesis.txt").write_text("mine")
+    link = Path(snapshot.path, "config.json")
+    link.unlink()
+    link.symlink_to(tmp_path / "thesis.txt")
+    adapter.discard(snapshot, ["config.json"])
+    assert not link.is_symlink()
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
 def test_remember_is_what_cached_finds(hub: Hub, adapter: HuggingFaceAdapter, repo: str) -> None:
