@@ -99,6 +99,14 @@ def test_remote_manifest_that_lists_a_file_twice(hub: Hub, adapter: HuggingFaceA
         adapter.remote_manifest(adapter.resolve(HuggingFaceAdapter.named(repo)))
 
 
+@pytest.mark.parametrize("path", ["../x", "/etc/x", "a//b", "a/../b", "a\\b", ""])
+def test_remote_manifest_with_a_path_elsewhere(hub: Hub, adapter: HuggingFaceAdapter, repo: str, path: str) -> None:
+    entry = {"type": "file", "path": path, "size": 1, "oid": "0" * 40}
+    hub.spoil("GET", r"/tree/", lambda _: json_reply([entry]))
+    with pytest.raises(DishonestError, match="leads elsewhere"):
+        adapter.remote_manifest(adapter.resolve(HuggingFaceAdapter.named(repo)))
+
+
 def test_fetch_says_what_was_not_there_before(hub: Hub, adapter: HuggingFaceAdapter, repo: str) -> None:
     resolved = adapter.resolve(HuggingFaceAdapter.named(repo))
     assert adapter.fetch(resolved, _files(adapter, resolved, "config.json")).fresh == {"config.json"}
