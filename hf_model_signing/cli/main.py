@@ -62,7 +62,13 @@ program = _Program(
 
 def main() -> None:
     """Run the program and exit."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        _drop_output()
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -79,8 +85,7 @@ def run(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as done:
         return done.exit_code
     except BrokenPipeError:
-        # The reader of our output went away; keep the interpreter from complaining about it on its way out.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return EXIT_UNFINISHED
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place where errors become exit codes
         if settings.debug and not isinstance(error, click.ClickException):
@@ -89,6 +94,11 @@ def run(arguments: Sequence[str]) -> int:
         _report(message, code, settings, error)
         return code
     return result if isinstance(result, int) else 0
+
+
+def _drop_output() -> None:
+    # Nobody can take our output; keep the interpreter from complaining about it on its way out.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _start_logging() -> None:
