@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hf_model_signing.bundle import Bundle
-from hf_model_signing.errors import MismatchError, RefusedError, UsageError, VerificationError
+from hf_model_signing.errors import MismatchError, ModelError, RefusedError, UsageError, VerificationError
 from hf_model_signing.hashing import Progress, describe_file, hash_file
 from hf_model_signing.hub_signature import fetch_signature
 from hf_model_signing.listing import compare_listing, covered
@@ -78,7 +78,10 @@ def pull(
         if to is not None:
             raise
         return work.from_cache(error, signature)
-    return work.from_hub(resolved, listing, signature, os.path.abspath(to) if to else None)
+    try:
+        return work.from_hub(resolved, listing, signature, os.path.abspath(to) if to else None)
+    except ModelError as error:
+        raise VerificationError(str(error)) from error
 
 
 @dataclass(frozen=True)
