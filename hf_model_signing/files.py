@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import glob
 import os
 import re
-import tempfile
 
 _OURS = re.compile(r"\.hf-sign-(\d+)-[^/]*\.tmp")
 
@@ -24,6 +22,8 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:
     """Remove what processes that were killed while they wrote into `folder` have left there."""
+    import glob
+
     for path in glob.glob(os.path.join(glob.escape(os.fspath(folder)), ".hf-sign-*.tmp")):
         match = _OURS.fullmatch(os.path.basename(path))
         if match and not _is_alive(int(match[1])):
@@ -32,6 +32,8 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> None:
 
 
 def _write_beside(target: str, data: bytes) -> None:
+    import tempfile  # here, because verifying has no use for it and pays for it at every start
+
     if os.path.isdir(target):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), target)
     folder = os.path.dirname(target)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from hub_adapters.interface import HubAdapter, Reference
+if TYPE_CHECKING:
+    from hub_adapters.interface import HubAdapter, Reference
 
 # The scheme of a reference -> (module, adapter); a module loads when a reference may be its.
 ADAPTERS = {"hf": ("hub_adapters.huggingface", "HuggingFaceAdapter")}

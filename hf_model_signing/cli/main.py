@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import logging
 import os
 import sys
 import traceback
@@ -75,7 +74,6 @@ def run(arguments: Sequence[str]) -> int:
     """Run the program with these arguments and return its exit code."""
     options = list(arguments)[: list(arguments).index("--")] if "--" in arguments else list(arguments)
     settings = Settings(json="--json" in options, debug="--debug" in options)
-    _start_logging()
     try:
         # Not `program.main`: it would answer a broken pipe with the exit code that means refused.
         with program.make_context("hf-sign", list(arguments), obj=settings) as context:
@@ -99,16 +97,6 @@ def run(arguments: Sequence[str]) -> int:
 def _drop_output() -> None:
     # Nobody can take our output; keep the interpreter from complaining about it on its way out.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _start_logging() -> None:
-    # On our loggers only: the libraries that we use have their own say.
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
-    for name in ("hf_model_signing", "hub_adapters"):
-        logger = logging.getLogger(name)
-        logger.handlers[:] = [handler]  # anew for each run: stderr may be another one
-        logger.propagate = False
 
 
 def explain(error: BaseException) -> tuple[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,12 +66,23 @@ def _store(ctx: click.Context, option: click.Parameter, value: Any) -> None:  # 
     settings = settings_of(ctx)
     if option.name == "log_level":
         settings.log_level = value
-        logging.getLogger("hf_model_signing").setLevel(value.upper())
-        logging.getLogger("hub_adapters").setLevel(value.upper())
+        _start_logging(value)
     elif option.name == "no_progress":
         settings.progress = False
     else:
         setattr(settings, str(option.name), True)
+
+
+def _start_logging(level: str) -> None:
+    import logging  # here, because every start would pay for it
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    for name in ("hf_model_signing", "hub_adapters"):  # ours only: the libraries that we use have their own say
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler]  # anew for each run: stderr may be another one
+        logger.propagate = False
+        logger.setLevel(level.upper())
 
 
 def _print_version(ctx: click.Context, _option: click.Parameter, value: bool) -> None:
