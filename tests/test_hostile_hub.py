@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from hf_model_signing import staging
-from tests.helpers import COMMIT
-from tests.servers.fixtures import KeyPair, Outcome, Person
+from tests.helpers import COMMIT, KeyPair, Outcome
+from tests.servers.fixtures import Person
 from tests.servers.hub import Hub
 from tests.servers.hub_http import Reply, json_reply
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.fixtures import KeyPair, Outcome, Person
+from tests.helpers import KeyPair, Outcome
+from tests.servers.fixtures import Person
 from tests.servers.hub import Hub
 
 People = Callable[..., Person]
@@ -47,14 +48,14 @@ def test_pull_then_the_client_finds_it_offline(hub: Hub, signed: str, person: Pe
 
 
 def test_pull_json_is_one_document(hub: Hub, signed: str, person: People, acme: KeyPair) -> None:
-    document = _pull(person(), acme, "--json").json
+    document = _pull(person(), acme, "--json").document
     assert document["verified"] is True
     assert document["revision"] == hub.head(signed)
     assert set(document["files"]) == FILES
 
 
 def test_pull_json_of_a_refusal_has_no_path(hub: Hub, repo: str, person: People, acme: KeyPair) -> None:
-    document = _pull(person(), acme, "--json").json
+    document = _pull(person(), acme, "--json").document
     assert document["exit_code"] == 1
     assert set(document) == {"error", "exit_code"}
 
@@ -349,7 +350,7 @@ class TestOnly:
     ) -> None:
         hub.clear_requests()
         outcome = _pull(person(), acme, "--only", "*.json", "--only", "sub/", "--to", "out", "--json")
-        assert set(outcome.json["files"]) == {"config.json", "sub/a file.txt"}
+        assert set(outcome.document["files"]) == {"config.json", "sub/a file.txt"}
         assert _names(tmp_path / "out") == {"config.json", "sub/a file.txt", "model.sig", ".gitattributes"}
         assert not [record for record in hub.requests if record.origin == "cdn"]
 
@@ -484,7 +485,7 @@ class TestReference:
     def test_sign_hub_reference_is_bound_to_it(self, hub: Hub, repo: str, person: People, acme: KeyPair) -> None:
         user = person()
         assert user.run("sign", "key", "--private-key", acme.private, f"hf://{repo}").code == 0
-        document = user.run("inspect", "--json", "model.sig").json
+        document = user.run("inspect", "--json", "model.sig").document
         assert document["uri"] == f"hf://{repo}"
         assert document["annotations"]["revision"] == hub.head(repo)
 
@@ -494,7 +495,7 @@ class TestReference:
         user = person()
         path = _pull(user, acme).out.strip()
         assert user.run("sign", "key", "--private-key", acme.private, "--signature", "s.sig", path).code == 0
-        document = user.run("inspect", "--json", "s.sig").json
+        document = user.run("inspect", "--json", "s.sig").document
         assert (document["subject"], document["uri"], document["annotations"]) == ("model", None, {})
 
     def test_pull_signature_that_names_no_repository_says_so(

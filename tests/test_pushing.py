@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.fixtures import KeyPair, Outcome, Person
+from tests.helpers import KeyPair, Outcome
+from tests.servers.fixtures import Person
 from tests.servers.hub import Hub, Record, Synthetic
 
 People = Callable[..., Person]
@@ -117,7 +118,7 @@ def test_push_create_pr_leaves_the_branch_alone(hub: Hub, repo: str, person: Peo
     outcome = _push(person(), acme, "--create-pr", "--json")
     assert outcome.code == 0
     assert hub.head(repo) == before
-    assert outcome.json["pull_request"].endswith("/1")
+    assert outcome.document["pull_request"].endswith("/1")
     assert hub.log(repo, "refs/pr/1")[0].parents == (before,)
     reader = person("reader")
     assert reader.run("pull", repo, "--revision", "refs/pr/1", "--public-key", acme.public).code == 0
@@ -279,7 +280,7 @@ class TestRemote:
         assert outcome.code == 0, outcome.err
         assert hub.bytes_sent() + hub.bytes_received() < size // 100
         hashed = person("hasher").run("digest", "hf://acme/large")
-        assert outcome.json["digest"] == hashed.out.strip()
+        assert outcome.document["digest"] == hashed.out.strip()
 
     def test_push_without_remote_strengthens_a_remote_signature(
         self, hub: Hub, repo: str, person: People, acme: KeyPair

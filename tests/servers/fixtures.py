@@ -2,46 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 # Read by the client when it is imported. Xet uploads would go to an endpoint that no test has.
 os.environ["HF_HUB_DISABLE_XET"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 
+from tests.helpers import KeyPair, Outcome, make_pair
 from tests.servers.hub import Hub
-
-
-@dataclass(frozen=True)
-class KeyPair:
-    """A key pair in two PEM files."""
-
-    private: str
-    public: str
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run of the program left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:  # noqa: ANN401 - any document
-        return json.loads(self.out)
 
 
 @dataclass
@@ -60,7 +37,7 @@ class Person:
         home = {"HF_HOME": str(self.home), "XDG_CACHE_HOME": str(self.home / "xdg")}
         return {"HF_ENDPOINT": self.hub.url, "HF_TOKEN": self.token, **home, **self.extra}
 
-    def run(self, *arguments: str) -> Outcome:
+    def run(self, *arguments: str | Path) -> Outcome:
         """Run the program in this process."""
         from hf_model_signing.cli.main import run
 
@@ -68,14 +45,14 @@ class Person:
         with self.monkeypatch.context() as patch:
             for name, value in self.environment.items():
                 patch.setenv(name, value)
-            code = run(arguments)
+            code = run([str(argument) for argument in arguments])
         out, err = self.capture()
         return Outcome(code, out, err)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """Start the program as a process of its own."""
         return subprocess.Popen(
-            [sys.executable, "-m", "hf_model_signing", *arguments],
+            [sys.executable, "-m", "hf_model_signing", *map(str, arguments)],
             env={**os.environ, **self.environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -85,15 +62,6 @@ class Person:
     def snapshot(self, repo: str, commit: str) -> Path:
         """Where the client's cache keeps a revision of a model."""
         return self.home / "hub" / f"models--{repo.replace('/', '--')}" / "snapshots" / commit
-
-
-def write_key_pair(folder: Path, name: str, curve: ec.EllipticCurve) -> KeyPair:
-    """Make a key pair and write it to two files."""
-    key = ec.generate_private_key(curve)
-    private, public = folder / f"{name}.pem", folder / f"{name}.pub"
-    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    return KeyPair(str(private), str(public))
 
 
 @pytest.fixture
@@ -106,13 +74,13 @@ def hub() -> Iterator[Hub]:
 @pytest.fixture(scope="session")
 def acme(tmp_path_factory: pytest.TempPathFactory) -> KeyPair:
     """The key pair of the signer that everybody trusts."""
-    return write_key_pair(tmp_path_factory.mktemp("keys"), "acme", ec.SECP256R1())
+    return make_pair(tmp_path_factory.mktemp("keys"), "acme")
 
 
 @pytest.fixture(scope="session")
 def stranger(tmp_path_factory: pytest.TempPathFactory) -> KeyPair:
     """The key pair of somebody whom nobody trusts."""
-    return write_key_pair(tmp_path_factory.mktemp("keys"), "stranger", ec.SECP384R1())
+    return make_pair(tmp_path_factory.mktemp("keys"), "stranger", ec.SECP384R1())
 
 
 @pytest.fixture
