@@ -143,7 +143,7 @@ class _Pull:
             with staged(to, files, former) as stage:
                 snapshot = self._fetch(resolved, files, statement, to=stage)
                 names = self._verify(snapshot, statement, own)
-        if signature is None:
+        if signature is None and self.reference.revision != resolved.commit:
             self._newest.advance(statement, resolved.commit)
         verification = Verification(statement, self.verifier.describe(), self.verifier.method, names)
         return Pulled(to or snapshot.path, resolved.commit, verification)

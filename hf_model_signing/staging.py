@@ -42,7 +42,7 @@ def _foreign(root: str, expected: set[str]) -> Iterator[str]:
 def staged(target: str, names: Collection[str], former: Collection[str] = ()) -> Iterator[str]:
     """Give a folder to fill; when the block ends well, its files `names` are in `target`, each put there at once.
 
-    Files of an earlier version, `former`, that are not among them are removed then.
+    Files of an earlier version, `former`, that are not among them are removed before that.
 
     Files that `target` has already are offered in the folder. After a refusal nothing is left; when the hub fails, what
     was downloaded stays beside `target`, and the next call goes on from there.
@@ -62,8 +62,8 @@ def staged(target: str, names: Collection[str], former: Collection[str] = ()) ->
             if not any(os.path.isfile(os.path.join(stage, name)) for name in names):
                 shutil.rmtree(stage, ignore_errors=True)
             raise
+        _remove(place, set(former) - set(names))  # first: a file may have become a folder
         _install(stage, place, names)
-        _remove(place, set(former) - set(names))
 
 
 def _stage_of(place: str) -> str:

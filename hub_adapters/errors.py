@@ -21,12 +21,6 @@ class BadSettingError(HubError):
     exit_code = 2
 
 
-class UnsupportedError(HubError):
-    """A hub cannot do that at all."""
-
-    exit_code = 2
-
-
 class NotFoundError(HubError):
     """The repository, the revision or the file does not exist, or this user may not see it."""
 

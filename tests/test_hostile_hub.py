@@ -238,6 +238,13 @@ class TestGoingBack:
         hub.fail("ANY", ".*", 500)
         assert "went back" in _pull(rolled_back, acme).err
 
+    def test_revision_that_was_named_leaves_no_memory(
+        self, hub: Hub, signed: str, person: People, acme: KeyPair
+    ) -> None:
+        user = person()
+        assert _pull(user, acme, repo=f"{signed}@{hub.head(signed)}").code == 0
+        assert not (user.home / "xdg").exists()
+
     def test_damaged_memory_is_refused(self, hub: Hub, rolled_back: Person, acme: KeyPair) -> None:
         (memory,) = (rolled_back.home / "xdg" / "hf-sign" / "newest").iterdir()
         memory.write_text("{")
@@ -291,6 +298,21 @@ class TestFolder:
         assert person("signer").run("push", signed, "--private-key", acme.private).code == 0
         assert _pull(user, acme, "--to", "out").code == 0
         assert not (tmp_path / "out" / "sub").exists()
+
+    def test_newer_version_makes_a_folder_of_a_file(
+        self, hub: Hub, repo: str, person: People, acme: KeyPair, tmp_path: Path
+    ) -> None:
+        user, signer = person(), person("signer")
+        hub.commit(repo, {"extra": b"a file"})
+        assert signer.run("push", repo, "--private-key", acme.private).code == 0
+        assert _pull(user, acme, "--to", "out").code == 0
+        hub.commit(repo, {"extra": None})
+        hub.commit(repo, {"extra/part.txt": b"a folder"})
+        assert signer.run("push", repo, "--private-key", acme.private).code == 0
+        outcome = _pull(user, acme, "--to", "out")
+        assert outcome.code == 0, outcome.err
+        assert (tmp_path / "out" / "extra" / "part.txt").read_bytes() == b"a folder"
+        assert not (tmp_path / ".out.hf-sign").exists()
 
     def test_newer_version_keeps_what_was_edited(
         self, hub: Hub, signed: str, person: People, acme: KeyPair, tmp_path: Path

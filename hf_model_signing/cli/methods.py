@@ -60,7 +60,12 @@ _PATH = click.Path()
 METHOD_OPTIONS = {
     "key": MethodOptions(
         sign=(
-            _option("--private-key", type=_PATH, metavar="FILE", help="Private key: PEM, EC P-256, P-384 or P-521."),
+            _option(
+                "--private-key",
+                type=_PATH,
+                metavar="FILE",
+                help="Private key: PEM, EC P-256, P-384 or P-521. Its password: a prompt, or HF_SIGN_KEY_PASSWORD.",
+            ),
         ),
         verify=(_option("--public-key", type=_PATH, metavar="FILE", help="Public key of the signer: PEM."),),
         signer=_key_signer,

@@ -176,9 +176,8 @@ def _check_curve(where: str, curve: ec.EllipticCurve) -> None:
 
 def _wrong_kind(path: str, key: object) -> str:
     kind = type(key).__name__.strip("_").removesuffix("PublicKey").removesuffix("PrivateKey")
-    return f"'{path}' holds {kind} key; model signing takes elliptic curve keys (P-256, P-384, P-521)".replace(
-        "holds ", "holds an " if kind[:1] in "AEIRX" else "holds a "
-    )
+    article = "an" if kind[:1] in "AEIRX" else "a"
+    return f"'{path}' holds {article} {kind} key; model signing takes elliptic curve keys (P-256, P-384, P-521)"
 
 
 def _why_no_public_key(path: str, data: bytes) -> str:

@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import BundleError, ModelError, UsageError, VerificationError
 from hf_model_signing.manifest import Manifest, Serialization
-from hf_model_signing.methods import METHODS, signer_class, verifier_class
 from hf_model_signing.methods.key import KeySigner, KeyVerifier, fingerprint
 from hf_model_signing.statement import Statement
 from tests.helpers import (
@@ -441,19 +440,6 @@ def test_secrets_are_in_no_repr(encrypted: Path, pair: KeyPair) -> None:
     shown = f"{signer!r} {signer} {signer.describe()} {vars(signer)!r}"
     assert PASSWORD not in shown
     assert secret not in shown
-
-
-# The table of methods
-
-
-def test_table_of_methods() -> None:
-    assert (signer_class("key"), verifier_class("key")) == (KeySigner, KeyVerifier)
-
-
-@pytest.mark.parametrize("method", ["", "pgp", "KEY"])
-def test_unknown_method(method: str) -> None:
-    with pytest.raises(UsageError, match=f"method '{method}' is not available; choose one of: {', '.join(METHODS)}"):
-        verifier_class(method)
 
 
 def test_methods_load_late() -> None:
