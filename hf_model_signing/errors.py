@@ -30,6 +30,10 @@ class ModelError(RefusedError):
     """The model on this disk cannot be hashed as it stands: a link, a device, an unusable name, nothing in it."""
 
 
+class ModelWarning(UserWarning):
+    """Something about the model that its signer should know and that does not stop the work."""
+
+
 class VerificationError(RefusedError):
     """The model is not verified, for whatever reason."""
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import cached_property
 
-from hf_model_signing.errors import MismatchError, ModelError
-from hf_model_signing.hashing import Progress, Scope, hash_file, hash_model, is_lfs_pointer
+from hf_model_signing.errors import MismatchError, ModelError, UsageError
+from hf_model_signing.hashing import Progress, hash_file, hash_model, is_lfs_pointer
 from hf_model_signing.listing import compare_folder, covered
 from hf_model_signing.manifest import Manifest, Serialization, show
-from hf_model_signing.signing import Path, make_manifest, signed_serialization
+from hf_model_signing.signing import HowToHash, make_manifest
 from hf_model_signing.statement import DIGESTS_FROM, REVISION, SIGNED_AT, Statement
+from hf_model_signing.walking import Scope
 from hub_adapters.interface import HubAdapter, RemoteFile, Resolved, Snapshot
 
 
@@ -22,14 +23,17 @@ class Take:
     """What is taken of a repository, and where the digests come from.
 
     By default the repository is downloaded and hashed; `remote` takes the digests of large files from the hub, a weaker
-    claim that the statement records; `folder` hashes a local copy, which must be what the hub has.
+    claim that the statement records; `folder` hashes a local copy, which must be what the hub has. Raises `UsageError`
+    for `remote` with digests that no hub tells.
     """
 
     remote: bool = False
     folder: str | None = None
-    ignore_paths: tuple[Path, ...] = ()
-    ignore_git_paths: bool = True
-    allow_lfs_pointers: bool = False
+    how: HowToHash = HowToHash()
+
+    def __post_init__(self) -> None:
+        if self.remote and not is_plain(self.how.serialization("")):
+            raise UsageError("a hub tells the SHA-256 of whole files only: not with another hash or with shards")
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,12 @@ class HubModel:
     @cached_property
     def serialization(self) -> Serialization:
         """How the repository is hashed."""
-        return signed_serialization(self.take.folder or "", self.take.ignore_paths, git=self.take.ignore_git_paths)
+        return self.take.how.serialization(self.take.folder or "")
+
+    @property
+    def can_be_listed(self) -> bool:
+        """Whether what the hub lists tells the manifest."""
+        return is_plain(self.serialization)
 
     @cached_property
     def files(self) -> Mapping[str, RemoteFile]:
@@ -83,40 +92,49 @@ class HubModel:
         snapshot = self.adapter.fetch(self.resolved, [self.files[path] for path in small])
         digests = {path: hash_file(os.path.join(snapshot.path, path)) for path in small}
         self._check_is_listed(snapshot, digests, {path: self.files[path] for path in small})
-        if not self.take.allow_lfs_pointers:
+        if not self.take.how.allow_lfs_pointers:
             for path in small:
                 _refuse_pointer(os.path.join(snapshot.path, path), path)
         large = {path: bytes.fromhex(file.sha256) for path, file in self.files.items() if file.sha256 is not None}
         return Manifest.of(self._name, {**digests, **large}, self.serialization)
 
     def _from_folder(self, folder: str) -> Manifest:
-        manifest = make_manifest(
-            folder,
-            ignore_paths=self.take.ignore_paths,
-            ignore_git_paths=self.take.ignore_git_paths,
-            allow_lfs_pointers=self.take.allow_lfs_pointers,
-            progress=self.progress,
-        )
-        difference = compare_folder(folder, manifest.digests, self.files)
+        manifest = make_manifest(folder, self.take.how, progress=self.progress)
+        difference = compare_folder(folder, self._sha256s(folder, manifest), self.files)
         if difference:
             raise MismatchError(
                 f"'{folder}' is not what '{self.resolved.uri}' holds at {self.resolved.commit}: "
                 f"{difference.describe()}\n  (added: only on the hub; missing: only in the folder)",
                 difference,
             )
-        return Manifest(self._name, manifest.entries, manifest.serialization)
+        return replace(manifest, name=self._name)
 
     def _from_download(self) -> Manifest:
         snapshot = self.adapter.fetch(self.resolved, list(self.files.values()))
         manifest = hash_model(
             snapshot.path,
             self.serialization,
-            scope=Scope(frozenset(self.serialization.ignore_paths), names=frozenset(self.files)),
-            allow_lfs_pointers=self.take.allow_lfs_pointers,
+            scope=self._scope,
+            allow_lfs_pointers=self.take.how.allow_lfs_pointers,
             progress=self.progress,
         )
-        self._check_is_listed(snapshot, manifest.digests, self.files)
-        return Manifest(self._name, manifest.entries, self.serialization)
+        self._check_is_listed(snapshot, self._sha256s(snapshot.path, manifest), self.files)
+        if not manifest.entries:
+            raise ModelError(f"every file of '{self.resolved.uri}' is empty, and shards list no empty file")
+        return replace(manifest, name=self._name)
+
+    def _sha256s(self, folder: str, manifest: Manifest) -> Mapping[str, bytes]:
+        """The SHA-256 of the files that `manifest` is of, for a look at what the hub lists."""
+        if is_plain(manifest.serialization):
+            return manifest.digests
+        plain = replace(manifest.serialization, method="files", hash_type="sha256", shard_size=None)
+        return hash_model(
+            folder, plain, scope=Scope(frozenset(plain.ignore_paths), names=set(manifest.digests))
+        ).digests
+
+    @property
+    def _scope(self) -> Scope:
+        return Scope(frozenset(self.serialization.ignore_paths), names=frozenset(self.files))
 
     def _check_is_listed(
         self, snapshot: Snapshot, digests: Mapping[str, bytes], files: Mapping[str, RemoteFile]
@@ -133,6 +151,11 @@ class HubModel:
     @property
     def _name(self) -> str:
         return self.resolved.name.rpartition("/")[2]
+
+
+def is_plain(serialization: Serialization) -> bool:
+    """Whether the digests are those that hubs list: SHA-256 of whole files."""
+    return serialization.method == "files" and serialization.hash_type == "sha256"
 
 
 def _refuse_pointer(path: str, name: str) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 
+from hf_model_signing.hashes import HASHES
 from hf_model_signing.hashing import git_blob_id
-from hf_model_signing.manifest import Difference, compare, is_below
+from hf_model_signing.manifest import Difference, Serialization, compare, is_below
 from hub_adapters.interface import RemoteFile
 
 
@@ -15,19 +16,24 @@ def covered(listing: Mapping[str, RemoteFile], ignored: Collection[str]) -> dict
     return {path: file for path, file in listing.items() if not is_below(path, ignored)}
 
 
-def compare_listing(signed: Mapping[str, bytes], hash_type: str, listing: Mapping[str, RemoteFile]) -> Difference:
+def compare_listing(
+    signed: Mapping[str, bytes], serialization: Serialization, listing: Mapping[str, RemoteFile]
+) -> Difference:
     """Compare signed digests with a listing, as far as it goes: every name, and the content of large files."""
-    unknown = b""  # no digest is empty
-    found = {
-        path: bytes.fromhex(file.sha256) if file.sha256 and hash_type == "sha256" else signed.get(path, unknown)
-        for path, file in listing.items()
-    }
-    return compare(signed, found)
+    return compare(signed, {path: _listed(file, signed.get(path), serialization) for path, file in listing.items()})
+
+
+def _listed(file: RemoteFile, signed: bytes | None, serialization: Serialization) -> bytes:
+    """The digest of a listed file; where the hub tells none that can be compared, the signed one."""
+    tells = file.sha256 is not None and serialization.hash_type == "sha256"
+    if tells and (signed is None or len(signed) == HASHES["sha256"].size):  # a file of several shards has more digests
+        return bytes.fromhex(file.sha256 or "")
+    return b"unknown" if signed is None else signed
 
 
 def compare_folder(folder: str, digests: Mapping[str, bytes], listing: Mapping[str, RemoteFile]) -> Difference:
     """Compare a folder, whose SHA-256 `digests` are known, with what is listed; small files by their git blob id."""
-    difference = compare_listing(digests, "sha256", listing)
+    difference = compare_listing(digests, Serialization(), listing)
     small = (path for path, file in listing.items() if file.sha256 is None and path in digests)
     changed = {path for path in small if git_blob_id(os.path.join(folder, path)) != listing[path].blob_id}
     return Difference(

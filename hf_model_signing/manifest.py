@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import NamedTuple
 
-# Algorithm registry of the specification: identifier -> constructor.
-HASHES: dict[str, Callable[[], Any]] = {"sha256": hashlib.sha256}
+from hf_model_signing.shards import join_shards, shard_name, shard_ranges
 
 # Section 6.2: never part of a model, whoever signs.
 GIT_PATHS = (".git", ".gitattributes", ".github", ".gitignore")
@@ -41,9 +40,8 @@ class Serialization:
     shard_size: int | None = None
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One resource: its path below the model's root, with `/`, and the raw digest of its bytes."""
+class Entry(NamedTuple):
+    """One resource: its path below the model's root, with `/` (a shard: `path:start:end`), and its raw digest."""
 
     name: str
     digest: bytes
@@ -76,34 +74,49 @@ class Difference:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The files of a model and their digests, in the order in which they are signed."""
+    """The files of a model and their digests, in the order in which they are signed.
+
+    `empty_files` are those that the method `shards` has no entries for, because they have no bytes.
+    """
 
     name: str
     entries: tuple[Entry, ...]
     serialization: Serialization
+    empty_files: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, name: str, digests: Mapping[str, bytes], serialization: Serialization) -> Manifest:
-        """Make a manifest in the order of section 6.4: by name, in code points."""
+        """Make a manifest of whole files in the order of section 6.4: by name, in code points."""
         return cls(name, tuple(Entry(path, digests[path]) for path in sorted(digests)), serialization)
 
+    @classmethod
+    def of_shards(
+        cls, name: str, files: Mapping[str, tuple[int, Sequence[bytes]]], serialization: Serialization
+    ) -> Manifest:
+        """Make a manifest of shards from the size in bytes and the digests of each file (section 6.3.2)."""
+        size = serialization.shard_size or 0
+        entries = [
+            Entry(shard_name(path, start, end), digest)
+            for path, (length, digests) in files.items()
+            for (start, end), digest in zip(shard_ranges(length, size), digests, strict=True)
+        ]
+        empty = tuple(sorted(path for path, (length, _) in files.items() if not length))
+        return cls(name, tuple(sorted(entries)), serialization, empty)
+
     @cached_property
-    def digests(self) -> dict[str, bytes]:
-        """The raw digest of each file by its path."""
-        return {entry.name: entry.digest for entry in self.entries}
+    def digests(self) -> Mapping[str, bytes]:
+        """What tells the content of each file, by its path: its raw digest, or those of its shards one after another.
+
+        Raises `ShardError` when the shards do not cover their files.
+        """
+        if self.serialization.shard_size is None:
+            return dict(self.entries)
+        return {**dict.fromkeys(self.empty_files, b""), **join_shards(self.entries, self.serialization.shard_size)}
 
     @cached_property
     def root_digest(self) -> str:
         """The one digest that stands for the whole model (section 6.5.1): SHA-256, in lower-case hex."""
-        root = hashlib.sha256()
-        for entry in self.entries:
-            root.update(entry.digest)
-        return root.hexdigest()
-
-    def part(self, patterns: Iterable[str]) -> Manifest:
-        """The entries whose name fits one of the patterns (see `fits`)."""
-        chosen = tuple(patterns)
-        return Manifest(self.name, tuple(e for e in self.entries if fits(e.name, chosen)), self.serialization)
+        return hashlib.sha256(b"".join(entry.digest for entry in self.entries)).hexdigest()
 
 
 def compare(signed: Mapping[str, bytes], found: Mapping[str, bytes]) -> Difference:
@@ -133,7 +146,7 @@ def _renames(
 
 def check_name(name: str) -> str:
     """Return `name` if it is a path of section 6.1.2 that every system reads alike; raise `PathError` if not."""
-    if len(name) > _LONGEST or len(name.encode("utf-8", "replace")) > _LONGEST:
+    if 4 * len(name) > _LONGEST and len(name.encode("utf-8", "replace")) > _LONGEST:
         raise PathError(f"the path {name[:60]!a}… is longer than {_LONGEST:,} bytes")
     if not _SUSPECT.search(name):
         return name

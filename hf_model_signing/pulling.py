@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import MismatchError, ModelError, RefusedError, UsageError, VerificationError
-from hf_model_signing.hashing import Progress, describe_file, hash_file
+from hf_model_signing.hashing import Progress, hash_file
 from hf_model_signing.hub_signature import fetch_signature
 from hf_model_signing.listing import compare_listing, covered
 from hf_model_signing.manifest import Difference, compare, fits, is_below, some
@@ -27,6 +27,7 @@ from hf_model_signing.verifying import (
     verify,
     verify_files,
 )
+from hf_model_signing.walking import describe_file
 from hub_adapters.errors import AccessError, HubError, NoRevisionError, NotFoundError, UnavailableError
 from hub_adapters.interface import HubAdapter, Reference, RemoteFile, Resolved, Snapshot
 
@@ -161,14 +162,14 @@ class _Pull:
     def _check_listing(self, statement: Statement, listing: Mapping[str, RemoteFile]) -> dict[str, RemoteFile]:
         """The files to download; refuses here, before any large download, what the listing shows to be different."""
         manifest = statement.manifest
-        expected = expected_files(manifest, self.coverage.only)
+        expected = expected_files(manifest, self.coverage)
         ignored = ignored_paths(manifest, self.coverage) | {SIGNATURE_NAME}
         files = covered(listing, ignored)
         if self.coverage.only:
             files = {path: file for path, file in files.items() if fits(path, self.coverage.only)}
         if self.coverage.ignore_unsigned_files:
             files = {path: file for path, file in files.items() if path in expected}
-        difference = compare_listing(expected, manifest.serialization.hash_type, files)
+        difference = compare_listing(expected, manifest.serialization, files)
         if difference:
             raise MismatchError(
                 f"'{self.reference}' is not what was signed, as the hub itself lists it; nothing was downloaded: "
@@ -189,8 +190,8 @@ class _Pull:
         small = {name: file for name, file in files.items() if file.sha256 is None}
         first = self.adapter.fetch(resolved, list(small.values()), to=to)
         signed = {name: digest for name, digest in statement.manifest.digests.items() if name in small}
-        hash_type = statement.manifest.serialization.hash_type
-        found = {name: hash_file(os.path.join(first.path, name), hash_type) for name in signed}
+        how = statement.manifest.serialization
+        found = {name: hash_file(os.path.join(first.path, name), how) for name in signed}
         self._refuse(compare(signed, found), first)
         rest = self.adapter.fetch(resolved, [file for name, file in files.items() if name not in small], to=to)
         return Snapshot(rest.path, rest.commit, first.fresh | rest.fresh, first.old_blobs)
@@ -204,7 +205,7 @@ class _Pull:
                 for name, digest in signed.digests.items()
                 if name not in files
                 and os.path.isfile(os.path.join(folder, name))
-                and hash_file(os.path.join(folder, name), signed.serialization.hash_type) == digest
+                and hash_file(os.path.join(folder, name), signed.serialization) == digest
             }
         except RefusedError:
             return set()  # then nothing is known of what lies there, and it stays

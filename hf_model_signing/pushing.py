@@ -133,7 +133,8 @@ def _fits(existing: Statement, model: HubModel) -> bool:
     if weaker or existing.uri != model.resolved.uri or existing.manifest.serialization != model.serialization:
         return False
     # A folder was named to be looked at, so it is, also when the hub has its signature already.
-    now = model.manifest() if model.take.folder is not None else model.listed_manifest()
+    listed = model.take.folder is None and model.can_be_listed
+    now = model.listed_manifest() if listed else model.manifest()
     return existing.manifest.digests == now.digests
 
 

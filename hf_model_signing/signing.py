@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import ModelError, UsageError
+from hf_model_signing.hashes import HASHES
 from hf_model_signing.hashing import Progress, hash_model
 from hf_model_signing.manifest import Manifest, PathError, Serialization, check_ignore_path, default_ignores, show
 from hf_model_signing.methods.interface import Signer
@@ -21,54 +23,88 @@ Path = str | os.PathLike[str]
 _REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
+@dataclass(frozen=True)
+class HowToHash:
+    """What is taken of a model, and how it is hashed; the names are those of the serialization (section 5.2.2).
+
+    `ignore_paths` are relative to the model, or absolute below it. `shard_size`, in bytes, chooses the serialization
+    method `shards`. Raises `UsageError` for an algorithm or a size that cannot be.
+    """
+
+    ignore_paths: tuple[Path, ...] = ()
+    ignore_git_paths: bool = True
+    allow_symlinks: bool = False
+    hash_type: str = "sha256"
+    shard_size: int | None = None
+    allow_lfs_pointers: bool = False
+
+    def __post_init__(self) -> None:
+        if self.hash_type not in HASHES:
+            known = ", ".join(HASHES)
+            raise UsageError(f"there is no hash algorithm '{self.hash_type}' in the format; it has {known}")
+        size = self.shard_size
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size <= 0):
+            raise UsageError(f"the shard size is {size!r}; it must be a whole number of bytes above zero")
+
+    def serialization(self, model: Path) -> Serialization:
+        """How `model` is hashed for signing; raises `UsageError` for an ignored path that is not below it."""
+        default = default_ignores(git=self.ignore_git_paths)
+        ignored = {*default, *(relative_ignore(model, path) for path in self.ignore_paths)}
+        method = "files" if self.shard_size is None else "shards"
+        return Serialization(method, self.hash_type, self.allow_symlinks, tuple(sorted(ignored)), self.shard_size)
+
+
 def sign(
     model: Path,
     *,
     signer: Signer,
     ignore_paths: Iterable[Path] = (),
     ignore_git_paths: bool = True,
+    allow_symlinks: bool = False,
+    hash_type: str = "sha256",
+    shard_size: int | None = None,
     allow_lfs_pointers: bool = False,
     progress: Progress | None = None,
 ) -> Bundle:
     """Sign the folder or file `model` (section 6 of the specification); write the result with `Bundle.write`.
 
-    `ignore_paths` are relative to the model, or absolute below it. Raises `ModelError` when there is nothing to sign or
-    something that cannot be signed, `UsageError` for a path that does not exist or lies outside.
+    `ignore_paths` are relative to the model, or absolute below it; `hash_type` is `sha256`, `blake2b` or `blake3`;
+    `shard_size`, in bytes, signs byte ranges of that size in place of whole files (section 6.3.2); `allow_symlinks`
+    signs what links lead to (section 6.1.1). Raises `ModelError` when there is nothing to sign or something that cannot
+    be signed, `UsageError` for a choice that cannot be or a path that does not exist or lies outside.
     """
-    manifest = make_manifest(
-        model,
-        ignore_paths=ignore_paths,
-        ignore_git_paths=ignore_git_paths,
-        allow_lfs_pointers=allow_lfs_pointers,
-        progress=progress,
-    )
-    return signer.sign(Statement(manifest))
+    how = HowToHash(tuple(ignore_paths), ignore_git_paths, allow_symlinks, hash_type, shard_size, allow_lfs_pointers)
+    return signer.sign(Statement(make_manifest(model, how, progress=progress)))
 
 
-def digest(model: Path, *, ignore_paths: Iterable[Path] = (), ignore_git_paths: bool = True) -> str:
-    """The root digest of `model` (section 6.5.1), in hex, as `sign` would record it; raises as `sign` does."""
-    return make_manifest(model, ignore_paths=ignore_paths, ignore_git_paths=ignore_git_paths).root_digest
-
-
-def make_manifest(
+def digest(
     model: Path,
     *,
     ignore_paths: Iterable[Path] = (),
     ignore_git_paths: bool = True,
-    allow_lfs_pointers: bool = False,
-    progress: Progress | None = None,
-) -> Manifest:
+    allow_symlinks: bool = False,
+    hash_type: str = "sha256",
+    shard_size: int | None = None,
+) -> str:
+    """The root digest of `model` (section 6.5.1), SHA-256 in hex, as `sign` would record it; raises as `sign` does."""
+    how = HowToHash(tuple(ignore_paths), ignore_git_paths, allow_symlinks, hash_type, shard_size)
+    return make_manifest(model, how).root_digest
+
+
+def make_manifest(model: Path, how: HowToHash | None = None, *, progress: Progress | None = None) -> Manifest:
     """Hash `model` as it is signed; raises as `sign` does."""
     if not os.path.exists(model):
         raise UsageError(no_model(model))
+    chosen = how or HowToHash()
     manifest = hash_model(
-        model,
-        signed_serialization(model, ignore_paths, git=ignore_git_paths),
-        allow_lfs_pointers=allow_lfs_pointers,
-        progress=progress,
+        model, chosen.serialization(model), allow_lfs_pointers=chosen.allow_lfs_pointers, progress=progress
     )
-    if not manifest.entries:
+    if not manifest.digests:
         raise ModelError(f"'{os.fspath(model)}' holds nothing to sign: no file in it, or every one is ignored")
+    if not manifest.entries:
+        raise ModelError(
+            f"every file of '{os.fspath(model)}' is empty, and shards list no empty file: sign whole files"
+        )
     return manifest
 
 
@@ -77,12 +113,6 @@ def no_model(model: Path) -> str:
     path = os.fspath(model)
     hint = f"; for a repository on the Hub write hf://{path}" if _REPOSITORY.fullmatch(path) else ""
     return f"there is no model at '{show(path)}'{hint}"
-
-
-def signed_serialization(model: Path, ignore_paths: Iterable[Path] = (), *, git: bool = True) -> Serialization:
-    """How `model` is hashed for signing; raises `UsageError` for an ignored path that is not below it."""
-    ignored = {*default_ignores(git=git), *(relative_ignore(model, path) for path in ignore_paths)}
-    return Serialization(ignore_paths=tuple(sorted(ignored)))
 
 
 def relative_ignore(model: Path, path: Path) -> str:

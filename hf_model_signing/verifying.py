@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hf_model_signing.bundle import Bundle
@@ -15,19 +15,21 @@ from hf_model_signing.errors import (
     UsageError,
     VerificationError,
 )
-from hf_model_signing.hashing import Progress, Scope, hash_model, is_lfs_pointer
+from hf_model_signing.hashing import Progress, hash_model, is_lfs_pointer
 from hf_model_signing.hub_cache import CachedSnapshot
 from hf_model_signing.manifest import (
     Difference,
     Manifest,
     compare,
     default_ignores,
+    fits,
     show,
 )
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.paths import path_inside, true_place
 from hf_model_signing.signing import no_model, relative_ignore
 from hf_model_signing.statement import Statement
+from hf_model_signing.walking import Scope
 
 Path = str | os.PathLike[str]
 
@@ -43,13 +45,16 @@ class Coverage:
 
     `ignore_paths` are left out besides what the signature leaves out. `only` are patterns: nothing else is looked at.
     `ignore_unsigned_files` accepts files that the signature does not list. `ignore_git_paths` set to false demands that
-    the git files are signed as well.
+    the git files are signed as well. `hash_type` and `shard_size`, in bytes, demand that the
+    signature was made with them.
     """
 
     ignore_paths: tuple[Path, ...] = ()
     only: tuple[str, ...] = ()
     ignore_unsigned_files: bool = False
     ignore_git_paths: bool = True
+    hash_type: str | None = None
+    shard_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -118,12 +123,26 @@ def _same_repository(asked: str, signed: str) -> bool:
     return bool(wanted and found and not wanted[2] and (wanted[1], wanted[3]) == (found[1], found[3]))
 
 
-def expected_files(manifest: Manifest, only: Iterable[str] = ()) -> Mapping[str, bytes]:
-    """The digests that must be found, by path; raises `VerificationError` when the patterns `only` choose none."""
-    chosen = manifest.part(only) if only else manifest
-    if not chosen.entries:
-        raise VerificationError(f"no signed file fits {', '.join(map(repr, only))}; nothing was verified")
-    return chosen.digests
+def expected_files(manifest: Manifest, coverage: Coverage) -> Mapping[str, bytes]:
+    """What tells the content of each file that must be found, by path (see `Manifest.digests`).
+
+    Raises `VerificationError` when the patterns choose no file, or the signature was made otherwise than is demanded.
+    """
+    how = manifest.serialization
+    if coverage.hash_type not in (None, how.hash_type):
+        raise VerificationError(
+            f"the signature was made with the hash '{how.hash_type}', and '{coverage.hash_type}' is asked for"
+        )
+    if coverage.shard_size not in (None, how.shard_size):
+        made = "whole files" if how.shard_size is None else f"shards of {how.shard_size:,} bytes"
+        raise VerificationError(
+            f"the signature was made of {made}, and shards of {coverage.shard_size:,} bytes are asked for"
+        )
+    digests = manifest.digests
+    chosen = {name: digests[name] for name in digests if fits(name, coverage.only)} if coverage.only else digests
+    if not chosen:
+        raise VerificationError(f"no signed file fits {', '.join(map(repr, coverage.only))}; nothing was verified")
+    return chosen
 
 
 def ignored_paths(manifest: Manifest, coverage: Coverage, model: Path = "") -> frozenset[str]:
@@ -136,8 +155,7 @@ def ignored_paths(manifest: Manifest, coverage: Coverage, model: Path = "") -> f
 def _above(manifest: Manifest) -> frozenset[str]:
     """Every listed path and every folder above one."""
     names: set[str] = set()
-    for entry in manifest.entries:
-        name = entry.name
+    for name in manifest.digests:
         while name and name not in names:
             names.add(name)
             name = name.rpartition("/")[0]
@@ -151,7 +169,7 @@ def verify_files(
 
     Raises `VerificationError` unless all of them are, and nothing else is there. `signature_file` is left out.
     """
-    expected = expected_files(manifest, coverage.only)
+    expected = expected_files(manifest, coverage)
     single = not os.path.isdir(model)
     if single:
         expected = _single_file(model, expected)

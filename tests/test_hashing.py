@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from hf_model_signing import hashing
 from hf_model_signing.errors import ModelError
-from hf_model_signing.hashing import Scope, git_blob_id, hash_file, hash_model, is_lfs_pointer, model_name
+from hf_model_signing.hashing import git_blob_id, hash_file, hash_files, hash_model, is_lfs_pointer, model_name
 from hf_model_signing.manifest import Manifest, Serialization
+from hf_model_signing.walking import Scope, describe_file
 from tests.helpers import COMMIT, FILES, LONG_AGO, Meddler, cache_snapshot, run_python, sha256, write_tree
 
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n".encode()
@@ -303,7 +303,8 @@ def test_interrupted_while_a_file_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="with one processor there is one hashing thread")
-def test_thread_that_ends_loses_no_file(model: Path) -> None:
+def test_thread_that_ends_loses_no_file(tmp_path: Path) -> None:
+    model = write_tree(tmp_path / "m", {"f": b"A" * BIG, "g": b"B" * BIG})
     ended = threading.Event()
 
     class Ender(Meddler):
@@ -362,10 +363,11 @@ def test_missing_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("serialization", "message"),
     [
-        (Serialization(method="shards", shard_size=10), "method 'shards' is not supported"),
-        (Serialization(hash_type="blake2b"), "'blake2b' is not supported"),
+        (Serialization(method="shards"), "method 'shards' with shards of None bytes is not supported"),
+        (Serialization(method="shards", shard_size=0), "method 'shards' with shards of 0 bytes is not supported"),
+        (Serialization(method="files", shard_size=10), "method 'files' with shards of 10 bytes is not supported"),
+        (Serialization(method="lines"), "method 'lines' .* is not supported"),
         (Serialization(hash_type="md5"), "'md5' is not supported"),
-        (Serialization(allow_symlinks=True), "allow_symlinks.* is not supported"),
     ],
 )
 def test_unsupported_serialization(model: Path, serialization: Serialization, message: str) -> None:
@@ -441,9 +443,8 @@ def test_hash_file_missing(model: Path) -> None:
 def test_each_file_is_watched_by_itself(tmp_path: Path, moment: str) -> None:
     """`hash_file` has no second listing that would notice."""
     path = write_tree(tmp_path, {"f": b"A"}) / "f"
-    file = hashing._describe("f", str(path), None)
     with pytest.raises(ModelError, match="f changed while it was hashed"):
-        hashing._hash_files([file], hashlib.sha256, Meddler(moment, _write(path, b"B")), True)
+        hash_files([describe_file(path)], Serialization(), progress=Meddler(moment, _write(path, b"B")))
 
 
 @pytest.mark.parametrize("function", ["hash_file", "git_blob_id"])

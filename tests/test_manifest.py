@@ -47,10 +47,6 @@ def test_order_is_by_code_point() -> None:
     ]
 
 
-def test_part_of_patterns() -> None:
-    assert list(_manifest("a.json", "b.bin", "x/c.json").part(["*.json"]).digests) == ["a.json", "x/c.json"]
-
-
 @pytest.mark.parametrize(
     ("name", "pattern", "result"),
     [

@@ -107,7 +107,7 @@ DEFECTS = [
     (_set("_type", "https://in-toto.io/Statement/v0.1"), "statement type is 'https://in-toto.io/Statement/v0.1'"),
     (_set("_type", None), "statement type is None"),
     (_set("_type", [STATEMENT_TYPE]), "statement type is"),
-    (_set("predicateType", "https://model_signing/Digests/v0.1"), "predicate type is"),
+    (_set("predicateType", "https://model_signing/signature/v1.1"), "predicate type is"),
     (_set("predicateType", "https://model_signing/signature/v1.1"), "predicate type is"),
     (_set("predicateType", PREDICATE_TYPE + "/"), "predicate type is"),
     (_set("predicateType", {}), "predicate type is"),
@@ -179,13 +179,14 @@ DEFECTS = [
     (_drop("predicate", "serialization", "hash_type"), "the serialization has no hash_type"),
     (_drop("predicate", "serialization", "allow_symlinks"), "the serialization has no allow_symlinks"),
     (_how("extra", 1), "the serialization has an unknown field 'extra'"),
-    (_how("method", "shards"), "method 'shards' is not supported"),
+    (_how("method", "shards"), "no shard_size, and its method 'shards' needs one"),
     (_how("method", "Files"), "method 'Files' is not supported"),
     (_how("method", None), "method None is not supported"),
     (_how("method", ["files"]), "is not supported"),
-    (_how("shard_size", 1000), "shard_size|is not supported"),
-    (_how("hash_type", "blake2b"), "algorithm 'blake2b' is not supported"),
-    (_how("hash_type", "blake3"), "algorithm 'blake3' is not supported"),
+    (_how("shard_size", 1000), "has a shard_size, and its method 'files' has none"),
+    (_how("hash_type", "blake2b"), "has the algorithm 'sha256', not 'blake2b'"),
+    (_how("hash_type", "blake3"), "has the algorithm 'sha256', not 'blake3'"),
+    (_how("hash_type", "BLAKE2b"), "algorithm 'BLAKE2b' is not supported"),
     (_how("hash_type", "md5"), "algorithm 'md5' is not supported"),
     (_how("hash_type", "sha1"), "algorithm 'sha1' is not supported"),
     (_how("hash_type", ["sha256"]), "is not supported"),
@@ -246,12 +247,15 @@ def test_parse_root_in_other_order() -> None:
         Statement.parse(encode(document))
 
 
-def test_parse_all_of_one_hash_no_other() -> None:
+@pytest.mark.parametrize(("algorithm", "size"), [("sha256", 32), ("blake2b", 64), ("blake3", 32)])
+def test_parse_digests_of_each_hash(algorithm: str, size: int) -> None:
     document = _document()
-    document["predicate"]["serialization"]["hash_type"] = "blake2b"
+    document["predicate"]["serialization"]["hash_type"] = algorithm
     for resource in document["predicate"]["resources"]:
-        resource.update(algorithm="blake2b", digest="00" * 64)
-    with pytest.raises(BundleError, match="'blake2b' is not supported"):
+        resource.update(algorithm=algorithm, digest="00" * size)
+    assert Statement.parse(encode(with_root(document))).manifest.serialization.hash_type == algorithm
+    document["predicate"]["resources"][0]["digest"] = "00" * (size - 1)
+    with pytest.raises(BundleError, match=f"is not a {algorithm} digest"):
         Statement.parse(encode(with_root(document)))
 
 

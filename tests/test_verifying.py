@@ -295,14 +295,9 @@ def test_signature_checked_before_model_is_read(model: Path, pair: KeyPair, othe
     _refused(model, pair, "another key", signature=_forged(other_pair, statement_document(FILES)))
 
 
-def test_signed_symlinks_are_refused(model: Path, pair: KeyPair) -> None:
-    bundle = _forged(pair, statement_document(FILES, allow_symlinks=True))
-    _refused(model, pair, "allow_symlinks", signature=bundle)
-
-
 @pytest.mark.parametrize("bad", [{"method": "shards", "shard_size": 10}, {"hash_type": "md5"}, {"extra": 1}])
 def test_signed_statement_of_other_kind(model: Path, pair: KeyPair, bad: dict[str, Any]) -> None:
-    with pytest.raises(BundleError, match="not supported|unknown field"):
+    with pytest.raises(BundleError, match="not supported|unknown field|not end in the byte range"):
         hms.verify(model, _forged(pair, statement_document(FILES, **bad)), verifier=pair.verifier)
 
 
@@ -425,7 +420,7 @@ def test_only_nothing_is_refused(signed: Path, pair: KeyPair) -> None:
 
 def test_expected_files_of_nothing() -> None:
     with pytest.raises(VerificationError, match="nothing was verified"):
-        expected_files(Manifest.of("m", {}, Serialization()))
+        expected_files(Manifest.of("m", {}, Serialization()), Coverage())
 
 
 # Whose model it is

@@ -15,7 +15,7 @@ def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
     with progress_bars() as progress:
         manifest = statement_of(values, progress).manifest
     digest = f"sha256:{manifest.root_digest}"
-    output.result({"digest": digest, "files": len(manifest.entries), "name": manifest.name}, digest)
+    output.result({"digest": digest, "files": len(manifest.digests), "name": manifest.name}, digest)
 
 
 command = Command(

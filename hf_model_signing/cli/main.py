@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
 import click
 
-from hf_model_signing.cli.output import printable
+from hf_model_signing.cli.output import note, printable
 from hf_model_signing.cli.settings import GlobalOptions, Settings
-from hf_model_signing.errors import HfSignError
+from hf_model_signing.errors import HfSignError, ModelWarning
 from hub_adapters.errors import HubError
 
 # command -> (module, one line for the help); a module loads when its command is called.
@@ -76,7 +78,7 @@ def run(arguments: Sequence[str]) -> int:
     settings = Settings(json="--json" in options, debug="--debug" in options)
     try:
         # Not `program.main`: it would answer a broken pipe with the exit code that means refused.
-        with program.make_context("hf-sign", list(arguments), obj=settings) as context:
+        with _warnings_as_notes(), program.make_context("hf-sign", list(arguments), obj=settings) as context:
             result: Any = program.invoke(context)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -92,6 +94,23 @@ def run(arguments: Sequence[str]) -> int:
         _report(message, code, settings, error)
         return code
     return result if isinstance(result, int) else 0
+
+
+@contextlib.contextmanager
+def _warnings_as_notes() -> Iterator[None]:
+    """Show what the library warns of in our own form."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", ModelWarning)
+        others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any) -> None:  # noqa: ANN401
+            if issubclass(category, ModelWarning):
+                note(str(message))
+            else:
+                others(message, category, *where)
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
 
 
 def _drop_output() -> None:

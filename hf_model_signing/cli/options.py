@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hf_model_signing.cli.output import note
 from hf_model_signing.errors import UsageError
+
+if TYPE_CHECKING:
+    from hf_model_signing.signing import HowToHash
+
+_HASH = click.Choice(["sha256", "blake2b", "blake3"])
+_SIZE = click.IntRange(min=1)
 
 
 def reference_argument(name: str = "reference", metavar: str = "REFERENCE") -> click.Argument:
@@ -41,10 +47,54 @@ def ignore_options() -> list[click.Parameter]:
 
 def manifest_options() -> list[click.Parameter]:
     """How a model is hashed for signing."""
-    pointers = click.Option(
-        ["--allow-lfs-pointers"], is_flag=True, help="Sign Git LFS pointers as they are, not the files they stand for."
+    return [
+        *ignore_options(),
+        click.Option(
+            ["--hash", "hash_type"], type=_HASH, default="sha256", show_default=True, help="The hash of files."
+        ),
+        click.Option(
+            ["--shard-size"],
+            type=_SIZE,
+            metavar="BYTES",
+            help="Sign byte ranges of this size, not whole files (the `shards` serialization).",
+        ),
+        click.Option(["--allow-symlinks"], is_flag=True, help="Sign what symbolic links lead to."),
+        click.Option(
+            ["--allow-lfs-pointers"],
+            is_flag=True,
+            help="Sign Git LFS pointers as they are, not the files they stand for.",
+        ),
+    ]
+
+
+def expected_options() -> list[click.Parameter]:
+    """How a model must have been hashed; the signature itself says how it was."""
+    return [
+        click.Option(["--hash", "hash_type"], type=_HASH, help="Refuse a signature that was made with another hash."),
+        click.Option(
+            ["--shard-size"],
+            type=_SIZE,
+            metavar="BYTES",
+            help="Refuse a signature of shards of another size, or of none.",
+        ),
+        click.Option(
+            ["--allow-symlinks"], is_flag=True, help="Accepted for `model_signing`'s sake: the signature decides."
+        ),
+    ]
+
+
+def how_to_hash(values: dict[str, Any], ignore_paths: Iterable[str]) -> HowToHash:
+    """What `manifest_options` say."""
+    from hf_model_signing.signing import HowToHash
+
+    return HowToHash(
+        ignore_paths=tuple(ignore_paths),
+        ignore_git_paths=values["ignore_git_paths"],
+        allow_symlinks=values["allow_symlinks"],
+        hash_type=values["hash_type"],
+        shard_size=values["shard_size"],
+        allow_lfs_pointers=values["allow_lfs_pointers"],
     )
-    return [*ignore_options(), pointers]
 
 
 def coverage_options() -> list[click.Parameter]:

@@ -51,6 +51,8 @@ class _Bars:
         from tqdm import tqdm
 
         with self._lock:
+            if name in self._files:  # another shard of the same file
+                return
             self._files[name] = tqdm(total=size, desc=name[-40:], unit="B", unit_scale=True, leave=False)
 
     def advance(self, name: str, count: int) -> None:

@@ -10,6 +10,7 @@ from hf_model_signing.cli import output
 from hf_model_signing.cli.methods import any_signer, infer_signer
 from hf_model_signing.cli.options import (
     REPO_HELP,
+    how_to_hash,
     hub_arguments,
     ignored_below,
     manifest_options,
@@ -37,9 +38,7 @@ def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
         take = Take(
             remote=values["remote"],
             folder=values["folder"],
-            ignore_paths=ignored_below(values["folder"], ignored) if values["folder"] else ignored,
-            ignore_git_paths=values["ignore_git_paths"],
-            allow_lfs_pointers=values["allow_lfs_pointers"],
+            how=how_to_hash(values, ignored_below(values["folder"], ignored) if values["folder"] else ignored),
         )
         options = PushOptions(take, values["create_pr"], values["message"] or DEFAULT_MESSAGE, values["dry_run"])
         adapter, reference = hub_arguments(values)
@@ -54,7 +53,7 @@ def _values(pushed: Pushed) -> dict[str, Any]:
         "uri": statement.uri,
         "revision": pushed.revision,
         "digest": f"sha256:{statement.manifest.root_digest}",
-        "files": len(statement.manifest.entries),
+        "files": len(statement.manifest.digests),
         "annotations": dict(statement.annotations),
         "commit": commit.revision if commit else None,
         "url": commit.url if commit else None,
@@ -66,7 +65,7 @@ def _text(pushed: Pushed, signer: str) -> str:
     from hf_model_signing.statement import DIGESTS_FROM
 
     statement = pushed.statement
-    count = len(statement.manifest.entries)
+    count = len(statement.manifest.digests)
     what = f"{statement.uri} at {pushed.revision} ({count} {'file' if count == 1 else 'files'})"
     if pushed.status == "unchanged":
         return f"Nothing to do: the signature of {what} already matches, signed with {signer}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from hf_model_signing.cli import output
-from hf_model_signing.cli.options import ignored_below
+from hf_model_signing.cli.options import how_to_hash, ignored_below
 
 if TYPE_CHECKING:
     from hf_model_signing.hashing import Progress
@@ -27,14 +27,8 @@ def _of_path(values: dict[str, Any], progress: Progress | None, left_out: Iterab
     from hf_model_signing.statement import Statement
 
     model = values["reference"]
-    manifest = make_manifest(
-        model,
-        ignore_paths=(*ignored_below(model, values["ignore_paths"]), *left_out),
-        ignore_git_paths=values["ignore_git_paths"],
-        allow_lfs_pointers=values["allow_lfs_pointers"],
-        progress=progress,
-    )
-    return Statement(manifest)
+    how = how_to_hash(values, (*ignored_below(model, values["ignore_paths"]), *left_out))
+    return Statement(make_manifest(model, how, progress=progress))
 
 
 def _of_hub(remote: tuple[HubAdapter, Reference], values: dict[str, Any], progress: Progress | None) -> Statement:
@@ -44,9 +38,5 @@ def _of_hub(remote: tuple[HubAdapter, Reference], values: dict[str, Any], progre
     adapter, reference = remote
     resolved = adapter.resolve(reference)
     check_canonical_name(resolved, output.note)
-    take = Take(
-        ignore_paths=values["ignore_paths"],
-        ignore_git_paths=values["ignore_git_paths"],
-        allow_lfs_pointers=values["allow_lfs_pointers"],
-    )
+    take = Take(how=how_to_hash(values, values["ignore_paths"]))
     return HubModel(adapter, resolved, take, progress).statement()

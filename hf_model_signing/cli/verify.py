@@ -13,6 +13,7 @@ from hf_model_signing.cli.options import (
     REFERENCE_HELP,
     check_signature_file,
     coverage_options,
+    expected_options,
     ignore_options,
     ignored_below,
     reference_argument,
@@ -39,7 +40,8 @@ def _make(method: str, options: MethodOptions) -> click.Command:
     signature = click.Option(
         ["--signature"], metavar="FILE", help="The signature.  [default: model.sig in the model, then ./model.sig]"
     )
-    parameters = [*required(options.verify), signature, *coverage_options(), *ignore_options(), reference_argument()]
+    parameters = [*required(options.verify), signature, *coverage_options(), *ignore_options()]
+    parameters += [*expected_options(), reference_argument()]
     return Command(
         name=method, params=parameters, callback=run, help=f"Verify with the method '{method}'. {REFERENCE_HELP}"
     )
@@ -64,7 +66,7 @@ def summary(path: str, verification: Verification) -> dict[str, Any]:
 def sentence(verification: Verification) -> str:
     """What was verified, for people."""
     count = len(verification.files)
-    signed = len(verification.statement.manifest.entries)
+    signed = len(verification.statement.manifest.digests)
     total = f"{count}" if count == signed else f"{count} of {signed}"
     return f"{total} {'file is' if signed == 1 else 'files are'} what {verification.signer} signed"
 
@@ -103,6 +105,8 @@ def _coverage(values: dict[str, Any], ignored: tuple[str, ...], make: type[Cover
         only=values["only"],
         ignore_unsigned_files=values["ignore_unsigned_files"],
         ignore_git_paths=values["ignore_git_paths"],
+        hash_type=values["hash_type"],
+        shard_size=values["shard_size"],
     )
 
 

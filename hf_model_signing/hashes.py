@@ -1,0 +1,30 @@
+"""The hash algorithms of the format's registry."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class HashAlgorithm:
+    """An algorithm: the size of its digests in bytes, and what makes a new hash object, as those of `hashlib`."""
+
+    size: int
+    new: Callable[..., Any]
+
+
+def _blake3(data: bytes | memoryview = b"") -> Any:  # noqa: ANN401 - as hashlib's constructors
+    from blake3 import blake3  # not in the standard library, and seldom asked for
+
+    return blake3(data)
+
+
+# Algorithm registry of the specification, by identifier.
+HASHES: dict[str, HashAlgorithm] = {
+    "sha256": HashAlgorithm(32, hashlib.sha256),
+    "blake2b": HashAlgorithm(64, hashlib.blake2b),
+    "blake3": HashAlgorithm(32, _blake3),
+}

@@ -1,0 +1,147 @@
+"""The predicate: a manifest as the JSON of a statement (section 5.2 of the specification)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from hf_model_signing.errors import BundleError
+from hf_model_signing.hashes import HASHES
+from hf_model_signing.manifest import Entry, Manifest, PathError, Serialization, check_ignore_path, check_name
+from hf_model_signing.shapes import closed_object
+from hf_model_signing.shards import ShardError
+
+_HEX = re.compile(r"[0-9a-f]*")
+_SERIALIZATION_FIELDS = {"method", "hash_type", "allow_symlinks"}
+_SERIALIZATION_OPTIONAL = {"shard_size", "ignore_paths"}
+
+
+def predicate_of(manifest: Manifest) -> dict[str, Any]:
+    """The predicate that carries `manifest`."""
+    how = manifest.serialization
+    serialization: dict[str, Any] = {
+        "method": how.method,
+        "hash_type": how.hash_type,
+        "allow_symlinks": how.allow_symlinks,
+        "ignore_paths": list(how.ignore_paths),
+    }
+    if how.shard_size is not None:
+        serialization["shard_size"] = how.shard_size
+    algorithm = how.hash_type
+    resources = [{"name": name, "digest": digest.hex(), "algorithm": algorithm} for name, digest in manifest.entries]
+    return {"resources": resources, "serialization": serialization}
+
+
+def parse_predicate(name: str, value: object, empty: tuple[str, ...] = ()) -> Manifest:
+    """The manifest of the model `name` from a predicate; `empty` are files without bytes that it has no entries for.
+
+    Raises `BundleError` for any departure from the format.
+    """
+    predicate = closed_object(value, "the predicate", {"resources", "serialization"})
+    serialization = _parse_serialization(predicate["serialization"])
+    resources = predicate["resources"]
+    if not isinstance(resources, list) or not resources:
+        raise BundleError("the signed file list is empty")
+    manifest = Manifest(name, _parse_resources(resources, serialization), serialization, empty)
+    check_files(manifest)
+    return manifest
+
+
+def check_files(manifest: Manifest) -> None:
+    """Raise `BundleError` unless the entries of `manifest` can all be files of one model, each listed once."""
+    try:
+        files = manifest.digests
+        for path in files:
+            if path != ".":  # what releases of the reference tool call the only file of a single-file model
+                check_name(path)
+    except (ShardError, PathError) as error:
+        raise BundleError(f"the signed file list: {error}") from error
+    empty = set(manifest.empty_files)
+    if len(dict(manifest.entries)) != len(manifest.entries) or len(empty) != len(manifest.empty_files):
+        raise BundleError("the signed file list names a file twice")
+    if empty and (manifest.serialization.shard_size is None or any(files[path] for path in empty)):
+        raise BundleError("the statement lists a file as empty that has a digest as well")
+    _check_no_file_is_a_folder(files)
+
+
+def empty_files(value: object) -> tuple[str, ...]:
+    """The annotation that lists the files without bytes; raises `BundleError` when it is no list of paths."""
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(path, str) for path in value):
+        raise BundleError("the statement's list of empty files is not a list of paths")
+    return tuple(value)
+
+
+def _parse_serialization(value: object) -> Serialization:
+    how = closed_object(value, "the serialization", _SERIALIZATION_FIELDS, _SERIALIZATION_OPTIONAL)
+    method, hash_type, links = how["method"], how["hash_type"], how["allow_symlinks"]
+    if method not in ("files", "shards"):
+        raise BundleError(f"the serialization method {method!a} is not supported by this version of hf-sign")
+    if not isinstance(hash_type, str) or hash_type not in HASHES:
+        raise BundleError(f"the hash algorithm {hash_type!a} is not supported by this version of hf-sign")
+    if not isinstance(links, bool):
+        raise BundleError("the serialization's allow_symlinks is neither true nor false")
+    ignored = how.get("ignore_paths", [])
+    if not isinstance(ignored, list) or not all(isinstance(path, str) for path in ignored):
+        raise BundleError("the serialization's ignore_paths is not a list of paths")
+    try:
+        paths = tuple(check_ignore_path(path) for path in ignored)
+    except PathError as error:
+        raise BundleError(f"the serialization's ignore_paths: {error}") from error
+    return Serialization(method, hash_type, links, paths, _parse_shard_size(method, how))
+
+
+def _parse_shard_size(method: str, how: dict[str, Any]) -> int | None:
+    if method == "files":
+        if "shard_size" in how:
+            raise BundleError("the serialization has a shard_size, and its method 'files' has none")
+        return None
+    if "shard_size" not in how:
+        raise BundleError("the serialization has no shard_size, and its method 'shards' needs one")
+    size = how["shard_size"]
+    # Releases of the reference tool write it as 1000.0.
+    if isinstance(size, bool) or not isinstance(size, (int, float)) or size != int(size) or size <= 0:
+        raise BundleError(f"the serialization's shard_size is {size!a}; it must be a whole number of bytes above zero")
+    return int(size)
+
+
+def _parse_resources(resources: Iterable[object], serialization: Serialization) -> tuple[Entry, ...]:
+    hash_type = serialization.hash_type
+    digits = 2 * HASHES[hash_type].size
+    algorithms = _algorithm_names(serialization)
+    entries = []
+    for value in resources:
+        if not isinstance(value, dict):
+            raise BundleError("an entry of the signed file list is not an object")
+        name, digest, algorithm = value.get("name"), value.get("digest"), value.get("algorithm")
+        if not isinstance(name, str) or not isinstance(digest, str):
+            raise BundleError("an entry of the signed file list has no name or no digest")
+        if algorithm not in algorithms:
+            raise BundleError(f"the entry {name!a} has the algorithm {algorithm!a}, not '{hash_type}'")
+        if len(digest) != digits or not _HEX.fullmatch(digest):
+            raise BundleError(f"the digest of {name!a} is not a {hash_type} digest in lower-case hex")
+        entries.append(Entry(name, bytes.fromhex(digest)))
+    return tuple(entries)
+
+
+def _algorithm_names(serialization: Serialization) -> tuple[str, ...]:
+    """The identifier of the registry, and for shards also what releases of the reference tool write in its place."""
+    hash_type, size = serialization.hash_type, serialization.shard_size
+    return (hash_type,) if size is None else (hash_type, f"{hash_type}-sharded-{size}")
+
+
+def _check_no_file_is_a_folder(files: Iterable[str]) -> None:
+    names = set(files)
+    folders: set[str] = set()
+    for name in names:
+        folder = name.rpartition("/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    both = sorted(folders & names)
+    if both:
+        raise BundleError(f"the signed file list has {both[0]!a} both as a file and as a folder")
+    if "." in names and len(names) > 1:
+        raise BundleError("the signed file list mixes a single-file model with others")

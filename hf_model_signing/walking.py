@@ -1,0 +1,189 @@
+"""Which files a model on disk has, and how each of them lies there (section 6.1 of the specification)."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from hf_model_signing.errors import ModelError, ModelWarning
+from hf_model_signing.hub_cache import CachedSnapshot
+from hf_model_signing.manifest import PathError, check_name, fits, show
+from hf_model_signing.paths import path_inside, true_place
+
+_MAX_FILES = 1_000_000  # four times what a bundle can list; links that multiply folders end here
+_SPECIAL = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFBLK: "a device", stat.S_IFCHR: "a device"}
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which files of a folder are looked at.
+
+    `ignored` are exact paths below the root, left out with all that is below them. `only` are patterns; without any,
+    everything is taken. `names`, when given, are the only files that are looked at.
+    """
+
+    ignored: Set[str] = frozenset()
+    only: tuple[str, ...] = ()
+    names: Set[str] | None = None
+
+    def takes(self, name: str) -> bool:
+        """Whether the file `name` is in the scope, apart from `ignored`, which the walk heeds folder by folder."""
+        return (self.names is None or name in self.names) and (not self.only or fits(name, self.only))
+
+
+class FileState(NamedTuple):
+    """A file as it was listed; two listings are equal only when nothing was touched in between.
+
+    `path` is the file itself, also when its name in the model is that of a link. Size in bytes, times in nanoseconds.
+    """
+
+    name: str
+    path: str
+    size: int
+    modified: int
+    changed: int
+    inode: int
+    device: int
+
+
+def list_model(root: str, scope: Scope, *, allow_symlinks: bool = False, warn: bool = True) -> list[FileState]:
+    """List the model at `root`, by name. A single file is listed under its basename.
+
+    With `allow_symlinks` links count as what they lead to (section 6.1.1); then a link that leads outside of the model
+    or back to a folder above it is a `ModelWarning`, if `warn`. Raises `ModelError` for what cannot be signed.
+    """
+    walk = _Walk(root, scope, allow_symlinks, warn)
+    try:
+        return walk.files()
+    except OSError as error:
+        where = error.filename if isinstance(error.filename, str) else root
+        raise ModelError(f"cannot read {show(where)}: {error.strerror or error}") from error
+
+
+def describe_file(path: str | os.PathLike[str]) -> FileState:
+    """One file as it lies there; raises `ModelError` unless it is a regular one, or a link that stands for one."""
+    where = os.fspath(path)
+    walk = _Walk(where, Scope(), allow_symlinks=False, warn=False)
+    try:
+        return walk.describe(os.path.basename(where), where)
+    except OSError as error:
+        raise ModelError(f"cannot read {show(where)}: {error.strerror or error}") from error
+
+
+def state_of(status: os.stat_result) -> tuple[int, int, int, int, int]:
+    """What `FileState` keeps of a file's status."""
+    # The change time as well: a program can set the modification time back.
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
+
+
+class _Folder(NamedTuple):
+    prefix: str
+    path: str
+    above: tuple[tuple[int, int], ...]  # device and inode of it and of every folder above it
+
+
+class _Walk:
+    """One pass over a model."""
+
+    def __init__(self, root: str, scope: Scope, allow_symlinks: bool, warn: bool) -> None:
+        self._root, self._scope = root, scope
+        self._allow_symlinks, self._warns = allow_symlinks, warn
+        self._snapshot = CachedSnapshot.at(true_place(root))
+
+    def files(self) -> list[FileState]:
+        if not os.path.isdir(self._root):
+            name = _checked(os.path.basename(os.path.abspath(self._root)), self._root)
+            return [self.describe(name, self._root)]
+        files = []
+        for file in self._below(_Folder("", self._root, (_identity(self._root),))):
+            files.append(file)
+            if len(files) > _MAX_FILES:
+                raise ModelError(f"'{show(self._root)}' has more than {_MAX_FILES:,} files")
+        return sorted(files)
+
+    def _below(self, top: _Folder) -> Iterator[FileState]:
+        folders = [top]
+        while folders:
+            folder = folders.pop()
+            with os.scandir(folder.path) as entries:
+                for entry in entries:
+                    name = folder.prefix + entry.name
+                    if name in self._scope.ignored:
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(self._enter(folder, name, entry.path))
+                    elif self._allow_symlinks and entry.is_symlink() and entry.is_dir():
+                        folders.extend(self._follow(folder, name, entry.path))
+                    elif self._scope.takes(name):
+                        yield self._describe_entry(_checked(name, entry.path), entry)
+
+    def _enter(self, folder: _Folder, name: str, path: str) -> _Folder:
+        # Only a link can lead back up.
+        above = (*folder.above, _identity(path)) if self._allow_symlinks else folder.above
+        return _Folder(f"{name}/", path, above)
+
+    def _follow(self, folder: _Folder, name: str, path: str) -> Iterator[_Folder]:
+        """The folder that a link leads to, unless that is one that holds the link."""
+        if _identity(path) in folder.above:
+            self._warn(f"{show(path)} is a symbolic link back to a folder that holds it; it is left out")
+            return
+        self._check_inside(path)
+        yield self._enter(folder, name, path)
+
+    def _describe_entry(self, name: str, entry: os.DirEntry[str]) -> FileState:
+        status = entry.stat(follow_symlinks=False)
+        if stat.S_ISREG(status.st_mode):
+            return FileState(name, entry.path, *state_of(status))
+        return self.describe(name, entry.path)
+
+    def describe(self, name: str, path: str) -> FileState:
+        status = os.stat(path, follow_symlinks=False)
+        if stat.S_ISLNK(status.st_mode):
+            path = self._target(path)
+            status = os.stat(path, follow_symlinks=False)
+        if not stat.S_ISREG(status.st_mode):
+            what = _SPECIAL.get(stat.S_IFMT(status.st_mode), "not a regular file")
+            raise ModelError(f"{show(path)} is {what}; a model holds regular files only")
+        return FileState(name, path, *state_of(status))
+
+    def _target(self, link: str) -> str:
+        target = self._snapshot.target(link) if self._snapshot else None
+        if target is not None:
+            return target
+        if not self._allow_symlinks:
+            where = "a blob of this repository's cache" if self._snapshot else "a file of the model"
+            raise ModelError(
+                f"{show(link)} is a symbolic link and not {where}; replace it by the file itself, or sign what links "
+                "lead to with --allow-symlinks"
+            )
+        if not os.path.exists(link):
+            raise ModelError(f"{show(link)} is a symbolic link that leads nowhere; mend or ignore it")
+        self._check_inside(link)
+        return os.path.realpath(link)
+
+    def _check_inside(self, link: str) -> None:
+        target = os.path.realpath(link)
+        root = self._root if os.path.isdir(self._root) else os.path.dirname(self._root) or "."
+        if path_inside(root, target) is None:
+            self._warn(f"{show(link)} is a symbolic link out of the model, to {show(target)}")
+
+    def _warn(self, message: str) -> None:
+        if self._warns:
+            import warnings
+
+            warnings.warn(message, ModelWarning, stacklevel=2)
+
+
+def _identity(path: str) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def _checked(name: str, path: str) -> str:
+    try:
+        return check_name(name)
+    except PathError as error:
+        raise ModelError(f"a file cannot be part of a signed model: {error}; rename or ignore it") from error
