@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from hf_model_signing.methods.interface import Signer, Verifier
     from hf_model_signing.methods.key import KeySigner, KeyVerifier
+    from hf_model_signing.methods.pkcs11 import Pkcs11Signer
     from hf_model_signing.pulling import pull
     from hf_model_signing.pushing import push
     from hf_model_signing.signing import digest, sign
@@ -43,6 +44,7 @@ _HOMES = {
     ),
     "hf_model_signing.methods.interface": ("Signer", "Verifier"),
     "hf_model_signing.methods.key": ("KeySigner", "KeyVerifier"),
+    "hf_model_signing.methods.pkcs11": ("Pkcs11Signer",),
     "hf_model_signing.pulling": ("pull",),
     "hf_model_signing.pushing": ("push",),
     "hf_model_signing.signing": ("digest", "sign"),
@@ -60,6 +62,7 @@ __all__ = [
     "MismatchError",
     "MissingSignatureError",
     "ModelError",
+    "Pkcs11Signer",
     "RefusedError",
     "Signer",
     "UsageError",

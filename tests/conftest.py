@@ -15,7 +15,7 @@ Cli = Callable[..., Outcome]
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HF_SIGN_KEY_PASSWORD", "HF_SIGN_POLICY", "HF_SIGN_MODE"):
+    for name in ("HF_SIGN_KEY_PASSWORD", "HF_SIGN_PKCS11_PIN", "HF_SIGN_POLICY", "HF_SIGN_MODE"):
         monkeypatch.delenv(name, raising=False)
 
 
