@@ -37,11 +37,11 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _PATH_VALUE = re.compile(r"(?:[A-Za-z0-9\-._~:\[\]@!$'()*+,=&]|%[0-9A-Fa-f]{2})*")
 _QUERY_VALUE = re.compile(r"(?:[A-Za-z0-9\-._~:\[\]@!$'()*+,=/?|]|%[0-9A-Fa-f]{2})*")
 # A PIN behind any other separator than `?` or `&` is part of another value, and that one may be quoted somewhere.
-_PIN_NAME = re.compile(r"pin-(?:value|source)", re.IGNORECASE)
-_MISPLACED_PIN = re.compile(r"(?<=[^&])pin-(?:value|source)", re.IGNORECASE)
+_PIN_NAME = re.compile(r"pin-(?:value|source)(?:=|%3d)", re.IGNORECASE)
+_MISPLACED_PIN = re.compile(r"(?<=[^&])pin-(?:value|source)(?:=|%3d)", re.IGNORECASE)
 _VERSION = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3})?")
 _SLOT_ID = re.compile(r"[0-9]{1,20}")  # up to 64 bits
-_FILE_URI = re.compile(r"(?i:file:)(?://(?i:localhost)?)?(/[^?#]*)", re.DOTALL)
+_FILE_URI = re.compile(r"(?i:file:)(?://(?i:localhost)?|(?!//))(/[^?#]*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ class Pkcs11Uri:
         An attribute of the path that is not known is refused, because it says which key is meant. One of the query is
         ignored, as vendors may add some; beside a PIN it is refused, because it may be the PIN's other half.
         """
-        scheme, _, rest = uri.partition(":")
-        if scheme.lower() != "pkcs11":
+        scheme, colon, rest = uri.partition(":")
+        if scheme.lower() != "pkcs11" or not colon:
             raise UsageError("the PKCS #11 URI does not begin with 'pkcs11:'")
         path, _, query = rest.partition("?")
         if _PIN_NAME.search(path) or _MISPLACED_PIN.search(query):
