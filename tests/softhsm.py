@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import glob
 import importlib.util
 import os
@@ -24,7 +25,7 @@ ODD_TOKEN, ODD_PIN = "ödd; t=1", "a&b%c?d é#"
 CURVES: dict[str, ec.EllipticCurve] = {"p256": ec.SECP256R1(), "p384": ec.SECP384R1(), "p521": ec.SECP521R1()}
 PARAMS = {  # the object identifiers in DER
     "secp256r1": bytes.fromhex("06082a8648ce3d030107"),
-    "secp384r1": bytes.fromhex("06052b81040022"),
+    "secp521r1": bytes.fromhex("06052b81040023"),
     "secp256k1": bytes.fromhex("06052b8104000a"),
 }
 _PLACES = [
@@ -66,6 +67,7 @@ class SoftHsm:
     @contextmanager
     def session(self, token: str = "main") -> Iterator[Any]:
         """A session of somebody else in this process, for objects that go away with it."""
+        gc.collect()  # a signer in a cycle, such as that of a caught error, would still be logged in
         session = self.library().openSession(self.slot(token))
         session.login(PIN)
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography import x509
@@ -29,7 +29,7 @@ _OCTET_STRING = 0x04
 class PrivateKey:
     """A private key on a token; `login` tells that it wants the PIN for each signature."""
 
-    handle: Any
+    handle: Any = field(repr=False)  # its repr would read the whole object from the token
     label: bytes
     id: bytes
     kind: int
@@ -158,7 +158,8 @@ def _public_key(key: PrivateKey, params: bytes, point: bytes) -> ec.EllipticCurv
     # PKCS #11 wraps the point into an OCTET STRING of DER; some tokens give it as it is.
     if point[0] == _OCTET_STRING and len(point) != 1 + 2 * size:
         header = 3 if point[1:2] == b"\x81" else 2
-        point = point[header:] if point[header - 1 : header] == bytes([len(point) - header]) else b""
+        whole = len(point) > header and point[header - 1] == len(point) - header
+        point = point[header:] if whole else b""
     try:
         return ec.EllipticCurvePublicKey.from_encoded_point(curve, point)
     except ValueError as error:

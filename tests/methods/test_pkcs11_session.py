@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from hf_model_signing.errors import HfSignError, UsageError
 from hf_model_signing.methods.pkcs11 import Pkcs11Key, Pkcs11Signer
@@ -20,7 +19,7 @@ from tests.softhsm import ODD_PIN, ODD_TOKEN, PIN, SoftHsm, add_private_key
 Calls = Callable[[str], list[Any]]
 MAIN = "token=main;object=p256"
 WRONG = "4712-mistake"
-KEY = ec.generate_private_key(ec.SECP256R1())
+
 CKU_USER, CKU_CONTEXT_SPECIFIC = 1, 2
 
 
