@@ -243,6 +243,7 @@ def test_two_public_keys(softhsm: SoftHsm, session: Session) -> None:
         (LARGE, _wrapped(_point(LARGE))),
         (LARGE, _point(LARGE)),
     ],
+    ids=["raw", "compressed", "large", "large raw"],
 )
 def test_forms_of_points(softhsm: SoftHsm, session: Session, key: ec.EllipticCurvePrivateKey, point: bytes) -> None:
     add_private_key(session, key, ID=b"\x01")
@@ -262,6 +263,7 @@ def test_forms_of_points(softhsm: SoftHsm, session: Session, key: ec.EllipticCur
         _point(KEY)[:-1] + bytes([_point(KEY)[-1] ^ 1]),
         _point(LARGE),
     ],
+    ids=["tag", "empty", "cut", "junk", "short", "long", "off the curve", "other curve"],
 )
 def test_broken_point(softhsm: SoftHsm, session: Session, point: bytes) -> None:
     add_private_key(session, KEY, LABEL="a", ID=b"\x01")
