@@ -16,7 +16,7 @@ from hf_model_signing.strict_json import MAX_BYTES
 class Signer(ABC):
     """Turns a statement into a bundle. Its secrets stay inside: they are in no repr, error or log."""
 
-    method: ClassVar[str]
+    method: str  # what its bundles say
     tsa_url: str | None = None  # the RFC 3161 authority that timestamps each signature
 
     def sign(self, statement: Statement) -> Bundle:
