@@ -7,8 +7,8 @@ Nobody asks whether a certificate was revoked.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TypeVar
 
 import rfc3161_client
@@ -18,9 +18,10 @@ from cryptography.x509.oid import ExtensionOID
 
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.timestamp_cms import HASHES, weak
-from hf_model_signing.timestamp_token import Token, check_validity
+from hf_model_signing.timestamp_token import Token, check_validity, valid
 
 _MAX_BETWEEN = 8  # authorities between a signer and an anchor; the public ones have one or two
+_OPENSSL = re.compile(r'Verify error: ([^"]+)"')  # where the library's long text says it in words
 _E = TypeVar("_E", bound=x509.ExtensionType)
 _ACCEPTED_HASHES = frozenset(algorithm.name for algorithm in HASHES.values())
 # Critical extensions whose meaning is checked here, or that ask nothing of a timestamp; RFC 5280 4.2 refuses others.
@@ -43,7 +44,7 @@ def check_trust(token: Token, signer: x509.Certificate, given: Sequence[x509.Cer
     roots = [certificate for certificate in given if _self_signed(certificate)]
     anchors = roots or list(given)
     known = list(dict.fromkeys((*given, *token.certificates)))
-    if not _chain(signer, [cert for cert in known if _valid(cert, token.time)], anchors):
+    if not _chain(signer, [cert for cert in known if valid(cert, token.time)], anchors):
         for certificate in _chain(signer, known, anchors):
             check_validity(certificate, token.time)
         raise VerificationError(
@@ -104,10 +105,6 @@ def _understood(certificate: x509.Certificate) -> bool:
     return all(extension.oid in _UNDERSTOOD for extension in certificate.extensions if extension.critical)
 
 
-def _valid(certificate: x509.Certificate, at: datetime) -> bool:
-    return certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc
-
-
 def _extension(certificate: x509.Certificate, kind: type[_E]) -> _E | None:
     try:
         return certificate.extensions.get_extension_for_class(kind).value
@@ -129,6 +126,7 @@ def _ask_library(token: Token, signer: x509.Certificate, given: Sequence[x509.Ce
     try:
         verified = verifier.verify_message(token.response, message)
     except rfc3161_client.VerificationError as error:
-        raise VerificationError(f"the timestamp is not verified: {error}") from error
+        reason = _OPENSSL.search(str(error))
+        raise VerificationError(f"the timestamp is not verified: {reason[1] if reason else error}") from error
     if verified is not True:
         raise VerificationError("the timestamp is not verified")

@@ -53,7 +53,12 @@ def test_requested_timestamp_is_verified_later(tsa: Tsa, roots: list[x509.Certif
 def test_request_is_for_sha256_with_a_fresh_nonce(tsa: Tsa, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
     stamp = tsa.stamp
-    monkeypatch.setattr(tsa, "stamp", lambda data: asked.append(tsp.TimeStampReq.load(data).native) or stamp(data))
+
+    def note(data: bytes) -> bytes:
+        asked.append(tsp.TimeStampReq.load(data).native)
+        return stamp(data)
+
+    monkeypatch.setattr(tsa, "stamp", note)
     for _ in range(2):
         request_timestamp(tsa.url, SIGNATURE)
     imprint = {"hash_algorithm": {"algorithm": "sha256", "parameters": None}}
@@ -154,13 +159,13 @@ def test_dripping_authority_is_given_up(tsa: Tsa, monkeypatch: pytest.MonkeyPatc
 
 def test_unknown_error_while_checking_refuses(tsa: Tsa, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timestamp_token, "open_response", _panic)
-    with pytest.raises(RefusedError, match="is refused: the timestamp could not be checked: a panic"):
+    with pytest.raises(RefusedError, match="is refused: the timestamp could not be checked, .*: a panic"):
         request_timestamp(tsa.url, SIGNATURE)
 
 
 def test_unknown_error_while_decoding_is_no_timestamp(tsa: Tsa, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rfc3161_client, "decode_timestamp_response", _panic)
-    with pytest.raises(HfSignError, match="sent no timestamp: the timestamp could not be checked: a panic"):
+    with pytest.raises(HfSignError, match="sent no timestamp: the timestamp could not be checked, .*: a panic"):
         request_timestamp(tsa.url, SIGNATURE)
 
 
@@ -300,7 +305,7 @@ def test_unknown_authority_is_refused(tsa: Tsa) -> None:
     [b"", b"garbage", b"\x30\x00", b"\x30\x03\x02\x01\x00", b"\x30\x05\x30\x03\x02\x01\x00", refusal("granted")],
 )
 def test_garbage_is_refused(data: bytes, roots: list[x509.Certificate]) -> None:
-    with pytest.raises(VerificationError, match="not what RFC 3161 calls|could not be checked: Missing SignedData"):
+    with pytest.raises(VerificationError, match="not what RFC 3161 calls|could not be checked.*Missing SignedData"):
         verified_time([data], SIGNATURE, roots)
 
 
@@ -314,7 +319,7 @@ def test_unknown_error_is_a_refusal(
     tsa: Tsa, roots: list[x509.Certificate], monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
     monkeypatch.setattr(timestamp_token, "open_response", lambda response: _panic(response, error))
-    with pytest.raises(VerificationError, match="the timestamp could not be checked: .*a panic"):
+    with pytest.raises(VerificationError, match=f"the timestamp could not be checked, .*{error.__name__}: .*a panic"):
         verified_time([stamped(tsa)], SIGNATURE, roots)
 
 
@@ -349,8 +354,7 @@ def _time_or_refusal(token: bytes, roots: list[x509.Certificate]) -> datetime | 
 def test_flipped_byte_is_refused_or_means_the_same(fixed: tuple[bytes, list[x509.Certificate]], mask: int) -> None:
     """Every byte of a token, one after the other.
 
-    What may change is outside of the signature and says nothing about time: the version numbers and digest list of CMS,
-    and the copy of an intermediate certificate that is not needed. Nothing else may.
+    Two may change: the versions of the SignedData and of the SignerInfo, which are not signed and say nothing.
     """
     token, roots = fixed
     times = {}
@@ -360,7 +364,8 @@ def test_flipped_byte_is_refused_or_means_the_same(fixed: tuple[bytes, list[x509
         times[position] = _time_or_refusal(bytes(altered), roots)
     assert set(times.values()) <= {None, THEN}
     accepted = [position for position, time in times.items() if time]
-    assert len(accepted) <= 16, [(position, token[max(position - 6, 0) : position + 3].hex()) for position in accepted]
+    assert {token[position - 2 : position + 1].hex() for position in accepted} <= {"020103", "020101"}
+    assert len(accepted) <= 2
 
 
 @settings(max_examples=300, deadline=None)
