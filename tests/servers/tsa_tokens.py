@@ -82,7 +82,7 @@ def mint(request: bytes, recipe: Recipe, now: datetime) -> bytes:
     recipe.spoil(signed)
     token = cms.ContentInfo({"content_type": "signed_data", "content": signed})
     response = tsp.TimeStampResp({"status": {"status": recipe.status}, "time_stamp_token": token})
-    data: bytes = response.dump(force=True)
+    data: bytes = response.dump()
     return data
 
 
@@ -105,7 +105,7 @@ def _sign(content: bytes, recipe: Recipe, *, with_certificates: bool) -> Any:  #
             "digest_algorithm": algorithm,
             "signed_attrs": encoded,
             "signature_algorithm": _signature_algorithm(recipe),
-            "signature": _signature(recipe, encoded.dump(force=True)),
+            "signature": _signature(recipe, encoded.dump()),
         }
     )
     held = [*([recipe.signer] if recipe.with_signer else []), *recipe.embed] if with_certificates else []
