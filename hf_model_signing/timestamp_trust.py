@@ -14,13 +14,14 @@ from typing import TypeVar
 import rfc3161_client
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.x509.oid import ExtensionOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.timestamp_cms import HASHES, weak
 from hf_model_signing.timestamp_token import Token, check_validity, valid
 
 _MAX_BETWEEN = 8  # authorities between a signer and an anchor; the public ones have one or two
+_PURPOSES = frozenset({ExtendedKeyUsageOID.TIME_STAMPING, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE})
 _OPENSSL = re.compile(r'Verify error: ([^"]+)"')  # where the library's long text says it in words
 _E = TypeVar("_E", bound=x509.ExtensionType)
 _ACCEPTED_HASHES = frozenset(algorithm.name for algorithm in HASHES.values())
@@ -74,8 +75,10 @@ def _chain(
 def _may_issue(issuer: x509.Certificate, between: int) -> bool:
     """Whether this is a certificate of an authority that allows so many authorities below it (RFC 5280 6.1.4)."""
     constraints = _extension(issuer, x509.BasicConstraints)
-    usage = _extension(issuer, x509.KeyUsage)
+    usage, purposes = _extension(issuer, x509.KeyUsage), _extension(issuer, x509.ExtendedKeyUsage)
     if constraints is None or not constraints.ca or (usage is not None and not usage.key_cert_sign):
+        return False
+    if purposes is not None and _PURPOSES.isdisjoint(purposes):  # an authority for web servers, say
         return False
     allowed = _MAX_BETWEEN if constraints.path_length is None else constraints.path_length
     return between <= min(allowed, _MAX_BETWEEN) and _understood(issuer) and not weak(issuer)

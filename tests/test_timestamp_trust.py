@@ -13,6 +13,7 @@ import rfc3161_client
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.timestamps import verified_time
@@ -109,15 +110,22 @@ def test_root_that_a_token_brings_is_not_trusted(world: World) -> None:
         {"ca": False},
         {"key_usage": ("digital_signature",)},
         {"key": rsa.generate_private_key(65537, 1024)},
+        {"eku": (ExtendedKeyUsageOID.SERVER_AUTH,)},
         {"extensions": [(NOTHING, True)]},
         {"extensions": [(x509.NameConstraints([x509.DirectoryName(distinguished("Else"))], None), True)]},
     ],
-    ids=["no-ca", "no-cert-sign", "short-rsa", "unknown-critical", "name-constraints"],
+    ids=["no-ca", "no-cert-sign", "short-rsa", "other-purpose", "unknown-critical", "name-constraints"],
 )
 def test_authority_must_be_fit(where: str, changes: dict[str, Any]) -> None:
     world = World(**{where: changes})
     with pytest.raises(VerificationError, match=UNKNOWN):
         world.verify(world.root)
+
+
+@pytest.mark.parametrize("purpose", [TIME_STAMPING, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE])
+def test_authority_may_be_for_timestamps_alone(purpose: x509.ObjectIdentifier) -> None:
+    world = World(middle_changes={"eku": (ExtendedKeyUsageOID.SERVER_AUTH, purpose)})
+    assert world.verify(world.root) == THEN
 
 
 def test_unknown_critical_extension_of_the_signer() -> None:
