@@ -177,6 +177,12 @@ def test_answer_is_not_http() -> None:
         post(url, QUERY, limit=LIMIT)
 
 
+def test_redirect_to_nowhere() -> None:
+    answer = b"HTTP/1.1 300 Choose\r\nLocation: http://[secret\r\nContent-Length: 0\r\n\r\n"
+    with raw_server(answer) as (url, _), pytest.raises(HfSignError, match="status 300 and sends to 'nowhere'"):
+        post(url, QUERY, limit=LIMIT)
+
+
 def test_proxy_of_the_environment_is_asked(tsa: Tsa, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name)

@@ -82,7 +82,7 @@ def _later(signed: dict[str, Any]) -> None:
         (put("digest_algorithm", {"algorithm": "sha512"}), "was altered: its content is not what was signed"),
         (
             put("signature_algorithm", {"algorithm": "sha512_ecdsa"}),
-            "has a signature that does not fit its key: 1.2.840",
+            "does not fit its digest: 1.2.840",
         ),
         (put("signature_algorithm", {"algorithm": "sha256_rsa"}), "has a signature that does not fit its key: 1.2.840"),
         (
