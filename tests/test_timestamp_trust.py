@@ -107,7 +107,7 @@ def test_root_that_a_token_brings_is_not_trusted(world: World) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"ca": False},
+        {"ca": False, "key_usage": ("key_cert_sign",)},
         {"key_usage": ("digital_signature",)},
         {"key": rsa.generate_private_key(65537, 1024)},
         {"eku": (ExtendedKeyUsageOID.SERVER_AUTH,)},
