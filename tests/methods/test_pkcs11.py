@@ -53,10 +53,9 @@ def test_timestamp_service_is_kept(softhsm: SoftHsm) -> None:
     assert Pkcs11Signer(uri, tsa_url="https://tsa.example").tsa_url == "https://tsa.example"
 
 
-@pytest.mark.parametrize("more", [{"signing_cert": "cert.pem"}, {"cert_chain": ["chain.pem"]}])
-def test_certificate_is_not_ignored(softhsm: SoftHsm, more: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="signing with a certificate .* is not in this version"):
-        Pkcs11Signer(softhsm.uri("token=single"), **more)
+def test_chain_without_certificate(softhsm: SoftHsm) -> None:
+    with pytest.raises(UsageError, match="a certificate chain is given and no signing certificate"):
+        Pkcs11Signer(softhsm.uri("token=single"), cert_chain=["chain.pem"])
 
 
 def test_broken_uri() -> None:
