@@ -80,8 +80,9 @@ def _may_issue(issuer: x509.Certificate, between: int) -> bool:
         return False
     if purposes is not None and _PURPOSES.isdisjoint(purposes):  # an authority for web servers, say
         return False
-    allowed = _MAX_BETWEEN if constraints.path_length is None else constraints.path_length
-    return between <= min(allowed, _MAX_BETWEEN) and _understood(issuer) and not weak(issuer)
+    if constraints.path_length is not None and between > constraints.path_length:
+        return False
+    return between <= _MAX_BETWEEN and _understood(issuer) and not weak(issuer)
 
 
 def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
