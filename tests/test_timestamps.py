@@ -296,7 +296,10 @@ def test_future_begins_after_five_minutes(
 
 def test_unknown_authority_is_refused(tsa: Tsa) -> None:
     stranger = make_authority("TSA Root")  # of the same name
-    with pytest.raises(VerificationError, match="unknown authority: .* behind 'O=T,CN=TSA', issued by 'O=T,CN=TSA CA'"):
+    with pytest.raises(
+        VerificationError,
+        match="unknown authority: the certificate 'O=T,CN=TSA' does not lead to any of the root certificates given",
+    ):
         verified_time([stamped(tsa)], SIGNATURE, [stranger.cert])
 
 
