@@ -235,11 +235,8 @@ class _Work:
                 os.close(handle)
         except OSError as error:
             raise ModelError(_unreadable(file, error)) from error
-        if not self.allow_lfs_pointers and _looks_like_pointer(file.size, data):
-            raise ModelError(
-                f"{show(file.name)} is a Git LFS pointer, not the file itself: run `git lfs pull` first, "
-                "or pass --allow-lfs-pointers to sign the pointer"
-            )
+        if not self.allow_lfs_pointers:
+            _refuse_pointer(file, data)
         if self.progress:
             self.progress.end(file.name)
         return [self.new_hash(data).digest()] if data or self.shard_size is None else []
@@ -264,6 +261,8 @@ class _Work:
             with FileIO(file.path, "rb", opener=_open) as source:
                 if self.progress:
                     self.progress.begin(file.name, end - start)
+                if not self.allow_lfs_pointers and file.size < _POINTER_MAX:
+                    _refuse_pointer(file, source.read(len(_POINTER_START)) or b"")
                 source.seek(start)
                 ranges = shard_ranges(end - start, size)
                 digests = [self._hash_next(source, file, last - first, buffer) for first, last in ranges]
@@ -305,6 +304,14 @@ def _unreadable(file: FileState, error: OSError) -> str:
 
 def _changed(file: FileState) -> str:
     return f"{show(file.name)} changed while it was hashed; wait until nothing writes to it"
+
+
+def _refuse_pointer(file: FileState, start: bytes) -> None:
+    if _looks_like_pointer(file.size, start):
+        raise ModelError(
+            f"{show(file.name)} is a Git LFS pointer, not the file itself: run `git lfs pull` first, "
+            "or pass --allow-lfs-pointers to sign the pointer"
+        )
 
 
 def _looks_like_pointer(size: int, start: bytes) -> bool:

@@ -392,6 +392,15 @@ def test_pointer_is_refused(tmp_path: Path) -> None:
         hash_model(model, Serialization(), allow_lfs_pointers=False)
 
 
+@pytest.mark.parametrize("shard_size", [1, 50, 1000, 100_000])
+def test_pointer_in_shards_is_refused(tmp_path: Path, shard_size: int) -> None:
+    model = write_tree(tmp_path / "m", {"w.bin": POINTER})
+    how = Serialization("shards", shard_size=shard_size)
+    with pytest.raises(ModelError, match="w.bin is a Git LFS pointer"):
+        hash_model(model, how, allow_lfs_pointers=False)
+    assert hash_model(model, how)
+
+
 def test_pointer_is_allowed(tmp_path: Path) -> None:
     model = write_tree(tmp_path / "m", {"w.bin": POINTER})
     assert _hash(model).digests["w.bin"].hex() == sha256(POINTER)
