@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 
 import hf_model_signing as hms
@@ -25,8 +25,9 @@ _MORE = os.environ.get("HF_SIGN_EXAMPLES")
 
 def examples(number: int) -> settings:
     """Settings for a property that looks at `number` examples."""
+    phases = [phase for phase in Phase if phase != Phase.explain]  # which takes minutes
     return settings(
-        max_examples=int(_MORE or number), derandomize=not _MORE, database=None, deadline=None, print_blob=False
+        max_examples=int(_MORE or number), derandomize=not _MORE, database=None, deadline=None, phases=phases
     )
 
 
