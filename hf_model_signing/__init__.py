@@ -16,12 +16,16 @@ if TYPE_CHECKING:
         MismatchError,
         MissingSignatureError,
         ModelError,
+        ModelWarning,
         RefusedError,
         UsageError,
         VerificationError,
     )
+    from hf_model_signing.methods.certificate import CertificateSigner, CertificateVerifier
     from hf_model_signing.methods.interface import Signer, Verifier
     from hf_model_signing.methods.key import KeySigner, KeyVerifier
+    from hf_model_signing.methods.pkcs11 import Pkcs11Signer
+    from hf_model_signing.methods.skip import SkipSigner
     from hf_model_signing.pulling import pull
     from hf_model_signing.pushing import push
     from hf_model_signing.signing import digest, sign
@@ -37,12 +41,16 @@ _HOMES = {
         "MismatchError",
         "MissingSignatureError",
         "ModelError",
+        "ModelWarning",
         "RefusedError",
         "UsageError",
         "VerificationError",
     ),
+    "hf_model_signing.methods.certificate": ("CertificateSigner", "CertificateVerifier"),
     "hf_model_signing.methods.interface": ("Signer", "Verifier"),
     "hf_model_signing.methods.key": ("KeySigner", "KeyVerifier"),
+    "hf_model_signing.methods.pkcs11": ("Pkcs11Signer",),
+    "hf_model_signing.methods.skip": ("SkipSigner",),
     "hf_model_signing.pulling": ("pull",),
     "hf_model_signing.pushing": ("push",),
     "hf_model_signing.signing": ("digest", "sign"),
@@ -53,6 +61,8 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "Bundle",
     "BundleError",
+    "CertificateSigner",
+    "CertificateVerifier",
     "Coverage",
     "HfSignError",
     "KeySigner",
@@ -60,8 +70,11 @@ __all__ = [
     "MismatchError",
     "MissingSignatureError",
     "ModelError",
+    "ModelWarning",
+    "Pkcs11Signer",
     "RefusedError",
     "Signer",
+    "SkipSigner",
     "UsageError",
     "Verification",
     "VerificationError",

@@ -10,7 +10,8 @@ import binascii
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from hf_model_signing import strict_json
@@ -28,6 +29,8 @@ READ_MEDIA_TYPES = frozenset(
     }
 )
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
+
+UNSIGNED = "skip"  # the method of a bundle that nobody signed
 
 # Section 4.1: which field of the verification material belongs to which method.
 _METHOD_OF = {"publicKey": "key", "x509CertificateChain": "certificate", "certificate": "sigstore"}
@@ -57,13 +60,16 @@ _TIMESTAMPS = {"rfc3161Timestamps": [{"signedTimestamp": str}]}
 class Bundle:
     """A signed statement: the payload as it was signed, one signature over it, and what is needed to verify it.
 
-    `material` is the `verificationMaterial` of the Sigstore bundle as JSON values; `method` follows from it.
+    `material` is the `verificationMaterial` of the Sigstore bundle as JSON values; `method` follows from it. An
+    unsigned bundle, of the method `skip`, has an empty one and no signature. `old_forms` says what in it only older
+    releases of the reference tool wrote so (section 11); none of it is written.
     """
 
     method: str
     material: Mapping[str, Any]
     payload: bytes
     signature: bytes
+    old_forms: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
     def parse(cls, data: bytes) -> Bundle:
@@ -78,8 +84,8 @@ class Bundle:
         if document["mediaType"] not in tuple(READ_MEDIA_TYPES):
             raise BundleError(f"the bundle has the media type {document['mediaType']!a}; expected '{MEDIA_TYPE}'")
         method, material = _parse_material(document["verificationMaterial"])
-        payload, signature = _parse_envelope(document["dsseEnvelope"])
-        return cls(method, material, payload, signature)
+        payload, signature, keyid = _parse_envelope(document["dsseEnvelope"], signed=method != UNSIGNED)
+        return cls(method, material, payload, signature, _old_forms(material, keyid))
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Bundle:
@@ -96,13 +102,17 @@ class Bundle:
 
     def to_bytes(self) -> bytes:
         """The bundle as the JSON that goes into `model.sig`."""
+        return self._encoded
+
+    @cached_property
+    def _encoded(self) -> bytes:
         document = {
             "mediaType": MEDIA_TYPE,
             "verificationMaterial": self.material,
             "dsseEnvelope": {
-                "payload": base64.b64encode(self.payload).decode("ascii"),
+                "payload": _base64(self.payload),
                 "payloadType": PAYLOAD_TYPE,
-                "signatures": [{"sig": base64.b64encode(self.signature).decode("ascii"), "keyid": ""}],
+                "signatures": [{"sig": _base64(self.signature), "keyid": ""}] if self.signature else [],
             },
         }
         return json.dumps(document).encode("ascii")
@@ -132,6 +142,11 @@ def pae(payload: bytes) -> bytes:
     return b"DSSEv1 %d %s %d %s" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode("ascii"), len(payload), payload)
 
 
+def faulty_pae(payload: bytes) -> bytes:
+    """What release 0.2.0 of the reference tool signed in place of `pae`: the payload as a literal of Python."""
+    return f"DSSEV1 {len(PAYLOAD_TYPE)} {PAYLOAD_TYPE} {len(payload)} {payload!r}".encode()
+
+
 def decode_base64(value: object, what: str) -> bytes:
     """Decode base64, of either alphabet as DSSE demands, without gaps; raises `BundleError`, which names `what`."""
     if not isinstance(value, str) or not value:
@@ -146,12 +161,27 @@ def decode_base64(value: object, what: str) -> bytes:
     return data
 
 
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _old_forms(material: Mapping[str, Any], keyid: str | None) -> tuple[str, ...]:
+    key = material.get("publicKey", {})
+    forms = {
+        "the public key itself in place of its fingerprint": "rawBytes" in key,
+        "a keyid of null": keyid is None,
+    }
+    return tuple(form for form, there in forms.items() if there)
+
+
 def _parse_material(value: object) -> tuple[str, dict[str, Any]]:
     if not isinstance(value, dict):
         raise BundleError("the bundle's verificationMaterial is not an object")
     unknown = sorted(set(value) - _MATERIAL_FIELDS)
     if unknown:
         raise BundleError(f"the bundle's verificationMaterial has an unknown field {unknown[0]!a}")
+    if not value:
+        return UNSIGNED, value
     present = [field for field in _METHOD_OF if field in value]
     if len(present) != 1:
         raise BundleError(f"the bundle names {len(present)} ways to verify it; it must be exactly one of publicKey, "
@@ -182,15 +212,21 @@ def _check_content(field: str, content: dict[str, Any]) -> None:
         decode_base64(certificate.get("rawBytes") if isinstance(certificate, dict) else None, "a certificate")
 
 
-def _parse_envelope(value: object) -> tuple[bytes, bytes]:
+def _parse_envelope(value: object, *, signed: bool) -> tuple[bytes, bytes, str | None]:
+    """The payload, the signature, and its keyid: an empty one also where there is none, which any release may do."""
     envelope = closed_object(value, "the envelope", {"payload", "payloadType", "signatures"})
     if envelope["payloadType"] != PAYLOAD_TYPE:
         raise BundleError(f"the envelope has the payload type {envelope['payloadType']!a}; expected '{PAYLOAD_TYPE}'")
     signatures = envelope["signatures"]
+    payload = decode_base64(envelope["payload"], "the envelope's payload")
+    if not signed and signatures == []:
+        return payload, b"", ""
     if not isinstance(signatures, list) or len(signatures) != 1:
         raise BundleError("the envelope must carry exactly one signature")
+    if not signed:
+        raise BundleError("the bundle has a signature and names no way to verify it")
     signature = closed_object(signatures[0], "the signature", {"sig"}, {"keyid"})
-    if not isinstance(signature.get("keyid"), (str, type(None))):
+    keyid = signature.get("keyid", "")
+    if not isinstance(keyid, (str, type(None))):
         raise BundleError("the signature's keyid is neither text nor null")
-    payload = decode_base64(envelope["payload"], "the envelope's payload")
-    return payload, decode_base64(signature["sig"], "the signature")
+    return payload, decode_base64(signature["sig"], "the signature"), keyid

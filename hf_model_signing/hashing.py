@@ -10,10 +10,10 @@ import hashlib
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import FileIO
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from hf_model_signing.errors import ModelError
 from hf_model_signing.hashes import HASHES
@@ -23,12 +23,17 @@ from hf_model_signing.paths import true_place
 from hf_model_signing.shards import shard_ranges
 from hf_model_signing.walking import FileState, Scope, describe_file, list_model, state_of
 
+if TYPE_CHECKING:
+    from hf_model_signing.receipts import Receipts
+
 _BUFFER = 1024 * 1024  # one for each thread; larger ones fall out of the processor's cache
 _TINY = 16 * 1024  # bytes; below, threads cost more in waiting for each other than they gain
 _PIECE = 64 * 1024 * 1024  # how much of a file in shards one thread takes at a time, in bytes
 _MAX_SHARDS = 1_000_000  # more than a bundle can list
+# A link or FIFO that took a file's place since it was listed must neither be followed nor waited for.
+_OPEN = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 _POINTER_START = b"version https://git-lfs.github.com/spec/"
-_POINTER_MAX = 1024  # Git LFS never writes a larger pointer file
+_POINTER_MAX = 1024  # bytes, and fewer than _TINY; Git LFS never writes a larger pointer file
 
 
 class Progress(Protocol):
@@ -54,8 +59,9 @@ def hash_model(
     scope: Scope | None = None,
     allow_lfs_pointers: bool = True,
     progress: Progress | None = None,
+    receipts: Receipts | None = None,
 ) -> Manifest:
-    """Hash the folder or the single file at `path` as `serialization` says.
+    """Hash the folder or the single file at `path` as `serialization` says, or take the digests that `receipts` know.
 
     Raises `ModelError` when something in it is not a regular file, has a name that the format cannot carry, changes
     meanwhile, or, unless `allow_lfs_pointers`, is a Git LFS pointer in place of a file. Following links, it warns with
@@ -65,9 +71,17 @@ def hash_model(
     chosen = scope or Scope(ignored=frozenset(serialization.ignore_paths))
     follow = serialization.allow_symlinks
     files = list_model(root, chosen, allow_symlinks=follow)
-    digests = hash_files(files, serialization, allow_lfs_pointers=allow_lfs_pointers, progress=progress)
+    started = receipts.settle(files) if receipts else 0
+    known = receipts.recall(files) if receipts else {}
+    rest = [file for file in files if file.name not in known] if known else files
+    digests = {
+        **known,
+        **hash_files(rest, serialization, allow_lfs_pointers=allow_lfs_pointers, progress=progress),
+    }
     if list_model(root, chosen, allow_symlinks=follow, warn=False) != files:
         raise ModelError(f"{show(root)} changed while it was hashed; wait until nothing writes to it and try again")
+    if receipts:
+        receipts.remember(files, digests, started)
     if serialization.shard_size is None:
         return Manifest.of(model_name(root), {name: parts[0] for name, parts in digests.items()}, serialization)
     sizes = {file.name: file.size for file in files}
@@ -93,11 +107,9 @@ def hash_files(
             f"the serialization method '{serialization.method}' with shards of {serialization.shard_size} bytes "
             "is not supported"
         )
-    pieces = _pieces(files, serialization.shard_size)
     if progress:
         progress.total(len(files), sum(file.size for file in files))
-    work = _Work(pieces, algorithm.new, serialization.shard_size, allow_lfs_pointers, progress)
-    return work.done({file.name for file in files})
+    return _Work(files, algorithm.new, serialization.shard_size, allow_lfs_pointers, progress).done()
 
 
 def hash_file(path: str | os.PathLike[str], serialization: Serialization | None = None) -> bytes:
@@ -117,7 +129,7 @@ def git_blob_id(path: str | os.PathLike[str]) -> str:
     def new(data: bytes = b"") -> Any:  # noqa: ANN401 - as hashlib's constructors
         return hashlib.sha1(header + bytes(data), usedforsecurity=False)
 
-    return _Work(_pieces([file], None), new, None, True, None).done({file.name})[file.name][0].hex()
+    return _Work([file], new, None, True, None).done()[file.name][0].hex()
 
 
 def model_name(path: str) -> str:
@@ -143,15 +155,17 @@ class _Piece(NamedTuple):
     end: int
 
 
-def _pieces(files: Sequence[FileState], shard_size: int | None) -> list[_Piece]:
+def _pieces(files: Iterable[FileState], shard_size: int | None) -> list[_Piece]:
     if shard_size is None:
         return [_Piece(file, 0, file.size) for file in files]
+    size = max(shard_size, _PIECE // shard_size * shard_size)
+    return [_Piece(file, *part) for file in files for part in shard_ranges(file.size, size)]
+
+
+def _check_count(files: Iterable[FileState], shard_size: int) -> None:
     count = sum(-(-file.size // shard_size) for file in files)
     if count > _MAX_SHARDS:
         raise ModelError(f"shards of {shard_size:,} bytes would be {count:,}, too many to sign; choose larger ones")
-    size = max(shard_size, _PIECE // shard_size * shard_size)
-    # An empty file has no shard, and is opened all the same.
-    return [_Piece(file, *part) for file in files for part in list(shard_ranges(file.size, size)) or [(0, 0)]]
 
 
 def _workers() -> int:
@@ -162,28 +176,34 @@ def _workers() -> int:
 class _Work:
     """What the hashing threads share: the pieces they take from a queue, and the digests that they found."""
 
-    pieces: Sequence[_Piece]
+    files: Sequence[FileState]
     new_hash: Callable[..., Any]
     shard_size: int | None
     allow_lfs_pointers: bool
     progress: Progress | None
 
     def __post_init__(self) -> None:
-        self.error: BaseException | None = None
-        self._found: list[tuple[str, int, list[bytes]]] = []
+        if self.shard_size is not None:
+            _check_count(self.files, self.shard_size)
+        tiny = min(_TINY, self.shard_size or _TINY)
+        self._tiny = [file for file in self.files if file.size <= tiny]
+        pieces = _pieces((file for file in self.files if file.size > tiny), self.shard_size)
         # Big pieces first, so that the last thread does not start one when the others are done.
-        self._queue: Iterator[_Piece] = iter(sorted(self.pieces, key=_length, reverse=True))
+        self._queue: Iterator[_Piece] = iter(sorted(pieces, key=lambda piece: piece.end - piece.start, reverse=True))
+        self._pieces = len(pieces)
+        self._found: list[tuple[str, int, list[bytes]]] = []
+        self._error: BaseException | None = None
         self._lock = threading.Lock()
         self._stopped = False
 
-    def done(self, names: set[str]) -> Mapping[str, Sequence[bytes]]:
-        """Hash everything, in as many threads as that is faster in, and return the digests by name."""
-        tiny = sum(map(_length, self.pieces)) <= _TINY * len(self.pieces)
-        count = 1 if tiny else min(_workers(), len(self.pieces))
-        threads = [threading.Thread(target=self._run, daemon=True) for _ in range(count - 1)]
+    def done(self) -> Mapping[str, Sequence[bytes]]:
+        """Hash everything, large files in as many threads as there are processors, and return the digests by name."""
+        threads = [threading.Thread(target=self._run, daemon=True) for _ in range(min(_workers(), self._pieces) - 1)]
         for thread in threads:
             thread.start()
         try:
+            # In one thread: with several they would wait for each other more than for the disk.
+            digests = {file.name: self._hash_tiny(file) for file in self._tiny}
             self._run()
         except BaseException:
             self._stopped = True
@@ -191,22 +211,47 @@ class _Work:
         finally:
             for thread in threads:
                 thread.join()
-        if self.error:
-            raise self.error
-        digests: dict[str, list[bytes]] = {}
+        if self._error:
+            raise self._error
         for name, _, parts in sorted(self._found):
             digests.setdefault(name, []).extend(parts)
-        if len(self._found) != len(self.pieces) or digests.keys() != names:
+        if len(self._found) != self._pieces or len(digests) != len(self.files):
             raise ModelError("not every file was hashed")
         return digests
 
+    def _hash_tiny(self, file: FileState) -> list[bytes]:
+        """The digest of a file that is read at once: fewer calls than for a large one."""
+        if self._stopped:
+            return []
+        try:
+            handle = os.open(file.path, _OPEN)
+            try:
+                if self.progress:
+                    self.progress.begin(file.name, file.size)
+                data = os.read(handle, file.size) if file.size else b""
+                if self.progress and data:
+                    self.progress.advance(file.name, len(data))
+                _check_unchanged(file, handle, len(data) == file.size)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise ModelError(_unreadable(file, error)) from error
+        if not self.allow_lfs_pointers and _looks_like_pointer(file.size, data):
+            raise ModelError(
+                f"{show(file.name)} is a Git LFS pointer, not the file itself: run `git lfs pull` first, "
+                "or pass --allow-lfs-pointers to sign the pointer"
+            )
+        if self.progress:
+            self.progress.end(file.name)
+        return [self.new_hash(data).digest()] if data or self.shard_size is None else []
+
     def _run(self) -> None:
-        buffer = memoryview(bytearray(_BUFFER))
+        buffer = memoryview(bytearray(_BUFFER)) if self._pieces else memoryview(b"")
         while piece := self._next():
             try:
                 self._found.append((piece.file.name, piece.start, self._hash(piece, buffer)))
             except BaseException as error:  # noqa: BLE001 - kept, and raised where the threads are joined
-                self.error = self.error or error
+                self._error = self._error or error
                 self._stopped = True
 
     def _next(self) -> _Piece | None:
@@ -214,29 +259,21 @@ class _Work:
             return None if self._stopped else next(self._queue, None)
 
     def _hash(self, piece: _Piece, buffer: memoryview) -> list[bytes]:
-        file = piece.file
+        file, start, end = piece
+        size = self.shard_size or end
         try:
-            with FileIO(file.path, "rb", opener=_open_regular) as source:
+            with FileIO(file.path, "rb", opener=_open) as source:
                 if self.progress:
-                    self.progress.begin(file.name, piece.end - piece.start)
-                digests = self._hash_open(source, piece, buffer)
-                _check_unchanged(file, source)
+                    self.progress.begin(file.name, end - start)
+                source.seek(start)
+                ranges = shard_ranges(end - start, size)
+                digests = [self._hash_next(source, file, last - first, buffer) for first, last in ranges]
+                _check_unchanged(file, source.fileno(), True)
         except OSError as error:
-            raise ModelError(f"cannot read {show(file.path)}: {error.strerror or error}") from error
+            raise ModelError(_unreadable(file, error)) from error
         if self.progress:
             self.progress.end(file.name)
         return digests
-
-    def _hash_open(self, source: FileIO, piece: _Piece, buffer: memoryview) -> list[bytes]:
-        file, start, end = piece
-        if not self.allow_lfs_pointers and file.size < _POINTER_MAX:
-            _refuse_pointer(file.name, file.size, source.read(len(_POINTER_START)) or b"")
-            source.seek(0)
-        if self.shard_size is None:
-            return [self._hash_next(source, file, file.size, buffer)]
-        source.seek(start)
-        ranges = shard_ranges(end - start, self.shard_size)
-        return [self._hash_next(source, file, last - first, buffer) for first, last in ranges]
 
     def _hash_next(self, source: FileIO, file: FileState, left: int, buffer: memoryview) -> bytes:
         """The digest of the `left` bytes that come next in the file."""
@@ -253,32 +290,23 @@ class _Work:
         return result
 
 
-def _length(piece: _Piece) -> int:
-    return piece.end - piece.start
+def _open(path: str, _: int) -> int:
+    return os.open(path, _OPEN)
 
 
-def _open_regular(path: str, flags: int) -> int:
-    # A link or FIFO that took the file's place since it was listed must neither be followed nor waited for.
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-
-
-def _check_unchanged(file: FileState, source: FileIO) -> None:
+def _check_unchanged(file: FileState, handle: int, whole: bool) -> None:
     # After reading: what is now as it was listed was so all the time.
-    status = os.fstat(source.fileno())
-    if state_of(status) != file[2:] or not stat.S_ISREG(status.st_mode):
+    status = os.fstat(handle)
+    if not whole or state_of(status) != file[2:] or not stat.S_ISREG(status.st_mode):
         raise ModelError(_changed(file))
+
+
+def _unreadable(file: FileState, error: OSError) -> str:
+    return f"cannot read {show(file.path)}: {error.strerror or error}"
 
 
 def _changed(file: FileState) -> str:
     return f"{show(file.name)} changed while it was hashed; wait until nothing writes to it"
-
-
-def _refuse_pointer(name: str, size: int, start: bytes) -> None:
-    if _looks_like_pointer(size, start):
-        raise ModelError(
-            f"{show(name)} is a Git LFS pointer, not the file itself: run `git lfs pull` first, "
-            "or pass --allow-lfs-pointers to sign the pointer"
-        )
 
 
 def _looks_like_pointer(size: int, start: bytes) -> bool:

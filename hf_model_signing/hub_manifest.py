@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from hf_model_signing.errors import MismatchError, ModelError, UsageError
 from hf_model_signing.hashing import Progress, hash_file, hash_model, is_lfs_pointer
@@ -16,6 +17,9 @@ from hf_model_signing.signing import HowToHash, make_manifest
 from hf_model_signing.statement import DIGESTS_FROM, REVISION, SIGNED_AT, Statement
 from hf_model_signing.walking import Scope
 from hub_adapters.interface import HubAdapter, RemoteFile, Resolved, Snapshot
+
+if TYPE_CHECKING:
+    from hf_model_signing.receipts import Receipts
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class HubModel:
     resolved: Resolved
     take: Take
     progress: Progress | None = None
+    receipts: Receipts | None = None
 
     @cached_property
     def listing(self) -> Mapping[str, RemoteFile]:
@@ -117,6 +122,7 @@ class HubModel:
             scope=self._scope,
             allow_lfs_pointers=self.take.how.allow_lfs_pointers,
             progress=self.progress,
+            receipts=self.receipts,
         )
         self._check_is_listed(snapshot, self._sha256s(snapshot.path, manifest), self.files)
         if not manifest.entries:

@@ -144,6 +144,11 @@ def _renames(
     return [(old, news.pop()) for old, news in pairs if news]
 
 
+def is_plain(name: str) -> bool:
+    """Whether `check_name` has nothing to say against a name; unsure of a very long one."""
+    return 4 * len(name) <= _LONGEST and not _SUSPECT.search(name)
+
+
 def check_name(name: str) -> str:
     """Return `name` if it is a path of section 6.1.2 that every system reads alike; raise `PathError` if not."""
     if 4 * len(name) > _LONGEST and len(name.encode("utf-8", "replace")) > _LONGEST:

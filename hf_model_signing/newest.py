@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.files import write_file
+from hf_model_signing.paths import own_cache
 from hf_model_signing.statement import SIGNED_AT, Statement
 
 _logger = logging.getLogger(__name__)
@@ -62,6 +63,5 @@ class Newest:
 
     @property
     def _file(self) -> str:
-        cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
         key = hashlib.sha256(f"{self.place}\n{self.signer}".encode()).hexdigest()
-        return os.path.join(cache, "hf-sign", "newest", f"{key}.json")
+        return os.path.join(own_cache(), "newest", f"{key}.json")

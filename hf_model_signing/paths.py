@@ -16,6 +16,12 @@ def path_inside(root: str | os.PathLike[str], path: str | os.PathLike[str]) -> s
     return None if inside == ".." or inside.startswith("../") else inside
 
 
+def own_cache() -> str:
+    """The folder where this program remembers things between its runs; it may be missing."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(cache, "hf-sign")
+
+
 def true_place(path: str | os.PathLike[str]) -> str:
     """The path without links on the way; a file that is itself a link stays one."""
     if os.path.isdir(path):

@@ -8,7 +8,7 @@ from typing import Any
 
 from hf_model_signing.errors import BundleError
 from hf_model_signing.hashes import HASHES
-from hf_model_signing.manifest import Entry, Manifest, PathError, Serialization, check_ignore_path, check_name
+from hf_model_signing.manifest import Entry, Manifest, PathError, Serialization, check_ignore_path, check_name, is_plain
 from hf_model_signing.shapes import closed_object
 from hf_model_signing.shards import ShardError
 
@@ -39,7 +39,7 @@ def parse_predicate(name: str, value: object, empty: tuple[str, ...] = ()) -> Ma
     Raises `BundleError` for any departure from the format.
     """
     predicate = closed_object(value, "the predicate", {"resources", "serialization"})
-    serialization = _parse_serialization(predicate["serialization"])
+    serialization = parse_serialization(predicate["serialization"])
     resources = predicate["resources"]
     if not isinstance(resources, list) or not resources:
         raise BundleError("the signed file list is empty")
@@ -53,7 +53,7 @@ def check_files(manifest: Manifest) -> None:
     try:
         files = manifest.digests
         for path in files:
-            if path != ".":  # what releases of the reference tool call the only file of a single-file model
+            if path != "." and not is_plain(path):  # releases of the reference tool call a single file "."
                 check_name(path)
     except (ShardError, PathError) as error:
         raise BundleError(f"the signed file list: {error}") from error
@@ -65,6 +65,15 @@ def check_files(manifest: Manifest) -> None:
     _check_no_file_is_a_folder(files)
 
 
+def check_writable(manifest: Manifest) -> None:
+    """Raise `BundleError` for a manifest that could not be read back: what we could not verify we do not sign."""
+    if not manifest.entries:
+        raise BundleError("the signed file list is empty")
+    check_files(manifest)
+    predicate = predicate_of(Manifest(manifest.name, manifest.entries[:1], manifest.serialization))
+    parse_serialization(predicate["serialization"])
+
+
 def empty_files(value: object) -> tuple[str, ...]:
     """The annotation that lists the files without bytes; raises `BundleError` when it is no list of paths."""
     if value is None:
@@ -74,7 +83,8 @@ def empty_files(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _parse_serialization(value: object) -> Serialization:
+def parse_serialization(value: object) -> Serialization:
+    """How a manifest was made; raises `BundleError` for what the format does not have."""
     how = closed_object(value, "the serialization", _SERIALIZATION_FIELDS, _SERIALIZATION_OPTIONAL)
     method, hash_type, links = how["method"], how["hash_type"], how["allow_symlinks"]
     if method not in ("files", "shards"):

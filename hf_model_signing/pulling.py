@@ -146,7 +146,7 @@ class _Pull:
                 names = self._verify(snapshot, statement, own)
         if signature is None and self.reference.revision != resolved.commit:
             self._newest.advance(statement, resolved.commit)
-        verification = Verification(statement, self.verifier.describe(), self.verifier.method, names)
+        verification = Verification.of(bundle, statement, self.verifier, names)
         return Pulled(to or snapshot.path, resolved.commit, verification)
 
     @property

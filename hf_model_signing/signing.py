@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import ModelError, UsageError
@@ -15,6 +16,9 @@ from hf_model_signing.manifest import Manifest, PathError, Serialization, check_
 from hf_model_signing.methods.interface import Signer
 from hf_model_signing.paths import path_inside
 from hf_model_signing.statement import Statement
+
+if TYPE_CHECKING:
+    from hf_model_signing.receipts import Receipts
 
 __all__ = ["digest", "sign"]
 
@@ -64,17 +68,21 @@ def sign(
     hash_type: str = "sha256",
     shard_size: int | None = None,
     allow_lfs_pointers: bool = False,
+    reuse: Path | Bundle | None = None,
     progress: Progress | None = None,
 ) -> Bundle:
     """Sign the folder or file `model` (section 6 of the specification); write the result with `Bundle.write`.
 
     `ignore_paths` are relative to the model, or absolute below it; `hash_type` is `sha256`, `blake2b` or `blake3`;
     `shard_size`, in bytes, signs byte ranges of that size in place of whole files (section 6.3.2); `allow_symlinks`
-    signs what links lead to (section 6.1.1). Raises `ModelError` when there is nothing to sign or something that cannot
-    be signed, `UsageError` for a choice that cannot be or a path that does not exist or lies outside.
+    signs what links lead to (section 6.1.1); `reuse` is an earlier signature of the same signer: its digests are taken
+    for large files that have not changed since they were hashed on this machine. Raises `ModelError` when there is
+    nothing to sign or something that cannot be signed, `UsageError` for a choice that cannot be or a path that does not
+    exist or lies outside, `VerificationError` when the earlier signature is not the signer's.
     """
     how = HowToHash(tuple(ignore_paths), ignore_git_paths, allow_symlinks, hash_type, shard_size, allow_lfs_pointers)
-    return signer.sign(Statement(make_manifest(model, how, progress=progress)))
+    receipts = receipts_for(how.serialization(model), signer, reuse)
+    return signer.sign(Statement(make_manifest(model, how, progress=progress, receipts=receipts)))
 
 
 def digest(
@@ -91,13 +99,42 @@ def digest(
     return make_manifest(model, how).root_digest
 
 
-def make_manifest(model: Path, how: HowToHash | None = None, *, progress: Progress | None = None) -> Manifest:
+def receipts_for(serialization: Serialization, signer: Signer, reuse: Path | Bundle | None) -> Receipts:
+    """The receipts for signing, which take digests from the earlier bundle `reuse` once it is verified; see `sign`."""
+    from hf_model_signing.receipts import Receipts
+
+    if reuse is None:
+        return Receipts(serialization)
+    bundle = reuse if isinstance(reuse, Bundle) else Bundle.read(reuse)
+    earlier = signer.verifier().verify(bundle).manifest
+    was = earlier.serialization
+    if (was.method, was.hash_type, was.shard_size) != (
+        serialization.method,
+        serialization.hash_type,
+        serialization.shard_size,
+    ):
+        made = f"the hash '{was.hash_type}'" + (f" in shards of {was.shard_size:,} bytes" if was.shard_size else "")
+        raise UsageError(f"no digest of the earlier signature can be used: it was made with {made}")
+    return Receipts(serialization, earlier.digests)
+
+
+def make_manifest(
+    model: Path,
+    how: HowToHash | None = None,
+    *,
+    progress: Progress | None = None,
+    receipts: Receipts | None = None,
+) -> Manifest:
     """Hash `model` as it is signed; raises as `sign` does."""
     if not os.path.exists(model):
         raise UsageError(no_model(model))
     chosen = how or HowToHash()
     manifest = hash_model(
-        model, chosen.serialization(model), allow_lfs_pointers=chosen.allow_lfs_pointers, progress=progress
+        model,
+        chosen.serialization(model),
+        allow_lfs_pointers=chosen.allow_lfs_pointers,
+        progress=progress,
+        receipts=receipts,
     )
     if not manifest.digests:
         raise ModelError(f"'{os.fspath(model)}' holds nothing to sign: no file in it, or every one is ignored")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from hf_model_signing.errors import ModelError, ModelWarning
 from hf_model_signing.hub_cache import CachedSnapshot
-from hf_model_signing.manifest import PathError, check_name, fits, show
+from hf_model_signing.manifest import PathError, check_name, fits, is_plain, show
 from hf_model_signing.paths import path_inside, true_place
 
 _MAX_FILES = 1_000_000  # four times what a bundle can list; links that multiply folders end here
@@ -28,6 +28,11 @@ class Scope:
     ignored: Set[str] = frozenset()
     only: tuple[str, ...] = ()
     names: Set[str] | None = None
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether every file that is not ignored is in the scope."""
+        return self.names is None and not self.only
 
     def takes(self, name: str) -> bool:
         """Whether the file `name` is in the scope, apart from `ignored`, which the walk heeds folder by folder."""
@@ -95,30 +100,39 @@ class _Walk:
 
     def files(self) -> list[FileState]:
         if not os.path.isdir(self._root):
-            name = _checked(os.path.basename(os.path.abspath(self._root)), self._root)
+            name = os.path.basename(os.path.abspath(self._root))
+            _check(name)
             return [self.describe(name, self._root)]
-        files = []
-        for file in self._below(_Folder("", self._root, (_identity(self._root),))):
-            files.append(file)
+        files: list[FileState] = []
+        folders = [_Folder("", self._root, (_identity(self._root),))]
+        while folders:
+            self._look_into(folders.pop(), files, folders)
             if len(files) > _MAX_FILES:
                 raise ModelError(f"'{show(self._root)}' has more than {_MAX_FILES:,} files")
-        return sorted(files)
+        files.sort()
+        return files
 
-    def _below(self, top: _Folder) -> Iterator[FileState]:
-        folders = [top]
-        while folders:
-            folder = folders.pop()
-            with os.scandir(folder.path) as entries:
-                for entry in entries:
-                    name = folder.prefix + entry.name
-                    if name in self._scope.ignored:
-                        continue
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(self._enter(folder, name, entry.path))
-                    elif self._allow_symlinks and entry.is_symlink() and entry.is_dir():
-                        folders.extend(self._follow(folder, name, entry.path))
-                    elif self._scope.takes(name):
-                        yield self._describe_entry(_checked(name, entry.path), entry)
+    def _look_into(self, folder: _Folder, files: list[FileState], folders: list[_Folder]) -> None:
+        """Add the files in a folder, and the folders that are still to be looked into."""
+        prefix, ignored = folder.prefix, self._scope.ignored
+        takes = None if self._scope.takes_all else self._scope.takes
+        with os.scandir(folder.path) as entries:
+            for entry in entries:
+                name = prefix + entry.name
+                if name in ignored:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(self._enter(folder, name, entry.path))
+                elif self._allow_symlinks and entry.is_symlink() and entry.is_dir():
+                    folders.extend(self._follow(folder, name, entry.path))
+                elif takes is None or takes(name):
+                    if not is_plain(name):
+                        _check(name)
+                    status = entry.stat(follow_symlinks=False)
+                    if stat.S_ISREG(status.st_mode):
+                        files.append(FileState(name, entry.path, *state_of(status)))
+                    else:
+                        files.append(self.describe(name, entry.path))
 
     def _enter(self, folder: _Folder, name: str, path: str) -> _Folder:
         # Only a link can lead back up.
@@ -132,12 +146,6 @@ class _Walk:
             return
         self._check_inside(path)
         yield self._enter(folder, name, path)
-
-    def _describe_entry(self, name: str, entry: os.DirEntry[str]) -> FileState:
-        status = entry.stat(follow_symlinks=False)
-        if stat.S_ISREG(status.st_mode):
-            return FileState(name, entry.path, *state_of(status))
-        return self.describe(name, entry.path)
 
     def describe(self, name: str, path: str) -> FileState:
         status = os.stat(path, follow_symlinks=False)
@@ -182,8 +190,8 @@ def _identity(path: str) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _checked(name: str, path: str) -> str:
+def _check(name: str) -> None:
     try:
-        return check_name(name)
+        check_name(name)
     except PathError as error:
         raise ModelError(f"a file cannot be part of a signed model: {error}; rename or ignore it") from error

@@ -14,9 +14,10 @@ Cli = Callable[..., Outcome]
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HF_SIGN_KEY_PASSWORD", "HF_SIGN_POLICY", "HF_SIGN_MODE"):
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    for name in ("HF_SIGN_KEY_PASSWORD", "HF_SIGN_PKCS11_PIN", "HF_SIGN_POLICY", "HF_SIGN_MODE"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 @pytest.fixture(scope="session")

@@ -120,7 +120,7 @@ DEFECTS: list[tuple[Change, str]] = [
     (_top("mediaType", {}), "media type"),
     (_top("verificationMaterial", None), "verificationMaterial is not an object"),
     (_top("verificationMaterial", []), "verificationMaterial is not an object"),
-    (_material(), "names 0 ways to verify"),
+    (_material(), "a signature and names no way to verify it"),
     (_also(**CHAIN), "names 2 ways to verify"),
     (_also(certificate={"rawBytes": "AA"}), "names 2 ways to verify"),
     (_also(extra=1), "unknown field 'extra'"),

@@ -32,12 +32,17 @@ def _run(signature: str) -> None:
 
 
 def _values(bundle: Bundle, statement: Statement) -> dict[str, Any]:
+    from hf_model_signing.verifying import old_forms
+
     manifest = statement.manifest
     how = manifest.serialization
     return {
         "verified": False,
         "method": bundle.method,
         "key_fingerprint": bundle.material.get("publicKey", {}).get("hint"),
+        "certificates": certificate_rows(bundle),
+        "timestamps": len(bundle.material.get("timestampVerificationData", {}).get("rfc3161Timestamps", [])),
+        "old_forms": list(old_forms(bundle, statement)),
         "subject": manifest.name,
         "uri": statement.uri or None,
         "annotations": dict(statement.annotations),
@@ -47,9 +52,38 @@ def _values(bundle: Bundle, statement: Statement) -> dict[str, Any]:
             "hash_type": how.hash_type,
             "allow_symlinks": how.allow_symlinks,
             "ignore_paths": list(how.ignore_paths),
+            "shard_size": how.shard_size,
         },
+        "empty_files": list(manifest.empty_files),
         "files": {entry.name: entry.digest.hex() for entry in manifest.entries},
     }
+
+
+def certificate_rows(bundle: Bundle) -> list[dict[str, str]]:
+    """What each certificate of a bundle says, the leaf first; nothing for one that cannot be read."""
+    from cryptography import x509
+
+    from hf_model_signing.bundle import decode_base64
+    from hf_model_signing.certificates import CertificateError, fingerprint_of, parsed
+
+    chain = bundle.material.get("x509CertificateChain", {}).get("certificates", [])
+    rows = []
+    for item in (*chain, *filter(None, [bundle.material.get("certificate")])):
+        try:
+            certificate = parsed(x509.load_der_x509_certificate(decode_base64(item["rawBytes"], "a certificate")))
+        except (ValueError, CertificateError) as error:
+            rows.append({"unreadable": str(error)})
+            continue
+        rows.append(
+            {
+                "subject": certificate.subject.rfc4514_string(),
+                "issuer": certificate.issuer.rfc4514_string(),
+                "not_before": certificate.not_valid_before_utc.isoformat(),
+                "not_after": certificate.not_valid_after_utc.isoformat(),
+                "sha256": fingerprint_of(certificate),
+            }
+        )
+    return rows
 
 
 def _text(bundle: Bundle, statement: Statement) -> str:
@@ -57,24 +91,44 @@ def _text(bundle: Bundle, statement: Statement) -> str:
     from hf_model_signing.statement import DIGESTS_FROM
 
     values = _values(bundle, statement)
+    how = statement.manifest.serialization
     rows = {
-        "method": bundle.method,
+        "method": "skip (the bundle is unsigned: anybody could have written it)"
+        if bundle.method == "skip"
+        else bundle.method,
         "key": values["key_fingerprint"] or ("in the bundle (an old form)" if bundle.method == "key" else ""),
+        "timestamps": f"{values['timestamps']} (RFC 3161)" if values["timestamps"] else "",
         "subject": statement.manifest.name,
         "uri": statement.uri,
         **{label: statement.annotations.get(name, "") for name, label in _KNOWN.items()},
         "root digest": values["digest"],
-        "hash": statement.manifest.serialization.hash_type,
-        "left out": ", ".join(statement.manifest.serialization.ignore_paths),
-        "files": str(len(statement.manifest.entries)),
+        "hash": how.hash_type,
+        "shard size": f"{how.shard_size:,} bytes" if how.shard_size else "",
+        "links": "followed" if how.allow_symlinks else "",
+        "left out": ", ".join(how.ignore_paths),
+        "files": str(len(statement.manifest.digests)),
+        "old form": f"{', '.join(values['old_forms'])}: re-signing is advised" if values["old_forms"] else "",
     }
     if statement.annotations.get(DIGESTS_FROM) == "hub":
         rows["digests from"] = "hub (the signer did not hash the large files itself: a weaker claim)"
     lines = [f"{name + ':':<14}{show(value)}" for name, value in rows.items() if value]
+    lines += [f"certificate:  {_certificate(row)}" for row in values["certificates"]]
     others = statement.annotations.keys() - _KNOWN.keys()
     lines += [f"annotation {show(name)}: {show(statement.annotations[name])}" for name in sorted(others)]
     files = [f"  {entry.digest.hex()}  {show(entry.name)}" for entry in statement.manifest.entries]
+    files += [f"  {'empty':<64}  {show(name)}" for name in statement.manifest.empty_files]
     return "\n".join([_WARNING, *lines, *files])
+
+
+def _certificate(row: dict[str, str]) -> str:
+    from hf_model_signing.manifest import show
+
+    if "unreadable" in row:
+        return f"unreadable: {show(row['unreadable'])}"
+    return show(
+        f"{row['subject']}, issued by {row['issuer']}, valid {row['not_before']} to {row['not_after']}, "
+        f"SHA-256 {row['sha256']}"
+    )
 
 
 command = Command(

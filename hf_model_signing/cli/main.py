@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import json
 import os
 import sys
@@ -63,6 +64,7 @@ program = _Program(
 
 def main() -> None:
     """Run the program and exit."""
+    gc.set_threshold(100_000)  # a manifest is many objects, and none of them garbage
     code = run(sys.argv[1:])
     try:
         if sys.stdout is not None:

@@ -11,7 +11,7 @@ from hf_model_signing.cli.methods import any_verifier, infer_verifier
 from hf_model_signing.cli.options import REPO_HELP, coverage_options, hub_arguments, reference_argument, type_option
 from hf_model_signing.cli.progress import progress_bars
 from hf_model_signing.cli.settings import Command
-from hf_model_signing.cli.verify import summary
+from hf_model_signing.cli.verify import note_old_forms, summary
 
 
 def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
@@ -30,6 +30,7 @@ def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
             progress=progress,
             note=output.note,
         )
+    note_old_forms(pulled.verification.old_forms)
     values = {"revision": pulled.revision, "from_cache": pulled.from_cache}
     output.result({**summary(pulled.path, pulled.verification), **values}, pulled.path)
 

@@ -9,7 +9,7 @@ import click
 
 import hf_model_signing
 
-LEVELS = ("debug", "info", "warning", "error")
+LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 @dataclass
@@ -45,7 +45,12 @@ def settings_of(ctx: click.Context) -> Settings:
 def _global_options() -> list[click.Option]:
     hidden: dict[str, Any] = {"expose_value": False, "is_eager": True, "default": None, "callback": _store}
     return [
-        click.Option(["--log-level"], type=click.Choice(LEVELS), help="How much to log to stderr.", **hidden),
+        click.Option(
+            ["--log-level"],
+            type=click.Choice(LEVELS, case_sensitive=False),
+            help="How much to log to stderr.",
+            **hidden,
+        ),
         click.Option(["--json"], is_flag=True, help="Print one JSON document on stdout and nothing else.", **hidden),
         click.Option(["--no-progress"], is_flag=True, help="No progress bars, also on a terminal.", **hidden),
         click.Option(["--debug"], is_flag=True, help="Show the traceback of an error.", **hidden),

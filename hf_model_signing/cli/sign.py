@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from hf_model_signing.cli import output
-from hf_model_signing.cli.methods import MethodOptions, method_group, required
+from hf_model_signing.cli.method_options import METHOD_OPTIONS, MethodOptions
+from hf_model_signing.cli.methods import method_group, own_options
 from hf_model_signing.cli.options import REFERENCE_HELP, manifest_options, reference_argument
 from hf_model_signing.cli.progress import progress_bars
 from hf_model_signing.cli.settings import Command
@@ -25,7 +26,7 @@ def _make(method: str, options: MethodOptions) -> click.Command:
         check_replaceable(signature)
         remove_leftovers(os.path.dirname(signature) or ".")
         with progress_bars() as progress:
-            statement = statement_of(values, progress, _inside(model, signature))
+            statement = statement_of(values, progress, _inside(model, signature), signer)
         signer.sign(statement).write(signature)
         _note_other(model, signature)
         digest = f"sha256:{statement.manifest.root_digest}"
@@ -37,7 +38,14 @@ def _make(method: str, options: MethodOptions) -> click.Command:
     signature = click.Option(
         ["--signature"], default="model.sig", show_default=True, metavar="FILE", help="Where to write the signature."
     )
-    parameters = [*required(options.sign), signature, *manifest_options(), reference_argument()]
+    reuse = click.Option(
+        ["--reuse"],
+        type=click.Path(exists=True, dir_okay=False),
+        metavar="OLD.sig",
+        help="Take the digests of large files that have not changed since this machine hashed them from this earlier "
+        "signature, which must be yours.",
+    )
+    parameters = [*own_options(options.sign), signature, reuse, *manifest_options(), reference_argument()]
     return Command(
         name=method, params=parameters, callback=run, help=f"Sign with the method '{method}'. {REFERENCE_HELP}"
     )
@@ -58,4 +66,4 @@ def _inside(model: str, signature: str) -> list[str]:
     return [place] if place else []
 
 
-command = method_group("sign", "Sign a model on this disk or on a hub.", _make)
+command = method_group("sign", "Sign a model on this disk or on a hub.", _make, METHOD_OPTIONS)

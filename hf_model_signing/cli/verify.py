@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hf_model_signing.cli import output
-from hf_model_signing.cli.methods import MethodOptions, method_group, required
+from hf_model_signing.cli.method_options import METHOD_OPTIONS, MethodOptions
+from hf_model_signing.cli.methods import method_group, own_options
 from hf_model_signing.cli.options import (
     REFERENCE_HELP,
     check_signature_file,
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from hf_model_signing.verifying import Coverage, Verification
 
 
+_VERIFIED = [method for method, options in METHOD_OPTIONS.items() if options.make_verifier]
+
+
 def _make(method: str, options: MethodOptions) -> click.Command:
     def run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
         verifier = options.verifier(values)
@@ -35,12 +40,13 @@ def _make(method: str, options: MethodOptions) -> click.Command:
             check_signature_file(values["signature"])
         with progress_bars() as progress:
             path, verification = _verify(values, verifier, progress)
+        note_old_forms(verification.old_forms)
         output.result(summary(path, verification), f"Verified {values['reference']}: {sentence(verification)}")
 
     signature = click.Option(
         ["--signature"], metavar="FILE", help="The signature.  [default: model.sig in the model, then ./model.sig]"
     )
-    parameters = [*required(options.verify), signature, *coverage_options(), *ignore_options()]
+    parameters = [*own_options(options.verify), signature, *coverage_options(), *ignore_options()]
     parameters += [*expected_options(), reference_argument()]
     return Command(
         name=method, params=parameters, callback=run, help=f"Verify with the method '{method}'. {REFERENCE_HELP}"
@@ -60,7 +66,14 @@ def summary(path: str, verification: Verification) -> dict[str, Any]:
         "subject": statement.manifest.name,
         "uri": statement.uri or None,
         "annotations": dict(statement.annotations),
+        "old_forms": list(verification.old_forms),
     }
+
+
+def note_old_forms(forms: Iterable[str]) -> None:
+    """Advise to sign again what is in a form that only older releases wrote."""
+    if forms := list(forms):
+        output.note(f"this signature is in an old form ({', '.join(forms)}); re-signing is advised")
 
 
 def sentence(verification: Verification) -> str:
@@ -110,4 +123,4 @@ def _coverage(values: dict[str, Any], ignored: tuple[str, ...], make: type[Cover
     )
 
 
-command = method_group("verify", "Check that a model is what a trusted signer signed.", _make)
+command = method_group("verify", "Check that a model is what a trusted signer signed.", _make, _VERIFIED)

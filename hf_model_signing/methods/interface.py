@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from hf_model_signing.bundle import Bundle, pae
+from hf_model_signing.bundle import UNSIGNED, Bundle, pae
 from hf_model_signing.errors import ModelError, RefusedError, VerificationError
+from hf_model_signing.predicate import check_writable
 from hf_model_signing.statement import Statement
 from hf_model_signing.strict_json import MAX_BYTES
 
@@ -15,16 +16,25 @@ from hf_model_signing.strict_json import MAX_BYTES
 class Signer(ABC):
     """Turns a statement into a bundle. Its secrets stay inside: they are in no repr, error or log."""
 
-    method: ClassVar[str]
+    method: str  # what its bundles say
+    tsa_url: str | None = None  # the RFC 3161 authority that timestamps each signature
 
     def sign(self, statement: Statement) -> Bundle:
-        """Sign `statement`; raises `HfSignError` when no signature could be made."""
+        """Sign `statement`; raises `HfSignError` when no signature, or no timestamp of it, could be made."""
         payload = statement.to_payload()
-        Statement.parse(payload)  # what we could not verify we do not sign
-        bundle = Bundle(self.method, self._material(), payload, self._signature(pae(payload)))
+        check_writable(statement.manifest)
+        signature = self._signature(pae(payload))
+        bundle = Bundle(self.method, {**self._material(), **self._timestamps(signature)}, payload, signature)
         if len(bundle.to_bytes()) > MAX_BYTES:
             raise ModelError(f"the model has too many files: its signature would be over {MAX_BYTES:,} bytes")
         return bundle
+
+    def _timestamps(self, signature: bytes) -> Mapping[str, Any]:
+        if self.tsa_url is None:
+            return {}
+        from hf_model_signing.timestamps import request_timestamp, timestamp_data
+
+        return {"timestampVerificationData": timestamp_data([request_timestamp(self.tsa_url, signature)])}
 
     @abstractmethod
     def verifier(self) -> Verifier:
@@ -53,6 +63,8 @@ class Verifier(ABC):
 
         The payload is read only after the signature is found good, and has no say in who may have made it.
         """
+        if bundle.method == UNSIGNED:
+            raise VerificationError("nobody signed this bundle (method 'skip'): anybody could have written it")
         if bundle.method != self.method:
             raise VerificationError(
                 f"the signature was made by the method '{bundle.method}', and '{self.method}' is what was asked for"
@@ -68,6 +80,10 @@ class Verifier(ABC):
     @abstractmethod
     def describe(self) -> str:
         """Whose signature is accepted, in a few words."""
+
+    def signer_of(self, bundle: Bundle) -> str:
+        """Who signed a bundle that was verified, in a few words."""
+        return self.describe()
 
     @abstractmethod
     def _verify_signature(self, bundle: Bundle) -> None:

@@ -8,28 +8,23 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
+    load_der_public_key,
     load_pem_private_key,
     load_pem_public_key,
 )
 
-from hf_model_signing.bundle import Bundle, decode_base64, pae
+from hf_model_signing.bundle import Bundle, decode_base64
+from hf_model_signing.ecdsa import CURVES, algorithm_of, verify_ecdsa
 from hf_model_signing.errors import BundleError, UsageError, VerificationError
 from hf_model_signing.methods.interface import Signer, Verifier
 
 PASSWORD_VARIABLE = "HF_SIGN_KEY_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 
-# Algorithm registry: curve -> (name for people, hash of the signature).
-CURVES: dict[str, tuple[str, hashes.HashAlgorithm]] = {
-    "secp256r1": ("P-256", hashes.SHA256()),
-    "secp384r1": ("P-384", hashes.SHA384()),
-    "secp521r1": ("P-521", hashes.SHA512()),
-}
 _MAX_KEY_FILE = 64 * 1024  # a PEM key has under 2 KiB
 _PARAMETERS = re.compile(rb"-----BEGIN EC PARAMETERS-----.*?-----END EC PARAMETERS-----\s*", re.DOTALL)
 
@@ -37,8 +32,8 @@ _PARAMETERS = re.compile(rb"-----BEGIN EC PARAMETERS-----.*?-----END EC PARAMETE
 class KeySigner(Signer):
     """Signs with the private key in a PEM file: P-256, P-384 or P-521, encrypted or not.
 
-    The password of an encrypted key is `password`, or `HF_SIGN_KEY_PASSWORD`, or what `ask` returns. Raises
-    `UsageError`, which says what is wrong with the file.
+    The password of an encrypted key is `password`, or `HF_SIGN_KEY_PASSWORD`, or what `ask` returns. `tsa_url` names an
+    RFC 3161 authority that timestamps each signature. Raises `UsageError`, which says what is wrong with the file.
     """
 
     method = "key"
@@ -49,8 +44,10 @@ class KeySigner(Signer):
         *,
         password: str | bytes | None = None,
         ask: Callable[[], str] | None = None,
+        tsa_url: str | None = None,
     ) -> None:
-        self._key = _load_private_key(os.fspath(private_key), password, ask)
+        self._key = load_private_key(private_key, password, ask)
+        self.tsa_url = tsa_url
 
     def verifier(self) -> KeyVerifier:
         """The verifier that holds the public half of this key."""
@@ -58,13 +55,13 @@ class KeySigner(Signer):
 
     def describe(self) -> str:
         """The kind of the key and its fingerprint."""
-        return _describe(self._key.public_key())
+        return describe_key(self._key.public_key())
 
     def _material(self) -> Mapping[str, Any]:
         return {"publicKey": {"hint": fingerprint(self._key.public_key())}}
 
     def _signature(self, message: bytes) -> bytes:
-        return self._key.sign(message, ec.ECDSA(CURVES[self._key.curve.name][1]))
+        return self._key.sign(message, algorithm_of(self._key))
 
 
 class KeyVerifier(Verifier):
@@ -78,19 +75,16 @@ class KeyVerifier(Verifier):
     def __init__(self, public_key: str | os.PathLike[str] | ec.EllipticCurvePublicKey) -> None:
         if not isinstance(public_key, ec.EllipticCurvePublicKey):
             public_key = _load_public_key(os.fspath(public_key))
-        _check_curve("the key given", public_key.curve)
+        check_curve("the key given", public_key.curve)
         self._key = public_key
 
     def describe(self) -> str:
         """The kind of the key and its fingerprint."""
-        return _describe(self._key)
+        return describe_key(self._key)
 
     def _verify_signature(self, bundle: Bundle) -> None:
         self._check_material(bundle.material["publicKey"])
-        try:
-            self._key.verify(bundle.signature, pae(bundle.payload), ec.ECDSA(CURVES[self._key.curve.name][1]))
-        except InvalidSignature as error:
-            raise VerificationError("the signature is not valid: it was altered, or another key made it") from error
+        verify_ecdsa(self._key, bundle)
 
     def _check_material(self, material: Mapping[str, Any]) -> None:
         hint, raw = material.get("hint"), material.get("rawBytes")
@@ -106,14 +100,15 @@ def fingerprint(key: ec.EllipticCurvePublicKey) -> str:
     return hashlib.sha256(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
-def _describe(key: ec.EllipticCurvePublicKey) -> str:
+def describe_key(key: ec.EllipticCurvePublicKey) -> str:
+    """The kind of a key and its fingerprint, for people."""
     return f"key {CURVES[key.curve.name][0]} {fingerprint(key)}"
 
 
 def _same_key(raw: bytes, key: ec.EllipticCurvePublicKey) -> bool:
-    """Whether the key in an old bundle, a PEM file as it was, is `key`."""
+    """Whether the key in an old bundle, a PEM file as it was or DER, is `key`."""
     try:
-        return load_pem_public_key(raw) == key
+        return (load_pem_public_key(raw) if raw.startswith(b"-----") else load_der_public_key(raw)) == key
     except ValueError as error:
         raise BundleError("the public key in the bundle cannot be read") from error
 
@@ -126,13 +121,15 @@ def _load_public_key(path: str) -> ec.EllipticCurvePublicKey:
         raise UsageError(_why_no_public_key(path, data)) from error
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise UsageError(_wrong_kind(path, key))
-    _check_curve(f"the key in '{path}'", key.curve)
+    check_curve(f"the key in '{path}'", key.curve)
     return key
 
 
-def _load_private_key(
-    path: str, password: str | bytes | None, ask: Callable[[], str] | None
+def load_private_key(
+    private_key: str | os.PathLike[str], password: str | bytes | None, ask: Callable[[], str] | None
 ) -> ec.EllipticCurvePrivateKey:
+    """The key in a PEM file (see `KeySigner`); raises `UsageError`, which says what is wrong with it."""
+    path = os.fspath(private_key)
     data = _PARAMETERS.sub(b"", _read_key_file(path))
     try:
         key = _decrypt(path, data, password, ask) if b"ENCRYPTED" in data else load_pem_private_key(data, None)
@@ -140,7 +137,7 @@ def _load_private_key(
         raise UsageError(_why_no_private_key(path, data)) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise UsageError(_wrong_kind(path, key))
-    _check_curve(f"the key in '{path}'", key.curve)
+    check_curve(f"the key in '{path}'", key.curve)
     return key
 
 
@@ -168,7 +165,8 @@ def _read_key_file(path: str) -> bytes:
     return data
 
 
-def _check_curve(where: str, curve: ec.EllipticCurve) -> None:
+def check_curve(where: str, curve: ec.EllipticCurve) -> None:
+    """Raise `UsageError` for a key on a curve that the registry does not have; `where` names the key."""
     if curve.name not in CURVES:
         names = ", ".join(name for name, _ in CURVES.values())
         raise UsageError(f"{where} is on the curve {curve.name}; model signing takes {names}")

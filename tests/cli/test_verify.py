@@ -50,6 +50,7 @@ def test_verify_as_json(cli: Cli, signed: Path, pair: KeyPair) -> None:
         "subject": "model",
         "uri": None,
         "annotations": {},
+        "old_forms": [],
     }
 
 

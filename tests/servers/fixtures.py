@@ -1,4 +1,4 @@
-"""A hub, a signer and people who use the program against them."""
+"""A hub, a time-stamp authority, a signer and people who use the program against them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 
 from tests.helpers import KeyPair, Outcome, make_pair
 from tests.servers.hub import Hub
+from tests.servers.tsa import Tsa
 
 
 @dataclass
@@ -69,6 +70,15 @@ def hub() -> Iterator[Hub]:
     with Hub() as hub:
         yield hub
     assert hub.errors == []
+
+
+@pytest.fixture
+def tsa(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tsa]:
+    """A time-stamp authority of this machine, asked without a proxy."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with Tsa() as tsa:
+        yield tsa
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,202 @@
+"""What each signing method takes on the command line, and how its signer and verifier are made from that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hf_model_signing.cli.output import note
+
+if TYPE_CHECKING:
+    from hf_model_signing.methods.interface import Signer, Verifier
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class MethodOption:
+    """An option of a method; the method cannot do without one that is `needed`."""
+
+    names: tuple[str, ...]
+    attributes: Mapping[str, Any]
+    needed: bool = False
+
+    @property
+    def name(self) -> str:
+        """The key of its value."""
+        return self.make().name or ""
+
+    def make(self, *, required: bool = False) -> click.Option:
+        """The option, made anew for each command: click fills it in when it is attached to one."""
+        return click.Option(list(self.names), required=required, **self.attributes)
+
+
+@dataclass(frozen=True)
+class MethodOptions:
+    """One method on the command line: its options for signing and for verifying, and what is made of their values.
+
+    A method without `make_verifier` says `instead` why, and what to do.
+    """
+
+    sign: tuple[MethodOption, ...]
+    signer: Callable[[Values], Signer]
+    verify: tuple[MethodOption, ...] = ()
+    make_verifier: Callable[[Values], Verifier] | None = None
+    instead: str = ""
+
+    def verifier(self, values: Values) -> Verifier:
+        """The verifier that the values of the options describe; raises `click.UsageError` when there is none."""
+        if self.make_verifier is None:
+            raise click.UsageError(f"nothing is verified with this method: {self.instead}")
+        return self.make_verifier(values)
+
+
+def _file(*names: str, help_text: str, needed: bool = False, many: bool = False) -> MethodOption:
+    more = {"multiple": True} if many else {}
+    return MethodOption(names, {"type": click.Path(), "metavar": "FILE", "help": help_text, **more}, needed)
+
+
+_PRIVATE_KEY = _file(
+    "--private-key",
+    needed=True,
+    help_text="Private key: PEM, EC P-256, P-384 or P-521. Its password: a prompt, or HF_SIGN_KEY_PASSWORD.",
+)
+_PASSWORD = MethodOption(
+    ("--password",),
+    {"metavar": "TEXT", "help": "Password of the private key. Others can see it: HF_SIGN_KEY_PASSWORD is better."},
+)
+_SIGNING_CERT = _file(
+    "--signing-cert",
+    "--signing-certificate",
+    "signing_cert",
+    needed=True,
+    help_text="Certificate of the private key: PEM.",
+)
+_CERT_CHAIN = _file(
+    "--cert-chain",
+    "--certificate-chain",
+    "cert_chain",
+    many=True,
+    help_text="Certificates that lead from it to a root, each the issuer of the one before: PEM. Repeatable.",
+)
+_PKCS11_URI = MethodOption(
+    ("--pkcs11-uri",),
+    {
+        "metavar": "URI",
+        "help": "Private key in a token: RFC 7512. The PIN: a prompt, HF_SIGN_PKCS11_PIN or pin-source.",
+    },
+    needed=True,
+)
+_TSA_URL = MethodOption(
+    ("--tsa-url",), {"metavar": "URL", "help": "Put a timestamp of this RFC 3161 authority into the bundle."}
+)
+_PUBLIC_KEY = _file("--public-key", needed=True, help_text="Public key of the signer: PEM.")
+_ROOT_CERTS = _file(
+    "--root-certs",
+    "--certificate-chain",
+    "--cert-chain",
+    "root_certs",
+    needed=True,
+    many=True,
+    help_text="Root certificates that say who may sign: PEM. Repeatable.",
+)
+_CERT_IDENTITY = MethodOption(
+    ("--cert-identity",),
+    {"metavar": "NAME", "help": "Who must have signed: the certificate's subject or an alternative name."},
+)
+_LOG_FINGERPRINTS = MethodOption(
+    ("--log-fingerprints",), {"is_flag": True, "help": "Show the SHA-256 of every certificate on stderr."}
+)
+_TSA_CERTS = _file(
+    "--tsa-certs",
+    many=True,
+    help_text="Certificates of RFC 3161 authorities: judge at the time of the bundle's timestamp, not now. Repeatable.",
+)
+
+
+def _key_signer(values: Values) -> Signer:
+    from hf_model_signing.methods.key import KeySigner
+
+    return KeySigner(values["private_key"], password=values["password"], ask=_ask_password, tsa_url=values["tsa_url"])
+
+
+def _key_verifier(values: Values) -> Verifier:
+    from hf_model_signing.methods.key import KeyVerifier
+
+    return KeyVerifier(values["public_key"])
+
+
+def _certificate_signer(values: Values) -> Signer:
+    from hf_model_signing.methods.certificate import CertificateSigner
+
+    return CertificateSigner(
+        values["private_key"],
+        values["signing_cert"],
+        cert_chain=values["cert_chain"],
+        password=values["password"],
+        ask=_ask_password,
+        tsa_url=values["tsa_url"],
+    )
+
+
+def _certificate_verifier(values: Values) -> Verifier:
+    from hf_model_signing.methods.certificate import CertificateVerifier
+
+    tell = {"note": note} if values["log_fingerprints"] else {}
+    return CertificateVerifier(
+        values["root_certs"], identity=values["cert_identity"], tsa_certs=values["tsa_certs"], **tell
+    )
+
+
+def _pkcs11_signer(values: Values) -> Signer:
+    from hf_model_signing.methods.pkcs11 import Pkcs11Signer
+
+    return Pkcs11Signer(
+        values["pkcs11_uri"],
+        signing_cert=values.get("signing_cert"),
+        cert_chain=values.get("cert_chain", ()),
+        ask=_ask,
+        tsa_url=values["tsa_url"],
+    )
+
+
+def _skip_signer(values: Values) -> Signer:
+    from hf_model_signing.methods.skip import SkipSigner
+
+    return SkipSigner()
+
+
+def _ask_password() -> str:
+    return _ask("Password of the private key")
+
+
+def _ask(what: str) -> str:
+    import sys
+
+    if not sys.stdin.isatty():
+        return ""
+    secret: str = click.prompt(what, hide_input=True, err=True)
+    return secret
+
+
+METHOD_OPTIONS = {
+    "key": MethodOptions((_PRIVATE_KEY, _PASSWORD, _TSA_URL), _key_signer, (_PUBLIC_KEY,), _key_verifier),
+    "certificate": MethodOptions(
+        (_PRIVATE_KEY, _PASSWORD, _SIGNING_CERT, _CERT_CHAIN, _TSA_URL),
+        _certificate_signer,
+        (_ROOT_CERTS, _CERT_IDENTITY, _LOG_FINGERPRINTS, _TSA_CERTS),
+        _certificate_verifier,
+    ),
+    "pkcs11-key": MethodOptions(
+        (_PKCS11_URI, _TSA_URL), _pkcs11_signer, instead="what it signs is verified with the method 'key'"
+    ),
+    "pkcs11-certificate": MethodOptions(
+        (_PKCS11_URI, _SIGNING_CERT, _CERT_CHAIN, _TSA_URL),
+        _pkcs11_signer,
+        instead="what it signs is verified with the method 'certificate'",
+    ),
+    "skip": MethodOptions((), _skip_signer, instead="it signs nothing, so there is nothing to verify"),
+}

@@ -1,0 +1,163 @@
+"""Signing with a key whose holder a certificate names (method `certificate`, section 4.1 of the specification)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from cryptography import x509
+
+from hf_model_signing.bundle import Bundle, decode_base64
+from hf_model_signing.certificates import (
+    MAX_CHAIN,
+    CertificateError,
+    SigningCertificate,
+    check_may_sign,
+    check_path,
+    fingerprint_of,
+    identities,
+    load_certificates,
+    name_of,
+    parsed,
+)
+from hf_model_signing.ecdsa import algorithm_of, verify_ecdsa
+from hf_model_signing.errors import BundleError, UsageError, VerificationError
+from hf_model_signing.manifest import show
+from hf_model_signing.methods.interface import Signer, Verifier
+from hf_model_signing.methods.key import load_private_key
+
+Path = str | os.PathLike[str]
+Roots = Iterable[Path | x509.Certificate]
+
+
+class CertificateSigner(Signer):
+    """Signs with the private key in a PEM file, and puts its certificate and the chain of it into the bundle.
+
+    `signing_cert` and `cert_chain` are PEM files; in the chain each certificate issued the one before. The password of
+    the key comes as in `KeySigner`; `tsa_url` names an RFC 3161 authority that timestamps each signature. Raises
+    `UsageError` when a file cannot be used, when key and certificate do not belong together, or when a certificate is
+    not valid now, is not for signing, or is out of order.
+    """
+
+    method = "certificate"
+
+    def __init__(
+        self,
+        private_key: Path,
+        signing_cert: Path,
+        *,
+        cert_chain: Iterable[Path] = (),
+        password: str | bytes | None = None,
+        ask: Callable[[], str] | None = None,
+        tsa_url: str | None = None,
+    ) -> None:
+        self._key = load_private_key(private_key, password, ask)
+        self._certificate = SigningCertificate.load(signing_cert, cert_chain, self._key.public_key())
+        self.tsa_url = tsa_url
+
+    def verifier(self) -> CertificateVerifier:
+        """The verifier that holds this certificate, and trusts nothing else."""
+        return CertificateVerifier([self._certificate.leaf])
+
+    def describe(self) -> str:
+        """The subject of the certificate, and its fingerprint."""
+        return self._certificate.describe()
+
+    def _material(self) -> Mapping[str, Any]:
+        return self._certificate.material()
+
+    def _signature(self, message: bytes) -> bytes:
+        return self._key.sign(message, algorithm_of(self._key))
+
+
+class CertificateVerifier(Verifier):
+    """Accepts what a certificate signed that leads to one of `root_certs`: PEM files, or certificates already loaded.
+
+    `identity`, when given, must be the certificate's subject or one of its alternative names. The certificates are
+    judged as of now; with `tsa_certs`, the roots of RFC 3161 authorities, as of the time that a timestamp in the bundle
+    proves, and a bundle without one is refused. `note` is told the SHA-256 of every certificate that has a say. Raises
+    `UsageError` without a root, or for a file that cannot be used.
+    """
+
+    method = "certificate"
+
+    def __init__(
+        self,
+        root_certs: Roots,
+        *,
+        identity: str | None = None,
+        tsa_certs: Roots = (),
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._roots = _load(root_certs)
+        if not self._roots:
+            raise UsageError(
+                "no root certificate is given: name the authority that you trust to say who may sign a model "
+                "(the root certificates of the web say nothing about that)"
+            )
+        if identity == "":
+            raise UsageError("the identity to expect is empty")
+        self._identity = identity
+        self._tsa_certs = _load(tsa_certs)
+        self._note = note
+        self._tell("root", [*self._roots, *self._tsa_certs])
+
+    def describe(self) -> str:
+        """The identity that is expected, and the fingerprints of the roots."""
+        whose = f"'{show(self._identity)}'" if self._identity else "any certificate"
+        return f"{whose} below the root certificate {', '.join(fingerprint_of(root) for root in self._roots)}"
+
+    def signer_of(self, bundle: Bundle) -> str:
+        """The subject of the certificate that signed, and its fingerprint."""
+        return SigningCertificate(_certificates(bundle)[0], ()).describe()
+
+    def _verify_signature(self, bundle: Bundle) -> None:
+        leaf, *others = _certificates(bundle)
+        self._tell("bundle's", [leaf, *others])
+        try:
+            key = check_may_sign(leaf)
+            check_path(leaf, others, self._roots, self._time_of(bundle))
+        except CertificateError as error:
+            raise VerificationError(f"{error}{self._hint(bundle)}") from error
+        if self._identity is not None and self._identity not in identities(leaf):
+            names = ", ".join(f"'{show(name)}'" for name in identities(leaf))
+            raise VerificationError(f"the model was signed by {names}, not by '{show(self._identity)}'")
+        verify_ecdsa(key, bundle)
+
+    def _time_of(self, bundle: Bundle) -> datetime:
+        if not self._tsa_certs:
+            return datetime.now(timezone.utc)
+        from hf_model_signing.timestamps import timestamps_of, verified_time
+
+        return verified_time(timestamps_of(bundle.material), bundle.signature, self._tsa_certs)
+
+    def _hint(self, bundle: Bundle) -> str:
+        if self._tsa_certs or "timestampVerificationData" not in bundle.material:
+            return ""
+        return "; the bundle has a timestamp, which --tsa-certs would check, to judge the certificates at that time"
+
+    def _tell(self, which: str, certificates: Iterable[x509.Certificate]) -> None:
+        for certificate in certificates:
+            self._note(f"{which} certificate '{name_of(certificate)}': SHA-256 {fingerprint_of(certificate)}")
+
+
+def _load(certificates: Roots) -> list[x509.Certificate]:
+    if isinstance(certificates, (str, os.PathLike)):  # one path, where several could stand
+        certificates = [certificates]
+    loaded = [[item] if isinstance(item, x509.Certificate) else load_certificates(item) for item in certificates]
+    return [certificate for some in loaded for certificate in some]
+
+
+def _certificates(bundle: Bundle) -> list[x509.Certificate]:
+    """The leaf of a bundle, and what else it carries; raises `BundleError` when they cannot be read."""
+    raw = bundle.material["x509CertificateChain"]["certificates"]
+    if len(raw) > MAX_CHAIN:
+        raise BundleError(f"the bundle has {len(raw)} certificates, more than the {MAX_CHAIN} that are accepted")
+    try:
+        return [
+            parsed(x509.load_der_x509_certificate(decode_base64(item["rawBytes"], "a certificate"))) for item in raw
+        ]
+    except ValueError as error:
+        raise BundleError(f"the bundle's certificates cannot be read: {error}") from error

@@ -1,0 +1,142 @@
+"""Receipts: what was hashed on this machine, by what tells that a file has not changed since; never by its name.
+
+A receipt is kept in the user's cache, and holds for the very inode with the size, modification and change time that it
+had when it was hashed. A program cannot set the change time, so whatever writes to a file ends its receipt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hf_model_signing.hashes import HASHES
+from hf_model_signing.manifest import Serialization
+from hf_model_signing.paths import own_cache
+from hf_model_signing.walking import FileState
+
+if TYPE_CHECKING:
+    import sqlite3
+
+SMALLEST = 1024 * 1024  # bytes; a smaller file is hashed before its receipt is found
+
+_TICK = 20_000_000  # nanoseconds; kernels keep the time of a change in steps of up to 10 ms
+_COARSE_TICK = 2_000_000_000  # where times are whole seconds the file system keeps no finer ones, FAT only even ones
+_MOST = 100_000  # receipts; older ones go
+_TABLE = """
+CREATE TABLE IF NOT EXISTS receipts (
+    device TEXT, inode TEXT, size INTEGER, modified INTEGER, changed INTEGER,
+    way TEXT, digests BLOB, made INTEGER,
+    PRIMARY KEY (device, inode, way)
+)
+"""
+
+
+@dataclass(frozen=True)
+class Receipts:
+    """The receipts for one way to hash.
+
+    `signed` says what a verified signature has for each path (see `Manifest.digests`); only what it says as well is
+    taken from a receipt. Without it receipts are made, and none is used.
+    """
+
+    serialization: Serialization
+    signed: Mapping[str, bytes] | None = None
+
+    def settle(self, files: Sequence[FileState]) -> int:
+        """Wait until a change of the large files would show in their times; returns the time then, in nanoseconds."""
+        now = time.time_ns()
+        newest = max((file.changed for file in files if file.size >= SMALLEST), default=0)
+        if 0 <= now - newest <= _TICK:
+            time.sleep((_TICK - (now - newest) + 1) / 1e9)
+            now = time.time_ns()
+        return now
+
+    def recall(self, files: Sequence[FileState]) -> dict[str, Sequence[bytes]]:
+        """The digests, by name, of the listed files that are known and have not changed since they were hashed."""
+        wanted = [file for file in files if file.size >= SMALLEST and file.name in (self.signed or {})]
+        if not wanted:
+            return {}
+        import sqlite3  # here, because most models are signed without a receipt
+
+        try:
+            with _open() as database:
+                found = {file: self._find(database, file) for file in wanted}
+        except (OSError, sqlite3.Error) as error:
+            _log("warning", "cannot read the receipts, so every file is hashed: %s", error)
+            return {}
+        size = HASHES[self.serialization.hash_type].size
+        return {
+            file.name: [digests[start : start + size] for start in range(0, len(digests), size)]
+            for file, digests in found.items()
+            if digests and digests == (self.signed or {})[file.name]
+        }
+
+    def remember(self, files: Sequence[FileState], digests: Mapping[str, Sequence[bytes]], started: int) -> None:
+        """Make receipts for what was hashed since the time `started`, in nanoseconds; does without when it cannot."""
+        rows = [
+            (*_key(file), self._way, b"".join(digests[file.name]), time.time_ns())
+            for file in files
+            if file.size >= SMALLEST and not _may_change_unseen(file, started)
+        ]
+        if not rows:
+            return
+        import sqlite3
+
+        try:
+            with _open() as database:
+                database.executemany("INSERT OR REPLACE INTO receipts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+                database.execute(
+                    "DELETE FROM receipts WHERE rowid NOT IN (SELECT rowid FROM receipts ORDER BY made DESC LIMIT ?)",
+                    (_MOST,),
+                )
+        except (OSError, sqlite3.Error) as error:
+            _log("info", "cannot make receipts, so these files will be hashed again: %s", error)
+
+    @property
+    def _way(self) -> str:
+        how = self.serialization
+        return f"{how.method}:{how.hash_type}:{how.shard_size}"
+
+    def _find(self, database: sqlite3.Connection, file: FileState) -> bytes:
+        row = database.execute(
+            "SELECT digests FROM receipts WHERE device = ? AND inode = ? AND size = ? AND modified = ? AND changed = ? "
+            "AND way = ?",
+            (*_key(file), self._way),
+        ).fetchone()
+        return bytes(row[0]) if row else b""
+
+
+def _key(file: FileState) -> tuple[str, str, int, int, int]:
+    # The first two as text: they can be larger than the integers of the database.
+    return str(file.device), str(file.inode), file.size, file.modified, file.changed
+
+
+def _may_change_unseen(file: FileState, started: int) -> bool:
+    """Whether the file could be written after it was read and still have the same times."""
+    tick = _TICK if file.changed % 1_000_000_000 else _COARSE_TICK
+    return file.changed + tick > started
+
+
+def _log(level: str, message: str, error: Exception) -> None:
+    import logging  # here, because every signing would pay for it
+
+    getattr(logging.getLogger(__name__), level)(message, error)
+
+
+@contextlib.contextmanager
+def _open() -> Iterator[sqlite3.Connection]:
+    import sqlite3
+
+    folder = own_cache()
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    database = sqlite3.connect(os.path.join(folder, "receipts.sqlite"), timeout=5)
+    try:
+        with database:  # commits, or rolls back
+            database.execute(_TABLE)
+            yield database
+    finally:
+        database.close()

@@ -1,0 +1,118 @@
+"""RFC 3161 timestamps of a signature: asking an authority for one, keeping it in the bundle, and what time it proves.
+
+Light to import: what reads tokens is loaded when there is one.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from hf_model_signing.bundle import decode_base64
+from hf_model_signing.errors import BundleError, HfSignError, RefusedError, VerificationError
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+MAX_TIMESTAMPS = 32  # as sigstore-python: a bundle needs one, and each one costs several signature checks
+MAX_CLOCK_DIFFERENCE = timedelta(minutes=5)  # what a clock is off by that nobody keeps; beyond, one of the two is wrong
+
+
+def request_timestamp(url: str, signature: bytes) -> bytes:
+    """Ask the authority at `url` for a timestamp of `signature`; returns the DER TimeStampResp, checked.
+
+    There is no trusted certificate to check it by: what is checked is that it is for these bytes and this request, made
+    now, and well signed by a certificate for time-stamping that it brings along. Raises `UsageError` when `url` is no
+    http or https URL, `HfSignError` when no timestamp comes back, `RefusedError` when one does that is no good.
+    """
+    import rfc3161_client
+
+    from hf_model_signing.timestamp_http import check_url, post
+    from hf_model_signing.timestamp_token import MAX_TOKEN, decode, open_response, refusing_all
+
+    request = rfc3161_client.TimestampRequestBuilder(
+        signature, rfc3161_client.HashAlgorithm.SHA256, nonce=True, cert_req=True
+    ).build()
+    answer = post(url, request.as_bytes(), limit=MAX_TOKEN)
+    shown = check_url(url)
+    try:
+        response = decode(answer)
+    except VerificationError as error:  # no answer in the protocol: a service that is broken, or another one
+        raise HfSignError(f"the time-stamp authority '{shown}' sent no timestamp: {error}") from error
+    try:
+        with refusing_all():
+            token = open_response(response)
+            if token.nonce != request.nonce:
+                raise VerificationError("it is the answer to another request: its nonce is not ours")
+            token.check_imprint(signature)
+            _check_now(token.time)
+            token.check_signer(token.signer())
+    except VerificationError as error:
+        raise RefusedError(f"the answer of the time-stamp authority '{shown}' is refused: {error}") from error
+    return answer
+
+
+def timestamp_data(tokens: Sequence[bytes]) -> dict[str, Any]:
+    """The `timestampVerificationData` of a bundle that carries `tokens`, each a DER TimeStampResp."""
+    return {
+        "rfc3161Timestamps": [{"signedTimestamp": base64.b64encode(token).decode("ascii")} for token in tokens],
+    }
+
+
+def timestamps_of(material: Mapping[str, Any]) -> list[bytes]:
+    """The timestamps in the `verificationMaterial` of a bundle, none of them checked; raises `BundleError`."""
+    data = material.get("timestampVerificationData", {})
+    entries = data.get("rfc3161Timestamps", []) if isinstance(data, Mapping) else None
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
+        raise BundleError("the bundle's timestampVerificationData is not a list of timestamps")
+    if len(entries) > MAX_TIMESTAMPS:
+        raise BundleError(f"the bundle carries {len(entries)} timestamps; {MAX_TIMESTAMPS} is the most that are read")
+    return [decode_base64(entry.get("signedTimestamp"), "a timestamp") for entry in entries]
+
+
+def verified_time(tokens: Sequence[bytes], signature: bytes, roots: Sequence[x509.Certificate]) -> datetime:
+    """The time, in UTC, at which `signature` existed for certain: the earliest of `tokens`, and all must be good.
+
+    `roots` are the certificates that the user trusts for timestamps: self-signed ones as anchors and the others as
+    links to them, or, when none is self-signed, each as an anchor. Raises `VerificationError` for everything else.
+    """
+    if not tokens:
+        raise VerificationError("the signature carries no timestamp")
+    if len(tokens) > MAX_TIMESTAMPS:
+        raise VerificationError(f"the signature carries {len(tokens)} timestamps; {MAX_TIMESTAMPS} is the most")
+    if not roots:
+        raise VerificationError("no certificate is trusted for timestamps, so none can be verified")
+    from hf_model_signing.timestamp_token import refusing_all
+
+    with refusing_all():
+        return min(_verify(token, signature, roots) for token in tokens)
+
+
+def _verify(data: bytes, signature: bytes, roots: Sequence[x509.Certificate]) -> datetime:
+    from hf_model_signing.timestamp_token import decode, open_response
+    from hf_model_signing.timestamp_trust import check_trust
+
+    token = open_response(decode(data))
+    token.check_imprint(signature)
+    signer = token.signer(roots)
+    token.check_signer(signer)
+    check_trust(token, signer, roots, signature)
+    now = _now()
+    if token.time - now > MAX_CLOCK_DIFFERENCE:
+        raise VerificationError(
+            f"the timestamp is from the future: it says {token.time}, and this machine's clock {now}"
+        )
+    return token.time
+
+
+def _check_now(time: datetime) -> None:
+    now = _now()
+    if abs(time - now) > MAX_CLOCK_DIFFERENCE:
+        raise VerificationError(f"it says {time}, and this machine's clock {now}: set the clock right, or use "
+                                "another authority")  # fmt: skip
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc).replace(microsecond=0)

@@ -1,0 +1,213 @@
+"""Signing anew takes the digests of files that have not changed, and of no others."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+import hf_model_signing as hms
+from hf_model_signing import receipts
+from hf_model_signing.errors import UsageError, VerificationError
+from hf_model_signing.manifest import Serialization
+from hf_model_signing.walking import FileState, Scope, list_model
+from tests.conftest import Cli
+from tests.helpers import KeyPair, Meddler, write_tree
+
+LARGE = b"L" * receipts.SMALLEST
+FILES = {"README.md": b"one", "large.bin": LARGE, "other.bin": b"O" * receipts.SMALLEST}
+
+
+class Listener(Meddler):
+    """Hears which files are really hashed."""
+
+    def __init__(self) -> None:
+        super().__init__("never", lambda: None)
+        self.names: set[str] = set()
+
+    def begin(self, name: str, size: int) -> None:
+        self.names.add(name)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "hf-sign"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_tree(tmp_path / "model", FILES)
+
+
+@pytest.fixture
+def old(model: Path, pair: KeyPair) -> hms.Bundle:
+    return hms.sign(model, signer=pair.signer)
+
+
+def _hashed(model: Path, pair: KeyPair, old: hms.Bundle | Path, **how: object) -> set[str]:
+    """Sign again, check that what comes out is what signing from scratch gives, and say what was hashed."""
+    listener = Listener()
+    again = hms.sign(model, signer=pair.signer, reuse=old, progress=listener, **how)  # type: ignore[arg-type]
+    assert again.payload == hms.sign(model, signer=pair.signer, **how).payload  # type: ignore[arg-type]
+    return listener.names
+
+
+def test_only_what_changed_is_hashed(model: Path, pair: KeyPair, old: hms.Bundle) -> None:
+    (model / "README.md").write_bytes(b"two")
+    assert _hashed(model, pair, old) == {"README.md"}
+
+
+def test_nothing_is_reused_unasked(model: Path, pair: KeyPair, old: hms.Bundle) -> None:
+    listener = Listener()
+    hms.sign(model, signer=pair.signer, progress=listener)
+    assert listener.names == set(FILES)
+
+
+@pytest.mark.parametrize("how", [{"hash_type": "blake2b"}, {"hash_type": "blake3"}, {"shard_size": 400_000}])
+def test_with_other_hashes_and_shards(model: Path, pair: KeyPair, how: dict[str, object]) -> None:
+    old = hms.sign(model, signer=pair.signer, **how)  # type: ignore[arg-type]
+    assert _hashed(model, pair, old, **how) == {"README.md"}
+
+
+def test_change_at_same_size_and_modification_time(model: Path, pair: KeyPair, old: hms.Bundle) -> None:
+    """Whoever restores the modification time cannot restore the change time."""
+    path = model / "large.bin"
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.write(b"X")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    assert "large.bin" in _hashed(model, pair, old)
+
+
+def test_another_file_of_that_name(model: Path, pair: KeyPair, old: hms.Bundle, tmp_path: Path) -> None:
+    before = (model / "large.bin").stat()
+    (tmp_path / "new").write_bytes(b"N" * receipts.SMALLEST)
+    os.utime(tmp_path / "new", ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.replace(tmp_path / "new", model / "large.bin")
+    assert "large.bin" in _hashed(model, pair, old)
+
+
+def test_files_that_change_places(model: Path, pair: KeyPair, old: hms.Bundle) -> None:
+    """Each inode is known, and neither is what the signature has under its new name."""
+    os.rename(model / "large.bin", model / "x")
+    os.rename(model / "other.bin", model / "large.bin")
+    os.rename(model / "x", model / "other.bin")
+    assert {"large.bin", "other.bin"} <= _hashed(model, pair, old)
+
+
+def test_without_receipts_everything_is_hashed(model: Path, pair: KeyPair, old: hms.Bundle, cache: Path) -> None:
+    (cache / "receipts.sqlite").unlink()
+    assert _hashed(model, pair, old) == set(FILES)
+
+
+@pytest.mark.parametrize("content", [b"junk" * 1000, b""])
+def test_damaged_receipts_are_not_believed(
+    model: Path, pair: KeyPair, old: hms.Bundle, cache: Path, content: bytes
+) -> None:
+    (cache / "receipts.sqlite").write_bytes(content)
+    assert _hashed(model, pair, old) == set(FILES)
+
+
+def test_receipt_that_the_signature_contradicts(model: Path, pair: KeyPair, old: hms.Bundle, cache: Path) -> None:
+    with sqlite3.connect(cache / "receipts.sqlite") as database:
+        database.execute("UPDATE receipts SET digests = ?", (bytes(32),))
+    assert _hashed(model, pair, old) == set(FILES)
+
+
+def test_file_written_as_it_is_hashed_gets_no_receipt(model: Path, cache: Path) -> None:
+    """The kernel keeps times in steps: a second write in the same step would not show."""
+    far = time.time_ns() + 3_600_000_000_000
+    files = [file._replace(changed=far) for file in _listed(model)]
+    receipts.Receipts(Serialization()).remember(files, {file.name: [bytes(32)] for file in files}, time.time_ns())
+    assert not (cache / "receipts.sqlite").exists()
+
+
+def test_times_of_whole_seconds_need_a_longer_wait(model: Path) -> None:
+    second = 1_700_000_000_000_000_000
+    (file, *_) = _listed(model)
+    assert receipts._may_change_unseen(file._replace(changed=second), second + 1_000_000_000)
+    assert not receipts._may_change_unseen(file._replace(changed=second), second + 3_000_000_000)
+    assert not receipts._may_change_unseen(file._replace(changed=second + 1), second + 1_000_000_000)
+
+
+def test_fresh_file_is_waited_for(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    large = [file._replace(changed=time.time_ns()) for file in _listed(model)]
+    receipts.Receipts(Serialization()).settle(large)
+    assert len(slept) == 1
+    assert 0 < slept[0] < 0.1
+
+
+def test_cache_that_cannot_be_written(
+    model: Path, pair: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(write_tree(tmp_path / "f", {"file": b""}) / "file"))
+    assert _hashed(model, pair, hms.sign(model, signer=pair.signer)) == set(FILES)
+
+
+def test_oldest_receipts_go(model: Path, pair: KeyPair, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receipts, "_MOST", 1)
+    hms.sign(model, signer=pair.signer)
+    with sqlite3.connect(cache / "receipts.sqlite") as database:
+        assert database.execute("SELECT count(*) FROM receipts").fetchone() == (1,)
+
+
+def test_small_files_get_no_receipt(tmp_path: Path, pair: KeyPair, cache: Path) -> None:
+    hms.sign(write_tree(tmp_path / "small", {"f": b"x"}), signer=pair.signer)
+    assert not cache.exists()
+
+
+# The earlier signature
+
+
+def test_signature_of_another_signer(model: Path, pair: KeyPair, other_pair: KeyPair) -> None:
+    with pytest.raises(VerificationError, match="another key"):
+        hms.sign(model, signer=pair.signer, reuse=hms.sign(model, signer=other_pair.signer))
+
+
+def test_signature_that_was_altered(model: Path, pair: KeyPair, old: hms.Bundle) -> None:
+    digest = hashlib.sha256(LARGE).hexdigest().encode()
+    altered = hms.Bundle(old.method, old.material, old.payload.replace(digest, b"0" * 64), old.signature)
+    with pytest.raises(VerificationError, match="not valid"):
+        hms.sign(model, signer=pair.signer, reuse=altered)
+
+
+def test_signature_with_other_digests(model: Path, pair: KeyPair, old: hms.Bundle) -> None:
+    with pytest.raises(UsageError, match="it was made with the hash 'sha256'"):
+        hms.sign(model, signer=pair.signer, reuse=old, hash_type="blake3")
+    with pytest.raises(UsageError, match="it was made with the hash 'sha256'"):
+        hms.sign(model, signer=pair.signer, reuse=old, shard_size=1000)
+
+
+def test_program_reuses(model: Path, pair: KeyPair, cli: Cli, tmp_path: Path) -> None:
+    sign = ("sign", "key", "--private-key", pair.private, "--signature", tmp_path / "s", model)
+    assert cli(*sign).code == 0
+    (model / "README.md").write_bytes(b"two")
+    assert cli(*sign, "--reuse", tmp_path / "s").code == 0
+    assert cli("verify", "key", "--public-key", pair.public, "--signature", tmp_path / "s", model).code == 0
+
+
+def test_program_without_the_earlier_signature(model: Path, pair: KeyPair, cli: Cli, tmp_path: Path) -> None:
+    done = cli("sign", "key", "--private-key", pair.private, "--reuse", tmp_path / "none", model)
+    assert done.code == 2
+    assert f"'{tmp_path}/none' does not exist" in done.err
+
+
+def _listed(model: Path) -> list[FileState]:
+    return [file for file in list_model(str(model), Scope()) if file.size >= receipts.SMALLEST]
+
+
+def test_settle_does_not_wait_for_old_files(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(_: float) -> None:
+        raise AssertionError("nothing to wait for")
+
+    monkeypatch.setattr(time, "sleep", never)
+    old = [file._replace(changed=1) for file in _listed(model)]
+    assert receipts.Receipts(Serialization()).settle(old) > 1
