@@ -21,7 +21,7 @@ class Case:
     """A model and the way to sign it. `signature` is relative to the model, or to its folder when it is one file.
 
     `departures` are by step: "we sign", "they sign", "we verify", "they verify" (always what the other one signed),
-    each of the two verifications followed by an edit as in "we verify, renamed", and "resources" where the lists differ.
+    each of the two verifications followed by an edit as in "we verify, renamed", and "resources" for lists that differ.
     """
 
     files: Mapping[str, bytes] = field(default_factory=lambda: FILES)

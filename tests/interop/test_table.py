@@ -96,14 +96,19 @@ def test_one_signs_and_the_other_verifies(name: str, pair: str, credential: Cred
         verifier.verify(case, model, signature, credential(case.credential))
 
 
+SIGNED = [
+    (name, pair)
+    for name, case in CASES.items()
+    for pair, (signer, _) in PAIRS.items()
+    if case.files and f"{signer.who} sign" not in case.departures
+]
+
+
 @pytest.mark.parametrize("edit", EDITS)
-@pytest.mark.parametrize("pair", PAIRS)
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.files])
+@pytest.mark.parametrize(("name", "pair"), SIGNED)
 def test_the_other_refuses_an_edit(name: str, pair: str, edit: str, credential: Credentials, tmp_path: Path) -> None:
     case, (signer, verifier) = CASES[name], PAIRS[pair]
     model, signature = _make(case, tmp_path)
-    if f"{signer.who} sign" in case.departures:
-        return  # asserted above: there is no signature
     signer.sign(case, model, signature, credential(case.credential))
     model = EDITS[edit](case, model)
     step = f"{verifier.who} verify"
