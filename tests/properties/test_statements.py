@@ -60,6 +60,15 @@ def _move_end(draw: st.DrawFn, document: Document) -> None:
     shard["name"] = _moved(shard["name"], 0, draw(st.sampled_from([-1, 1, 4096])))
 
 
+def _move_boundary(draw: st.DrawFn, document: Document) -> None:
+    """Where one shard of a file ends and the next one begins."""
+    shard, by = _shards(document)[_an_index(draw, document)], draw(st.sampled_from([-1, 1]))
+    path, _, end = shard["name"].rsplit(":", 2)
+    following = [other for other in _shards(document) if other["name"].startswith(f"{path}:{end}:")]
+    for other in following[:1]:
+        shard["name"], other["name"] = _moved(shard["name"], 0, by), _moved(other["name"], by, 0)
+
+
 def _swap_names(draw: st.DrawFn, document: Document) -> None:
     one, other = (_shards(document)[_an_index(draw, document)] for _ in range(2))
     one["name"], other["name"] = other["name"], one["name"]
@@ -118,6 +127,7 @@ CHANGES: dict[str, Callable[[st.DrawFn, Document], None]] = {
     "shift": _shift,
     "move the start": _move_start,
     "move the end": _move_end,
+    "move a boundary": _move_boundary,
     "swap names": _swap_names,
     "join": _join,
     "rename": _rename,
