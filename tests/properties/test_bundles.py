@@ -72,7 +72,7 @@ def test_every_flipped_byte(signed: Signed) -> None:
         signed.verify(bytes(damaged))
 
 
-@examples(200)
+@examples(150)
 @given(data=st.data())
 def test_replaced_bytes(signed: Signed, data: st.DataObject) -> None:
     good = signed.bundle.to_bytes()
@@ -81,7 +81,7 @@ def test_replaced_bytes(signed: Signed, data: st.DataObject) -> None:
     signed.verify(good[:start] + new + good[start + size :])
 
 
-@examples(200)
+@examples(150)
 @given(data=st.data())
 def test_replaced_bytes_below_base64(signed: Signed, data: st.DataObject) -> None:
     document = json.loads(signed.bundle.to_bytes())
@@ -116,7 +116,7 @@ def _replace_value(draw: st.DrawFn, document: Any) -> None:  # noqa: ANN401 - JS
         del node[key]
 
 
-@examples(200)
+@examples(150)
 @given(data=st.data())
 def test_replaced_values(signed: Signed, data: st.DataObject) -> None:
     document = json.loads(signed.bundle.to_bytes())
@@ -124,7 +124,7 @@ def test_replaced_values(signed: Signed, data: st.DataObject) -> None:
     signed.verify(json.dumps(document).encode())
 
 
-@examples(300)
+@examples(150)
 @given(data=st.data())
 def test_replaced_values_that_are_signed(pair: KeyPair, signed_statement: Signed, data: st.DataObject) -> None:
     """A trusted signer whose tool writes nonsense: never another error than a refusal, and never another list."""

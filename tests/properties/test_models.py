@@ -14,7 +14,7 @@ from tests.properties.edits import EDITS
 from tests.properties.trees import Files, How, Link, examples, places, sign, signable, trees, verify, ways, write
 
 
-@examples(200)
+@examples(100)
 @given(files=trees, how=ways)
 def test_what_is_signed_verifies(pair: KeyPair, files: Files, how: How) -> None:
     files = signable(files, how)
@@ -26,7 +26,7 @@ def test_what_is_signed_verifies(pair: KeyPair, files: Files, how: How) -> None:
 
 
 @pytest.mark.parametrize("edit", EDITS)
-@examples(50)
+@examples(30)
 @given(data=st.data())
 def test_what_is_edited_is_refused(pair: KeyPair, edit: str, data: st.DataObject) -> None:
     files, how, edited = data.draw(EDITS[edit])
@@ -38,7 +38,7 @@ def test_what_is_edited_is_refused(pair: KeyPair, edit: str, data: st.DataObject
             verify(other, bundle, pair)
 
 
-@examples(50)
+@examples(30)
 @given(files=trees, how=ways, linked=st.booleans())
 def test_followed_links_count_as_files(pair: KeyPair, files: Files, how: How, linked: bool) -> None:
     how = How(how.hash_type, how.shard_size, allow_symlinks=True)

@@ -164,7 +164,7 @@ _END = pytest.mark.xfail(
 @pytest.mark.parametrize(
     "change", [pytest.param(name, marks=_END) if name == "move the end" else name for name in CHANGES]
 )
-@examples(40)
+@examples(25)
 @given(data=st.data(), files=SMALL, how=st.builds(How, hash_types, SIZES, st.just(False)))
 def test_only_true_shards_verify(pair: KeyPair, change: str, data: st.DataObject, files: Files, how: How) -> None:
     with places() as place:
