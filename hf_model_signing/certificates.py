@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -20,6 +21,10 @@ from hf_model_signing.errors import UsageError
 from hf_model_signing.manifest import show
 
 MAX_CHAIN = 16  # certificates in a bundle; the longest path that is ever built has a handful
+# What the path validator puts before and behind the words that say what is wrong.
+_NOISE = re.compile(
+    r"validation failed: |candidates exhausted: |Python extension validator failed: \w+: |: Algo.*", re.S
+)
 _MAX_FILE = 1024 * 1024  # bytes; a certificate has about two thousand
 _PARSED_LATE = (
     ExtensionOID.BASIC_CONSTRAINTS,
@@ -144,15 +149,20 @@ def is_authority(certificate: x509.Certificate) -> bool:
 
 
 def check_path(
-    leaf: x509.Certificate, others: Sequence[x509.Certificate], roots: Sequence[x509.Certificate], at: datetime
+    leaf: x509.Certificate,
+    others: Sequence[x509.Certificate],
+    roots: Sequence[x509.Certificate],
+    at: datetime,
+    *,
+    purpose: x509.ObjectIdentifier = ExtendedKeyUsageOID.CODE_SIGNING,
 ) -> None:
     """Raise `CertificateError` unless a path leads from `leaf` over some of `others` to one of `roots` at a time.
 
     RFC 5280, section 6.1, as `cryptography` checks it: signatures, validity, basic constraints, path lengths, key
-    usages, name constraints.
+    usages, name constraints. An authority whose extended key usage leaves `purpose` out has no say in it.
     """
     builder = PolicyBuilder().store(Store(list(roots))).time(at)
-    policies = builder.extension_policies(ca_policy=_authority_policy(), ee_policy=ExtensionPolicy.permit_all())
+    policies = builder.extension_policies(ca_policy=_authority_policy(purpose), ee_policy=ExtensionPolicy.permit_all())
     try:
         policies.build_client_verifier().verify(leaf, list(others))
     except PathError as error:
@@ -232,7 +242,7 @@ def _usages(leaf: x509.Certificate) -> tuple[x509.KeyUsage | None, x509.Extended
     return usage, purposes
 
 
-def _authority_policy() -> ExtensionPolicy:
+def _authority_policy(purpose: x509.ObjectIdentifier) -> ExtensionPolicy:
     def is_one(_: Policy, __: x509.Certificate, constraints: x509.BasicConstraints) -> None:
         if not constraints.ca:
             raise ValueError("it is not the certificate of an authority")
@@ -241,9 +251,14 @@ def _authority_policy() -> ExtensionPolicy:
         if usage is not None and not usage.key_cert_sign:
             raise ValueError("its key usage does not allow it to sign certificates")
 
+    def is_for_it(_: Policy, __: x509.Certificate, purposes: x509.ExtendedKeyUsage | None) -> None:
+        if purposes is not None and not {purpose, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & {*purposes}:
+            raise ValueError("its extended key usage limits it to other purposes")
+
     policy = ExtensionPolicy.permit_all()
     policy = policy.require_present(x509.BasicConstraints, Criticality.AGNOSTIC, is_one)
-    return policy.may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, may_issue)
+    policy = policy.may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, may_issue)
+    return policy.may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, is_for_it)
 
 
 def _why_no_path(
@@ -263,5 +278,5 @@ def _why_no_path(
     known = {root.subject for root in roots}
     if not issuers or not any(certificate.issuer in known for certificate in (leaf, *others)):
         return f"the certificate '{name_of(leaf)}' does not lead to any of the root certificates given"
-    short = reason.split(" (encountered")[0].removeprefix("validation failed: ")
-    return f"the certificate '{name_of(leaf)}' does not lead to any of the root certificates given: {short}"
+    short = _NOISE.sub("", reason.split(" (encountered")[0])
+    return f"the certificate '{name_of(leaf)}' does not lead to any of the root certificates given: {show(short)}"

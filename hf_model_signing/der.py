@@ -80,8 +80,8 @@ def _element_at(data: bytes, start: int) -> Element:
         count = length - _LONG_FORM
         encoded = data[begin : begin + count]
         length, begin = int.from_bytes(encoded, "big"), begin + count
-        # Only the shortest form is DER; a count of none is the indefinite length of BER.
-        if not 0 < count <= _MAX_LENGTH_BYTES or encoded[:1] == b"\0" or length < _LONG_FORM:
+        # Only the shortest form is DER; the indefinite length of BER, a count of none, comes out as nought.
+        if count > _MAX_LENGTH_BYTES or encoded[:1] == b"\0" or length < _LONG_FORM:
             raise ValueError("the length of an element is not encoded as in DER")
     end = begin + length
     if end > len(data):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -296,8 +295,7 @@ def _open(path: str, _: int) -> int:
 
 def _check_unchanged(file: FileState, handle: int, whole: bool) -> None:
     # After reading: what is now as it was listed was so all the time.
-    status = os.fstat(handle)
-    if not whole or state_of(status) != file[2:] or not stat.S_ISREG(status.st_mode):
+    if not whole or state_of(os.fstat(handle)) != file[2:]:
         raise ModelError(_changed(file))
 
 

@@ -87,7 +87,7 @@ class Manifest:
     @classmethod
     def of(cls, name: str, digests: Mapping[str, bytes], serialization: Serialization) -> Manifest:
         """Make a manifest of whole files in the order of section 6.4: by name, in code points."""
-        return cls(name, tuple(Entry(path, digests[path]) for path in sorted(digests)), serialization)
+        return cls(name, tuple(map(Entry._make, sorted(digests.items()))), serialization)
 
     @classmethod
     def of_shards(

@@ -33,13 +33,15 @@ class Statement:
     """A manifest and what is said about the model as a whole.
 
     `uri` is the hub reference that the model was signed for; `annotations` are further signed facts, by name.
-    `predicate_type` is that of the predicate that was read; only `PREDICATE_TYPE` is written.
+    `predicate_type` is that of the predicate that was read, and `old_forms` says what in it only older releases of the
+    reference tool wrote so (section 11); neither is written.
     """
 
     manifest: Manifest
     uri: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
     predicate_type: str = PREDICATE_TYPE
+    old_forms: tuple[str, ...] = field(default=(), compare=False)
 
     def to_payload(self) -> bytes:
         """The statement as the JSON that is signed; the same statement always gives the same bytes.
@@ -83,7 +85,8 @@ class Statement:
             from hf_model_signing.old_predicate import parse_old_predicate
 
             manifest = parse_old_predicate(document["subject"], document["predicate"])
-            return cls(manifest, predicate_type=OLD_PREDICATE_TYPE)
+            old = (f"the predicate {OLD_PREDICATE_TYPE}",)
+            return cls(manifest, predicate_type=OLD_PREDICATE_TYPE, old_forms=old)
         _expect(document["predicateType"], PREDICATE_TYPE, "predicate type")
         subject = _parse_subject(document["subject"])
         empty = empty_files(subject["annotations"].get(EMPTY_FILES))
@@ -92,7 +95,8 @@ class Statement:
             raise BundleError("the statement's root digest is not that of its file list")
         # Only text can be shown and compared; other annotations are somebody else's.
         texts = {key: value for key, value in subject["annotations"].items() if isinstance(value, str)}
-        return cls(manifest, subject["uri"], texts)
+        stated = "ignore_paths" in document["predicate"]["serialization"]
+        return cls(manifest, subject["uri"], texts, old_forms=() if stated else ("no list of ignored paths",))
 
 
 def _parse_subject(value: object) -> dict[str, Any]:

@@ -132,15 +132,10 @@ def check_usage(signer: x509.Certificate) -> None:
         raise VerificationError(f"the key of the certificate {name!a} is not for signatures alone")
 
 
-def valid(certificate: x509.Certificate, at: datetime) -> bool:
-    """Whether `certificate` was valid at that time; like OpenSSL, it is not any more in its last second."""
-    return certificate.not_valid_before_utc <= at < certificate.not_valid_after_utc
-
-
 def check_validity(certificate: x509.Certificate, at: datetime) -> None:
-    """Raise `VerificationError` unless `certificate` was valid at that time."""
-    if not valid(certificate, at):
-        first, last = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    """Raise `VerificationError` unless `certificate` was valid at that time; in its last second it is not any more."""
+    first, last = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if not first <= at < last:  # as OpenSSL has it
         name = certificate.subject.rfc4514_string()
         raise VerificationError(f"the certificate {name!a} of the time-stamp authority was not valid at {at}, when the "
                                 f"timestamp was made: it is valid from {first} to {last}")  # fmt: skip

@@ -28,7 +28,7 @@ from hf_model_signing.manifest import (
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.paths import path_inside, true_place
 from hf_model_signing.signing import no_model, relative_ignore
-from hf_model_signing.statement import OLD_PREDICATE_TYPE, Statement
+from hf_model_signing.statement import Statement
 from hf_model_signing.walking import Scope
 
 Path = str | os.PathLike[str]
@@ -61,7 +61,8 @@ class Coverage:
 class Verification:
     """What was verified: the statement, who signed it, and the names of the files that are what was signed.
 
-    `old_forms` says what in the signature only older releases of the reference tool wrote so; see `old_forms`.
+    `old_forms` says what in the signature only older releases of the reference tool wrote so (section 11): signing anew
+    is advised.
     """
 
     statement: Statement
@@ -73,14 +74,8 @@ class Verification:
     @classmethod
     def of(cls, bundle: Bundle, statement: Statement, verifier: Verifier, files: tuple[str, ...]) -> Verification:
         """What `verifier` says of a bundle that it verified."""
-        return cls(statement, verifier.signer_of(bundle), verifier.method, files, old_forms(bundle, statement))
-
-
-def old_forms(bundle: Bundle, statement: Statement) -> tuple[str, ...]:
-    """What in a signature only older releases of the reference tool wrote so (section 11): signing anew is advised."""
-    if statement.predicate_type == OLD_PREDICATE_TYPE:
-        return (*bundle.old_forms, f"the predicate {OLD_PREDICATE_TYPE}")
-    return bundle.old_forms
+        old = bundle.old_forms + statement.old_forms
+        return cls(statement, verifier.signer_of(bundle), verifier.method, files, old)
 
 
 def verify(

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 from hf_model_signing.errors import ModelError, ModelWarning
@@ -109,7 +110,7 @@ class _Walk:
             self._look_into(folders.pop(), files, folders)
             if len(files) > _MAX_FILES:
                 raise ModelError(f"'{show(self._root)}' has more than {_MAX_FILES:,} files")
-        files.sort()
+        files.sort(key=itemgetter(0))
         return files
 
     def _look_into(self, folder: _Folder, files: list[FileState], folders: list[_Folder]) -> None:
@@ -130,7 +131,7 @@ class _Walk:
                         _check(name)
                     status = entry.stat(follow_symlinks=False)
                     if stat.S_ISREG(status.st_mode):
-                        files.append(FileState(name, entry.path, *state_of(status)))
+                        files.append(FileState._make((name, entry.path, *state_of(status))))
                     else:
                         files.append(self.describe(name, entry.path))
 

@@ -86,9 +86,9 @@ def write_model(folder: Path, files: dict[str, int]) -> str:
     return str(model)
 
 
-def many_files() -> dict[str, int]:
+def many_files(count: int = MANY) -> dict[str, int]:
     """The sizes of many small files, in 100 folders."""
-    return {f"{number % 100:02}/{number:05}.bin": EACH for number in range(MANY)}
+    return {f"{number % 100:02}/{number:05}.bin": EACH for number in range(count)}
 
 
 def sign_commands(folder: Path, files: dict[str, int]) -> tuple[Command, Command]:
@@ -163,6 +163,20 @@ MEASUREMENTS = (
         "-",
         lambda folder: digest_commands(folder, {f"weights-{number}": 256 * MIB for number in range(8)}),
     ),
+    Measurement(
+        "peak-sign",
+        "peak of sign 100,000 x 2 KiB / model_signing",
+        "1 GiB",
+        lambda folder: sign_commands(folder, many_files(5 * MANY)),
+        quantity="peak",
+    ),
+    Measurement(
+        "peak-verify",
+        "peak of verify 100,000 x 2 KiB / model_signing",
+        "1 GiB",
+        lambda folder: verify_commands(folder, many_files(5 * MANY)),
+        quantity="peak",
+    ),
     Measurement("memory", "peak of verify 2 GiB / of verify 64 MiB", "1.00", memory_commands, quantity="peak"),
     Measurement("import", "import hf_model_signing / bare python", "-", import_commands),
 )
@@ -207,7 +221,7 @@ def compare(measurement: Measurement, runs: int) -> str:
 
 def row(*cells: str) -> str:
     """One line of the table."""
-    return "{:<13}{:<42}{:>9}{:>9}{:>6} {:>10}  {}".format(*cells)
+    return "{:<13}{:<47}{:>10}{:>10}{:>6} {:>10}  {}".format(*cells)
 
 
 def header(runs: int) -> str:

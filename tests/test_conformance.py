@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
@@ -18,8 +20,20 @@ import hf_model_signing as hms
 from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import BundleError, MismatchError, VerificationError
 from hf_model_signing.statement import Statement
+from tests.certificates import make_authority
 from tests.conftest import Cli
-from tests.helpers import FILES, OMS, KeyPair, cache_snapshot, encode, forge, statement_document, write_tree
+from tests.helpers import (
+    FILES,
+    OMS,
+    KeyPair,
+    cache_snapshot,
+    encode,
+    forge,
+    make_pair,
+    sha256,
+    statement_document,
+    write_tree,
+)
 
 SCHEMAS = ("bundle", "envelope", "statement", "predicate")
 Validators = dict[str, Any]
@@ -261,3 +275,100 @@ def test_history_of_other_methods_is_not_a_key(oms: Path, name: str) -> None:
     verifier = hms.KeyVerifier(oms / "history" / "signing-key-pub.pem")
     with pytest.raises(VerificationError, match="made by the method '(certificate|sigstore)'"):
         hms.verify(oms / "history" / name, verifier=verifier)
+
+
+# The certificate signature of release 0.2.0, in its own predicate and its own faulty encoding
+
+
+@pytest.fixture
+def first_model(oms: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(oms / "history" / "v0.2.0-certificate", tmp_path / "m"))
+
+
+def _first_verifier(oms: Path) -> hms.CertificateVerifier:
+    return hms.CertificateVerifier([oms / "history" / "ca-cert.pem"])
+
+
+def test_first_signature(oms: Path, first_model: Path) -> None:
+    verification = hms.verify(first_model, verifier=_first_verifier(oms))
+    assert verification.files == ("signme-1", "signme-2")
+    assert verification.old_forms[-1] == "the predicate https://model_signing/Digests/v0.1"
+
+
+def test_first_signature_of_another_model(oms: Path, first_model: Path) -> None:
+    (first_model / "signme-1").write_bytes(b"x")
+    with pytest.raises(MismatchError, match="changed: signme-1"):
+        hms.verify(first_model, verifier=_first_verifier(oms))
+
+
+def test_first_signature_and_a_file_more(oms: Path, first_model: Path) -> None:
+    (first_model / "signme-3").touch()
+    with pytest.raises(MismatchError, match="added: signme-3"):
+        hms.verify(first_model, verifier=_first_verifier(oms))
+
+
+def test_first_signature_of_somebody_else(first_model: Path, tmp_path: Path) -> None:
+    root = make_authority("intermediate-ca")
+    with pytest.raises(VerificationError, match="does not lead to any of the root certificates given"):
+        hms.verify(first_model, verifier=hms.CertificateVerifier([root.cert]))
+
+
+def test_first_signature_altered(oms: Path, first_model: Path) -> None:
+    bundle = Bundle.read(first_model / "model.sig")
+    altered = Bundle(bundle.method, bundle.material, bundle.payload.replace(b"signme-1", b"signme-3"), bundle.signature)
+    with pytest.raises(VerificationError, match="the signature is not valid"):
+        _first_verifier(oms).verify(altered)
+
+
+def _sign_as_first(pair: KeyPair, payload: bytes, algorithm: hashes.HashAlgorithm) -> Bundle:
+    """What release 0.2.0 would have made of a payload; the length and the words are those of its format string."""
+    message = f"DSSEV1 28 application/vnd.in-toto+json {len(payload)} {payload!r}".encode()
+    return Bundle("key", {"publicKey": {"hint": pair.hint}}, payload, pair.key.sign(message, ec.ECDSA(algorithm)))
+
+
+def _first_payload() -> bytes:
+    subjects = [{"name": name, "digest": {"sha256": sha256(content)}} for name, content in FILES.items()]
+    types = {"_type": "https://in-toto.io/Statement/v1", "predicateType": "https://model_signing/Digests/v0.1"}
+    return encode({**types, "subject": subjects, "predicate": {"unused": "\u00e9 '\""}})
+
+
+@pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()], ids=lambda curve: curve.name)
+def test_first_encoding_with_any_key(model: Path, tmp_path: Path, curve: ec.EllipticCurve) -> None:
+    pair = make_pair(tmp_path, curve=curve)
+    bundle = _sign_as_first(pair, _first_payload(), hashes.SHA256())
+    assert set(hms.verify(model, bundle, verifier=pair.verifier).files) == set(FILES)
+
+
+def test_first_encoding_with_another_hash(model: Path, tmp_path: Path) -> None:
+    pair = make_pair(tmp_path, curve=ec.SECP384R1())
+    with pytest.raises(VerificationError, match="the signature is not valid"):
+        pair.verifier.verify(_sign_as_first(pair, _first_payload(), hashes.SHA384()))
+
+
+def test_first_encoding_of_a_later_predicate(model: Path, pair: KeyPair) -> None:
+    bundle = _sign_as_first(pair, encode(statement_document(FILES)), hashes.SHA256())
+    with pytest.raises(VerificationError, match="the signature is not valid"):
+        pair.verifier.verify(bundle)
+
+
+@pytest.mark.parametrize("name", ["v0.2.0-certificate", "v0.3.1-elliptic-key", "v0.3.1-sigstore"])
+def test_re_signing_is_advised(oms: Path, cli: Cli, name: str) -> None:
+    out = cli("inspect", oms / "history" / name / "model.sig")
+    assert (out.code, "re-signing is advised" in out.out) == (0, True)
+
+
+def test_re_signing_is_advised_when_verifying(oms: Path, cli: Cli, first_model: Path, old_model: Path) -> None:
+    one = cli("verify", "certificate", "--root-certs", oms / "history" / "ca-cert.pem", first_model)
+    key = oms / "history" / "signing-key-pub.pem"
+    two = cli("--json", "verify", "key", "--public-key", key, "--signature", old_model.parent / "model.sig", old_model)
+    assert [done.code for done in (one, two)] == [0, 0]
+    assert all("re-signing is advised" in done.err for done in (one, two))
+    assert two.document["old_forms"] == [
+        "the public key itself in place of its fingerprint",
+        "a keyid of null",
+        "no list of ignored paths",
+    ]
+
+
+def test_re_signing_is_not_advised_of_ours(model: Path, pair: KeyPair) -> None:
+    assert hms.verify(model, hms.sign(model, signer=pair.signer), verifier=pair.verifier).old_forms == ()

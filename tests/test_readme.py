@@ -30,9 +30,10 @@ def environment(hub: Hub, tmp_path: Path) -> dict[str, str]:
     hub.commit("acme/words", {"train.csv": b"a,b\n"}, repo_type="dataset")
     programs = tmp_path / "bin"
     programs.mkdir()
-    (programs / "hf-sign").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m hf_model_signing "$@"\n')
-    (programs / "hf-sign").chmod(0o755)
-    (programs / "python").symlink_to(sys.executable)
+    # Not links: a Python that is called by another path does not find the packages of its environment.
+    for name, module in (("hf-sign", "-m hf_model_signing "), ("python", "")):
+        (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {module}"$@"\n')
+        (programs / name).chmod(0o755)
     ours = {
         "HF_ENDPOINT": hub.url,
         "HF_HOME": str(tmp_path / "home"),

@@ -158,6 +158,13 @@ def test_short_rsa_key_is_refused(tsa: Tsa) -> None:
         check(replace(tsa.recipe, signer=short))
 
 
+def test_algorithm_of_another_kind_of_key_is_refused(tsa: Tsa) -> None:
+    signer = tsa._issue(key=rsa.generate_private_key(65537, 2048))
+    check(replace(tsa.recipe, signer=signer))
+    with pytest.raises(VerificationError, match="has a signature that does not fit its key: 1.2.840.10045"):
+        check(replace(tsa.recipe, signer=signer, spoil=put("signature_algorithm", {"algorithm": "sha256_ecdsa"})))
+
+
 def test_other_kind_of_key_is_refused(tsa: Tsa) -> None:
     edwards = tsa._issue(key=ed25519.Ed25519PrivateKey.generate())
     mixed = Leaf(tsa.signer.key, edwards.cert)

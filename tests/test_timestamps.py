@@ -296,7 +296,10 @@ def test_future_begins_after_five_minutes(
 
 def test_unknown_authority_is_refused(tsa: Tsa) -> None:
     stranger = make_authority("TSA Root")  # of the same name
-    with pytest.raises(VerificationError, match="unknown authority: .* behind 'O=T,CN=TSA', issued by 'O=T,CN=TSA CA'"):
+    with pytest.raises(
+        VerificationError,
+        match="unknown authority: the certificate 'O=T,CN=TSA' does not lead to any of the root certificates given",
+    ):
         verified_time([stamped(tsa)], SIGNATURE, [stranger.cert])
 
 
@@ -350,6 +353,7 @@ def _time_or_refusal(token: bytes, roots: list[x509.Certificate]) -> datetime | 
         return None
 
 
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")  # some flips make one negative
 @pytest.mark.parametrize("mask", [0x01, 0x80, 0xFF])
 def test_flipped_byte_is_refused_or_means_the_same(fixed: tuple[bytes, list[x509.Certificate]], mask: int) -> None:
     """Every byte of a token, one after the other.

@@ -32,8 +32,6 @@ def _run(signature: str) -> None:
 
 
 def _values(bundle: Bundle, statement: Statement) -> dict[str, Any]:
-    from hf_model_signing.verifying import old_forms
-
     manifest = statement.manifest
     how = manifest.serialization
     return {
@@ -42,7 +40,7 @@ def _values(bundle: Bundle, statement: Statement) -> dict[str, Any]:
         "key_fingerprint": bundle.material.get("publicKey", {}).get("hint"),
         "certificates": certificate_rows(bundle),
         "timestamps": len(bundle.material.get("timestampVerificationData", {}).get("rfc3161Timestamps", [])),
-        "old_forms": list(old_forms(bundle, statement)),
+        "old_forms": [*bundle.old_forms, *statement.old_forms],
         "subject": manifest.name,
         "uri": statement.uri or None,
         "annotations": dict(statement.annotations),

@@ -158,8 +158,7 @@ def _public_key(key: PrivateKey, params: bytes, point: bytes) -> ec.EllipticCurv
     # PKCS #11 wraps the point into an OCTET STRING of DER; some tokens give it as it is.
     if point[0] == _OCTET_STRING and len(point) != 1 + 2 * size:
         header = 3 if point[1:2] == b"\x81" else 2
-        whole = len(point) > header and point[header - 1] == len(point) - header
-        point = point[header:] if whole else b""
+        point = point[header:]
     try:
         return ec.EllipticCurvePublicKey.from_encoded_point(curve, point)
     except ValueError as error:

@@ -120,7 +120,10 @@ def test_module_under_two_names(softhsm: SoftHsm, tmp_path: Path) -> None:
     link = tmp_path / "link.so"
     link.symlink_to(softhsm.module)
     first = Pkcs11Key(softhsm.uri("token=main;object=p256"))
-    Pkcs11Key(softhsm.uri("token=main;object=p256").replace(str(softhsm.module), str(link)))
+    for query in ({"module-path": str(link)}, {"module-path": str(tmp_path), "module-name": "link"}):
+        assert Pkcs11Key(softhsm.uri("token=main;object=p256", **query)).sign(b"message")
+        with pytest.raises(UsageError, match="the PIN is wrong"):  # that of the first login is known
+            Pkcs11Key(softhsm.uri("token=main;object=p256", pin="4712-mistake", **query))
     gc.collect()
     assert first.sign(b"message")
 

@@ -129,9 +129,11 @@ def test_pin_file_broken(softhsm: SoftHsm, tmp_path: Path, calls: Calls, name: s
 
 
 def test_wrong_pin_is_tried_once(softhsm: SoftHsm, calls: Calls) -> None:
-    logins = calls("C_Login")
-    with pytest.raises(UsageError, match="the PIN is wrong for the token 'main'; it counts wrong attempts"):
+    logins, closed = calls("C_Login"), calls("C_CloseSession")
+    with pytest.raises(UsageError, match="the PIN is wrong for the token 'main'; it counts wrong attempts") as caught:
         Pkcs11Signer(softhsm.uri(MAIN, pin=WRONG), ask=_never)
+    assert len(closed) == 1
+    assert caught.value.__traceback__  # it holds the frames, and with them the session
     assert [bytes(pin) for _, pin in logins] == [WRONG.encode()]
     assert Pkcs11Signer(softhsm.uri(MAIN))
     assert len(logins) == 2
@@ -297,6 +299,14 @@ def test_last_attempt_is_not_used_for_a_signature(
     with pytest.raises(UsageError, match="one more wrong PIN locks the token 'main'"):
         key.sign(b"message")
     assert not logins
+
+
+def test_login_for_a_signature_has_to_happen(softhsm: SoftHsm, careful: str, fail: Callable[[str, int], None]) -> None:
+    """That the user is logged in is no answer to the question for this key."""
+    key = Pkcs11Key(softhsm.uri(careful))
+    fail("C_Login", 0x100)
+    with pytest.raises(HfSignError, match="the login to the token 'main' failed: CKR_USER_ALREADY_LOGGED_IN"):
+        key.sign(b"message")
 
 
 def test_pin_is_kept_only_for_such_keys(softhsm: SoftHsm, careful: str) -> None:

@@ -1,0 +1,440 @@
+"""Signing with a certificate and verifying against a root (section 8.2 of the specification, RFC 5280)."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+import hf_model_signing as hms
+from hf_model_signing.errors import BundleError, MismatchError, UsageError, VerificationError
+from hf_model_signing.methods.certificate import CertificateSigner, CertificateVerifier
+from tests.certificates import Authority, Key, Leaf, make_authority, self_signed
+from tests.helpers import FILES, KeyPair, forge, make_pair, private_pem, public_pem, statement_document
+
+NOW = datetime.now(timezone.utc).replace(microsecond=0)
+DAY = timedelta(days=1)
+PAST: dict[str, Any] = {"not_before": NOW - 20 * DAY, "not_after": NOW - DAY}
+TO_COME: dict[str, Any] = {"not_before": NOW + DAY, "not_after": NOW + 20 * DAY}
+
+
+@pytest.fixture(scope="module")
+def root() -> Authority:
+    return make_authority("Root")
+
+
+@pytest.fixture(scope="module")
+def middle(root: Authority) -> Authority:
+    return make_authority("Middle", parent=root)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where certificates are written to files and signed with."""
+
+    folder: Path
+    model: Path
+
+    def write(self, name: str, *certificates: Leaf) -> Path:
+        path = self.folder / name
+        path.write_bytes(b"".join(certificate.pem for certificate in certificates))
+        return path
+
+    def signer(self, leaf: Leaf, *chain: Leaf) -> CertificateSigner:
+        key, cert = leaf.write(self.folder)
+        return CertificateSigner(key, cert, cert_chain=[self.write("chain.pem", *chain)] if chain else ())
+
+    def sign(self, leaf: Leaf, *chain: Leaf) -> hms.Bundle:
+        return hms.sign(self.model, signer=self.signer(leaf, *chain))
+
+    def forge(self, leaf: Leaf, *chain: Leaf) -> hms.Bundle:
+        """What a signer who checks nothing signs with these certificates."""
+        assert isinstance(leaf.key, ec.EllipticCurvePrivateKey)
+        pair = KeyPair(leaf.key, Path(), Path())
+        return _bundle(forge(pair, statement_document(FILES), _material(leaf, *chain)))
+
+    def verify(self, bundle: hms.Bundle, *roots: Leaf, **options: Any) -> hms.Verification:  # noqa: ANN401 - the verifier's
+        verifier = CertificateVerifier([certificate.cert for certificate in roots], **options)
+        return hms.verify(self.model, bundle, verifier=verifier)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, model: Path) -> Desk:
+    return Desk(tmp_path, model)
+
+
+def _bundle(document: dict[str, Any]) -> hms.Bundle:
+    return hms.Bundle.parse(json.dumps(document).encode())
+
+
+def _material(*chain: Leaf) -> dict[str, Any]:
+    raw = [{"rawBytes": base64.b64encode(certificate.der).decode()} for certificate in chain]
+    return {"x509CertificateChain": {"certificates": raw}}
+
+
+# What is accepted
+
+
+@pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()], ids=lambda curve: curve.name)
+def test_each_curve(desk: Desk, root: Authority, middle: Authority, curve: ec.EllipticCurve) -> None:
+    leaf = middle.issue("leaf", key=ec.generate_private_key(curve))
+    assert desk.verify(desk.sign(leaf, middle), root).files == tuple(sorted(FILES))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP521R1()), None],
+    ids=["rsa", "p521", "p256"],
+)
+def test_keys_of_authorities(desk: Desk, key: Key | None) -> None:
+    root = make_authority("R", key=key)
+    middle = make_authority("M", parent=root, key=key)
+    assert desk.verify(desk.sign(middle.issue("leaf"), middle), root)
+
+
+def test_chain_of_all_lengths(desk: Desk, root: Authority) -> None:
+    chain = [root]
+    for number in range(4):
+        chain.insert(0, make_authority(f"M{number}", parent=chain[0]))
+        assert desk.verify(desk.sign(chain[0].issue("leaf"), *chain[:-1]), root)
+
+
+def test_chain_with_its_root(desk: Desk, root: Authority, middle: Authority) -> None:
+    assert desk.verify(desk.sign(middle.issue("leaf"), middle, root), root)
+
+
+def test_chain_that_the_verifier_has(desk: Desk, root: Authority, middle: Authority) -> None:
+    """Who gives the certificate between as well trusts it."""
+    assert desk.verify(desk.sign(middle.issue("leaf")), middle)
+
+
+def test_one_file_with_the_whole_chain(desk: Desk, root: Authority, middle: Authority, tmp_path: Path) -> None:
+    leaf = middle.issue("leaf")
+    key, cert = leaf.write(tmp_path)
+    cert.write_bytes(leaf.pem + middle.pem)
+    assert desk.verify(hms.sign(desk.model, signer=CertificateSigner(key, cert)), root)
+    assert desk.verify(hms.sign(desk.model, signer=CertificateSigner(key, cert, cert_chain=[])), root)
+    again = CertificateSigner(key, desk.write("l", leaf), cert_chain=[desk.write("c", leaf, middle)])
+    assert desk.verify(hms.sign(desk.model, signer=again), root)
+
+
+def test_self_signed_leaf_that_is_the_root(desk: Desk) -> None:
+    leaf = self_signed("me")
+    assert desk.verify(desk.sign(leaf), leaf)
+
+
+def test_self_signed_leaf_that_is_not_the_root(desk: Desk, root: Authority) -> None:
+    with pytest.raises(VerificationError, match="'.*me.*' does not lead to any of the root certificates given"):
+        desk.verify(desk.sign(self_signed("me")), root)
+
+
+def test_self_signed_as_openssl_makes_it(desk: Desk) -> None:
+    """`openssl req -x509 -addext keyUsage=digitalSignature` marks it as an authority that may issue nothing."""
+    leaf = self_signed("me", ca=True, key_usage=("digital_signature",), eku=())
+    assert desk.verify(desk.sign(leaf), leaf)
+
+
+def test_several_roots(desk: Desk, root: Authority) -> None:
+    assert desk.verify(desk.sign(root.issue("leaf")), make_authority("Other"), root)
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        {"key_usage": ("digital_signature",), "eku": ()},
+        {"key_usage": (), "eku": (ExtendedKeyUsageOID.CODE_SIGNING,)},
+        {"key_usage": ("digital_signature", "key_encipherment"), "eku": (ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,)},
+        {"ca": True, "key_usage": ("digital_signature",)},  # as the certificate in the history of the format
+    ],
+)
+def test_usages_that_allow_it(desk: Desk, root: Authority, profile: dict[str, Any]) -> None:
+    assert desk.verify(desk.sign(root.issue("leaf", **profile)), root)
+
+
+def test_authority_without_key_usage(desk: Desk) -> None:
+    """As `openssl req -x509` makes one."""
+    root = make_authority("R", key_usage=())
+    assert desk.verify(desk.sign(root.issue("leaf")), root)
+
+
+# Who signed
+
+
+SANS = [
+    x509.RFC822Name("release@acme.example"),
+    x509.DNSName("acme.example"),
+    x509.UniformResourceIdentifier("https://acme.example/ci"),
+]
+
+
+@pytest.mark.parametrize(
+    "identity", ["release@acme.example", "acme.example", "https://acme.example/ci", "leaf", "O=T,CN=leaf"]
+)
+def test_identity(desk: Desk, root: Authority, identity: str) -> None:
+    bundle = desk.sign(root.issue("leaf", sans=SANS))
+    assert desk.verify(bundle, root, identity=identity).signer.startswith("certificate 'O=T,CN=leaf' (SHA-256 ")
+
+
+@pytest.mark.parametrize(
+    "identity", ["RELEASE@acme.example", "release@acme", "acme", "T", "Root", "O=T", "O=T,CN=Root", "leaf ", "*"]
+)
+def test_identity_of_somebody_else(desk: Desk, root: Authority, identity: str) -> None:
+    bundle = desk.sign(root.issue("leaf", sans=SANS))
+    with pytest.raises(VerificationError, match="signed by 'release@acme.example', .*'leaf', not by '"):
+        desk.verify(bundle, root, identity=identity)
+
+
+def test_empty_identity(root: Authority) -> None:
+    with pytest.raises(UsageError, match="identity to expect is empty"):
+        CertificateVerifier([root.cert], identity="")
+
+
+def test_fingerprints_are_told(desk: Desk, root: Authority, middle: Authority) -> None:
+    told: list[str] = []
+    leaf = middle.issue("leaf")
+    desk.verify(desk.sign(leaf, middle), root, note=told.append)
+    assert [line.split(" certificate")[0] for line in told] == ["root", "bundle's", "bundle's"]
+    assert told[1].endswith(leaf.cert.fingerprint(SHA256()).hex(":").upper())
+
+
+# What is refused when verifying
+
+
+def test_no_root() -> None:
+    with pytest.raises(UsageError, match="no root certificate is given"):
+        CertificateVerifier([])
+
+
+def test_unknown_root(desk: Desk, middle: Authority) -> None:
+    with pytest.raises(VerificationError, match="does not lead to any of the root certificates given"):
+        desk.verify(desk.sign(middle.issue("leaf"), middle), make_authority("Other"))
+
+
+def test_root_of_the_same_name(desk: Desk, middle: Authority) -> None:
+    with pytest.raises(VerificationError, match="does not lead to any of the root certificates given"):
+        desk.verify(desk.sign(middle.issue("leaf"), middle), make_authority("Root"))
+
+
+def test_certificate_between_is_missing(desk: Desk, root: Authority, middle: Authority) -> None:
+    with pytest.raises(VerificationError, match="does not lead to any of the root certificates given"):
+        desk.verify(desk.sign(middle.issue("leaf")), root)
+
+
+@pytest.mark.parametrize("validity", [PAST, TO_COME])
+@pytest.mark.parametrize("place", ["leaf", "middle", "root"])
+def test_validity_of_each_certificate(desk: Desk, validity: dict[str, Any], place: str) -> None:
+    def when(name: str) -> dict[str, Any]:
+        return validity if name == place else {}
+
+    root = make_authority("root", **when("root"))
+    middle = make_authority("middle", parent=root, **when("middle"))
+    bundle = desk.forge(middle.issue("leaf", **when("leaf")), middle)
+    message = "expired at" if validity is PAST else "is not valid before"
+    with pytest.raises(VerificationError, match=f"the certificate 'O=T,CN={place}' {message}"):
+        desk.verify(bundle, root)
+
+
+def test_expired_self_signed_leaf_that_is_the_root(desk: Desk) -> None:
+    leaf = self_signed("me", **PAST)
+    with pytest.raises(VerificationError, match="expired"):
+        desk.verify(desk.forge(leaf), leaf)
+
+
+USAGES: list[tuple[dict[str, Any], str]] = [
+    ({"key_usage": (), "eku": ()}, "has no key usage and no extended key usage"),
+    ({"key_usage": ("key_encipherment",), "eku": ()}, "key usage .* does not allow digital signatures"),
+    ({"key_usage": ("key_encipherment",)}, "key usage .* does not allow digital signatures"),
+    ({"eku": (ExtendedKeyUsageOID.SERVER_AUTH,)}, "extended key usage .* does not allow code signing"),
+    ({"key_usage": (), "eku": (ExtendedKeyUsageOID.CLIENT_AUTH,)}, "extended key usage .* does not allow code signing"),
+    ({"ca": True, "key_usage": None}, "key usage .* does not allow digital signatures"),
+    ({"ca": True, "key_usage": ("digital_signature", "key_cert_sign"), "eku": ()}, "the certificate of an authority"),
+]
+
+
+@pytest.mark.parametrize(("profile", "message"), USAGES)
+def test_usages_that_forbid_it(desk: Desk, root: Authority, profile: dict[str, Any], message: str) -> None:
+    leaf = root.issue("leaf", **profile)
+    with pytest.raises(VerificationError, match=message):
+        desk.verify(desk.forge(leaf), root)
+    with pytest.raises(VerificationError, match=message):
+        desk.verify(desk.forge(leaf), leaf)  # also when it is the root that was given
+    with pytest.raises(UsageError, match=message):
+        desk.signer(leaf)
+
+
+@pytest.mark.parametrize("profile", [{"ca": False}, {"key_usage": ("digital_signature",)}])
+def test_issuer_that_is_no_authority(desk: Desk, root: Authority, profile: dict[str, Any]) -> None:
+    """Whoever got a certificate for signing cannot issue others."""
+    false = make_authority("False", parent=root, **profile)
+    with pytest.raises(VerificationError, match="does not lead to any of the root certificates given"):
+        desk.verify(desk.forge(false.issue("leaf"), false), root)
+
+
+def test_length_of_the_path(desk: Desk, root: Authority) -> None:
+    last = make_authority("Last", parent=root, path_length=0)
+    below = make_authority("Below", parent=last)
+    assert desk.verify(desk.forge(last.issue("leaf"), last), root)
+    with pytest.raises(VerificationError, match="does not lead to any of the root certificates given"):
+        desk.verify(desk.forge(below.issue("leaf"), below, last), root)
+
+
+def test_names_that_an_authority_may_not_give(desk: Desk, root: Authority) -> None:
+    limits = x509.NameConstraints([x509.RFC822Name("acme.example")], None)
+    limited = make_authority("Limited", parent=root, extensions=[(limits, True)])
+    good = limited.issue("leaf", sans=[x509.RFC822Name("a@acme.example")])
+    bad = limited.issue("leaf", sans=[x509.RFC822Name("a@evil.example")])
+    assert desk.verify(desk.forge(good, limited), root)
+    with pytest.raises(VerificationError, match="does not lead to any of the root certificates given"):
+        desk.verify(desk.forge(bad, limited), root)
+
+
+def test_critical_extension_that_nobody_knows(desk: Desk, root: Authority) -> None:
+    unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4.5"), b"\x05\x00")
+    leaf = root.issue("leaf", extensions=[(unknown, True)])
+    with pytest.raises(VerificationError, match="does not lead to any of the root certificates given"):
+        desk.verify(desk.forge(leaf), root)
+
+
+@pytest.mark.parametrize("key", [rsa.generate_private_key(65537, 2048), ed25519.Ed25519PrivateKey.generate()])
+def test_key_that_the_format_does_not_have(desk: Desk, root: Authority, key: Key) -> None:
+    leaf = root.issue("leaf", key=key)
+    stand_in = Leaf(make_pair(desk.folder).key, leaf.cert)
+    with pytest.raises(VerificationError, match="is none that model signing takes"):
+        desk.verify(desk.forge(stand_in), root)
+
+
+def test_curve_that_the_format_does_not_have(desk: Desk, root: Authority) -> None:
+    leaf = root.issue("leaf", key=ec.generate_private_key(ec.SECP256K1()))
+    with pytest.raises(VerificationError, match="is none that model signing takes"):
+        desk.verify(desk.forge(Leaf(make_pair(desk.folder).key, leaf.cert)), root)
+
+
+def test_signature_of_another_key(desk: Desk, root: Authority) -> None:
+    leaf, other = root.issue("leaf"), root.issue("other")
+    with pytest.raises(VerificationError, match="the signature is not valid"):
+        desk.verify(desk.forge(Leaf(other.key, leaf.cert)), root)
+
+
+def test_changed_model(desk: Desk, root: Authority) -> None:
+    bundle = desk.sign(root.issue("leaf"))
+    (desk.model / "config.json").write_bytes(b"changed")
+    with pytest.raises(MismatchError, match="changed: config.json"):
+        desk.verify(bundle, root)
+
+
+def test_altered_certificates_never_pass(desk: Desk, root: Authority, middle: Authority) -> None:
+    leaf = middle.issue("leaf")
+    bundle = desk.sign(leaf, middle)
+    for place in range(0, len(leaf.der), 7):
+        bad = bytearray(leaf.der)
+        bad[place] ^= 0x01
+        material = _material(leaf, middle)
+        material["x509CertificateChain"]["certificates"][0]["rawBytes"] = base64.b64encode(bad).decode()
+        altered = hms.Bundle("certificate", material, bundle.payload, bundle.signature)
+        with pytest.raises(VerificationError, match="."):
+            desk.verify(altered, root)
+
+
+def test_certificate_that_cannot_be_read(desk: Desk, root: Authority) -> None:
+    material = {"x509CertificateChain": {"certificates": [{"rawBytes": base64.b64encode(b"junk").decode()}]}}
+    good = desk.sign(root.issue("leaf"))
+    with pytest.raises(BundleError, match="the bundle's certificates cannot be read"):
+        desk.verify(hms.Bundle("certificate", material, good.payload, good.signature), root)
+
+
+def test_too_many_certificates(desk: Desk, root: Authority) -> None:
+    leaf = root.issue("leaf")
+    with pytest.raises(BundleError, match="has 17 certificates, more than the 16"):
+        desk.verify(desk.forge(leaf, *[root] * 16), root)
+
+
+def test_key_method_does_not_take_it(desk: Desk, root: Authority, pair: KeyPair) -> None:
+    with pytest.raises(VerificationError, match="made by the method 'certificate', and 'key' is what was asked for"):
+        hms.verify(desk.model, desk.sign(root.issue("leaf")), verifier=pair.verifier)
+
+
+# What is refused when signing
+
+
+def test_key_of_another_certificate(desk: Desk, root: Authority) -> None:
+    with pytest.raises(UsageError, match="belongs to another key than the private key"):
+        desk.signer(Leaf(root.issue("other").key, root.issue("leaf").cert))
+
+
+@pytest.mark.parametrize("validity", [PAST, TO_COME])
+@pytest.mark.parametrize("place", ["leaf", "middle"])
+def test_signing_with_a_certificate_out_of_time(
+    desk: Desk, root: Authority, validity: dict[str, Any], place: str
+) -> None:
+    middle = make_authority("middle", parent=root, **(validity if place == "middle" else {}))
+    leaf = middle.issue("leaf", **(validity if place == "leaf" else {}))
+    message = "expired at" if validity is PAST else "is not valid before"
+    with pytest.raises(UsageError, match=f"cannot sign with '.*': the certificate 'O=T,CN={place}' {message}"):
+        desk.signer(leaf, middle)
+
+
+def _orders(root: Authority, middle: Authority, other: Authority) -> list[Sequence[Leaf]]:
+    return [(root, middle), (root,), (other,), (middle, other), (middle, middle)]
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_chain_out_of_order(desk: Desk, root: Authority, middle: Authority, number: int) -> None:
+    chain = _orders(root, middle, make_authority("Other"))[number]
+    with pytest.raises(UsageError, match="the chain is not in order, or not the one of this certificate: '.*' did not"):
+        desk.signer(middle.issue("leaf"), *chain)
+
+
+def test_chain_of_one_that_is_no_authority(desk: Desk, root: Authority) -> None:
+    false = make_authority("False", parent=root, ca=False, key_usage=("key_cert_sign",))
+    with pytest.raises(UsageError, match="'O=T,CN=False' in the chain is not the certificate of an authority"):
+        desk.signer(false.issue("leaf"), false)
+
+
+def test_chain_that_is_too_long(desk: Desk, root: Authority) -> None:
+    with pytest.raises(UsageError, match="the chain has 16 certificates, more than the 15"):
+        desk.signer(root.issue("leaf"), *[root] * 16)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "holds no certificate in PEM form"),
+        (b"junk", "holds no certificate in PEM form"),
+        (private_pem(ec.generate_private_key(ec.SECP256R1())), "holds a private key where a certificate belongs"),
+        (public_pem(ec.generate_private_key(ec.SECP256R1())), "holds a public key where a certificate belongs"),
+        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "a certificate that cannot be read"),
+        (b"x" * (1024 * 1024 + 1), "too large to be a certificate file"),
+    ],
+)
+def test_file_that_holds_no_certificate(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "root.pem").write_bytes(content)
+    with pytest.raises(UsageError, match=f"'{tmp_path}/root.pem'.* {message}|'{tmp_path}/root.pem' .*{message}"):
+        CertificateVerifier([tmp_path / "root.pem"])
+
+
+def test_file_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot read the certificate file '.*none.pem': No such file"):
+        CertificateVerifier(tmp_path / "none.pem")  # type: ignore[arg-type]  # one path, as people write it
+
+
+def test_signer_knows_its_own(desk: Desk, root: Authority, middle: Authority) -> None:
+    leaf = middle.issue("leaf")
+    verifier = desk.signer(leaf, middle).verifier()
+    assert verifier.verify(desk.sign(leaf, middle))
+    with pytest.raises(VerificationError, match="does not lead"):
+        verifier.verify(desk.sign(middle.issue("leaf"), middle))
+
+
+def test_nothing_secret_is_shown(desk: Desk, root: Authority) -> None:
+    signer = desk.signer(root.issue("leaf"))
+    assert "PRIVATE" not in f"{signer!r} {signer.describe()} {vars(signer)!r}"
