@@ -1,4 +1,4 @@
-"""Of any list of shards that the trusted signer signed: only one that is the model's verifies."""
+"""Of any list of files or shards that the trusted signer signed: only one that is the model's verifies."""
 
 from __future__ import annotations
 
@@ -43,6 +43,13 @@ def _drop(draw: st.DrawFn, document: Document) -> None:
 def _double(draw: st.DrawFn, document: Document) -> None:
     shards = _shards(document)
     shards.insert(_an_index(draw, document), dict(shards[_an_index(draw, document)]))
+
+
+def _double_otherwise(draw: st.DrawFn, document: Document) -> None:
+    """The same name a second time, with another digest."""
+    shards = _shards(document)
+    digest = shards[_an_index(draw, document)]["digest"][::-1]
+    shards.insert(_an_index(draw, document), {**shards[_an_index(draw, document)], "digest": digest})
 
 
 def _shift(draw: st.DrawFn, document: Document) -> None:
@@ -121,39 +128,62 @@ def _reorder(draw: st.DrawFn, document: Document) -> None:
     document["predicate"]["resources"] = draw(st.permutations(_shards(document)))
 
 
-CHANGES: dict[str, Callable[[st.DrawFn, Document], None]] = {
+Change = Callable[[st.DrawFn, Document], None]
+CHANGES_OF_FILES: dict[str, Change] = {
     "drop": _drop,
     "double": _double,
-    "shift": _shift,
-    "move the start": _move_start,
-    "move the end": _move_end,
-    "move a boundary": _move_boundary,
+    "double otherwise": _double_otherwise,
     "swap names": _swap_names,
-    "join": _join,
     "rename": _rename,
-    "spell otherwise": _spell,
-    "other size": _resize,
-    "whole files": _whole_files,
     "other digest": _rehash,
     "other empty files": _list_empty_files,
     "other order": _reorder,
 }
+CHANGES: dict[str, Change] = {
+    **CHANGES_OF_FILES,
+    "shift": _shift,
+    "move the start": _move_start,
+    "move the end": _move_end,
+    "move a boundary": _move_boundary,
+    "join": _join,
+    "spell otherwise": _spell,
+    "other size": _resize,
+    "whole files": _whole_files,
+}
 
 
 def _is_about(document: Document, files: Files, how: How) -> bool:
-    """Whether the statement says of the files what the specification says of them (section 6.3.2)."""
-    serialization = document["predicate"]["serialization"]
-    if serialization["method"] != "shards":
-        return False
-    size, new = serialization["shard_size"], HASHES[how.hash_type].new
-    true = [
-        (f"{name}:{start}:{min(start + size, len(content))}", new(content[start : start + size]).hexdigest())
-        for name, content in files.items()
-        for start in range(0, len(content), size)
-    ]
+    """Whether the statement says of the files what the specification says of them (sections 6.3.1 and 6.3.2)."""
+    serialization, new = document["predicate"]["serialization"], HASHES[how.hash_type].new
+    size = serialization.get("shard_size")
+    if size is None:
+        true = [(name, new(content).hexdigest()) for name, content in files.items()]
+    else:
+        true = [
+            (f"{name}:{start}:{min(start + size, len(content))}", new(content[start : start + size]).hexdigest())
+            for name, content in files.items()
+            for start in range(0, len(content), size)
+        ]
+    unlisted = [] if size is None else sorted(name for name in files if not files[name])
     empty = document["subject"][0].get("annotations", {}).get("empty_files", [])
     said = [(shard["name"], shard["digest"]) for shard in _shards(document)]
-    return sorted(said) == sorted(true) and sorted(empty) == sorted(name for name in files if not files[name])
+    return sorted(said) == sorted(true) and sorted(empty) == unlisted
+
+
+def _check(pair: KeyPair, change: Change, data: st.DataObject, files: Files, how: How) -> None:
+    """Sign the files, change the statement, sign it again: it verifies if it is still true, and else is refused."""
+    with places() as place:
+        write(model := place("signed"), files)
+        document = json.loads(sign(model, how, pair).payload)
+        data.draw(st.composite(lambda draw: change(draw, document))())
+        bundle = hms.Bundle.parse(json.dumps(forge(pair, with_root(document))).encode())
+        if _is_about(document, files, how):
+            assert set(verify(model, bundle, pair).files) == set(files)
+            return
+        with pytest.raises(
+            VerificationError, match=r"is not what was signed|shard|^the (signed|entry|digest|statement)"
+        ):
+            verify(model, bundle, pair)
 
 
 _END = pytest.mark.xfail(
@@ -167,15 +197,11 @@ _END = pytest.mark.xfail(
 @examples(25)
 @given(data=st.data(), files=SMALL, how=st.builds(How, hash_types, SIZES, st.just(False)))
 def test_only_true_shards_verify(pair: KeyPair, change: str, data: st.DataObject, files: Files, how: How) -> None:
-    with places() as place:
-        write(model := place("signed"), files)
-        document = json.loads(sign(model, how, pair).payload)
-        data.draw(st.composite(lambda draw: CHANGES[change](draw, document))())
-        bundle = hms.Bundle.parse(json.dumps(forge(pair, with_root(document))).encode())
-        if _is_about(document, files, how):
-            assert set(verify(model, bundle, pair).files) == set(files)
-            return
-        with pytest.raises(
-            VerificationError, match=r"is not what was signed|shard|^the (signed|entry|digest|statement)"
-        ):
-            verify(model, bundle, pair)
+    _check(pair, CHANGES[change], data, files, how)
+
+
+@pytest.mark.parametrize("change", CHANGES_OF_FILES)
+@examples(15)
+@given(data=st.data(), files=SMALL, how=st.builds(How, hash_types, st.none(), st.just(False)))
+def test_only_true_files_verify(pair: KeyPair, change: str, data: st.DataObject, files: Files, how: How) -> None:
+    _check(pair, CHANGES_OF_FILES[change], data, files, how)
