@@ -93,6 +93,11 @@ def _sharded(case: Case, size: int) -> Case:
 CASES: dict[str, Case] = {
     # whose signature
     **{curve: Case(credential=curve) for curve in ("P-256", "P-384", "P-521")},
+    "another key": _with(
+        Case(credential="another key"),
+        we_verify=Departure("the model was signed with another key", "not trusted"),
+        they_verify=Departure("Key mismatch", "not trusted"),
+    ),
     **{f"certificate {curve}": Case(credential=f"certificate {curve}") for curve in ("P-256", "P-384", "P-521")},
     **{
         name: Case(credential=name)
@@ -209,6 +214,16 @@ CASES: dict[str, Case] = {
         Case(_LINKED, {"broken": "nowhere"}, allow_symlinks=True),
         we_sign=Departure("leads nowhere", "there is nothing to hash"),
         they_sign=Departure("Cannot use .*broken", "there is nothing to hash"),
+    ),
+    "link to a device": _with(
+        Case(_LINKED, {"null": "/dev/null"}, allow_symlinks=True),
+        we_sign=Departure("is a device; a model holds regular files only", "section 6.1"),
+        they_sign=Departure("Cannot use .*null", "section 6.1"),
+    ),
+    "link among what is left out": _with(
+        Case(_GIT, {".git/HEAD": "config"}),
+        they_sign=Departure("because it is a symlink", "they look at links before they leave anything out"),
+        they_verify=Departure("because it is a symlink", "they look at links before they leave anything out"),
     ),
     "links not allowed": _with(
         Case(_LINKED, {"link.bin": "sub/real.bin"}),

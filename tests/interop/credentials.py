@@ -44,6 +44,10 @@ def _key(curve: str) -> Callable[[Path], Credential]:
     return make
 
 
+def _another_key(folder: Path) -> Credential:
+    return Credential(make_pair(folder).private, public=make_pair(folder, "another").public)
+
+
 def _new_key(curve: str) -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(CURVES[curve])
 
@@ -122,6 +126,7 @@ def _no_digital_signature(folder: Path) -> Credential:
 
 CREDENTIALS: dict[str, Callable[[Path], Credential]] = {
     **{curve: _key(curve) for curve in CURVES},
+    "another key": _another_key,
     **{f"certificate {curve}": _direct(curve) for curve in CURVES},
     "self-signed certificate": _self_signed,
     "no chain in the bundle": _no_chain,

@@ -5,13 +5,27 @@ from __future__ import annotations
 import warnings
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hf_model_signing.errors import ModelError, ModelWarning, VerificationError
 from tests.helpers import KeyPair
 from tests.properties.edits import EDITS
-from tests.properties.trees import Files, How, Link, examples, places, sign, signable, trees, verify, ways, write
+from tests.properties.trees import (
+    Files,
+    How,
+    Link,
+    examples,
+    new_names,
+    places,
+    sign,
+    signable,
+    single_files,
+    trees,
+    verify,
+    ways,
+    write,
+)
 
 
 @examples(100)
@@ -36,6 +50,17 @@ def test_what_is_edited_is_refused(pair: KeyPair, edit: str, data: st.DataObject
         write(other := place("edited"), edited)
         with pytest.raises(VerificationError, match=r"is not what was signed|is a symbolic link|is a folder|lists"):
             verify(other, bundle, pair)
+
+
+@examples(20)
+@given(files=single_files, how=ways, name=new_names({"": b""}))
+def test_single_file_keeps_its_name(pair: KeyPair, files: Files, how: How, name: str) -> None:
+    assume("/" not in name and name != "model")
+    with places() as place:
+        write(model := place("signed"), signable(files, how))
+        bundle = sign(model, how, pair)
+        with pytest.raises(VerificationError, match="is not what was signed"):
+            verify(model.rename(model.with_name(name)), bundle, pair)
 
 
 @examples(30)
