@@ -54,6 +54,9 @@ def test_readme_examples_do_what_they_say(environment: dict[str, str], tmp_path:
         assert done.returncode == expected, f"$ {line}\n{done.stdout}{done.stderr}"
         if "pull" in line:
             assert Path(done.stdout.strip()).is_dir()
+    for code in re.findall(r"```python\n(.+?)```", README.read_text(encoding="utf-8"), re.DOTALL):
+        done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{code}\n{done.stderr}"
 
 
 def test_readme_refusal_is_word_for_word(environment: dict[str, str], tmp_path: Path) -> None:
