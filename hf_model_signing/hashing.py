@@ -19,7 +19,7 @@ from hf_model_signing.hashes import HASHES
 from hf_model_signing.hub_cache import CachedSnapshot
 from hf_model_signing.manifest import Manifest, Serialization, show
 from hf_model_signing.paths import true_place
-from hf_model_signing.shards import shard_ranges
+from hf_model_signing.shards import content_of, shard_ranges
 from hf_model_signing.walking import FileState, Scope, describe_file, list_model, state_of
 
 if TYPE_CHECKING:
@@ -117,7 +117,9 @@ def hash_file(path: str | os.PathLike[str], serialization: Serialization | None 
     Raises `ModelError` when it is something else or changes meanwhile.
     """
     file = describe_file(path)
-    return b"".join(hash_files([file], serialization or Serialization())[file.name])
+    how = serialization or Serialization()
+    (digests,) = hash_files([file], how).values()
+    return digests[0] if how.shard_size is None else content_of(file.size, digests)
 
 
 def git_blob_id(path: str | os.PathLike[str]) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 
-from hf_model_signing.hashes import HASHES
 from hf_model_signing.hashing import git_blob_id
 from hf_model_signing.manifest import Difference, Serialization, compare, is_below
+from hf_model_signing.shards import SIZE_BYTES, content_of
 from hub_adapters.interface import RemoteFile
 
 
@@ -25,10 +25,12 @@ def compare_listing(
 
 def _listed(file: RemoteFile, signed: bytes | None, serialization: Serialization) -> bytes:
     """The digest of a listed file; where the hub tells none that can be compared, the signed one."""
-    tells = file.sha256 is not None and serialization.hash_type == "sha256"
-    if tells and (signed is None or len(signed) == HASHES["sha256"].size):  # a file of several shards has more digests
-        return bytes.fromhex(file.sha256 or "")
-    return b"unknown" if signed is None else signed
+    sha256 = bytes.fromhex(file.sha256) if file.sha256 and serialization.hash_type == "sha256" else None
+    if serialization.shard_size is None:
+        return sha256 or signed or b"unknown"
+    if sha256 is not None and file.size <= serialization.shard_size:  # the file is one shard
+        return content_of(file.size, [sha256])
+    return content_of(file.size, [(signed or b"")[:-SIZE_BYTES]])
 
 
 def compare_folder(folder: str, digests: Mapping[str, bytes], listing: Mapping[str, RemoteFile]) -> Difference:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from hf_model_signing.shards import join_shards, shard_name, shard_ranges
+from hf_model_signing.shards import content_of, join_shards, shard_name, shard_ranges
 
 # Section 6.2: never part of a model, whoever signs.
 GIT_PATHS = (".git", ".gitattributes", ".github", ".gitignore")
@@ -105,13 +105,14 @@ class Manifest:
 
     @cached_property
     def digests(self) -> Mapping[str, bytes]:
-        """What tells the content of each file, by its path: its raw digest, or those of its shards one after another.
+        """What tells the content of each file, by its path: its raw digest, or for shards what `content_of` says.
 
         Raises `ShardError` when the shards do not cover their files.
         """
         if self.serialization.shard_size is None:
             return dict(self.entries)
-        return {**dict.fromkeys(self.empty_files, b""), **join_shards(self.entries, self.serialization.shard_size)}
+        empty = dict.fromkeys(self.empty_files, content_of(0, ()))
+        return {**empty, **join_shards(self.entries, self.serialization.shard_size)}
 
     @cached_property
     def root_digest(self) -> str:

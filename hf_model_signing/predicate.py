@@ -10,7 +10,7 @@ from hf_model_signing.errors import BundleError
 from hf_model_signing.hashes import HASHES
 from hf_model_signing.manifest import Entry, Manifest, PathError, Serialization, check_ignore_path, check_name, is_plain
 from hf_model_signing.shapes import closed_object
-from hf_model_signing.shards import ShardError
+from hf_model_signing.shards import ShardError, content_of
 
 _HEX = re.compile(r"[0-9a-f]*")
 _SERIALIZATION_FIELDS = {"method", "hash_type", "allow_symlinks"}
@@ -61,7 +61,7 @@ def check_files(manifest: Manifest) -> None:
     whole = manifest.serialization.shard_size is None  # a shard that stands twice was found to overlap itself
     if (whole and len(files) != len(manifest.entries)) or len(empty) != len(manifest.empty_files):
         raise BundleError("the signed file list names a file twice")
-    if empty and (whole or any(files[path] for path in empty)):
+    if empty and (whole or any(files[path] != content_of(0, ()) for path in empty)):
         raise BundleError("the statement lists a file as empty that has a digest as well")
     _check_no_file_is_a_folder(files)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from hf_model_signing.hashes import HASHES
 from hf_model_signing.manifest import Serialization
 from hf_model_signing.paths import own_cache
+from hf_model_signing.shards import content_of
 from hf_model_signing.walking import FileState
 
 if TYPE_CHECKING:
@@ -69,11 +70,8 @@ class Receipts:
             _log("warning", "cannot read the receipts, so every file is hashed: %s", error)
             return {}
         size = HASHES[self.serialization.hash_type].size
-        return {
-            file.name: [digests[start : start + size] for start in range(0, len(digests), size)]
-            for file, digests in found.items()
-            if digests and digests == (self.signed or {})[file.name]
-        }
+        split = {file: [joined[at : at + size] for at in range(0, len(joined), size)] for file, joined in found.items()}
+        return {file.name: digests for file, digests in split.items() if digests and self._is_signed(file, digests)}
 
     def remember(self, files: Sequence[FileState], digests: Mapping[str, Sequence[bytes]], started: int) -> None:
         """Make receipts for what was hashed since the time `started`, in nanoseconds; does without when it cannot."""
@@ -100,6 +98,10 @@ class Receipts:
     def _way(self) -> str:
         how = self.serialization
         return f"{how.method}:{how.hash_type}:{how.shard_size}"
+
+    def _is_signed(self, file: FileState, digests: Sequence[bytes]) -> bool:
+        whole = self.serialization.shard_size is None
+        return (self.signed or {})[file.name] == (digests[0] if whole else content_of(file.size, digests))
 
     def _find(self, database: sqlite3.Connection, file: FileState) -> bytes:
         row = database.execute(

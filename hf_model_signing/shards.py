@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-DEFAULT_SIZE = 1_000_000_000  # bytes
+SIZE_BYTES = 16  # how many of `content_of` are the size
 
 _NAME = re.compile(r"(.+):(0|[1-9][0-9]{0,18}):([1-9][0-9]{0,18})", re.DOTALL)
 
@@ -35,8 +35,16 @@ def split_shard_name(name: str) -> tuple[str, int, int]:
     return match[1], int(match[2]), int(match[3])
 
 
+def content_of(size: int, digests: Iterable[bytes]) -> bytes:
+    """What tells the content of a file in shards: the digests of all of them, in order, and the file's size in bytes.
+
+    The size as well, for a digest alone does not say where its shard ends.
+    """
+    return b"".join((*digests, size.to_bytes(SIZE_BYTES, "big")))
+
+
 def join_shards(shards: Iterable[tuple[str, bytes]], shard_size: int) -> Mapping[str, bytes]:
-    """The digests of all shards of each file, one after the other, by path.
+    """What tells the content of each file (see `content_of`), by path.
 
     Raises `ShardError` unless the shards of each file cover it exactly: no gap, no overlap, all of `shard_size` but the
     last, which may be shorter.
@@ -48,7 +56,7 @@ def join_shards(shards: Iterable[tuple[str, bytes]], shard_size: int) -> Mapping
     for path, parts in files.items():
         parts.sort()
         _check_cover(path, parts, shard_size)
-    return {path: b"".join(digest for _, _, digest in parts) for path, parts in files.items()}
+    return {path: content_of(parts[-1][1], (digest for _, _, digest in parts)) for path, parts in files.items()}
 
 
 def _check_cover(path: str, parts: list[tuple[int, int, bytes]], shard_size: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hf_model_signing.shards import ShardError, join_shards, shard_name, shard_ranges, split_shard_name
+from hf_model_signing.shards import ShardError, content_of, join_shards, shard_name, shard_ranges, split_shard_name
 
 
 def _join(*ranges: tuple[int, int], path: str = "w", size: int = 10) -> bytes:
@@ -39,7 +39,7 @@ def test_name_that_is_none(name: str) -> None:
 
 
 def test_join_in_the_order_of_the_file() -> None:
-    assert _join((10, 15), (0, 10)) == b"\1\0"
+    assert _join((10, 15), (0, 10)) == content_of(15, [b"\1", b"\0"])
 
 
 @pytest.mark.parametrize(
@@ -64,4 +64,8 @@ def test_join_what_does_not_cover(ranges: list[tuple[int, int]], message: str) -
 
 def test_join_keeps_files_apart() -> None:
     shards = [("a:0:10", b"1"), ("b:0:3", b"2"), ("a:10:11", b"3")]
-    assert join_shards(shards, 10) == {"a": b"13", "b": b"2"}
+    assert join_shards(shards, 10) == {"a": content_of(11, [b"1", b"3"]), "b": content_of(3, [b"2"])}
+
+
+def test_content_tells_the_size() -> None:
+    assert len({content_of(size, [b"d"]) for size in (0, 1, 2, 10**18)}) == 4

@@ -80,7 +80,7 @@ def run(arguments: Sequence[str]) -> int:
     settings = Settings(json="--json" in options, debug="--debug" in options)
     try:
         # Not `program.main`: it would answer a broken pipe with the exit code that means refused.
-        with _warnings_as_notes(), program.make_context("hf-sign", list(arguments), obj=settings) as context:
+        with _warnings_as_notes(settings), program.make_context("hf-sign", list(arguments), obj=settings) as context:
             result: Any = program.invoke(context)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -99,8 +99,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 @contextlib.contextmanager
-def _warnings_as_notes() -> Iterator[None]:
-    """Show what the library warns of in our own form."""
+def _warnings_as_notes(settings: Settings) -> Iterator[None]:
+    """Show what we warn of in our own form; what other libraries say to developers only under `--debug`."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", ModelWarning)
         others = warnings.showwarning
@@ -108,7 +108,7 @@ def _warnings_as_notes() -> Iterator[None]:
         def show(message: Warning | str, category: type[Warning], *where: Any) -> None:  # noqa: ANN401
             if issubclass(category, ModelWarning):
                 note(str(message))
-            else:
+            elif settings.debug:
                 others(message, category, *where)
 
         warnings.showwarning = show  # type: ignore[assignment]

@@ -122,20 +122,24 @@ def type_option() -> click.Option:
 
 
 def ignored_below(model: str, paths: Iterable[str]) -> tuple[str, ...]:
-    """Ignored paths as typed: from the current folder when that lies in the model, else from the model's root."""
-    return tuple(_below(model, path) for path in paths)
+    """Ignored paths as typed: from the current folder when that lies in the model, else from the model's root.
+
+    What lies outside has no effect, as in `model_signing`, and a note says so.
+    """
+    return tuple(below for path in paths if (below := _below(model, path)) is not None)
 
 
-def _below(model: str, path: str) -> str:
+def _below(model: str, path: str) -> str | None:
     from hf_model_signing.paths import path_inside
 
     inside = path_inside(model, path)
+    if inside is None and (os.path.isabs(path) or os.path.normpath(path).startswith(os.pardir)):
+        note(f"--ignore-paths {path} lies outside of the model '{model}': it leaves out nothing")
+        return None
     if os.path.isdir(model) and not os.path.lexists(os.path.join(model, inside or path)):
         note(f"--ignore-paths {path}: there is nothing at that path in '{model}'")
     if inside == ".":
         raise UsageError(f"--ignore-paths {path} leaves out the whole model")
-    if inside is None and os.path.isabs(path):
-        raise UsageError(f"--ignore-paths {path} lies outside of the model '{model}'")
     return inside or path
 
 

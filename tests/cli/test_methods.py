@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -284,3 +285,20 @@ def test_python_says_the_same(model: Path) -> None:
         hms.digest(model, hash_type="md5")
     with pytest.raises(hms.UsageError, match="the shard size is 0; it must be a whole number of bytes above zero"):
         hms.digest(model, shard_size=0)
+
+
+def test_libraries_do_not_talk_to_people(cli: Cli, root: Authority, model: Path, tmp_path: Path) -> None:
+    """A certificate that they only warn of, with a serial number of zero."""
+    leaf = root.issue("odd")
+    bad = leaf.der.replace(leaf.cert.serial_number.to_bytes(20, "big").lstrip(b"\0"), bytes(19) + b"\0", 1)
+    assert len(bad) >= len(leaf.der) - 1
+    bundle = hms.sign(model, signer=hms.SkipSigner())
+    raw = base64.b64encode(bad).decode()
+    odd = hms.Bundle(
+        "certificate", {"x509CertificateChain": {"certificates": [{"rawBytes": raw}]}}, bundle.payload, b"x"
+    )
+    odd.write(tmp_path / "s")
+    done = cli("verify", "certificate", "--root-certs", tmp_path / "root.pem", "--signature", tmp_path / "s", model)
+    assert done.code == 1
+    assert done.err.startswith("hf-sign: refused: ")
+    assert len(done.err.splitlines()) == 1

@@ -147,12 +147,8 @@ def _expect(outcome: Outcome, departure: Departure | None) -> None:
     assert (departure.match or "" if departure else "") in outcome.err
 
 
-_BUG = pytest.mark.xfail(strict=True, reason="bug: an absolute ignored path outside of the model is an error with us")
-_BUGS = {"absolute ignored path elsewhere": _BUG}
-
-
 @pytest.mark.parametrize(("signer", "verifier"), [("we", "they"), ("they", "we")])
-@pytest.mark.parametrize("name", [pytest.param(name, marks=_BUGS.get(name, ())) for name in LINES])
+@pytest.mark.parametrize("name", LINES)
 def test_line_works_with_both(name: str, signer: str, verifier: str, desk: Path, tmp_path: Path) -> None:
     line = LINES[name]
     shutil.copytree(desk, tmp_path / "desk")

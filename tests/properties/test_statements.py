@@ -186,14 +186,7 @@ def _check(pair: KeyPair, change: Change, data: st.DataObject, files: Files, how
             verify(model, bundle, pair)
 
 
-_END = pytest.mark.xfail(
-    strict=True, reason="bug: the end of a file's last shard is not compared with the size of the file that is found"
-)
-
-
-@pytest.mark.parametrize(
-    "change", [pytest.param(name, marks=_END) if name == "move the end" else name for name in CHANGES]
-)
+@pytest.mark.parametrize("change", CHANGES)
 @examples(25)
 @given(data=st.data(), files=SMALL, how=st.builds(How, hash_types, SIZES, st.just(False)))
 def test_only_true_shards_verify(pair: KeyPair, change: str, data: st.DataObject, files: Files, how: How) -> None:
