@@ -1,13 +1,14 @@
 """From a model on disk to its manifest; the only code that reads the bytes of a model.
 
-Section 6.3 of the specification. What is hashed is held still by looking twice: each file is checked against the
-listing when it was read, and the whole model is listed again when everything is hashed.
+Section 6.3 of the specification. What is hashed is held still by looking twice: at each file when it is opened, and at
+the whole model once more when everything is hashed. A manifest is what the model was at that last moment.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from hf_model_signing.hub_cache import CachedSnapshot
 from hf_model_signing.manifest import Manifest, Serialization, show
 from hf_model_signing.paths import true_place
 from hf_model_signing.shards import content_of, shard_ranges
-from hf_model_signing.walking import FileState, Scope, describe_file, list_model, state_of
+from hf_model_signing.walking import FileState, Listed, Scope, describe_file, list_model, list_names, state_of
 
 if TYPE_CHECKING:
     from hf_model_signing.receipts import Receipts
@@ -69,46 +70,17 @@ def hash_model(
     root = os.fspath(path)
     chosen = scope or Scope(ignored=frozenset(serialization.ignore_paths))
     follow = serialization.allow_symlinks
-    files = list_model(root, chosen, allow_symlinks=follow)
-    started = receipts.settle(files) if receipts else 0
-    known = receipts.recall(files) if receipts else {}
-    rest = [file for file in files if file.name not in known] if known else files
-    digests = {
-        **known,
-        **hash_files(rest, serialization, allow_lfs_pointers=allow_lfs_pointers, progress=progress),
-    }
-    if list_model(root, chosen, allow_symlinks=follow, warn=False) != files:
+    listed = list_names(root, chosen, allow_symlinks=follow)
+    work = _work_for(listed, serialization, allow_lfs_pointers, progress)
+    digests = work.done(receipts)
+    if list_model(root, chosen, allow_symlinks=follow) != work.states:
         raise ModelError(f"{show(root)} changed while it was hashed; wait until nothing writes to it and try again")
     if receipts:
-        receipts.remember(files, digests, started)
+        receipts.remember(work.states, digests, work.started)
     if serialization.shard_size is None:
         return Manifest.of(model_name(root), {name: parts[0] for name, parts in digests.items()}, serialization)
-    sizes = {file.name: file.size for file in files}
-    sharded = {name: (sizes[name], parts) for name, parts in digests.items()}
+    sharded = {file.name: (file.size, digests[file.name]) for file in work.states}
     return Manifest.of_shards(model_name(root), sharded, serialization)
-
-
-def hash_files(
-    files: Sequence[FileState],
-    serialization: Serialization,
-    *,
-    allow_lfs_pointers: bool = True,
-    progress: Progress | None = None,
-) -> Mapping[str, Sequence[bytes]]:
-    """The raw digests of listed files by name: one each, or one for each shard; raises as `hash_model` does."""
-    algorithm = HASHES.get(serialization.hash_type)
-    if algorithm is None:
-        raise ModelError(f"the hash algorithm '{serialization.hash_type}' is not supported by this version")
-    if serialization.method not in ("files", "shards") or (serialization.method == "shards") != bool(
-        serialization.shard_size and serialization.shard_size > 0
-    ):
-        raise ModelError(
-            f"the serialization method '{serialization.method}' with shards of {serialization.shard_size} bytes "
-            "is not supported"
-        )
-    if progress:
-        progress.total(len(files), sum(file.size for file in files))
-    return _Work(files, algorithm.new, serialization.shard_size, allow_lfs_pointers, progress).done()
 
 
 def hash_file(path: str | os.PathLike[str], serialization: Serialization | None = None) -> bytes:
@@ -116,9 +88,9 @@ def hash_file(path: str | os.PathLike[str], serialization: Serialization | None 
 
     Raises `ModelError` when it is something else or changes meanwhile.
     """
-    file = describe_file(path)
     how = serialization or Serialization()
-    (digests,) = hash_files([file], how).values()
+    file = describe_file(path)
+    digests = _digests_of(path, file, _work_for([Listed(file.name, file.path)], how, True, None))
     return digests[0] if how.shard_size is None else content_of(file.size, digests)
 
 
@@ -130,7 +102,27 @@ def git_blob_id(path: str | os.PathLike[str]) -> str:
     def new(data: bytes = b"") -> Any:  # noqa: ANN401 - as hashlib's constructors
         return hashlib.sha1(header + bytes(data), usedforsecurity=False)
 
-    return _Work([file], new, None, True, None).done()[file.name][0].hex()
+    return _digests_of(path, file, _Work([Listed(file.name, file.path)], new, None, True, None))[0].hex()
+
+
+def _digests_of(path: str | os.PathLike[str], file: FileState, work: _Work) -> Sequence[bytes]:
+    """The digests of the one file of `work`, which was `file` before; raises `ModelError` if it is not any more."""
+    digests = work.done()[file.name]
+    if work.states != [file] or describe_file(path) != file:
+        raise ModelError(_changed(file.name))
+    return digests
+
+
+def _work_for(
+    files: Sequence[Listed], serialization: Serialization, allow_lfs_pointers: bool, progress: Progress | None
+) -> _Work:
+    """The work of hashing listed files; raises `ModelError` for a serialization that there is not."""
+    how, size = serialization, serialization.shard_size
+    if how.hash_type not in HASHES:
+        raise ModelError(f"the hash algorithm '{how.hash_type}' is not supported by this version")
+    if how.method not in ("files", "shards") or (how.method == "shards") != bool(size and size > 0):
+        raise ModelError(f"the serialization method '{how.method}' with shards of {size} bytes is not supported")
+    return _Work(files, HASHES[how.hash_type].new, size, allow_lfs_pointers, progress)
 
 
 def model_name(path: str) -> str:
@@ -175,37 +167,89 @@ def _workers() -> int:
 
 @dataclass
 class _Work:
-    """What the hashing threads share: the pieces they take from a queue, and the digests that they found."""
+    """What the hashing threads share: the pieces they take from a queue, and the digests that they found.
 
-    files: Sequence[FileState]
+    `states` has each file as it was when it was opened.
+    """
+
+    files: Sequence[Listed]
     new_hash: Callable[..., Any]
     shard_size: int | None
     allow_lfs_pointers: bool
     progress: Progress | None
 
     def __post_init__(self) -> None:
-        if self.shard_size is not None:
-            _check_count(self.files, self.shard_size)
-        tiny = min(_TINY, self.shard_size or _TINY)
-        self._tiny = [file for file in self.files if file.size <= tiny]
-        pieces = _pieces((file for file in self.files if file.size > tiny), self.shard_size)
-        # Big pieces first, so that the last thread does not start one when the others are done.
-        self._queue: Iterator[_Piece] = iter(sorted(pieces, key=lambda piece: piece.end - piece.start, reverse=True))
-        self._pieces = len(pieces)
+        self.states: list[FileState] = []
+        self.started = 0
+        self._queue: Iterator[_Piece] = iter(())
         self._found: list[tuple[str, int, list[bytes]]] = []
         self._error: BaseException | None = None
         self._lock = threading.Lock()
         self._stopped = False
 
-    def done(self) -> Mapping[str, Sequence[bytes]]:
-        """Hash everything, large files in as many threads as there are processors, and return the digests by name."""
-        threads = [threading.Thread(target=self._run, daemon=True) for _ in range(min(_workers(), self._pieces) - 1)]
+    def done(self, receipts: Receipts | None = None) -> Mapping[str, Sequence[bytes]]:
+        """Hash everything that `receipts` do not know, and return the digests by name."""
+        if self.progress:
+            self.progress.total(len(self.files), sum(map(_size_of, self.files)))
+        digests: dict[str, Sequence[bytes]] = {}
+        for file in self.files:
+            found = self._open_first(file)
+            if found is not None:
+                digests[file.name] = found
+        large = [file for file in self.states if file.name not in digests]
+        if receipts:
+            self.started = receipts.settle(large)
+            digests.update(receipts.recall(large))
+        digests.update(self._hash_large([file for file in large if file.name not in digests]))
+        if len(digests) != len(self.files):
+            raise ModelError("not every file was hashed")
+        return digests
+
+    def _open_first(self, listed: Listed) -> Sequence[bytes] | None:
+        """Note the state of a file, and hash it if it is tiny; None for another one."""
+        # All in one thread: for such files several would wait for each other more than for the disk.
+        try:
+            handle = os.open(listed.path, _OPEN)
+            try:
+                status = os.fstat(handle)
+                file = FileState._make((*listed, *state_of(status)))
+                self.states.append(file)
+                if not stat.S_ISREG(status.st_mode):
+                    raise ModelError(_changed(file.name))
+                if file.size > _TINY or (self.shard_size is not None and file.size > self.shard_size):
+                    return None
+                if self.progress:
+                    self.progress.begin(file.name, file.size)
+                data = os.read(handle, file.size) if file.size else b""
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise ModelError(_unreadable(listed, error)) from error
+        return self._hash_tiny(file, data)
+
+    def _hash_tiny(self, file: FileState, data: bytes) -> Sequence[bytes]:
+        if len(data) != file.size:
+            raise ModelError(_changed(file.name))
+        if not self.allow_lfs_pointers:
+            _refuse_pointer(file, data)
+        if self.progress:
+            self.progress.advance(file.name, len(data))
+            self.progress.end(file.name)
+        return [self.new_hash(data).digest()] if data or self.shard_size is None else []
+
+    def _hash_large(self, files: Sequence[FileState]) -> Mapping[str, Sequence[bytes]]:
+        """The digests of files that are read piece by piece, in as many threads as there are processors."""
+        if self.shard_size is not None:
+            _check_count(files, self.shard_size)
+        pieces = _pieces(files, self.shard_size)
+        # Big pieces first, so that the last thread does not start one when the others are done.
+        self._queue = iter(sorted(pieces, key=lambda piece: piece.end - piece.start, reverse=True))
+        threads = [threading.Thread(target=self._run, daemon=True) for _ in range(min(_workers(), len(pieces)) - 1)]
         for thread in threads:
             thread.start()
         try:
-            # In one thread: with several they would wait for each other more than for the disk.
-            digests = {file.name: self._hash_tiny(file) for file in self._tiny}
-            self._run()
+            if pieces:
+                self._run()
         except BaseException:
             self._stopped = True
             raise
@@ -214,37 +258,15 @@ class _Work:
                 thread.join()
         if self._error:
             raise self._error
+        if len(self._found) != len(pieces):
+            raise ModelError("not every file was hashed")
+        digests: dict[str, list[bytes]] = {}
         for name, _, parts in sorted(self._found):
             digests.setdefault(name, []).extend(parts)
-        if len(self._found) != self._pieces or len(digests) != len(self.files):
-            raise ModelError("not every file was hashed")
         return digests
 
-    def _hash_tiny(self, file: FileState) -> list[bytes]:
-        """The digest of a file that is read at once: fewer calls than for a large one."""
-        if self._stopped:
-            return []
-        try:
-            handle = os.open(file.path, _OPEN)
-            try:
-                if self.progress:
-                    self.progress.begin(file.name, file.size)
-                data = os.read(handle, file.size) if file.size else b""
-                if self.progress and data:
-                    self.progress.advance(file.name, len(data))
-                _check_unchanged(file, handle, len(data) == file.size)
-            finally:
-                os.close(handle)
-        except OSError as error:
-            raise ModelError(_unreadable(file, error)) from error
-        if not self.allow_lfs_pointers:
-            _refuse_pointer(file, data)
-        if self.progress:
-            self.progress.end(file.name)
-        return [self.new_hash(data).digest()] if data or self.shard_size is None else []
-
     def _run(self) -> None:
-        buffer = memoryview(bytearray(_BUFFER)) if self._pieces else memoryview(b"")
+        buffer = memoryview(bytearray(_BUFFER))
         while piece := self._next():
             try:
                 self._found.append((piece.file.name, piece.start, self._hash(piece, buffer)))
@@ -268,7 +290,9 @@ class _Work:
                 source.seek(start)
                 ranges = shard_ranges(end - start, size)
                 digests = [self._hash_next(source, file, last - first, buffer) for first, last in ranges]
-                _check_unchanged(file, source.fileno(), True)
+                # After reading: what is as it was when it was first opened was so all the time.
+                if state_of(os.fstat(source.fileno())) != file[2:]:
+                    raise ModelError(_changed(file.name))
         except OSError as error:
             raise ModelError(_unreadable(file, error)) from error
         if self.progress:
@@ -281,7 +305,7 @@ class _Work:
         while left and not self._stopped:
             count = source.readinto(buffer[:left])
             if not count:
-                raise ModelError(_changed(file))
+                raise ModelError(_changed(file.name))
             digest.update(buffer[:count])
             left -= count
             if self.progress:
@@ -294,18 +318,19 @@ def _open(path: str, _: int) -> int:
     return os.open(path, _OPEN)
 
 
-def _check_unchanged(file: FileState, handle: int, whole: bool) -> None:
-    # After reading: what is now as it was listed was so all the time.
-    if not whole or state_of(os.fstat(handle)) != file[2:]:
-        raise ModelError(_changed(file))
+def _size_of(file: Listed) -> int:
+    try:
+        return os.stat(file.path).st_size
+    except OSError:  # whoever opens it will say so
+        return 0
 
 
-def _unreadable(file: FileState, error: OSError) -> str:
+def _unreadable(file: Listed | FileState, error: OSError) -> str:
     return f"cannot read {show(file.path)}: {error.strerror or error}"
 
 
-def _changed(file: FileState) -> str:
-    return f"{show(file.name)} changed while it was hashed; wait until nothing writes to it"
+def _changed(name: str) -> str:
+    return f"{show(name)} changed while it was hashed; wait until nothing writes to it"
 
 
 def _refuse_pointer(file: FileState, start: bytes) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import NamedTuple
 
 from hf_model_signing.errors import ModelError, ModelWarning
@@ -40,10 +40,17 @@ class Scope:
         return (self.names is None or name in self.names) and (not self.only or fits(name, self.only))
 
 
-class FileState(NamedTuple):
-    """A file as it was listed; two listings are equal only when nothing was touched in between.
+class Listed(NamedTuple):
+    """A file by its name in the model, and where it lies: elsewhere when the name is that of a link."""
 
-    `path` is the file itself, also when its name in the model is that of a link. Size in bytes, times in nanoseconds.
+    name: str
+    path: str
+
+
+class FileState(NamedTuple):
+    """A file as it lay there at one moment; two of them are equal only when nothing was touched in between.
+
+    Size in bytes, times in nanoseconds.
     """
 
     name: str
@@ -55,34 +62,52 @@ class FileState(NamedTuple):
     device: int
 
 
-def list_model(root: str, scope: Scope, *, allow_symlinks: bool = False, warn: bool = True) -> list[FileState]:
-    """List the model at `root`, by name. A single file is listed under its basename.
+def list_names(root: str, scope: Scope, *, allow_symlinks: bool = False, warn: bool = True) -> list[Listed]:
+    """List the files of the model at `root`, by name. A single file is listed under its basename.
 
     With `allow_symlinks` links count as what they lead to (section 6.1.1); then a link that leads outside of the model
     or back to a folder above it is a `ModelWarning`, if `warn`. Raises `ModelError` for what cannot be signed.
     """
     walk = _Walk(root, scope, allow_symlinks, warn)
-    try:
+    with _readable(root):
         return walk.files()
-    except OSError as error:
-        where = error.filename if isinstance(error.filename, str) else root
-        raise ModelError(f"cannot read {show(where)}: {error.strerror or error}") from error
+
+
+def list_model(root: str, scope: Scope, *, allow_symlinks: bool = False) -> list[FileState]:
+    """The files of the model at `root`, by name, each as it lies there now; raises as `list_names` does."""
+    listed = list_names(root, scope, allow_symlinks=allow_symlinks, warn=False)
+    with _readable(root):
+        return [_look_at(file) for file in listed]
 
 
 def describe_file(path: str | os.PathLike[str]) -> FileState:
     """One file as it lies there; raises `ModelError` unless it is a regular one, or a link that stands for one."""
     where = os.fspath(path)
     walk = _Walk(where, Scope(), allow_symlinks=False, warn=False)
-    try:
-        return walk.describe(os.path.basename(where), where)
-    except OSError as error:
-        raise ModelError(f"cannot read {show(where)}: {error.strerror or error}") from error
+    with _readable(where):
+        return _look_at(walk.find(os.path.basename(where), where))
 
 
 def state_of(status: os.stat_result) -> tuple[int, int, int, int, int]:
     """What `FileState` keeps of a file's status."""
     # The change time as well: a program can set the modification time back.
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
+
+
+@contextmanager
+def _readable(root: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = error.filename if isinstance(error.filename, str) else root
+        raise ModelError(f"cannot read {show(where)}: {error.strerror or error}") from error
+
+
+def _look_at(file: Listed) -> FileState:
+    status = os.stat(file.path, follow_symlinks=False)
+    if not stat.S_ISREG(status.st_mode):
+        raise ModelError(f"{show(file.name)} was replaced while the model was looked at")
+    return FileState._make((file.name, file.path, *state_of(status)))
 
 
 class _Folder(NamedTuple):
@@ -99,21 +124,20 @@ class _Walk:
         self._allow_symlinks, self._warns = allow_symlinks, warn
         self._snapshot = CachedSnapshot.at(true_place(root))
 
-    def files(self) -> list[FileState]:
+    def files(self) -> list[Listed]:
         if not os.path.isdir(self._root):
             name = os.path.basename(os.path.abspath(self._root))
             _check(name)
-            return [self.describe(name, self._root)]
-        files: list[FileState] = []
+            return [self.find(name, self._root)]
+        files: list[Listed] = []
         folders = [_Folder("", self._root, (_identity(self._root),))]
         while folders:
             self._look_into(folders.pop(), files, folders)
             if len(files) > _MAX_FILES:
                 raise ModelError(f"'{show(self._root)}' has more than {_MAX_FILES:,} files")
-        files.sort(key=itemgetter(0))
-        return files
+        return sorted(files)
 
-    def _look_into(self, folder: _Folder, files: list[FileState], folders: list[_Folder]) -> None:
+    def _look_into(self, folder: _Folder, files: list[Listed], folders: list[_Folder]) -> None:
         """Add the files in a folder, and the folders that are still to be looked into."""
         prefix, ignored = folder.prefix, self._scope.ignored
         takes = None if self._scope.takes_all else self._scope.takes
@@ -129,11 +153,8 @@ class _Walk:
                 elif takes is None or takes(name):
                     if not is_plain(name):
                         _check(name)
-                    status = entry.stat(follow_symlinks=False)
-                    if stat.S_ISREG(status.st_mode):
-                        files.append(FileState._make((name, entry.path, *state_of(status))))
-                    else:
-                        files.append(self.describe(name, entry.path))
+                    regular = entry.is_file(follow_symlinks=False)
+                    files.append(Listed(name, entry.path) if regular else self.find(name, entry.path))
 
     def _enter(self, folder: _Folder, name: str, path: str) -> _Folder:
         # Only a link can lead back up.
@@ -148,7 +169,8 @@ class _Walk:
         self._check_inside(path)
         yield self._enter(folder, name, path)
 
-    def describe(self, name: str, path: str) -> FileState:
+    def find(self, name: str, path: str) -> Listed:
+        """The regular file that is at `path`, or that a link there stands for."""
         status = os.stat(path, follow_symlinks=False)
         if stat.S_ISLNK(status.st_mode):
             path = self._target(path)
@@ -156,7 +178,7 @@ class _Walk:
         if not stat.S_ISREG(status.st_mode):
             what = _SPECIAL.get(stat.S_IFMT(status.st_mode), "not a regular file")
             raise ModelError(f"{show(path)} is {what}; a model holds regular files only")
-        return FileState(name, path, *state_of(status))
+        return Listed(name, path)
 
     def _target(self, link: str) -> str:
         target = self._snapshot.target(link) if self._snapshot else None
