@@ -30,6 +30,8 @@ READ_MEDIA_TYPES = frozenset(
 )
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
+_MAX_VALUES = 100_000  # a bundle has some dozens; its statement is one text
+
 UNSIGNED = "skip"  # the method of a bundle that nobody signed
 
 # Section 4.1: which field of the verification material belongs to which method.
@@ -75,7 +77,7 @@ class Bundle:
     def parse(cls, data: bytes) -> Bundle:
         """Parse a bundle (section 8.1); raises `BundleError` for anything that is not exactly one."""
         try:
-            document = strict_json.loads(data)
+            document = strict_json.loads(data, max_values=_MAX_VALUES)
         except ValueError as error:
             raise BundleError(f"this is not a model signature: {error}") from error
         closed_object(
@@ -124,12 +126,18 @@ class Bundle:
 
 def check_replaceable(path: str | os.PathLike[str]) -> None:
     """Raise `UsageError` when a signature cannot be written to `path`, or would destroy something that is not one."""
+    if not os.fspath(path):
+        raise UsageError("the name of the signature file is empty")
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise UsageError(f"there is no folder '{folder}' for the signature")
     if os.path.isdir(path):
         raise UsageError(f"'{os.fspath(path)}' is a folder; name a file for the signature")
-    if not os.path.exists(path) or os.path.getsize(path) == 0:
+    if not os.path.exists(path):
+        return
+    if not os.path.isfile(path):
+        raise UsageError(f"'{os.fspath(path)}' is not a regular file; name another one for the signature")
+    if os.path.getsize(path) == 0:
         return
     try:
         Bundle.read(path)

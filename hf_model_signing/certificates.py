@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -13,18 +12,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
-from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store
-from cryptography.x509.verification import VerificationError as PathError
 
 from hf_model_signing.ecdsa import CURVES
 from hf_model_signing.errors import UsageError
 from hf_model_signing.manifest import show
 
 MAX_CHAIN = 16  # certificates in a bundle; the longest path that is ever built has a handful
-# What the path validator puts before and behind the words that say what is wrong.
-_NOISE = re.compile(
-    r"validation failed: |candidates exhausted: |Python extension validator failed: \w+: |: Algo.*", re.S
-)
 _MAX_FILE = 1024 * 1024  # bytes; a certificate has about two thousand
 _PARSED_LATE = (
     ExtensionOID.BASIC_CONSTRAINTS,
@@ -56,21 +49,26 @@ def load_certificates(path: str | os.PathLike[str]) -> list[x509.Certificate]:
             else f"'{where}' holds no certificate in PEM form"
         )
     try:
-        return [parsed(certificate) for certificate in x509.load_pem_x509_certificates(data)]
-    except (ValueError, CertificateError) as error:
+        return [_read_all(certificate) for certificate in x509.load_pem_x509_certificates(data)]
+    except Exception as error:  # whatever a malformed certificate makes the library raise
         raise UsageError(f"'{where}' holds a certificate that cannot be read: {error}") from error
 
 
-def parsed(certificate: x509.Certificate) -> x509.Certificate:
-    """The certificate, once all that is looked at later is read; raises `CertificateError` when it is malformed."""
+def parse_certificate(data: bytes) -> x509.Certificate:
+    """The certificate in DER, once all that is looked at later is read; raises `CertificateError` if malformed."""
     try:
-        for extension in certificate.extensions:
-            if extension.oid in _PARSED_LATE:
-                _ = extension.value
-        certificate.public_key()
-        _ = certificate.subject, certificate.issuer
-    except Exception as error:  # whatever a malformed certificate makes the library raise
+        return _read_all(x509.load_der_x509_certificate(data))
+    except Exception as error:  # as above
         raise CertificateError(f"a certificate is malformed: {error}") from error
+
+
+def _read_all(certificate: x509.Certificate) -> x509.Certificate:
+    """Read what the library would read only when it is asked for it."""
+    for extension in certificate.extensions:
+        if extension.oid in _PARSED_LATE:
+            _ = extension.value
+    certificate.public_key()
+    _ = certificate.subject, certificate.issuer, certificate.not_valid_before_utc, certificate.not_valid_after_utc
     return certificate
 
 
@@ -84,22 +82,48 @@ def fingerprint_of(certificate: x509.Certificate) -> str:
     return certificate.fingerprint(hashes.SHA256()).hex(":").upper()
 
 
-def identities(certificate: x509.Certificate) -> list[str]:
-    """What a certificate calls its holder: the alternative names, the whole subject, and its common name and e-mail."""
-    names = []
+def identities(certificate: x509.Certificate, *, limited: bool = False) -> dict[str, list[str]]:
+    """What a certificate calls its holder, by the kind of name: `subject`, `common name`, `e-mail`, `URI` and `DNS`.
+
+    The common name and the e-mail of the subject count only where no alternative name of the kind says otherwise (RFC
+    6125, section 6.4.4), and not when an authority is `limited` to some names: only alternative names are held to it.
+    """
+    names: dict[str, list[str]] = {"subject": [certificate.subject.rfc4514_string()]}
     try:
         alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        for kind in (x509.RFC822Name, x509.UniformResourceIdentifier, x509.DNSName):
-            names += alternative.get_values_for_type(kind)
+        for kind, value in (
+            ("e-mail", x509.RFC822Name),
+            ("URI", x509.UniformResourceIdentifier),
+            ("DNS", x509.DNSName),
+        ):
+            names[kind] = alternative.get_values_for_type(value)
     except x509.ExtensionNotFound:
         pass
-    subject = certificate.subject
-    parts = [
-        *subject.get_attributes_for_oid(NameOID.COMMON_NAME),
-        *subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS),
-    ]
-    texts = [part.value for part in parts if isinstance(part.value, str)]
-    return [name for name in (*names, subject.rfc4514_string(), *texts) if name]
+    if not limited:
+        for kind, oid in (("common name", NameOID.COMMON_NAME), ("subject's e-mail", NameOID.EMAIL_ADDRESS)):
+            found = [str(name.value) for name in certificate.subject.get_attributes_for_oid(oid)]
+            if len(found) == 1 and not names.get(_kind_of(found[0])):
+                names[kind] = found
+    return {kind: values for kind, values in names.items() if any(values)}
+
+
+def has_identity(certificate: x509.Certificate, identity: str, *, limited: bool = False) -> bool:
+    """Whether a certificate calls its holder so: a name is compared with names of its own kind, to the letter."""
+    names = identities(certificate, limited=limited)
+    kind = _kind_of(identity)
+    kinds = [kind] if kind == "subject" else [kind, "common name", "subject's e-mail"]
+    return any(identity in names.get(each, []) for each in kinds)
+
+
+def _kind_of(identity: str) -> str:
+    if "=" in identity and "://" not in identity:
+        return "subject"
+    return "URI" if "://" in identity else "e-mail" if "@" in identity else "DNS" if "." in identity else "word"
+
+
+def limits_names(certificate: x509.Certificate) -> bool:
+    """Whether an authority may give some names only."""
+    return any(extension.oid == ExtensionOID.NAME_CONSTRAINTS for extension in certificate.extensions)
 
 
 def check_valid_at(certificate: x509.Certificate, at: datetime) -> None:
@@ -146,27 +170,6 @@ def is_authority(certificate: x509.Certificate) -> bool:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except x509.ExtensionNotFound:
         return False
-
-
-def check_path(
-    leaf: x509.Certificate,
-    others: Sequence[x509.Certificate],
-    roots: Sequence[x509.Certificate],
-    at: datetime,
-    *,
-    purpose: x509.ObjectIdentifier = ExtendedKeyUsageOID.CODE_SIGNING,
-) -> None:
-    """Raise `CertificateError` unless a path leads from `leaf` over some of `others` to one of `roots` at a time.
-
-    RFC 5280, section 6.1, as `cryptography` checks it: signatures, validity, basic constraints, path lengths, key
-    usages, name constraints. An authority whose extended key usage leaves `purpose` out has no say in it.
-    """
-    builder = PolicyBuilder().store(Store(list(roots))).time(at)
-    policies = builder.extension_policies(ca_policy=_authority_policy(purpose), ee_policy=ExtensionPolicy.permit_all())
-    try:
-        policies.build_client_verifier().verify(leaf, list(others))
-    except PathError as error:
-        raise CertificateError(_why_no_path(leaf, others, roots, at, str(error))) from error
 
 
 @dataclass(frozen=True)
@@ -240,43 +243,3 @@ def _usages(leaf: x509.Certificate) -> tuple[x509.KeyUsage | None, x509.Extended
         elif isinstance(extension.value, x509.ExtendedKeyUsage):
             purposes = extension.value
     return usage, purposes
-
-
-def _authority_policy(purpose: x509.ObjectIdentifier) -> ExtensionPolicy:
-    def is_one(_: Policy, __: x509.Certificate, constraints: x509.BasicConstraints) -> None:
-        if not constraints.ca:
-            raise ValueError("it is not the certificate of an authority")
-
-    def may_issue(_: Policy, __: x509.Certificate, usage: x509.KeyUsage | None) -> None:
-        if usage is not None and not usage.key_cert_sign:
-            raise ValueError("its key usage does not allow it to sign certificates")
-
-    def is_for_it(_: Policy, __: x509.Certificate, purposes: x509.ExtendedKeyUsage | None) -> None:
-        if purposes is not None and not {purpose, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & {*purposes}:
-            raise ValueError("its extended key usage limits it to other purposes")
-
-    policy = ExtensionPolicy.permit_all()
-    policy = policy.require_present(x509.BasicConstraints, Criticality.AGNOSTIC, is_one)
-    policy = policy.may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, may_issue)
-    return policy.may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, is_for_it)
-
-
-def _why_no_path(
-    leaf: x509.Certificate,
-    others: Sequence[x509.Certificate],
-    roots: Sequence[x509.Certificate],
-    at: datetime,
-    reason: str,
-) -> str:
-    """The sentence for a person; the library says of most that there are no more candidates."""
-    try:
-        for certificate in (leaf, *others, *roots):
-            check_valid_at(certificate, at)
-    except CertificateError as error:
-        return str(error)
-    issuers = [certificate for certificate in (*others, *roots) if certificate.subject == leaf.issuer]
-    known = {root.subject for root in roots}
-    if not issuers or not any(certificate.issuer in known for certificate in (leaf, *others)):
-        return f"the certificate '{name_of(leaf)}' does not lead to any of the root certificates given"
-    short = _NOISE.sub("", reason.split(" (encountered")[0])
-    return f"the certificate '{name_of(leaf)}' does not lead to any of the root certificates given: {show(short)}"

@@ -8,10 +8,17 @@ if TYPE_CHECKING:
     from hf_model_signing.manifest import Difference
 
 
+_LONGEST = 8_000  # characters of a message
+
+
 class HfSignError(Exception):
     """The work could not be finished; nothing was signed or verified."""
 
     exit_code = 3
+
+    def __init__(self, message: str) -> None:
+        # What is quoted in it may come from a stranger and be millions of characters long.
+        super().__init__(message if len(message) <= _LONGEST else f"{message[:_LONGEST]} …")
 
 
 class UsageError(HfSignError):

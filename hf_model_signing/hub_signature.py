@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import MissingSignatureError, RefusedError, VerificationError
-from hf_model_signing.verifying import SIGNATURE_NAME
+from hf_model_signing.manifest import SIGNATURE_NAME
 from hf_model_signing.walking import describe_file
 from hub_adapters.interface import HubAdapter, RemoteFile, Resolved
 

@@ -14,7 +14,8 @@ from hf_model_signing.shards import content_of, join_shards, shard_name, shard_r
 # Section 6.2: never part of a model, whoever signs.
 GIT_PATHS = (".git", ".gitattributes", ".github", ".gitignore")
 # Written into a folder by `hf download --local-dir`, and by us: the signature beside the model.
-TOOL_PATHS = (".cache/huggingface", "model.sig")
+SIGNATURE_NAME = "model.sig"
+TOOL_PATHS = (".cache/huggingface", SIGNATURE_NAME)
 
 # A name without any of these is a plain path: no control character, backslash or half a surrogate pair, no part that is
 # empty, `.` or `..`.

@@ -62,7 +62,7 @@ def check_files(manifest: Manifest) -> None:
     if (whole and len(files) != len(manifest.entries)) or len(empty) != len(manifest.empty_files):
         raise BundleError("the signed file list names a file twice")
     if empty and (whole or any(files[path] != content_of(0, ()) for path in empty)):
-        raise BundleError("the statement lists a file as empty that has a digest as well")
+        raise BundleError("the statement lists a file as empty that has a digest, or could have one, as well")
     _check_no_file_is_a_folder(files)
 
 

@@ -11,13 +11,12 @@ from hf_model_signing.errors import MismatchError, ModelError, RefusedError, Usa
 from hf_model_signing.hashing import Progress, hash_file
 from hf_model_signing.hub_signature import fetch_signature
 from hf_model_signing.listing import compare_listing, covered
-from hf_model_signing.manifest import Difference, compare, fits, is_below, some
+from hf_model_signing.manifest import SIGNATURE_NAME, Difference, compare, fits, is_below, some
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.newest import Newest
 from hf_model_signing.staging import check_target, staged
 from hf_model_signing.statement import Statement
 from hf_model_signing.verifying import (
-    SIGNATURE_NAME,
     Coverage,
     Verification,
     check_subject,

@@ -10,10 +10,9 @@ from hf_model_signing.errors import HfSignError, MissingSignatureError, RefusedE
 from hf_model_signing.hashing import Progress
 from hf_model_signing.hub_manifest import HubModel, Take
 from hf_model_signing.hub_signature import fetch_signature
-from hf_model_signing.manifest import show
+from hf_model_signing.manifest import SIGNATURE_NAME, show
 from hf_model_signing.methods.interface import Signer
 from hf_model_signing.statement import DIGESTS_FROM, REVISION, SIGNED_AT, Statement
-from hf_model_signing.verifying import SIGNATURE_NAME
 from hub_adapters.errors import ConflictError, UncertainError
 from hub_adapters.interface import Commit, HubAdapter, Reference, Resolved
 

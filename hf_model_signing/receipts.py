@@ -1,7 +1,8 @@
 """Receipts: what was hashed on this machine, by what tells that a file has not changed since; never by its name.
 
 A receipt is kept in the user's cache, and holds for the very inode with the size, modification and change time that it
-had when it was hashed. A program cannot set the change time, so whatever writes to a file ends its receipt.
+had when it was hashed. A program cannot set the change time, so whatever writes to a file ends its receipt. One kind of
+writing does not show at once: through memory that is mapped and already written to, until the kernel has saved it.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ class Receipts:
             "AND way = ?",
             (*_key(file), self._way),
         ).fetchone()
-        return bytes(row[0]) if row else b""
+        return row[0] if row and isinstance(row[0], bytes) else b""
 
 
 def _key(file: FileState) -> tuple[str, str, int, int, int]:
@@ -135,7 +136,12 @@ def _open() -> Iterator[sqlite3.Connection]:
 
     folder = own_cache()
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    database = sqlite3.connect(os.path.join(folder, "receipts.sqlite"), timeout=5)
+    status = os.stat(folder)
+    if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
+        raise PermissionError(f"others can write to '{folder}'")
+    database = sqlite3.connect(os.path.join(folder, "receipts.sqlite"), timeout=2)
+    deadline = time.monotonic() + 5  # for a database that somebody made to be slow
+    database.set_progress_handler(lambda: time.monotonic() > deadline, 100_000)
     try:
         with database:  # commits, or rolls back
             database.execute(_TABLE)

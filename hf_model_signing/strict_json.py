@@ -8,9 +8,10 @@ from typing import Any
 MAX_BYTES = 64 * 1024 * 1024  # a bundle of 250,000 files stays below it
 _DIGITS = 30  # no number of the format has more
 MAX_DEPTH = 64  # a Sigstore bundle needs nine levels
+MAX_VALUES = 4_000_000  # a statement of 250,000 files has a million; each takes some sixty bytes of memory
 
 
-def loads(data: bytes) -> dict[str, Any]:
+def loads(data: bytes, *, max_values: int = MAX_VALUES) -> dict[str, Any]:
     """Parse `data` as one JSON object in UTF-8.
 
     Raises `ValueError`, with a sentence, for anything that two parsers could read differently: duplicate keys, trailing
@@ -18,6 +19,8 @@ def loads(data: bytes) -> dict[str, Any]:
     """
     if len(data) > MAX_BYTES:
         raise ValueError(f"it has {len(data):,} bytes, more than the limit of {MAX_BYTES:,}")
+    if sum(data.count(mark) for mark in (b",", b"[", b"{")) > max_values:  # those in texts count as well
+        raise ValueError(f"it has more than {max_values:,} values")
     try:
         value = json.loads(data.decode("utf-8"), **_HOOKS)
     except UnicodeDecodeError as error:

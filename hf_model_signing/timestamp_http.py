@@ -48,6 +48,7 @@ def check_url(url: str) -> str:
     except ValueError:
         parts, port = SplitResult("", "", "", "", ""), None
     plain = url.isascii() and url.isprintable() and " " not in url
+    plain = plain and "@" not in parts.path  # a slash in a password ends the host early
     if not plain or parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         # Not quoted: there may be a password in it.
         raise UsageError(

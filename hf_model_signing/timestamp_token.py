@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hmac import compare_digest
 
 import rfc3161_client
@@ -45,6 +45,14 @@ class Token:
     def time(self) -> datetime:
         """When the authority saw the bytes, in UTC; a fraction of a second is cut off."""
         return self.response.tst_info.gen_time
+
+    @property
+    def accuracy(self) -> timedelta:
+        """How far the time may be off (RFC 3161 section 2.4.2)."""
+        stated = self.response.tst_info.accuracy
+        if stated is None:
+            return timedelta()
+        return timedelta(seconds=stated.seconds, milliseconds=stated.millis or 0, microseconds=stated.micros or 0)
 
     @property
     def nonce(self) -> int | None:

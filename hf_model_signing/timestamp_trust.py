@@ -14,7 +14,8 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from hf_model_signing.certificates import CertificateError, check_path
+from hf_model_signing.certificate_path import check_path
+from hf_model_signing.certificates import CertificateError
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.timestamp_token import Token
 

@@ -75,6 +75,8 @@ def timestamps_of(material: Mapping[str, Any]) -> list[bytes]:
 def verified_time(tokens: Sequence[bytes], signature: bytes, roots: Sequence[x509.Certificate]) -> datetime:
     """The time, in UTC, at which `signature` existed for certain: the earliest of `tokens`, and all must be good.
 
+    A token that is accurate to some seconds proves the end of them.
+
     `roots` are the certificates that the user trusts for timestamps: self-signed ones as anchors and the others as
     links to them, or, when none is self-signed, each as an anchor. Raises `VerificationError` for everything else.
     """
@@ -104,7 +106,7 @@ def _verify(data: bytes, signature: bytes, roots: Sequence[x509.Certificate]) ->
         raise VerificationError(
             f"the timestamp is from the future: it says {token.time}, and this machine's clock {now}"
         )
-    return token.time
+    return token.time + token.accuracy
 
 
 def _check_now(time: datetime) -> None:

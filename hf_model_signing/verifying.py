@@ -18,6 +18,7 @@ from hf_model_signing.errors import (
 from hf_model_signing.hashing import Progress, hash_model, is_lfs_pointer
 from hf_model_signing.hub_cache import CachedSnapshot
 from hf_model_signing.manifest import (
+    SIGNATURE_NAME,
     Difference,
     Manifest,
     compare,
@@ -32,8 +33,6 @@ from hf_model_signing.statement import Statement
 from hf_model_signing.walking import Scope
 
 Path = str | os.PathLike[str]
-
-SIGNATURE_NAME = "model.sig"
 
 # Kind, namespace and name of a repository; the words for the kinds are no namespaces.
 _REPOSITORY = re.compile(r"hf://(datasets/|spaces/)?(?:(?!datasets/|spaces/|models/)([^/]+)/)?([^/]+)")

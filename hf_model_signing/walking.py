@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from hf_model_signing.errors import ModelError, ModelWarning
 from hf_model_signing.hub_cache import CachedSnapshot
-from hf_model_signing.manifest import PathError, check_name, fits, is_plain, show
+from hf_model_signing.manifest import SIGNATURE_NAME, PathError, check_name, fits, is_plain, show
 from hf_model_signing.paths import path_inside, true_place
 
 _MAX_FILES = 1_000_000  # four times what a bundle can list; links that multiply folders end here
+_MAX_FOLDERS = 100_000  # where links are followed: a few dozen of them can make up any number of folders
 _SPECIAL = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFBLK: "a device", stat.S_IFCHR: "a device"}
 
 
@@ -131,8 +132,12 @@ class _Walk:
             return [self.find(name, self._root)]
         files: list[Listed] = []
         folders = [_Folder("", self._root, (_identity(self._root),))]
+        count = 0
         while folders:
             self._look_into(folders.pop(), files, folders)
+            count += 1
+            if self._allow_symlinks and count > _MAX_FOLDERS:
+                raise ModelError(f"'{show(self._root)}' has more than {_MAX_FOLDERS:,} folders, links to them included")
             if len(files) > _MAX_FILES:
                 raise ModelError(f"'{show(self._root)}' has more than {_MAX_FILES:,} files")
         return sorted(files)
@@ -145,6 +150,7 @@ class _Walk:
             for entry in entries:
                 name = prefix + entry.name
                 if name in ignored:
+                    self._check_ignored(name, entry)
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(self._enter(folder, name, entry.path))
@@ -155,6 +161,12 @@ class _Walk:
                         _check(name)
                     regular = entry.is_file(follow_symlinks=False)
                     files.append(Listed(name, entry.path) if regular else self.find(name, entry.path))
+
+    def _check_ignored(self, name: str, entry: os.DirEntry[str]) -> None:
+        if name == SIGNATURE_NAME and entry.is_dir():
+            raise ModelError(
+                f"{show(entry.path)} is a folder; that name is for the signature, and it would go unsigned"
+            )
 
     def _enter(self, folder: _Folder, name: str, path: str) -> _Folder:
         # Only a link can lead back up.

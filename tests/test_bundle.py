@@ -11,7 +11,7 @@ import pytest
 
 from hf_model_signing import strict_json
 from hf_model_signing.bundle import Bundle, decode_base64, pae
-from hf_model_signing.errors import BundleError
+from hf_model_signing.errors import BundleError, VerificationError
 from tests.helpers import FILES, MEDIA_TYPE, PAYLOAD_TYPE, KeyPair, encode, forge, statement_document
 
 Document = dict[str, Any]
@@ -246,3 +246,15 @@ def test_decode_base64_plain() -> None:
 def test_decode_base64_names_what() -> None:
     with pytest.raises(BundleError, match="^the thing is not valid base64"):
         decode_base64("?", "the thing")
+
+
+def test_parse_many_values() -> None:
+    with pytest.raises(BundleError, match="more than 100,000 values"):
+        Bundle.parse(b'{"a":[' + b"[]," * 100_000 + b"[]]}")
+
+
+def test_message_is_not_longer_than_a_page(pair: KeyPair) -> None:
+    document = forge(pair, statement_document(FILES), {"publicKey": {"hint": "x" * 1_000_000}})
+    with pytest.raises(VerificationError, match="another key") as caught:
+        pair.verifier.verify(Bundle.parse(encode(document)))
+    assert len(str(caught.value)) < 10_000

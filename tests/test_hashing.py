@@ -364,6 +364,15 @@ def test_unreadable(mode: int, name: str) -> None:
     assert done.stdout == f"cannot read {place}/m/{name.partition('/')[0]}: Permission denied\n", done.stderr
 
 
+@pytest.mark.skipif(
+    not os.path.exists("/proc/self/cmdline"), reason="there is no /proc with files that hide their size"
+)
+@pytest.mark.parametrize("how", [Serialization(), Serialization("shards", shard_size=10)])
+def test_file_that_holds_more_than_it_says(how: Serialization) -> None:
+    with pytest.raises(ModelError, match="cmdline changed while it was hashed"):
+        hash_model(Path("/proc/self/cmdline"), how)
+
+
 def test_missing_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot read .*nowhere: No such file"):
         _hash(tmp_path / "nowhere")

@@ -118,3 +118,8 @@ def test_options_that_name_no_signer(person: People, options: list[str], message
 def test_options_that_name_no_verifier(person: People, acme: KeyPair) -> None:
     done = person().run("pull", "acme/model", "--public-key", acme.public, "--root-certs", "r")
     assert (done.code, "--public-key and --root-certs do not go together" in done.err) == (2, True)
+
+
+def test_empty_identity_is_not_forgotten(person: People, acme: KeyPair) -> None:
+    done = person().run("pull", "acme/model", "--public-key", acme.public, "--cert-identity", "")
+    assert (done.code, "do not go together" in done.err) == (2, True)

@@ -211,3 +211,15 @@ def test_settle_does_not_wait_for_old_files(model: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(time, "sleep", never)
     old = [file._replace(changed=1) for file in _listed(model)]
     assert receipts.Receipts(Serialization()).settle(old) > 1
+
+
+def test_receipts_that_others_can_write(model: Path, pair: KeyPair, old: hms.Bundle, cache: Path) -> None:
+    cache.chmod(0o777)
+    assert _hashed(model, pair, old) == set(FILES)
+
+
+@pytest.mark.parametrize("value", ["text", 10**12, None, 1.5])
+def test_receipt_of_another_kind(model: Path, pair: KeyPair, old: hms.Bundle, cache: Path, value: object) -> None:
+    with sqlite3.connect(cache / "receipts.sqlite") as database:
+        database.execute("UPDATE receipts SET digests = ?", (value,))
+    assert _hashed(model, pair, old) == set(FILES)

@@ -252,3 +252,11 @@ def test_library_is_not_told_what_the_token_brings(world: World, monkeypatch: py
         {"roots": [root], "intermediates": [], "tsa_certificate": None},
         {"roots": [root], "intermediates": [signer, middle], "tsa_certificate": signer},
     ]
+
+
+def test_time_is_the_end_of_what_the_token_may_mean(world: World) -> None:
+    def vague(fields: dict[str, Any]) -> None:
+        fields["accuracy"] = {"seconds": 90, "millis": 5}
+
+    token = mint(query(MESSAGE), Recipe(world.signer, [world.middle], info=vague), THEN)
+    assert verified_time([token], MESSAGE, [world.root.cert]) == THEN + timedelta(seconds=90, milliseconds=5)

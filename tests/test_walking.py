@@ -113,6 +113,26 @@ def test_links_that_multiply_folders_come_to_an_end(tmp_path: Path, monkeypatch:
         _names(model)
 
 
+def test_links_that_multiply_empty_folders_come_to_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walking, "_MAX_FOLDERS", 1000)
+    model = write_tree(tmp_path / "m", {"f": b""})
+    (model / "30").mkdir()
+    for number in range(30):
+        _link(model / str(number) / "x", f"../{number + 1}")
+        _link(model / str(number) / "y", f"../{number + 1}")
+    with pytest.raises(ModelError, match="more than 1,000 folders"):
+        _names(model)
+
+
+def test_folder_under_the_name_of_the_signature(model: Path, pair: KeyPair) -> None:
+    bundle = hms.sign(model, signer=pair.signer)
+    write_tree(model, {"model.sig/__init__.py": b"evil"})
+    with pytest.raises(VerificationError, match="model.sig is a folder; that name is for the signature"):
+        hms.verify(model, bundle, verifier=pair.verifier)
+    with pytest.raises(ModelError, match="model.sig is a folder; that name is for the signature"):
+        hms.sign(model, signer=pair.signer)
+
+
 def test_cache_snapshot_with_links_allowed(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

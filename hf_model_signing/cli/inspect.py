@@ -59,17 +59,15 @@ def _values(bundle: Bundle, statement: Statement) -> dict[str, Any]:
 
 def certificate_rows(bundle: Bundle) -> list[dict[str, str]]:
     """What each certificate of a bundle says, the leaf first; nothing for one that cannot be read."""
-    from cryptography import x509
-
     from hf_model_signing.bundle import decode_base64
-    from hf_model_signing.certificates import CertificateError, fingerprint_of, parsed
+    from hf_model_signing.certificates import MAX_CHAIN, CertificateError, fingerprint_of, parse_certificate
 
     chain = bundle.material.get("x509CertificateChain", {}).get("certificates", [])
     rows = []
-    for item in (*chain, *filter(None, [bundle.material.get("certificate")])):
+    for item in [*chain, *filter(None, [bundle.material.get("certificate")])][:MAX_CHAIN]:
         try:
-            certificate = parsed(x509.load_der_x509_certificate(decode_base64(item["rawBytes"], "a certificate")))
-        except (ValueError, CertificateError) as error:
+            certificate = parse_certificate(decode_base64(item["rawBytes"], "a certificate"))
+        except CertificateError as error:
             rows.append({"unreadable": str(error)})
             continue
         rows.append(

@@ -92,7 +92,12 @@ def _all_options(sides: Sides) -> list[click.Parameter]:
 def _infer(values: Values, question: str, sides: Sides) -> str:
     """The method, the one named or the only one that needs and takes what is given."""
     wanted = [values["method"]] if values.get("method") else list(sides)
-    given = {option.name: option for options in sides.values() for option in options if values.get(option.name)}
+    given = {
+        option.name: option
+        for options in sides.values()
+        for option in options
+        if values.get(option.name) not in (None, (), False)
+    }
     fitting = [
         method
         for method in wanted

@@ -14,6 +14,7 @@ from hf_model_signing.cli.options import REFERENCE_HELP, manifest_options, refer
 from hf_model_signing.cli.progress import progress_bars
 from hf_model_signing.cli.settings import Command
 from hf_model_signing.cli.target import statement_of
+from hf_model_signing.errors import UsageError
 
 
 def _make(method: str, options: MethodOptions) -> click.Command:
@@ -24,6 +25,8 @@ def _make(method: str, options: MethodOptions) -> click.Command:
         signer = options.signer(values)
         model, signature = values["reference"], values["signature"]
         check_replaceable(signature)
+        if os.path.exists(model) and os.path.exists(signature) and os.path.samefile(model, signature):
+            raise UsageError(f"'{signature}' is the model; name another file for the signature")
         remove_leftovers(os.path.dirname(signature) or ".")
         with progress_bars() as progress:
             statement = statement_of(values, progress, _inside(model, signature), signer)

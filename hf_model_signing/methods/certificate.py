@@ -10,17 +10,19 @@ from typing import Any
 from cryptography import x509
 
 from hf_model_signing.bundle import Bundle, decode_base64
+from hf_model_signing.certificate_path import check_path
 from hf_model_signing.certificates import (
     MAX_CHAIN,
     CertificateError,
     SigningCertificate,
     check_may_sign,
-    check_path,
     fingerprint_of,
+    has_identity,
     identities,
+    limits_names,
     load_certificates,
     name_of,
-    parsed,
+    parse_certificate,
 )
 from hf_model_signing.ecdsa import algorithm_of, verify_ecdsa
 from hf_model_signing.errors import BundleError, UsageError, VerificationError
@@ -121,10 +123,15 @@ class CertificateVerifier(Verifier):
             check_path(leaf, others, self._roots, self._time_of(bundle))
         except CertificateError as error:
             raise VerificationError(f"{error}{self._hint(bundle)}") from error
-        if self._identity is not None and self._identity not in identities(leaf):
-            names = ", ".join(f"'{show(name)}'" for name in identities(leaf))
-            raise VerificationError(f"the model was signed by {names}, not by '{show(self._identity)}'")
+        self._check_identity(leaf, others)
         verify_ecdsa(key, bundle)
+
+    def _check_identity(self, leaf: x509.Certificate, others: Iterable[x509.Certificate]) -> None:
+        limited = any(map(limits_names, (*others, *self._roots)))
+        if self._identity is not None and not has_identity(leaf, self._identity, limited=limited):
+            kinds = identities(leaf, limited=limited)
+            names = ", ".join(f"{kind} '{show(name)}'" for kind, values in kinds.items() for name in values)
+            raise VerificationError(f"the model was signed by {names}, not by '{show(self._identity)}'")
 
     def _time_of(self, bundle: Bundle) -> datetime:
         if not self._tsa_certs:
@@ -156,8 +163,6 @@ def _certificates(bundle: Bundle) -> list[x509.Certificate]:
     if len(raw) > MAX_CHAIN:
         raise BundleError(f"the bundle has {len(raw)} certificates, more than the {MAX_CHAIN} that are accepted")
     try:
-        return [
-            parsed(x509.load_der_x509_certificate(decode_base64(item["rawBytes"], "a certificate"))) for item in raw
-        ]
-    except ValueError as error:
+        return [parse_certificate(decode_base64(item["rawBytes"], "a certificate")) for item in raw]
+    except CertificateError as error:
         raise BundleError(f"the bundle's certificates cannot be read: {error}") from error

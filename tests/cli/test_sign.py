@@ -326,3 +326,25 @@ def test_folder_that_cannot_be_written(pair: KeyPair) -> None:
         assert done.stderr == f"hf-sign: error: Permission denied: '{model}/model.sig'\n"
         os.chmod(model, 0o755)
         assert names_below(model) == {*FILES, "weights"}
+
+
+def test_signature_in_place_of_a_device(cli: Cli, model: Path, pair: KeyPair, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", Path("/dev/null")):
+        done = cli("sign", "key", "--private-key", pair.private, "--signature", place, model)
+        assert (done.code, f"'{place}' is not a regular file" in done.err) == (2, True)
+    assert (tmp_path / "pipe").is_fifo()
+    assert Path("/dev/null").is_char_device()
+
+
+def test_signature_in_place_of_the_model(cli: Cli, pair: KeyPair, tmp_path: Path) -> None:
+    (tmp_path / "empty.bin").touch()
+    place = tmp_path / "empty.bin"
+    done = cli("sign", "key", "--private-key", pair.private, "--signature", place, place)
+    assert (done.code, f"'{place}' is the model" in done.err) == (2, True)
+    assert place.read_bytes() == b""
+
+
+def test_signature_without_a_name(cli: Cli, model: Path, pair: KeyPair) -> None:
+    done = cli("sign", "key", "--private-key", pair.private, "--signature", "", model)
+    assert (done.code, "the name of the signature file is empty" in done.err) == (2, True)

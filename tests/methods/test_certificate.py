@@ -19,7 +19,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 import hf_model_signing as hms
 from hf_model_signing.errors import BundleError, MismatchError, UsageError, VerificationError
 from hf_model_signing.methods.certificate import CertificateSigner, CertificateVerifier
-from tests.certificates import Authority, Key, Leaf, make_authority, self_signed
+from tests.certificates import Authority, Key, Leaf, distinguished, make_authority, self_signed
+from tests.conftest import Cli
 from tests.helpers import FILES, KeyPair, forge, make_pair, private_pem, public_pem, statement_document
 
 NOW = datetime.now(timezone.utc).replace(microsecond=0)
@@ -190,8 +191,74 @@ def test_identity(desk: Desk, root: Authority, identity: str) -> None:
 )
 def test_identity_of_somebody_else(desk: Desk, root: Authority, identity: str) -> None:
     bundle = desk.sign(root.issue("leaf", sans=SANS))
-    with pytest.raises(VerificationError, match="signed by 'release@acme.example', .*'leaf', not by '"):
+    with pytest.raises(
+        VerificationError,
+        match="signed by subject 'O=T,CN=leaf', e-mail 'release@acme.example', .*, common name 'leaf', not by '",
+    ):
         desk.verify(bundle, root, identity=identity)
+
+
+@pytest.mark.parametrize(
+    ("name", "sans", "identity"),
+    [
+        ("CN=Release,O=Acme", [], "CN=Release,O=Acme"),  # its subject is another, with the commas escaped
+        ("release@acme.example", [x509.RFC822Name("mallory@acme.example")], "release@acme.example"),
+        ("leaf", [x509.DNSName("release@acme.example")], "release@acme.example"),
+        ("acme.example", [x509.DNSName("mallory.example")], "acme.example"),
+    ],
+)
+def test_names_of_another_kind_do_not_count(
+    desk: Desk, root: Authority, name: str, sans: list[x509.GeneralName], identity: str
+) -> None:
+    bundle = desk.sign(root.issue(name, sans=sans))
+    with pytest.raises(VerificationError, match="the model was signed by subject "):
+        desk.verify(bundle, root, identity=identity)
+
+
+@pytest.mark.parametrize("name", ["release@acme.example", "acme.example", "Release of Acme"])
+def test_common_name_where_nothing_else_says_who(desk: Desk, root: Authority, name: str) -> None:
+    assert desk.verify(desk.sign(root.issue(name)), root, identity=name)
+
+
+def test_authority_with_limits_gives_no_common_names(desk: Desk, root: Authority) -> None:
+    """Its limits are on alternative names, so without one it could name anybody."""
+    limits = x509.NameConstraints([x509.RFC822Name("acme.example")], None)
+    limited = make_authority("Limited", parent=root, extensions=[(limits, True)])
+    bundle = desk.sign(limited.issue("ceo@trusted.example"), limited)
+    assert desk.verify(bundle, root)
+    with pytest.raises(VerificationError, match="the model was signed by subject 'O=T,CN=ceo@trusted.example', not by"):
+        desk.verify(bundle, root, identity="ceo@trusted.example")
+
+
+@pytest.mark.parametrize("critical", [True, False])
+def test_limits_that_are_not_checked(desk: Desk, root: Authority, critical: bool) -> None:
+    limits = x509.NameConstraints([x509.DirectoryName(distinguished("Acme"))], None)
+    limited = make_authority("Limited", parent=root, extensions=[(limits, critical)])
+    with pytest.raises(VerificationError, match="does not lead to any of the root certificates given"):
+        desk.verify(desk.sign(limited.issue("leaf"), limited), root)
+
+
+def test_expired_root_beside(desk: Desk, root: Authority) -> None:
+    """It has nothing to do with the refusal, and is not blamed for it."""
+    old = make_authority("Old", **PAST)
+    with pytest.raises(VerificationError, match="does not lead to any of the root certificates given"):
+        desk.verify(desk.sign(root.issue("leaf")), make_authority("Other"), old)
+
+
+def test_certificate_of_an_unknown_version(desk: Desk, root: Authority, cli: Cli, tmp_path: Path) -> None:
+    bad = root.issue("leaf").der.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020105"), 1)
+    material = {"x509CertificateChain": {"certificates": [{"rawBytes": base64.b64encode(bad).decode()}]}}
+    good = desk.sign(root.issue("leaf"))
+    bundle = hms.Bundle("certificate", material, good.payload, good.signature)
+    with pytest.raises(BundleError, match="a certificate is malformed"):
+        desk.verify(bundle, root)
+    bundle.write(tmp_path / "s")
+    assert cli("inspect", tmp_path / "s").code == 0
+    (tmp_path / "bad.pem").write_bytes(
+        b"-----BEGIN CERTIFICATE-----\n%s-----END CERTIFICATE-----\n" % base64.encodebytes(bad)
+    )
+    with pytest.raises(UsageError, match="holds a certificate that cannot be read"):
+        CertificateVerifier([tmp_path / "bad.pem"])
 
 
 def test_empty_identity(root: Authority) -> None:

@@ -140,7 +140,9 @@ def test_no_bundle_with_a_bad_answer(
         hms.sign(model, signer=KeySigner(pair.private, tsa_url=tsa.url))
 
 
-@pytest.mark.parametrize("url", ["", "tsa", "ftp://127.0.0.1/", "file:///etc/passwd", "http://"])
+@pytest.mark.parametrize(
+    "url", ["", "tsa", "ftp://127.0.0.1/", "file:///etc/passwd", "http://", "http://user:1/x@127.0.0.1/"]
+)
 def test_url_that_is_none(model: Path, pair: KeyPair, url: str) -> None:
     with pytest.raises(UsageError, match="URL"):
         hms.sign(model, signer=KeySigner(pair.private, tsa_url=url))

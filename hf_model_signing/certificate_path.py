@@ -1,0 +1,108 @@
+"""The path from a signing certificate to a trusted root (RFC 5280, section 6)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store
+from cryptography.x509.verification import VerificationError as PathError
+
+from hf_model_signing.certificates import CertificateError, check_valid_at, name_of
+from hf_model_signing.manifest import show
+
+# What the path validator puts before and behind the words that say what is wrong.
+_NOISE = re.compile(
+    r"validation failed: |candidates exhausted: |Python extension validator failed: \w+: |: Algo.*", re.S
+)
+# Name constraints on these are enforced by the path validator.
+_CHECKED_NAMES = (x509.DNSName, x509.IPAddress, x509.RFC822Name)
+
+
+def check_path(
+    leaf: x509.Certificate,
+    others: Sequence[x509.Certificate],
+    roots: Sequence[x509.Certificate],
+    at: datetime,
+    *,
+    purpose: x509.ObjectIdentifier = ExtendedKeyUsageOID.CODE_SIGNING,
+) -> None:
+    """Raise `CertificateError` unless a path leads from `leaf` over some of `others` to one of `roots` at a time.
+
+    RFC 5280, section 6.1, as `cryptography` checks it: signatures, validity, basic constraints, path lengths, key
+    usages, name constraints. An authority whose extended key usage leaves `purpose` out has no say in it.
+    """
+    builder = PolicyBuilder().store(Store(list(roots))).time(at)
+    policies = builder.extension_policies(ca_policy=_authority_policy(purpose), ee_policy=ExtensionPolicy.permit_all())
+    try:
+        policies.build_client_verifier().verify(leaf, list(others))
+    except PathError as error:
+        raise CertificateError(_why_no_path(leaf, others, roots, at, str(error))) from error
+
+
+def _authority_policy(purpose: x509.ObjectIdentifier) -> ExtensionPolicy:
+    def is_one(_: Policy, __: x509.Certificate, constraints: x509.BasicConstraints) -> None:
+        if not constraints.ca:
+            raise ValueError("it is not the certificate of an authority")
+
+    def may_issue(_: Policy, __: x509.Certificate, usage: x509.KeyUsage | None) -> None:
+        if usage is not None and not usage.key_cert_sign:
+            raise ValueError("its key usage does not allow it to sign certificates")
+
+    def is_for_it(_: Policy, __: x509.Certificate, purposes: x509.ExtendedKeyUsage | None) -> None:
+        if purposes is not None and not {purpose, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & {*purposes}:
+            raise ValueError("its extended key usage limits it to other purposes")
+
+    policy = ExtensionPolicy.permit_all()
+    policy = policy.require_present(x509.BasicConstraints, Criticality.AGNOSTIC, is_one)
+
+    def can_be_checked(_: Policy, __: x509.Certificate, limits: x509.NameConstraints | None) -> None:
+        names = [*(limits.permitted_subtrees or ()), *(limits.excluded_subtrees or ())] if limits else []
+        if not all(isinstance(name, _CHECKED_NAMES) for name in names):
+            raise ValueError("it limits names of a kind that is not checked")
+
+    policy = policy.may_be_present(x509.NameConstraints, Criticality.AGNOSTIC, can_be_checked)
+    policy = policy.may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, may_issue)
+    return policy.may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, is_for_it)
+
+
+def _why_no_path(
+    leaf: x509.Certificate,
+    others: Sequence[x509.Certificate],
+    roots: Sequence[x509.Certificate],
+    at: datetime,
+    reason: str,
+) -> str:
+    """The sentence for a person; the library says of most that there are no more candidates."""
+    try:
+        for certificate in _ancestry(leaf, (*others, *roots)):
+            check_valid_at(certificate, at)
+    except CertificateError as error:
+        return str(error)
+    issuers = [certificate for certificate in (*others, *roots) if certificate.subject == leaf.issuer]
+    known = {root.subject for root in roots}
+    if not issuers or not any(certificate.issuer in known for certificate in (leaf, *others)):
+        return f"the certificate '{name_of(leaf)}' does not lead to any of the root certificates given"
+    short = _NOISE.sub("", reason.split(" (encountered")[0])
+    return f"the certificate '{name_of(leaf)}' does not lead to any of the root certificates given: {show(short)}"
+
+
+def _ancestry(leaf: x509.Certificate, known: Sequence[x509.Certificate]) -> list[x509.Certificate]:
+    """The leaf and every known certificate that issued one of these, directly or not."""
+    family = [leaf]
+    for certificate in family:  # it grows while it is walked, and takes each certificate once
+        for issuer in known:
+            if issuer not in family and issuer.subject == certificate.issuer and _has_issued(issuer, certificate):
+                family.append(issuer)
+    return family
+
+
+def _has_issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except Exception:  # noqa: BLE001 - the library has one kind of error for each kind of key
+        return False
+    return True
