@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 from hf_model_signing.errors import ModelError, ModelWarning
@@ -140,7 +141,7 @@ class _Walk:
                 raise ModelError(f"'{show(self._root)}' has more than {_MAX_FOLDERS:,} folders, links to them included")
             if len(files) > _MAX_FILES:
                 raise ModelError(f"'{show(self._root)}' has more than {_MAX_FILES:,} files")
-        return sorted(files)
+        return sorted(files, key=itemgetter(0))
 
     def _look_into(self, folder: _Folder, files: list[Listed], folders: list[_Folder]) -> None:
         """Add the files in a folder, and the folders that are still to be looked into."""
@@ -152,14 +153,14 @@ class _Walk:
                 if name in ignored:
                     self._check_ignored(name, entry)
                     continue
-                if entry.is_dir(follow_symlinks=False):
+                regular = entry.is_file(follow_symlinks=False)
+                if not regular and entry.is_dir(follow_symlinks=False):
                     folders.append(self._enter(folder, name, entry.path))
-                elif self._allow_symlinks and entry.is_symlink() and entry.is_dir():
+                elif not regular and self._allow_symlinks and entry.is_symlink() and entry.is_dir():
                     folders.extend(self._follow(folder, name, entry.path))
                 elif takes is None or takes(name):
                     if not is_plain(name):
                         _check(name)
-                    regular = entry.is_file(follow_symlinks=False)
                     files.append(Listed(name, entry.path) if regular else self.find(name, entry.path))
 
     def _check_ignored(self, name: str, entry: os.DirEntry[str]) -> None:
