@@ -103,16 +103,10 @@ def test_ignored_path_below_a_link_is_exact(model: Path, pair: KeyPair) -> None:
 
 
 @section("6.2.1")
-@pytest.mark.parametrize("path", WRONG_ENTRIES)
+@pytest.mark.parametrize("path", [path for path in WRONG_ENTRIES if path != "a/../b"])
 def test_ignored_path_of_another_form_is_not_signed(model: Path, pair: KeyPair, path: str) -> None:
-    try:
-        document = signed_statement(model, pair, ignore_paths=[path])
-    except UsageError as error:
-        assert str(error).startswith("cannot ignore")  # noqa: PT017 - `a/../b` may also be signed, as `b`
-    else:
-        assert path == "a/../b"
-        assert set(document["predicate"]["serialization"]["ignore_paths"]) >= {"b"}
-        assert path not in document["predicate"]["serialization"]["ignore_paths"]
+    with pytest.raises(UsageError, match="cannot ignore"):
+        signed_statement(model, pair, ignore_paths=[path])
 
 
 @section("6.2.1")
@@ -124,8 +118,11 @@ def test_ignored_path_of_another_form_is_refused(pair: KeyPair, path: str) -> No
 
 @section("6.2.1")
 def test_ignored_path_is_recorded_with_slashes(model: Path, pair: KeyPair) -> None:
-    how = signed_statement(model, pair, ignore_paths=[model / "a" / "b", "c//d/"])["predicate"]["serialization"]
-    assert {"a/b", "c/d"} <= set(how["ignore_paths"])
+    how = signed_statement(model, pair, ignore_paths=[model / "a" / "b", "c//d/", "x/../e"])["predicate"][
+        "serialization"
+    ]
+    assert {"a/b", "c/d", "e"} < set(how["ignore_paths"])
+    assert not [path for path in how["ignore_paths"] if "//" in path or ".." in path]
 
 
 @section("6.2.1", "8.4", "8.5")
