@@ -188,6 +188,17 @@ def is_below(name: str, ignored: Iterable[str]) -> bool:
     return any(name == path or name.startswith(f"{path}/") for path in ignored)
 
 
+def folders_above(names: Iterable[str]) -> set[str]:
+    """Every folder that one of the names lies in, directly or not."""
+    folders: set[str] = set()
+    for name in names:
+        folder = name.rpartition("/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    return folders
+
+
 def fits(name: str, patterns: Iterable[str]) -> bool:
     """Whether `name` fits a pattern as `huggingface_hub` reads `allow_patterns`: case counts, `*` crosses `/`."""
     from fnmatch import fnmatchcase

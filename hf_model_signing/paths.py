@@ -8,8 +8,12 @@ import os
 def path_inside(root: str | os.PathLike[str], path: str | os.PathLike[str]) -> str | None:
     """The path below `root`, with `/`, or None when it lies elsewhere; `.` for the root itself.
 
-    Links on the way are followed and a last one is not: what is meant is the entry with this name.
+    A path that is written below the root is taken as written. Otherwise links on the way are followed and a last one is
+    not: what is meant is the entry with this name.
     """
+    written = os.path.relpath(os.path.abspath(path), os.path.abspath(root)).replace(os.sep, "/")
+    if written != ".." and not written.startswith("../"):
+        return written
     folder, name = os.path.split(os.path.abspath(path))
     inside = os.path.relpath(os.path.join(os.path.realpath(folder), name), os.path.realpath(root))
     inside = inside.replace(os.sep, "/")

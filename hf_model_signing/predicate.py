@@ -8,7 +8,16 @@ from typing import Any
 
 from hf_model_signing.errors import BundleError
 from hf_model_signing.hashes import HASHES
-from hf_model_signing.manifest import Entry, Manifest, PathError, Serialization, check_ignore_path, check_name, is_plain
+from hf_model_signing.manifest import (
+    Entry,
+    Manifest,
+    PathError,
+    Serialization,
+    check_ignore_path,
+    check_name,
+    folders_above,
+    is_plain,
+)
 from hf_model_signing.shapes import closed_object
 from hf_model_signing.shards import ShardError, content_of
 
@@ -145,13 +154,7 @@ def _algorithm_names(serialization: Serialization) -> tuple[str, ...]:
 
 def _check_no_file_is_a_folder(files: Iterable[str]) -> None:
     names = set(files)
-    folders: set[str] = set()
-    for name in names:
-        folder = name.rpartition("/")[0]
-        while folder and folder not in folders:
-            folders.add(folder)
-            folder = folder.rpartition("/")[0]
-    both = sorted(folders & names)
+    both = sorted(folders_above(names) & names)
     if both:
         raise BundleError(f"the signed file list has {both[0]!a} both as a file and as a folder")
     if "." in names and len(names) > 1:

@@ -24,6 +24,7 @@ from hf_model_signing.manifest import (
     compare,
     default_ignores,
     fits,
+    folders_above,
     show,
 )
 from hf_model_signing.methods.interface import Verifier
@@ -159,17 +160,10 @@ def ignored_paths(manifest: Manifest, coverage: Coverage, model: Path = "") -> f
     """What is left out (section 6.2.1), except what the manifest lists: a listed file is always checked."""
     own = (relative_ignore(model, path) for path in coverage.ignore_paths)
     default = (path for path in default_ignores(git=coverage.ignore_git_paths) if path != SIGNATURE_NAME)
-    return frozenset({*own, *manifest.serialization.ignore_paths, *default}) - _above(manifest)
-
-
-def _above(manifest: Manifest) -> frozenset[str]:
-    """Every listed path and every folder above one."""
-    names: set[str] = set()
-    for name in manifest.digests:
-        while name and name not in names:
-            names.add(name)
-            name = name.rpartition("/")[0]
-    return frozenset(names)
+    return frozenset({*own, *manifest.serialization.ignore_paths, *default}) - {
+        *manifest.digests,
+        *folders_above(manifest.digests),
+    }
 
 
 def verify_files(

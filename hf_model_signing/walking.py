@@ -7,12 +7,13 @@ import stat
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from operator import itemgetter
 from typing import NamedTuple
 
 from hf_model_signing.errors import ModelError, ModelWarning
 from hf_model_signing.hub_cache import CachedSnapshot
-from hf_model_signing.manifest import SIGNATURE_NAME, PathError, check_name, fits, is_plain, show
+from hf_model_signing.manifest import SIGNATURE_NAME, PathError, check_name, fits, folders_above, is_plain, show
 from hf_model_signing.paths import path_inside, true_place
 
 _MAX_FILES = 1_000_000  # four times what a bundle can list; links that multiply folders end here
@@ -36,6 +37,14 @@ class Scope:
     def takes_all(self) -> bool:
         """Whether every file that is not ignored is in the scope."""
         return self.names is None and not self.only
+
+    def enters(self, folder: str) -> bool:
+        """Whether a file in the scope could lie below `folder`."""
+        return self.names is None or folder in self._folders
+
+    @cached_property
+    def _folders(self) -> Set[str]:
+        return folders_above(self.names or ())
 
     def takes(self, name: str) -> bool:
         """Whether the file `name` is in the scope, apart from `ignored`, which the walk heeds folder by folder."""
@@ -154,6 +163,8 @@ class _Walk:
                     self._check_ignored(name, entry)
                     continue
                 regular = entry.is_file(follow_symlinks=False)
+                if not regular and takes is not None and not takes(name) and not self._scope.enters(name):
+                    continue
                 if not regular and entry.is_dir(follow_symlinks=False):
                     folders.append(self._enter(folder, name, entry.path))
                 elif not regular and self._allow_symlinks and entry.is_symlink() and entry.is_dir():

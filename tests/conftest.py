@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,6 +47,9 @@ def cli(capfd: pytest.CaptureFixture[str]) -> Cli:
         capfd.readouterr()
         code = run([str(argument) for argument in arguments])
         captured = capfd.readouterr()
+        for name in ("hf_model_signing", "hub_adapters"):  # what `--log-level` sets is for a process of its own
+            logger = logging.getLogger(name)
+            logger.handlers[:], logger.propagate, logger.level = [], True, logging.NOTSET
         return Outcome(code, captured.out, captured.err)
 
     return run_here

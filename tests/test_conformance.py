@@ -21,6 +21,7 @@ from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import BundleError, MismatchError, VerificationError
 from hf_model_signing.statement import Statement
 from tests.certificates import make_authority
+from tests.conformance import section
 from tests.conftest import Cli
 from tests.helpers import (
     FILES,
@@ -64,10 +65,12 @@ def _check_all(validators: Validators, bundle: dict[str, Any]) -> None:
 # What we write
 
 
+@section("3.1", "10")
 def test_signed_folder_fits_the_schemas(validators: Validators, model: Path, pair: KeyPair) -> None:
     _check_all(validators, json.loads(hms.sign(model, signer=pair.signer).to_bytes()))
 
 
+@section("3.1")
 def test_signed_file_fits_the_schemas(validators: Validators, model: Path, pair: KeyPair) -> None:
     _check_all(validators, json.loads(hms.sign(model / "config.json", signer=pair.signer).to_bytes()))
 
@@ -76,6 +79,7 @@ def test_signed_snapshot_fits_the_schemas(validators: Validators, tmp_path: Path
     _check_all(validators, json.loads(hms.sign(cache_snapshot(tmp_path, FILES), signer=pair.signer).to_bytes()))
 
 
+@section("3.1")
 def test_written_by_the_program_fits_the_schemas(
     validators: Validators, model: Path, pair: KeyPair, cli: Cli, tmp_path: Path
 ) -> None:
@@ -83,6 +87,7 @@ def test_written_by_the_program_fits_the_schemas(
     _check_all(validators, json.loads((tmp_path / "s").read_bytes()))
 
 
+@section("4.1")
 def test_key_is_named_by_hint_alone(model: Path, pair: KeyPair) -> None:
     bundle = json.loads(hms.sign(model, signer=pair.signer).to_bytes())
     assert bundle["verificationMaterial"] == {"publicKey": {"hint": pair.hint}}
@@ -159,6 +164,7 @@ def _materials() -> dict[str, dict[str, Any]]:
     }
 
 
+@section("4", "8.1")
 @pytest.mark.parametrize("material", _materials())
 def test_bundle_that_its_schema_refuses(validators: Validators, pair: KeyPair, material: str) -> None:
     good = forge(pair, statement_document(FILES), _materials()[material])
@@ -166,6 +172,7 @@ def test_bundle_that_its_schema_refuses(validators: Validators, pair: KeyPair, m
     assert not _accepted_against(validators["bundle"], good, Bundle.parse)
 
 
+@section("8.3")
 def test_statement_that_its_schema_refuses(validators: Validators) -> None:
     good = statement_document(FILES, ignore_paths=[".git"])
     assert validators["statement"].is_valid(good)
@@ -206,6 +213,7 @@ def test_valid_vector(oms: Path, cli: Cli, name: str) -> None:
     assert cli("inspect", path).code == 0
 
 
+@section("3.1")
 @pytest.mark.parametrize("name", _vectors("valid"))
 def test_valid_vector_and_schemas(oms: Path, validators: Validators, name: str) -> None:
     _check_all(validators, json.loads((oms / "vectors" / "valid" / name).read_bytes()))
@@ -219,6 +227,7 @@ def test_invalid_vector(oms: Path, cli: Cli, name: str) -> None:
     assert cli("inspect", path).code == 1
 
 
+@section("8.3")
 @pytest.mark.parametrize("name", _vectors("invalid-payload"))
 def test_invalid_payload_vector(oms: Path, cli: Cli, name: str) -> None:
     path = oms / "vectors" / "invalid-payload" / name

@@ -20,6 +20,7 @@ import hf_model_signing as hms
 from hf_model_signing.errors import BundleError, MismatchError, UsageError, VerificationError
 from hf_model_signing.methods.certificate import CertificateSigner, CertificateVerifier
 from tests.certificates import Authority, Key, Leaf, distinguished, make_authority, self_signed
+from tests.conformance import section
 from tests.conftest import Cli
 from tests.helpers import FILES, KeyPair, forge, make_pair, private_pem, public_pem, statement_document
 
@@ -297,6 +298,7 @@ def test_certificate_between_is_missing(desk: Desk, root: Authority, middle: Aut
         desk.verify(desk.sign(middle.issue("leaf")), root)
 
 
+@section("8.2")
 @pytest.mark.parametrize("validity", [PAST, TO_COME])
 @pytest.mark.parametrize("place", ["leaf", "middle", "root"])
 def test_validity_of_each_certificate(desk: Desk, validity: dict[str, Any], place: str) -> None:

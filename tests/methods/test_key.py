@@ -20,6 +20,7 @@ from hf_model_signing.errors import BundleError, ModelError, UsageError, Verific
 from hf_model_signing.manifest import Manifest, Serialization
 from hf_model_signing.methods.key import KeySigner, KeyVerifier, fingerprint
 from hf_model_signing.statement import Statement
+from tests.conformance import section
 from tests.helpers import (
     FILES,
     KeyPair,
@@ -83,6 +84,7 @@ def test_hint_is_hash_of_pem_file(pair: KeyPair) -> None:
     assert pair.signer.sign(_statement()).material == {"publicKey": {"hint": sha256(pair.public_pem)}}
 
 
+@section("4.1")
 def test_fingerprint_as_openssl_writes_it(pair: KeyPair) -> None:
     command = ["openssl", "pkey", "-in", str(pair.private), "-pubout"]
     pem = subprocess.run(command, capture_output=True, check=True).stdout

@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hf_model_signing.errors import ModelError, ModelWarning, VerificationError
+from tests.conformance import section
 from tests.helpers import KeyPair
 from tests.properties.edits import EDITS
 from tests.properties.trees import (
@@ -39,6 +40,7 @@ def test_what_is_signed_verifies(pair: KeyPair, files: Files, how: How) -> None:
         assert verification.statement.manifest.serialization.shard_size == how.shard_size
 
 
+@section("8.4")
 @pytest.mark.parametrize("edit", EDITS)
 @examples(30)
 @given(data=st.data())
