@@ -28,10 +28,10 @@ from hf_model_signing.manifest import (
     show,
 )
 from hf_model_signing.methods.interface import Verifier
-from hf_model_signing.paths import path_inside, true_place
+from hf_model_signing.paths import true_place
 from hf_model_signing.signing import no_model, relative_ignore
 from hf_model_signing.statement import Statement
-from hf_model_signing.walking import Scope
+from hf_model_signing.walking import Scope, names_in_model
 
 Path = str | os.PathLike[str]
 
@@ -179,10 +179,12 @@ def verify_files(
         expected = _single_file(model, expected)
     elif "." in expected:
         raise VerificationError(f"the signature is for a single file, and '{os.fspath(model)}' is a folder")
-    ignored = ignored_paths(manifest, coverage, model) | _inside(model, signature_file)
     names = frozenset(expected) if coverage.ignore_unsigned_files else None
-    scope = Scope(ignored, coverage.only, names)
+    follow = manifest.serialization.allow_symlinks
     try:
+        # The signature cannot list itself (section 6.2).
+        own = names_in_model(os.fspath(model), signature_file, allow_symlinks=follow) if signature_file else set()
+        scope = Scope(ignored_paths(manifest, coverage, model) | own, coverage.only, names)
         found = hash_model(model, manifest.serialization, scope=scope, progress=progress).digests
     except ModelError as error:
         raise VerificationError(str(error)) from error
@@ -198,14 +200,6 @@ def _single_file(model: Path, expected: Mapping[str, bytes]) -> Mapping[str, byt
     if len(expected) != 1:
         raise VerificationError(f"the signature lists {len(expected)} files, and '{os.fspath(model)}' is a single file")
     return {name: expected["."]} if "." in expected else expected
-
-
-def _inside(model: Path, signature_file: str | None) -> frozenset[str]:
-    """The signature's own path when it lies in the model: it cannot list itself (section 6.2)."""
-    if signature_file is None:
-        return frozenset()
-    place = path_inside(model, signature_file)
-    return frozenset({place}) if place else frozenset()
 
 
 def _explain(model: Path, difference: Difference, signature_file: str | None) -> str:

@@ -84,6 +84,23 @@ def list_names(root: str, scope: Scope, *, allow_symlinks: bool = False, warn: b
         return walk.files()
 
 
+def names_in_model(root: str, place: str, *, allow_symlinks: bool = False) -> set[str]:
+    """Every name in the model at `root` of the file at `place`, which need not be there yet; none if it lies elsewhere.
+
+    Followed links can give it several. Raises `ModelError` as `list_names` does.
+    """
+    inside = path_inside(root, place) if os.path.isdir(root) else None
+    names = {inside} if inside else set()
+    if allow_symlinks and os.path.isdir(root):
+        walk = _Walk(root, Scope(), allow_symlinks, warn=False)
+        folder, name = os.path.split(os.path.realpath(place))
+        with _readable(root):
+            names |= {file.name for file in walk.files() if os.path.realpath(file.path) == os.path.realpath(place)}
+            home = _identity(folder)
+            names |= {each.prefix + name for each in walk.visited if _identity(each.path) == home}
+    return names
+
+
 def list_model(root: str, scope: Scope, *, allow_symlinks: bool = False) -> list[FileState]:
     """The files of the model at `root`, by name, each as it lies there now; raises as `list_names` does."""
     listed = list_names(root, scope, allow_symlinks=allow_symlinks, warn=False)
@@ -134,6 +151,7 @@ class _Walk:
         self._root, self._scope = root, scope
         self._allow_symlinks, self._warns = allow_symlinks, warn
         self._snapshot = CachedSnapshot.at(true_place(root))
+        self.visited: list[_Folder] = []
 
     def files(self) -> list[Listed]:
         if not os.path.isdir(self._root):
@@ -142,11 +160,10 @@ class _Walk:
             return [self.find(name, self._root)]
         files: list[Listed] = []
         folders = [_Folder("", self._root, (_identity(self._root),))]
-        count = 0
         while folders:
-            self._look_into(folders.pop(), files, folders)
-            count += 1
-            if self._allow_symlinks and count > _MAX_FOLDERS:
+            self.visited.append(folders.pop())
+            self._look_into(self.visited[-1], files, folders)
+            if self._allow_symlinks and len(self.visited) > _MAX_FOLDERS:
                 raise ModelError(f"'{show(self._root)}' has more than {_MAX_FOLDERS:,} folders, links to them included")
             if len(files) > _MAX_FILES:
                 raise ModelError(f"'{show(self._root)}' has more than {_MAX_FILES:,} files")

@@ -21,6 +21,7 @@ def _make(method: str, options: MethodOptions) -> click.Command:
     def run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
         from hf_model_signing.bundle import check_replaceable
         from hf_model_signing.files import remove_leftovers
+        from hf_model_signing.walking import names_in_model
 
         signer = options.signer(values)
         model, signature = values["reference"], values["signature"]
@@ -29,7 +30,9 @@ def _make(method: str, options: MethodOptions) -> click.Command:
             raise UsageError(f"'{signature}' is the model; name another file for the signature")
         remove_leftovers(os.path.dirname(signature) or ".")
         with progress_bars() as progress:
-            statement = statement_of(values, progress, _inside(model, signature), signer)
+            # The signature file, when it is written into the model, cannot be part of what it signs.
+            own = names_in_model(model, signature, allow_symlinks=values["allow_symlinks"])
+            statement = statement_of(values, progress, own, signer)
         signer.sign(statement).write(signature)
         _note_other(model, signature)
         digest = f"sha256:{statement.manifest.root_digest}"
@@ -59,14 +62,6 @@ def _note_other(model: str, signature: str) -> None:
     other = os.path.join(model, "model.sig")
     if os.path.exists(other) and not os.path.samefile(other, signature):
         output.note(f"'{other}' is another signature, and `verify` takes it unless --signature names this one")
-
-
-def _inside(model: str, signature: str) -> list[str]:
-    """The signature file when it is written into the model: it cannot be part of what it signs."""
-    from hf_model_signing.paths import path_inside
-
-    place = path_inside(model, signature) if os.path.isdir(model) else None
-    return [place] if place else []
 
 
 command = method_group("sign", "Sign a model on this disk or on a hub.", _make, METHOD_OPTIONS)
