@@ -17,6 +17,7 @@ from typing import Any
 from hf_model_signing import strict_json
 from hf_model_signing.errors import BundleError, UsageError
 from hf_model_signing.files import write_file
+from hf_model_signing.paths import file_name
 from hf_model_signing.shapes import check_shape, closed_object
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
@@ -92,6 +93,7 @@ class Bundle:
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Bundle:
         """Read and parse the bundle in the file `path`; raises `BundleError`, which names the file."""
+        path = file_name(path, "signature")
         try:
             with open(path, "rb") as file:
                 data = file.read(strict_json.MAX_BYTES + 1)

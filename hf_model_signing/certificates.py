@@ -16,6 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 from hf_model_signing.ecdsa import CURVES
 from hf_model_signing.errors import UsageError
 from hf_model_signing.manifest import show
+from hf_model_signing.paths import file_name, several
 
 MAX_CHAIN = 16  # certificates in a bundle; the longest path that is ever built has a handful
 _MAX_FILE = 1024 * 1024  # bytes; a certificate has about two thousand
@@ -33,7 +34,7 @@ class CertificateError(ValueError):
 
 def load_certificates(path: str | os.PathLike[str]) -> list[x509.Certificate]:
     """The certificates in a PEM file, in their order; raises `UsageError`, which says what is wrong with the file."""
-    where = os.fspath(path)
+    where = file_name(path, "certificate")
     try:
         with open(where, "rb") as file:
             data = file.read(_MAX_FILE + 1)
@@ -191,7 +192,7 @@ class SigningCertificate:
         Raises `UsageError` unless it is the key's, may sign, is valid now, and the chain is one, in its order.
         """
         leaf, *more = load_certificates(signing_cert)
-        chain = [*more, *(certificate for path in cert_chain for certificate in load_certificates(path))]
+        chain = [*more, *(certificate for path in several(cert_chain) for certificate in load_certificates(path))]
         if chain[:1] == [leaf]:  # a file of the whole chain begins with the leaf
             chain = chain[1:]
         if leaf.public_key() != key:

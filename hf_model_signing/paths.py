@@ -3,6 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from typing import TypeVar
+
+from hf_model_signing.errors import UsageError
+
+_T = TypeVar("_T")
+
+
+def several(paths: str | os.PathLike[str] | Iterable[_T]) -> tuple[_T, ...]:
+    """What was given where several can stand; one path alone is one, and not its letters."""
+    return (paths,) if isinstance(paths, (str, bytes, os.PathLike)) else tuple(paths)  # type: ignore[return-value]
+
+
+def file_name(path: str | os.PathLike[str], what: str) -> str:
+    """`path`, unless it is what such a file holds: that may be a secret, and no message must quote it."""
+    name = os.fspath(path)
+    if not isinstance(name, str) or "-----BEGIN" in name or "\n" in name:
+        raise UsageError(f"the {what} itself is given where the name of its file belongs")
+    return name
 
 
 def path_inside(root: str | os.PathLike[str], path: str | os.PathLike[str]) -> str | None:

@@ -14,7 +14,7 @@ from hf_model_signing.hashes import HASHES
 from hf_model_signing.hashing import Progress, hash_model
 from hf_model_signing.manifest import Manifest, PathError, Serialization, check_ignore_path, default_ignores, show
 from hf_model_signing.methods.interface import Signer
-from hf_model_signing.paths import path_inside
+from hf_model_signing.paths import path_inside, several
 from hf_model_signing.statement import Statement
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def sign(
     model: Path,
     *,
     signer: Signer,
-    ignore_paths: Iterable[Path] = (),
+    ignore_paths: Path | Iterable[Path] = (),
     ignore_git_paths: bool = True,
     allow_symlinks: bool = False,
     hash_type: str = "sha256",
@@ -80,7 +80,7 @@ def sign(
     nothing to sign or something that cannot be signed, `UsageError` for a choice that cannot be or a path that does not
     exist or lies outside, `VerificationError` when the earlier signature is not the signer's.
     """
-    how = HowToHash(tuple(ignore_paths), ignore_git_paths, allow_symlinks, hash_type, shard_size, allow_lfs_pointers)
+    how = HowToHash(several(ignore_paths), ignore_git_paths, allow_symlinks, hash_type, shard_size, allow_lfs_pointers)
     receipts = receipts_for(how.serialization(model), signer, reuse)
     return signer.sign(Statement(make_manifest(model, how, progress=progress, receipts=receipts)))
 
@@ -88,14 +88,14 @@ def sign(
 def digest(
     model: Path,
     *,
-    ignore_paths: Iterable[Path] = (),
+    ignore_paths: Path | Iterable[Path] = (),
     ignore_git_paths: bool = True,
     allow_symlinks: bool = False,
     hash_type: str = "sha256",
     shard_size: int | None = None,
 ) -> str:
     """The root digest of `model` (section 6.5.1), SHA-256 in hex, as `sign` would record it; raises as `sign` does."""
-    how = HowToHash(tuple(ignore_paths), ignore_git_paths, allow_symlinks, hash_type, shard_size)
+    how = HowToHash(several(ignore_paths), ignore_git_paths, allow_symlinks, hash_type, shard_size)
     return make_manifest(model, how).root_digest
 
 

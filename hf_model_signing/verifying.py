@@ -28,7 +28,7 @@ from hf_model_signing.manifest import (
     show,
 )
 from hf_model_signing.methods.interface import Verifier
-from hf_model_signing.paths import true_place
+from hf_model_signing.paths import several, true_place
 from hf_model_signing.signing import no_model, relative_ignore
 from hf_model_signing.statement import Statement
 from hf_model_signing.walking import Scope, names_in_model
@@ -44,8 +44,8 @@ class Coverage:
     """How much of a model is verified.
 
     `ignore_paths` are left out besides what the signature leaves out. `only` are patterns: nothing else is looked at.
-    `ignore_unsigned_files` accepts files that the signature does not list. `ignore_git_paths` set to false demands that
-    the git files are signed as well. `hash_type` and `shard_size`, in bytes, demand that the
+    `ignore_unsigned_files` accepts files that the signature does not list. `ignore_git_paths` set to false takes in the
+    git files, unless the signature itself leaves them out. `hash_type` and `shard_size`, in bytes, demand that the
     signature was made with them.
     """
 
@@ -55,6 +55,10 @@ class Coverage:
     ignore_git_paths: bool = True
     hash_type: str | None = None
     shard_size: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ignore_paths", several(self.ignore_paths))
+        object.__setattr__(self, "only", several(self.only))
 
 
 @dataclass(frozen=True)

@@ -216,3 +216,13 @@ def test_colon_names_are_signed_as_they_are(tmp_path: Path, pair: KeyPair) -> No
 def test_order_in_manifest_does_not_come_from_disk() -> None:
     one = Manifest.of("m", {"b": b"2", "a": b"1"}, Serialization())
     assert one == Manifest.of("m", {"a": b"1", "b": b"2"}, Serialization())
+
+
+def test_one_ignored_path_is_not_its_letters(tmp_path: Path, pair: KeyPair) -> None:
+    model = write_tree(tmp_path / "m", {"a": b"1", "sub/secret": b"2", "s": b"3"})
+    bundle = hms.sign(model, signer=pair.signer, ignore_paths="sub")
+    assert hms.verify(model, bundle, verifier=pair.verifier).files == ("a", "s")
+    assert hms.digest(model, ignore_paths=Path("sub")) == hms.digest(model, ignore_paths=["sub"])
+    (model / "s").write_bytes(b"changed")
+    only_a = hms.Coverage(only="a")  # type: ignore[arg-type]  # as people write it
+    assert hms.verify(model, bundle, verifier=pair.verifier, coverage=only_a).files == ("a",)

@@ -51,7 +51,8 @@ def _make(method: str, options: MethodOptions) -> click.Command:
         help="Take the digests of large files that have not changed since this machine hashed them from this earlier "
         "signature, which must be yours.",
     )
-    parameters = [*own_options(options.sign), signature, reuse, *manifest_options(), reference_argument()]
+    again = [reuse] if options.sign else []  # who signs nothing has no earlier signature
+    parameters = [*own_options(options.sign), signature, *again, *manifest_options(), reference_argument()]
     return Command(
         name=method, params=parameters, callback=run, help=f"Sign with the method '{method}'. {REFERENCE_HELP}"
     )

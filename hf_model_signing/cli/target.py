@@ -38,7 +38,7 @@ def statement_of(
 def _receipts(how: HowToHash, values: dict[str, Any], signer: Signer | None) -> Receipts | None:
     from hf_model_signing.signing import receipts_for
 
-    return receipts_for(how.serialization(""), signer, values["reuse"]) if signer else None
+    return receipts_for(how.serialization(""), signer, values.get("reuse")) if signer else None
 
 
 def _of_path(

@@ -29,6 +29,7 @@ from hf_model_signing.errors import BundleError, UsageError, VerificationError
 from hf_model_signing.manifest import show
 from hf_model_signing.methods.interface import Signer, Verifier
 from hf_model_signing.methods.key import load_private_key
+from hf_model_signing.paths import several
 
 Path = str | os.PathLike[str]
 Roots = Iterable[Path | x509.Certificate]
@@ -151,9 +152,8 @@ class CertificateVerifier(Verifier):
 
 
 def _load(certificates: Roots) -> list[x509.Certificate]:
-    if isinstance(certificates, (str, os.PathLike)):  # one path, where several could stand
-        certificates = [certificates]
-    loaded = [[item] if isinstance(item, x509.Certificate) else load_certificates(item) for item in certificates]
+    given: tuple[Path | x509.Certificate, ...] = several(certificates)
+    loaded = [[item] if isinstance(item, x509.Certificate) else load_certificates(item) for item in given]
     return [certificate for some in loaded for certificate in some]
 
 

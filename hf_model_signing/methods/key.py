@@ -22,6 +22,7 @@ from hf_model_signing.bundle import Bundle, decode_base64
 from hf_model_signing.ecdsa import CURVES, algorithm_of, verify_ecdsa
 from hf_model_signing.errors import BundleError, UsageError, VerificationError
 from hf_model_signing.methods.interface import Signer, Verifier
+from hf_model_signing.paths import file_name
 
 PASSWORD_VARIABLE = "HF_SIGN_KEY_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 
@@ -74,7 +75,7 @@ class KeyVerifier(Verifier):
 
     def __init__(self, public_key: str | os.PathLike[str] | ec.EllipticCurvePublicKey) -> None:
         if not isinstance(public_key, ec.EllipticCurvePublicKey):
-            public_key = _load_public_key(os.fspath(public_key))
+            public_key = _load_public_key(file_name(public_key, "public key"))
         check_curve("the key given", public_key.curve)
         self._key = public_key
 
@@ -129,7 +130,7 @@ def load_private_key(
     private_key: str | os.PathLike[str], password: str | bytes | None, ask: Callable[[], str] | None
 ) -> ec.EllipticCurvePrivateKey:
     """The key in a PEM file (see `KeySigner`); raises `UsageError`, which says what is wrong with it."""
-    path = os.fspath(private_key)
+    path = file_name(private_key, "private key")
     data = _PARAMETERS.sub(b"", _read_key_file(path))
     try:
         key = _decrypt(path, data, password, ask) if b"ENCRYPTED" in data else load_pem_private_key(data, None)

@@ -17,6 +17,7 @@ from hf_model_signing.methods.interface import Signer, Verifier
 from hf_model_signing.methods.key import KeyVerifier, describe_key, fingerprint
 from hf_model_signing.methods.pkcs11_objects import find_private_key, find_public_key
 from hf_model_signing.methods.pkcs11_session import TokenSession
+from hf_model_signing.paths import several
 from hf_model_signing.pkcs11_uri import Pkcs11Uri
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Pkcs11Signer(Signer):
         tsa_url: str | None = None,
     ) -> None:
         uri = Pkcs11Uri.parse(uri) if isinstance(uri, str) else uri
-        chain = tuple(cert_chain)
+        chain: tuple[str | os.PathLike[str], ...] = several(cert_chain)
         if chain and signing_cert is None:
             raise UsageError("a certificate chain is given and no signing certificate that it belongs to")
         self._key = Pkcs11Key(uri, ask=ask)

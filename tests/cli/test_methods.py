@@ -219,6 +219,7 @@ def test_unsigned_bundle_is_replaced(sign: Sign) -> None:
 def test_unsigned_bundle_is_not_reused(sign: Sign) -> None:
     sign(method="skip")
     assert sign("--reuse", "model.sig").code == 1
+    assert "No such option" in sign("--reuse", "model.sig", method="skip").err
 
 
 # Choices of the manifest
@@ -302,3 +303,16 @@ def test_libraries_do_not_talk_to_people(root: Authority, model: Path, tmp_path:
     assert done.code == 1
     assert done.err.startswith("hf-sign: refused: ")
     assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("option", ["--private-key", "--signing-cert", "--cert-chain"])
+def test_key_in_place_of_its_file_is_not_shown(
+    cli: Cli, root: Authority, model: Path, option: str, tmp_path: Path
+) -> None:
+    files = {"--private-key": "leaf.key", "--signing-cert": "leaf.crt", "--cert-chain": "middle.pem"}
+    values = {name: str(tmp_path / file) for name, file in files.items()} | {
+        option: (tmp_path / "leaf.key").read_text()
+    }
+    done = cli("sign", "certificate", *(word for pair in values.items() for word in pair), model)
+    assert (done.code, "itself is given where the name of its file belongs" in done.err) == (2, True)
+    assert "PRIVATE KEY" not in done.err
