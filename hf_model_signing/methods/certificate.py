@@ -58,7 +58,7 @@ class CertificateSigner(Signer):
     ) -> None:
         self._key = load_private_key(private_key, password, ask)
         self._certificate = SigningCertificate.load(signing_cert, cert_chain, self._key.public_key())
-        self.tsa_url = tsa_url
+        self._use_authority(tsa_url)
 
     def verifier(self) -> CertificateVerifier:
         """The verifier that holds this certificate, and trusts nothing else."""

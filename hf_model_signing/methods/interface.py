@@ -29,6 +29,14 @@ class Signer(ABC):
             raise ModelError(f"the model has too many files: its signature would be over {MAX_BYTES:,} bytes")
         return bundle
 
+    def _use_authority(self, tsa_url: str | None) -> None:
+        """Have each signature timestamped; raises `UsageError` for what is no URL, before anything is hashed."""
+        if tsa_url is not None:
+            from hf_model_signing.timestamp_http import check_url
+
+            check_url(tsa_url)
+        self.tsa_url = tsa_url
+
     def _timestamps(self, signature: bytes) -> Mapping[str, Any]:
         if self.tsa_url is None:
             return {}

@@ -48,7 +48,7 @@ class KeySigner(Signer):
         tsa_url: str | None = None,
     ) -> None:
         self._key = load_private_key(private_key, password, ask)
-        self.tsa_url = tsa_url
+        self._use_authority(tsa_url)
 
     def verifier(self) -> KeyVerifier:
         """The verifier that holds the public half of this key."""

@@ -96,7 +96,7 @@ class Pkcs11Signer(Signer):
 
             self._certificate = SigningCertificate.load(signing_cert, chain, self._key.public_key)
         self.method = "certificate" if self._certificate else "key"
-        self.tsa_url = tsa_url
+        self._use_authority(tsa_url)
 
     def verifier(self) -> Verifier:
         """The verifier that holds the public half of the key, or its certificate."""
