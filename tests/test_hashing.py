@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from hf_model_signing import hashing
 from hf_model_signing.errors import ModelError
 from hf_model_signing.hashing import git_blob_id, hash_file, hash_model, is_lfs_pointer, model_name
 from hf_model_signing.manifest import Manifest, Serialization
@@ -383,6 +384,7 @@ def test_missing_model(tmp_path: Path) -> None:
     [
         (Serialization(method="shards"), "method 'shards' with shards of None bytes is not supported"),
         (Serialization(method="shards", shard_size=0), "method 'shards' with shards of 0 bytes is not supported"),
+        (Serialization(method="shards", shard_size=-1), "method 'shards' with shards of -1 bytes is not supported"),
         (Serialization(method="files", shard_size=10), "method 'files' with shards of 10 bytes is not supported"),
         (Serialization(method="lines"), "method 'lines' .* is not supported"),
         (Serialization(hash_type="md5"), "'md5' is not supported"),
@@ -391,6 +393,15 @@ def test_missing_model(tmp_path: Path) -> None:
 def test_unsupported_serialization(model: Path, serialization: Serialization, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         hash_model(model, serialization)
+
+
+def test_too_many_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = write_tree(tmp_path / "m", {"f": b"A" * 31, "g": b"B" * 15})
+    monkeypatch.setattr(hashing, "_MAX_SHARDS", 6)
+    assert len(hash_model(model, Serialization("shards", shard_size=10)).entries) == 6
+    monkeypatch.setattr(hashing, "_MAX_SHARDS", 5)
+    with pytest.raises(ModelError, match="shards of 10 bytes would be 6, too many to sign; choose larger ones"):
+        hash_model(model, Serialization("shards", shard_size=10))
 
 
 def test_scope_only(model: Path) -> None:
@@ -498,6 +509,28 @@ def test_hash_file_that_changes_before_it_is_opened(tmp_path: Path, function: st
     )
     done = run_python(code, write_tree(tmp_path, {"f": b"A"}) / "f")
     assert done.stdout.startswith("f changed while it was hashed"), done.stderr
+
+
+@pytest.mark.parametrize("function", [hash_file, git_blob_id])
+def test_hash_file_whose_folder_is_swapped_while_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: Callable[[Path], object]
+) -> None:
+    """The file at the path is the same before and after; another one was read."""
+    write_tree(tmp_path, {"d/f": b"A", "other/f": b"B"})
+    real = os.open
+
+    def swapped(*arguments: Any) -> int:  # noqa: ANN401 - those of `os.open`
+        monkeypatch.undo()
+        os.rename(tmp_path / "d", tmp_path / "away")
+        os.rename(tmp_path / "other", tmp_path / "d")
+        handle = real(*arguments)
+        os.rename(tmp_path / "d", tmp_path / "other")
+        os.rename(tmp_path / "away", tmp_path / "d")
+        return handle
+
+    monkeypatch.setattr(os, "open", swapped)
+    with pytest.raises(ModelError, match="f changed while it was hashed"):
+        function(tmp_path / "d/f")
 
 
 def test_hash_file_in_cache(tmp_path: Path) -> None:
