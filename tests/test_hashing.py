@@ -329,6 +329,23 @@ def test_thread_that_ends_loses_no_file(tmp_path: Path) -> None:
         hash_model(model, Serialization(), progress=Ender("never", lambda: None))
 
 
+def test_shards_are_put_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread with the first one is the last to end."""
+    monkeypatch.setattr(hashing, "_PIECE", 1)
+    monkeypatch.setattr(hashing, "_workers", lambda: 2)
+    model = write_tree(tmp_path / "m", {"f": b"A" * 20_000 + b"B" * 10_000})
+    how = Serialization("shards", shard_size=20_000)
+    ended = threading.Event()
+
+    class Waiter(Meddler):
+        def begin(self, name: str, size: int) -> None:
+            if size == 20_000:
+                ended.wait(10)
+
+    found = hash_model(model, how, progress=Waiter("end", ended.set))
+    assert [digest.hex() for _, digest in found.entries] == [sha256(b"A" * 20_000), sha256(b"B" * 10_000)]
+
+
 def test_observer_hears_all_bytes(tmp_path: Path) -> None:
     class Counter(Meddler):
         count = 0
@@ -511,15 +528,18 @@ def test_hash_file_that_changes_before_it_is_opened(tmp_path: Path, function: st
     assert done.stdout.startswith("f changed while it was hashed"), done.stderr
 
 
-@pytest.mark.parametrize("function", [hash_file, git_blob_id])
-def test_hash_file_whose_folder_is_swapped_while_it_is_opened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: Callable[[Path], object]
+@pytest.mark.parametrize(("size", "opened"), [(1, 1), (BIG, 1), (BIG, 2)])
+@pytest.mark.parametrize("function", [hash_file, git_blob_id, _hash])
+def test_folder_is_swapped_while_a_file_in_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, opened: int, function: Callable[[Path], object]
 ) -> None:
-    """The file at the path is the same before and after; another one was read."""
-    write_tree(tmp_path, {"d/f": b"A", "other/f": b"B"})
-    real = os.open
+    """The file at the path is the same before and after, and another one was read: large files are opened again."""
+    write_tree(tmp_path, {"d/f": b"A" * size, "other/f": b"B" * size})
+    real, calls = os.open, iter(range(1, 9))
 
     def swapped(*arguments: Any) -> int:  # noqa: ANN401 - those of `os.open`
+        if next(calls) != opened:
+            return real(*arguments)
         monkeypatch.undo()
         os.rename(tmp_path / "d", tmp_path / "away")
         os.rename(tmp_path / "other", tmp_path / "d")

@@ -124,6 +124,12 @@ def test_links_that_multiply_empty_folders_come_to_an_end(tmp_path: Path, monkey
         _names(model)
 
 
+def test_folders_without_links_are_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walking, "_MAX_FOLDERS", 3)
+    model = write_tree(tmp_path / "m", {f"{number}/f": b"" for number in range(5)})
+    assert len(hash_model(model, Serialization()).entries) == 5
+
+
 def test_folder_under_the_name_of_the_signature(model: Path, pair: KeyPair) -> None:
     bundle = hms.sign(model, signer=pair.signer)
     write_tree(model, {"model.sig/__init__.py": b"evil"})
