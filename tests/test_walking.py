@@ -17,6 +17,7 @@ from tests.conftest import Cli
 from tests.helpers import FILES, KeyPair, Meddler, cache_snapshot, sha256, write_tree
 
 LINKS = Serialization(allow_symlinks=True)
+LINKS_AND_SIGNATURE = Serialization(allow_symlinks=True, ignore_paths=("model.sig",))
 
 
 def _names(model: Path) -> list[str]:
@@ -139,6 +140,13 @@ def test_folder_under_the_name_of_the_signature(model: Path, pair: KeyPair) -> N
         hms.sign(model, signer=pair.signer)
 
 
+@pytest.mark.parametrize("how", [Serialization(ignore_paths=("model.sig",)), LINKS_AND_SIGNATURE])
+def test_link_to_a_folder_under_the_name_of_the_signature(model: Path, how: Serialization) -> None:
+    _link(model / "model.sig", "weights")
+    with pytest.raises(ModelError, match="model.sig is a folder; that name is for the signature"):
+        hash_model(model, how)
+
+
 def test_cache_snapshot_with_links_allowed(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -155,6 +163,18 @@ def test_link_moved_while_hashing(model: Path) -> None:
 
     with pytest.raises(ModelError, match="changed while it was hashed"):
         hash_model(model, LINKS, progress=Meddler("end", move))
+
+
+@pytest.mark.parametrize("field", ["st_ino", "st_dev", "st_size", "st_mtime_ns", "st_ctime_ns"])
+def test_state_tells_files_apart_by(field: str) -> None:
+    def state(**more: int) -> tuple[int, ...]:
+        numbers = {"st_mode": 0o100644, "st_ino": 1, "st_dev": 2, "st_nlink": 1, "st_uid": 0, "st_gid": 0, "st_size": 3}
+        times = {"st_mtime_ns": 4, "st_ctime_ns": 5}
+        places = [more.get(name, value) for name, value in numbers.items()]
+        return walking.state_of(os.stat_result((*places, 0, 0, 0), {**times, **more}))
+
+    assert state() == state()
+    assert state(**{field: 9}) != state()
 
 
 # Signing and verifying
