@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
 from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import BundleError, ModelError, UsageError, VerificationError
-from hf_model_signing.manifest import Manifest, Serialization
+from hf_model_signing.manifest import Entry, Manifest, Serialization
 from hf_model_signing.methods.key import KeySigner, KeyVerifier, fingerprint
 from hf_model_signing.statement import Statement
 from tests.helpers import (
@@ -449,9 +449,25 @@ def test_methods_load_late() -> None:
 # What is signed
 
 
-def test_nothing_is_signed_that_cannot_be_verified(pair: KeyPair) -> None:
-    with pytest.raises(BundleError, match="file list is empty"):
-        pair.signer.sign(Statement(Manifest.of("m", {}, Serialization())))
+@pytest.mark.parametrize(
+    ("names", "how", "message"),
+    [
+        ([], Serialization(), "file list is empty"),
+        (["../up"], Serialization(), "not a plain path"),
+        (["a", "a/b"], Serialization(), "both as a file and as a folder"),
+        (["a", "a"], Serialization(), "names a file twice"),
+        (["a"], Serialization(ignore_paths=("*.bin",)), "wildcard"),
+        (["a"], Serialization(hash_type="md5"), "'md5' is not supported"),
+        (["a"], Serialization("lines"), "'lines' is not supported"),
+        (["a:0:5"], Serialization("shards", shard_size=0), "not of the size 0|above zero"),
+    ],
+)
+def test_nothing_is_signed_that_cannot_be_verified(
+    pair: KeyPair, names: list[str], how: Serialization, message: str
+) -> None:
+    entries = tuple(Entry(name, bytes(32)) for name in names)
+    with pytest.raises(BundleError, match=message):
+        pair.signer.sign(Statement(Manifest("m", entries, how)))
 
 
 def test_bundle_too_large_to_be_read_is_not_signed(pair: KeyPair) -> None:
