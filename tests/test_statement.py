@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hf_model_signing.errors import BundleError
+from hf_model_signing.errors import BundleError, ModelError
 from hf_model_signing.manifest import Manifest, Serialization, default_ignores
 from hf_model_signing.statement import Statement
 from tests.helpers import FILES, PREDICATE_TYPE, STATEMENT_TYPE, encode, sha256, statement_document, with_root
@@ -52,6 +52,12 @@ def test_payload_comes_back() -> None:
 def test_payload_is_deterministic() -> None:
     one = Statement(_manifest(a=b"1", b=b"2"), "u", {"x": "1", "y": "2"}).to_payload()
     assert Statement(_manifest(b=b"2", a=b"1"), "u", {"y": "2", "x": "1"}).to_payload() == one
+
+
+def test_name_that_no_statement_can_carry() -> None:
+    statement = Statement(Manifest.of("\udcff", {"f": bytes(32)}, Serialization()))
+    with pytest.raises(ModelError, match="name '.udcff' is not valid UTF-8; rename it"):
+        statement.to_payload()
 
 
 def test_parse_foreign_statement() -> None:
@@ -125,6 +131,9 @@ DEFECTS = [
     (_set("subject", 0, "digest", {}), "root digest is not that of its file list"),
     (_set("subject", 0, "digest", {"sha512": "00"}), "root digest is not that of its file list"),
     (_set("subject", 0, "digest", {"sha256": None}), "not lower-case hex"),
+    (_set("subject", 0, "digest", "sha512", "AB"), "not lower-case hex"),
+    (_set("subject", 0, "digest", "sha512", ""), "not lower-case hex"),
+    (_set("subject", 0, "digest", "sha512", "ab\n"), "not lower-case hex"),
     (_set("subject", 0, "digest", "sha256", "0" * 64), "root digest is not that of its file list"),
     (_set("predicate", None), "the predicate is not a JSON object"),
     (_set("predicate", []), "the predicate is not a JSON object"),
@@ -148,6 +157,7 @@ DEFECTS = [
     (_resource("algorithm", "SHA256"), "has the algorithm 'SHA256', not 'sha256'"),
     (_resource("algorithm", ["sha256"]), "has the algorithm"),
     (_resource("algorithm", "sha256-sharded-1000"), "has the algorithm"),
+    (_resource("algorithm", "sha256-sharded-None"), "has the algorithm"),
     (_resource("digest", ""), "not a sha256 digest"),
     (_resource("digest", "0" * 63), "not a sha256 digest"),
     (_resource("digest", "0" * 62), "not a sha256 digest"),
