@@ -114,6 +114,18 @@ def test_damaged_receipts_are_not_believed(
     assert _hashed(model, pair, old) == set(FILES)
 
 
+def test_receipts_that_never_end(
+    model: Path, pair: KeyPair, old: hms.Bundle, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x, x AS digests FROM n"
+    columns = "x AS device, x AS inode, x AS size, x AS modified, x AS changed, x AS way, x AS digests, x AS made"
+    with sqlite3.connect(cache / "receipts.sqlite") as database:
+        database.execute("DROP TABLE receipts")
+        database.execute(f"CREATE VIEW receipts AS SELECT {columns} FROM ({endless})")
+    monkeypatch.setattr(time, "monotonic", iter(range(0, 10**9, 3)).__next__)
+    assert _hashed(model, pair, old) == set(FILES)
+
+
 def test_receipt_that_the_signature_contradicts(model: Path, pair: KeyPair, old: hms.Bundle, cache: Path) -> None:
     with sqlite3.connect(cache / "receipts.sqlite") as database:
         database.execute("UPDATE receipts SET digests = ?", (bytes(32),))
