@@ -212,6 +212,12 @@ def test_unsigned_bundle(cli: Cli, sign: Sign, model: Path, pair: KeyPair) -> No
         assert "nobody signed this bundle (method 'skip'): anybody could have written it" in done.err
 
 
+def test_unsigned_bundle_has_no_verifier(model: Path) -> None:
+    assert (hms.sign(model, signer=hms.SkipSigner()).method, hms.SkipSigner().method) == ("skip", "skip")
+    with pytest.raises(hms.UsageError, match="signs nothing, so there is nothing that could be verified"):
+        hms.SkipSigner().verifier()
+
+
 def test_unsigned_bundle_is_replaced(sign: Sign) -> None:
     assert [sign(method="skip").code, sign().code, sign(method="skip").code] == [0, 0, 0]
 

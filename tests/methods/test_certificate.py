@@ -252,6 +252,15 @@ def test_authority_with_limits_gives_no_common_names(desk: Desk, root: Authority
         desk.verify(bundle, root, identity="ceo@trusted.example")
 
 
+def test_root_with_limits_gives_no_common_names(desk: Desk) -> None:
+    limits = x509.NameConstraints([x509.RFC822Name("acme.example")], None)
+    limited = make_authority("Limited", extensions=[(limits, True)])
+    bundle = desk.sign(limited.issue("ceo@trusted.example"))
+    assert desk.verify(bundle, limited)
+    with pytest.raises(VerificationError, match="the model was signed by subject 'O=T,CN=ceo@trusted.example', not by"):
+        desk.verify(bundle, limited, identity="ceo@trusted.example")
+
+
 @pytest.mark.parametrize("critical", [True, False])
 @pytest.mark.parametrize("excluded", [True, False])
 @pytest.mark.parametrize(
@@ -471,6 +480,7 @@ def test_too_many_certificates(desk: Desk, root: Authority) -> None:
     leaf = root.issue("leaf")
     with pytest.raises(BundleError, match="has 17 certificates, more than the 16"):
         desk.verify(desk.forge(leaf, *[root] * 16), root)
+    assert desk.verify(desk.forge(leaf, *[root] * 15), root)
 
 
 def test_key_method_does_not_take_it(desk: Desk, root: Authority, pair: KeyPair) -> None:

@@ -330,6 +330,20 @@ def test_public_key_garbage(tmp_path: Path, data: bytes) -> None:
         KeyVerifier(_file(tmp_path, data))
 
 
+@pytest.mark.parametrize("make", [KeySigner, KeyVerifier])
+def test_key_on_a_curve_that_the_library_does_not_know(
+    tmp_path: Path, pair: KeyPair, make: Callable[[Path], object]
+) -> None:
+    pem = private_pem(pair.key) if make is KeySigner else public_pem(pair.key)
+    der = base64.b64decode(b"".join(pem.splitlines()[1:-1]))
+    p256 = bytes.fromhex("06082a8648ce3d030107")
+    assert p256 in der
+    first, *_, last = pem.splitlines(keepends=True)
+    strange = base64.encodebytes(der.replace(p256, p256[:-1] + b"\x77"))
+    with pytest.raises(UsageError, match=r"file\.pem' is not a (private|public) key in PEM form"):
+        make(_file(tmp_path, first + strange + last))
+
+
 def test_private_key_cut_off(tmp_path: Path, pair: KeyPair) -> None:
     with pytest.raises(UsageError, match="is not a private key in PEM form"):
         KeySigner(_file(tmp_path, pair.private.read_bytes()[:100]))
@@ -416,6 +430,7 @@ def test_password_wrong(encrypted: Path, password: str) -> None:
     with pytest.raises(UsageError, match="the password does not open the private key") as caught:
         KeySigner(encrypted, password=password)
     assert password not in str(caught.value)
+    assert (caught.value.__cause__, caught.value.__suppress_context__) == (None, True)  # the library's may quote it
 
 
 def test_password_beyond_ascii(tmp_path: Path, pair: KeyPair, monkeypatch: pytest.MonkeyPatch) -> None:
