@@ -190,10 +190,31 @@ def test_wrong_pin(cli: Cli, softhsm: SoftHsm, model: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize("method", ["pkcs11-key", "pkcs11_certificate", "skip"])
 def test_methods_that_only_sign(cli: Cli, model: Path, method: str) -> None:
     done = cli("verify", method, model)
-    assert done.code == 2
-    assert (
-        f"nothing is verified with '{method.replace('_', '-')}': it signs nothing" in done.err or "method '" in done.err
-    )
+    why = "it signs nothing" if method == "skip" else "what it signs is verified with the method '"
+    assert (done.code, f"nothing is verified with '{method.replace('_', '-')}': {why}" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("sigstore", "the method 'sigstore', which is meant when none is named, is not in this version"),
+        ("--private-key", "the method 'sigstore', which is meant when none is named"),
+        ("acme/model", "the method 'sigstore', which is meant when none is named"),
+        ("model", "the method 'sigstore', which is meant when none is named"),
+        ("rot13", "there is no method 'rot13'"),
+    ],
+)
+def test_word_that_is_no_method(
+    cli: Cli, model: Path, monkeypatch: pytest.MonkeyPatch, word: str, message: str
+) -> None:
+    monkeypatch.chdir(model.parent)
+    done = cli("verify", word, "x")
+    assert (done.code, message in done.err) == (2, True), done.err
+
+
+def test_method_in_the_spelling_of_the_reference_tool(cli: Cli, model: Path) -> None:
+    done = cli("sign", "pkcs11_key", model)
+    assert (done.code, "Missing option '--pkcs11-uri'" in done.err) == (2, True)
 
 
 # skip
