@@ -7,9 +7,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 
 import hf_model_signing as hms
+from hf_model_signing.cli.method_options import METHOD_OPTIONS
 from tests.certificates import Authority, make_authority
 from tests.conftest import Cli
 from tests.helpers import FILES, KeyPair, Outcome, run_program
@@ -88,6 +90,8 @@ def test_identity(cli: Cli, sign: Sign, model: Path) -> None:
     sign()
     assert _verify(cli, model, "--root-certs", "root.pem", "--cert-identity", "leaf").code == 0
     assert _verify(cli, model, "--root-certs", "root.pem", "--cert-identity", "somebody").code == 1
+    empty = _verify(cli, model, "--root-certs", "root.pem", "--cert-identity", "")
+    assert (empty.code, "the identity to expect is empty" in empty.err) == (2, True)
 
 
 def test_fingerprints(cli: Cli, sign: Sign, model: Path) -> None:
@@ -140,6 +144,16 @@ def test_bad_timestamp_leaves_no_signature(sign: Sign, tsa: Tsa, tmp_path: Path,
     assert not (tmp_path / "model.sig").exists()
 
 
+def test_timestamp_of_every_method(
+    cli: Cli, sign: Sign, pair: KeyPair, softhsm: SoftHsm, model: Path, tsa: Tsa, tmp_path: Path
+) -> None:
+    uri = softhsm.uri("token=main;object=p256")
+    assert sign("--tsa-url", tsa.url, "--signature", "1").code == 0
+    assert sign("--private-key", str(pair.private), "--tsa-url", tsa.url, "--signature", "2", method="key").code == 0
+    assert sign("--pkcs11-uri", uri, "--tsa-url", tsa.url, "--signature", "3", method="pkcs11-key").code == 0
+    assert ["timestampVerificationData" in hms.Bundle.read(name).material for name in "123"] == [True] * 3
+
+
 def test_authority_that_is_not_there(sign: Sign, tmp_path: Path) -> None:
     done = sign("--tsa-url", "http://127.0.0.1:9/tsa?secret=1")
     assert done.code == 3
@@ -167,6 +181,17 @@ def test_token_with_certificate(cli: Cli, softhsm: SoftHsm, root: Authority, mod
     done = cli("sign", "pkcs11-certificate", *options, "--signature", tmp_path / "s", model)
     assert (done.code, done.err) == (0, "")
     assert "certificate 'O=T,CN=token'" in done.out
+    verify = ("verify", "certificate", "--root-certs", tmp_path / "root.pem", "--signature", tmp_path / "s", model)
+    assert cli(*verify).code == 0
+
+
+def test_token_with_chain(cli: Cli, softhsm: SoftHsm, root: Authority, model: Path, tmp_path: Path) -> None:
+    middle = make_authority("Between", parent=root)
+    _, cert = middle.issue("token", key=softhsm.pairs["p256"].key).write(tmp_path, "token")
+    (tmp_path / "between.pem").write_bytes(middle.pem)
+    options = ("--pkcs11-uri", softhsm.uri("token=main;object=p256"), "--signing-cert", cert)
+    chain = ("--cert-chain", tmp_path / "between.pem", "--signature", tmp_path / "s")
+    assert cli("sign", "pkcs11-certificate", *options, *chain, model).code == 0
     verify = ("verify", "certificate", "--root-certs", tmp_path / "root.pem", "--signature", tmp_path / "s", model)
     assert cli(*verify).code == 0
 
@@ -246,6 +271,12 @@ def test_unsigned_bundle_is_replaced(sign: Sign) -> None:
 def test_unsigned_bundle_is_not_reused(sign: Sign) -> None:
     sign(method="skip")
     assert sign("--reuse", "model.sig").code == 1
+
+
+def test_methods_without_a_verifier() -> None:
+    for method in ("skip", "pkcs11-key", "pkcs11-certificate"):
+        with pytest.raises(click.UsageError, match="nothing is verified with this method"):
+            METHOD_OPTIONS[method].verifier({})
 
 
 # Choices of the manifest
