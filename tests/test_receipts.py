@@ -117,8 +117,9 @@ def test_damaged_receipts_are_not_believed(
 def test_receipts_that_never_end(
     model: Path, pair: KeyPair, old: hms.Bundle, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x, x AS digests FROM n"
-    columns = "x AS device, x AS inode, x AS size, x AS modified, x AS changed, x AS way, x AS digests, x AS made"
+    names = ("device", "inode", "size", "modified", "changed", "way", "digests", "made")
+    columns = ", ".join(f"x + {number} AS {name}" for number, name in enumerate(names))
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n"
     with sqlite3.connect(cache / "receipts.sqlite") as database:
         database.execute("DROP TABLE receipts")
         database.execute(f"CREATE VIEW receipts AS SELECT {columns} FROM ({endless})")
