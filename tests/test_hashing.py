@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from hf_model_signing import hashing
 from hf_model_signing.errors import ModelError
 from hf_model_signing.hashing import git_blob_id, hash_file, hash_model, is_lfs_pointer, model_name
 from hf_model_signing.manifest import Manifest, Serialization
@@ -328,6 +329,23 @@ def test_thread_that_ends_loses_no_file(tmp_path: Path) -> None:
         hash_model(model, Serialization(), progress=Ender("never", lambda: None))
 
 
+def test_shards_are_put_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread with the first one is the last to end."""
+    monkeypatch.setattr(hashing, "_PIECE", 1)
+    monkeypatch.setattr(hashing, "_workers", lambda: 2)
+    model = write_tree(tmp_path / "m", {"f": b"A" * 20_000 + b"B" * 10_000})
+    how = Serialization("shards", shard_size=20_000)
+    ended = threading.Event()
+
+    class Waiter(Meddler):
+        def begin(self, name: str, size: int) -> None:
+            if size == 20_000:
+                ended.wait(10)
+
+    found = hash_model(model, how, progress=Waiter("end", ended.set))
+    assert [digest.hex() for _, digest in found.entries] == [sha256(b"A" * 20_000), sha256(b"B" * 10_000)]
+
+
 def test_observer_hears_all_bytes(tmp_path: Path) -> None:
     class Counter(Meddler):
         count = 0
@@ -383,6 +401,7 @@ def test_missing_model(tmp_path: Path) -> None:
     [
         (Serialization(method="shards"), "method 'shards' with shards of None bytes is not supported"),
         (Serialization(method="shards", shard_size=0), "method 'shards' with shards of 0 bytes is not supported"),
+        (Serialization(method="shards", shard_size=-1), "method 'shards' with shards of -1 bytes is not supported"),
         (Serialization(method="files", shard_size=10), "method 'files' with shards of 10 bytes is not supported"),
         (Serialization(method="lines"), "method 'lines' .* is not supported"),
         (Serialization(hash_type="md5"), "'md5' is not supported"),
@@ -391,6 +410,15 @@ def test_missing_model(tmp_path: Path) -> None:
 def test_unsupported_serialization(model: Path, serialization: Serialization, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         hash_model(model, serialization)
+
+
+def test_too_many_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = write_tree(tmp_path / "m", {"f": b"A" * 31, "g": b"B" * 15})
+    monkeypatch.setattr(hashing, "_MAX_SHARDS", 6)
+    assert len(hash_model(model, Serialization("shards", shard_size=10)).entries) == 6
+    monkeypatch.setattr(hashing, "_MAX_SHARDS", 5)
+    with pytest.raises(ModelError, match="shards of 10 bytes would be 6, too many to sign; choose larger ones"):
+        hash_model(model, Serialization("shards", shard_size=10))
 
 
 def test_scope_only(model: Path) -> None:
@@ -498,6 +526,31 @@ def test_hash_file_that_changes_before_it_is_opened(tmp_path: Path, function: st
     )
     done = run_python(code, write_tree(tmp_path, {"f": b"A"}) / "f")
     assert done.stdout.startswith("f changed while it was hashed"), done.stderr
+
+
+@pytest.mark.parametrize(("size", "opened"), [(1, 1), (BIG, 1), (BIG, 2)])
+@pytest.mark.parametrize("function", [hash_file, git_blob_id, _hash])
+def test_folder_is_swapped_while_a_file_in_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, opened: int, function: Callable[[Path], object]
+) -> None:
+    """The file at the path is the same before and after, and another one was read: large files are opened again."""
+    write_tree(tmp_path, {"d/f": b"A" * size, "other/f": b"B" * size})
+    real, calls = os.open, iter(range(1, 9))
+
+    def swapped(*arguments: Any) -> int:  # noqa: ANN401 - those of `os.open`
+        if next(calls) != opened:
+            return real(*arguments)
+        monkeypatch.undo()
+        os.rename(tmp_path / "d", tmp_path / "away")
+        os.rename(tmp_path / "other", tmp_path / "d")
+        handle = real(*arguments)
+        os.rename(tmp_path / "d", tmp_path / "other")
+        os.rename(tmp_path / "away", tmp_path / "d")
+        return handle
+
+    monkeypatch.setattr(os, "open", swapped)
+    with pytest.raises(ModelError, match="f changed while it was hashed"):
+        function(tmp_path / "d/f")
 
 
 def test_hash_file_in_cache(tmp_path: Path) -> None:

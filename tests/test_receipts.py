@@ -114,6 +114,19 @@ def test_damaged_receipts_are_not_believed(
     assert _hashed(model, pair, old) == set(FILES)
 
 
+def test_receipts_that_never_end(
+    model: Path, pair: KeyPair, old: hms.Bundle, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("device", "inode", "size", "modified", "changed", "way", "digests", "made")
+    columns = ", ".join(f"x + {number} AS {name}" for number, name in enumerate(names))
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n"
+    with sqlite3.connect(cache / "receipts.sqlite") as database:
+        database.execute("DROP TABLE receipts")
+        database.execute(f"CREATE VIEW receipts AS SELECT {columns} FROM ({endless})")
+    monkeypatch.setattr(time, "monotonic", iter(range(0, 10**9, 3)).__next__)
+    assert _hashed(model, pair, old) == set(FILES)
+
+
 def test_receipt_that_the_signature_contradicts(model: Path, pair: KeyPair, old: hms.Bundle, cache: Path) -> None:
     with sqlite3.connect(cache / "receipts.sqlite") as database:
         database.execute("UPDATE receipts SET digests = ?", (bytes(32),))
@@ -161,6 +174,13 @@ def test_oldest_receipts_go(model: Path, pair: KeyPair, cache: Path, monkeypatch
 
 def test_small_files_get_no_receipt(tmp_path: Path, pair: KeyPair, cache: Path) -> None:
     hms.sign(write_tree(tmp_path / "small", {"f": b"x"}), signer=pair.signer)
+    assert not cache.exists()
+
+
+def test_small_files_get_no_receipt_later(model: Path, cache: Path) -> None:
+    small = [file._replace(size=receipts.SMALLEST - 1) for file in _listed(model)]
+    digests = {file.name: [bytes(32)] for file in small}
+    receipts.Receipts(Serialization()).remember(small, digests, time.time_ns() + 3_600_000_000_000)
     assert not cache.exists()
 
 
@@ -213,12 +233,61 @@ def test_settle_does_not_wait_for_old_files(model: Path, monkeypatch: pytest.Mon
     assert receipts.Receipts(Serialization()).settle(old) > 1
 
 
-def test_receipts_that_others_can_write(model: Path, pair: KeyPair, old: hms.Bundle, cache: Path) -> None:
-    cache.chmod(0o777)
+def test_settle_does_not_wait_for_a_time_to_come(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    far = time.time_ns() + 3_600_000_000_000
+    receipts.Receipts(Serialization()).settle([file._replace(changed=far) for file in _listed(model)])
+    assert slept == []
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o720, 0o702])
+def test_receipts_that_others_can_write(model: Path, pair: KeyPair, old: hms.Bundle, cache: Path, mode: int) -> None:
+    cache.chmod(mode)
     assert _hashed(model, pair, old) == set(FILES)
 
 
-@pytest.mark.parametrize("value", ["text", 10**12, None, 1.5])
+def test_receipts_of_another_user(
+    model: Path, pair: KeyPair, old: hms.Bundle, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: cache.stat().st_uid + 1)
+    assert _hashed(model, pair, old) == set(FILES)
+
+
+def test_receipts_are_for_their_user_alone(old: hms.Bundle, cache: Path) -> None:
+    assert cache.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("field", ["size", "modified", "changed", "inode", "device"])
+@pytest.mark.parametrize("step", [1, -1])
+def test_receipt_is_for_that_very_file(model: Path, field: str, step: int) -> None:
+    known = [file._replace(size=file.size + 9) for file in _listed(model)]
+    digests = {file.name: [bytes(32)] for file in known}
+    some = receipts.Receipts(Serialization(), {file.name: bytes(32) for file in known})
+    some.remember(known, digests, time.time_ns() + 3_600_000_000_000)
+    assert some.recall(known) == digests
+    assert not some.recall([file._replace(**{field: getattr(file, field) + step}) for file in known])
+
+
+def test_receipt_is_for_that_way_to_hash(model: Path) -> None:
+    known = _listed(model)
+    signed = {file.name: bytes(32) for file in known}
+    digests = {file.name: [bytes(32)] for file in known}
+    receipts.Receipts(Serialization()).remember(known, digests, time.time_ns() + 3_600_000_000_000)
+    assert receipts.Receipts(Serialization(), signed).recall(known) == digests
+    assert receipts.Receipts(Serialization(hash_type="blake3"), signed).recall(known) == {}
+
+
+def test_newest_receipts_stay(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receipts, "_MOST", 1)
+    digests = {file.name: [bytes(32)] for file in _listed(model)}
+    some = receipts.Receipts(Serialization(), {name: bytes(32) for name in digests})
+    for file in _listed(model):
+        some.remember([file], digests, time.time_ns() + 3_600_000_000_000)
+        assert some.recall(_listed(model)).keys() == {file.name}
+
+
+@pytest.mark.parametrize("value", ["text", 10**12, None, 1.5, b"", b"x"])
 def test_receipt_of_another_kind(model: Path, pair: KeyPair, old: hms.Bundle, cache: Path, value: object) -> None:
     with sqlite3.connect(cache / "receipts.sqlite") as database:
         database.execute("UPDATE receipts SET digests = ?", (value,))

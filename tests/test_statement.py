@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hf_model_signing.errors import BundleError
+from hf_model_signing.errors import BundleError, ModelError
 from hf_model_signing.manifest import Manifest, Serialization, default_ignores
 from hf_model_signing.statement import Statement
 from tests.helpers import FILES, PREDICATE_TYPE, STATEMENT_TYPE, encode, sha256, statement_document, with_root
@@ -52,6 +52,12 @@ def test_payload_comes_back() -> None:
 def test_payload_is_deterministic() -> None:
     one = Statement(_manifest(a=b"1", b=b"2"), "u", {"x": "1", "y": "2"}).to_payload()
     assert Statement(_manifest(b=b"2", a=b"1"), "u", {"y": "2", "x": "1"}).to_payload() == one
+
+
+def test_name_that_no_statement_can_carry() -> None:
+    statement = Statement(Manifest.of("\udcff", {"f": bytes(32)}, Serialization()))
+    with pytest.raises(ModelError, match="name '.udcff' is not valid UTF-8; rename it"):
+        statement.to_payload()
 
 
 def test_parse_foreign_statement() -> None:
@@ -125,6 +131,9 @@ DEFECTS = [
     (_set("subject", 0, "digest", {}), "root digest is not that of its file list"),
     (_set("subject", 0, "digest", {"sha512": "00"}), "root digest is not that of its file list"),
     (_set("subject", 0, "digest", {"sha256": None}), "not lower-case hex"),
+    (_set("subject", 0, "digest", "sha512", "AB"), "not lower-case hex"),
+    (_set("subject", 0, "digest", "sha512", ""), "not lower-case hex"),
+    (_set("subject", 0, "digest", "sha512", "ab\n"), "not lower-case hex"),
     (_set("subject", 0, "digest", "sha256", "0" * 64), "root digest is not that of its file list"),
     (_set("predicate", None), "the predicate is not a JSON object"),
     (_set("predicate", []), "the predicate is not a JSON object"),
@@ -148,6 +157,7 @@ DEFECTS = [
     (_resource("algorithm", "SHA256"), "has the algorithm 'SHA256', not 'sha256'"),
     (_resource("algorithm", ["sha256"]), "has the algorithm"),
     (_resource("algorithm", "sha256-sharded-1000"), "has the algorithm"),
+    (_resource("algorithm", "sha256-sharded-None"), "has the algorithm"),
     (_resource("digest", ""), "not a sha256 digest"),
     (_resource("digest", "0" * 63), "not a sha256 digest"),
     (_resource("digest", "0" * 62), "not a sha256 digest"),
@@ -305,3 +315,134 @@ def test_messages_are_printable() -> None:
     with pytest.raises(BundleError, match="control character") as caught:
         Statement.parse(encode(document))
     assert str(caught.value).isprintable()
+
+
+# Shards
+
+
+def _sharded(**subject: Any) -> Document:  # noqa: ANN401 - JSON
+    """A file of 15 bytes in shards of 10, and one without bytes; `subject` has further fields of the subject."""
+    how = Serialization("shards", shard_size=10)
+    manifest = Manifest.of_shards("model", {"a": (15, [bytes(32), bytes(32)]), "e": (0, [])}, how)
+    document: Document = json.loads(Statement(manifest).to_payload())
+    document["subject"][0].update(subject)
+    return document
+
+
+def test_parse_shards() -> None:
+    assert list(Statement.parse(encode(_sharded())).manifest.digests) == ["e", "a"]
+
+
+@pytest.mark.parametrize("size", [10.0, 10])
+def test_parse_whole_shard_size(size: float) -> None:
+    document = _sharded()
+    _how("shard_size", size)(document)
+    assert Statement.parse(encode(document)).manifest.serialization.shard_size == 10
+
+
+@pytest.mark.parametrize("size", [True, False, 0, 0.0, -1, -10.0, 10.5, "10", None, [10]])
+def test_parse_shard_size_that_is_none(size: object) -> None:
+    document = _sharded()
+    _how("shard_size", size)(document)
+    with pytest.raises(BundleError, match="it must be a whole number of bytes above zero"):
+        Statement.parse(encode(document))
+
+
+def test_parse_one_byte_shards_of_true() -> None:
+    """In Python, true is one."""
+    document = statement_document({"a:0:1": b"x"}, method="shards", shard_size=True)
+    with pytest.raises(BundleError, match="it must be a whole number of bytes above zero"):
+        Statement.parse(encode(document))
+
+
+@pytest.mark.parametrize(
+    ("empty", "message"),
+    [
+        (["e", "e"], "names a file twice"),
+        (["a"], "lists a file as empty that has a digest"),
+        (["a/x"], "'a' both as a file and as a folder"),
+        (["../e"], "not a plain path"),
+        ([""], "empty name"),
+        ("e", "list of empty files is not a list of paths"),
+        ({"e": 1}, "list of empty files is not a list of paths"),
+        ([5], "list of empty files is not a list of paths"),
+        ([["e"]], "list of empty files is not a list of paths"),
+        (False, "list of empty files is not a list of paths"),
+    ],
+)
+def test_parse_empty_files_that_cannot_be(empty: object, message: str) -> None:
+    with pytest.raises(BundleError, match=message):
+        Statement.parse(encode(_sharded(annotations={"empty_files": empty})))
+
+
+@pytest.mark.parametrize("name", ["config.json", "new"])
+def test_parse_empty_files_of_whole_files(name: str) -> None:
+    document = _document()
+    document["subject"][0]["annotations"] = {"empty_files": [name]}
+    with pytest.raises(BundleError, match="lists a file as empty that has a digest, or could have one"):
+        Statement.parse(encode(document))
+
+
+# The predicate of release 0.2.0
+
+
+def _old(**subject: Any) -> bytes:  # noqa: ANN401 - JSON
+    """An old statement about one file; `subject` replaces fields of its subject."""
+    types = {"_type": STATEMENT_TYPE, "predicateType": "https://model_signing/Digests/v0.1"}
+    subjects = [{"name": "a", "digest": {"sha256": "0" * 64}, **subject}, {"name": "b", "digest": {"sha256": "1" * 64}}]
+    return encode({**types, "subject": subjects, "predicate": {}})
+
+
+def test_parse_old() -> None:
+    assert list(Statement.parse(_old()).manifest.digests) == ["a", "b"]
+    assert Statement.parse(_old(annotations={"actual_hash_algorithm": "file-sha256"}))
+
+
+@pytest.mark.parametrize(
+    ("subject", "message"),
+    [
+        ({"name": 5}, "no name or no digest"),
+        ({"name": None}, "no name or no digest"),
+        ({"digest": "0" * 64}, "no name or no digest"),
+        ({"digest": None}, "no name or no digest"),
+        ({"annotations": []}, "no name or no digest"),
+        ({"annotations": None}, "no name or no digest"),
+        ({"annotations": {"actual_hash_algorithm": "file-sha256-sharded-10"}}, "has the algorithm 'file-sha256-"),
+        ({"annotations": {"actual_hash_algorithm": None}}, "has the algorithm None"),
+        ({"digest": {"sha256": "0" * 64, "sha512": "0" * 128}}, "is not a sha256 digest"),
+        ({"digest": {"sha512": "0" * 128}}, "is not a sha256 digest"),
+        ({"digest": {"sha256": 5}}, "is not a sha256 digest"),
+        ({"digest": {"sha256": "A" * 64}}, "is not a sha256 digest"),
+        ({"digest": {"sha256": "0" * 62}}, "is not a sha256 digest"),
+        ({"digest": {"sha256": "0" * 64 + "\n"}}, "is not a sha256 digest"),
+        ({"name": "b"}, "names a file twice"),
+        ({"name": "b/c"}, "'b' both as a file and as a folder"),
+        ({"name": "../up"}, "not a plain path"),
+        ({"name": "."}, "mixes a single-file model with others"),
+    ],
+)
+def test_parse_old_refuses(subject: Document, message: str) -> None:
+    with pytest.raises(BundleError, match=message):
+        Statement.parse(_old(**subject))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("predicate", None, "the predicate is not a JSON object"),
+        ("predicate", [], "the predicate is not a JSON object"),
+        ("subject", [], "file list is empty"),
+        ("subject", {}, "file list is empty"),
+        ("subject", {"a": {}}, "file list is empty"),
+        ("subject", "a", "file list is empty"),
+        ("subject", 5, "file list is empty"),
+        ("subject", ["a"], "not an object"),
+        ("subject", [None], "not an object"),
+        ("_type", "https://in-toto.io/Statement/v0.1", "statement type is"),
+        ("extra", 1, "unknown field 'extra'"),
+    ],
+)
+def test_parse_old_of_another_shape(field: str, value: object, message: str) -> None:
+    document = {**json.loads(_old()), field: value}
+    with pytest.raises(BundleError, match=message):
+        Statement.parse(encode(document))

@@ -76,6 +76,14 @@ def test_loads_huge_integer() -> None:
         strict_json.loads(b'{"a": ' + b"9" * 5000 + b"}")
 
 
-def test_loads_infinite_float() -> None:
+@pytest.mark.parametrize("number", [b"1e999", b"-1e999"])
+def test_loads_infinite_float(number: bytes) -> None:
     with pytest.raises(ValueError, match="^it (has|holds|contains) a number"):  # others read it as an error, or exactly
-        strict_json.loads(b'{"a": 1e999}')
+        strict_json.loads(b'{"a": ' + number + b"}")
+
+
+@pytest.mark.parametrize("data", [b'{"a": [1,2,3,4,5,6]}', b'{"a": [[[[[[]]]]]]}', b'{"a":{"a":{"a":{"a":{"a":{}}}}}}'])
+def test_loads_counts_values_of_every_kind(data: bytes) -> None:
+    assert strict_json.loads(data, max_values=7)
+    with pytest.raises(ValueError, match="it has more than 5 values"):
+        strict_json.loads(data, max_values=5)

@@ -423,6 +423,25 @@ def test_expected_files_of_nothing() -> None:
         expected_files(Manifest.of("m", {}, Serialization()), Coverage())
 
 
+@pytest.mark.parametrize(
+    ("coverage", "message"),
+    [
+        (Coverage(hash_type="blake3"), "made with the hash 'sha256', and 'blake3' is asked for"),
+        (Coverage(shard_size=5), "made of whole files, and shards of 5 bytes are asked for"),
+    ],
+)
+def test_signature_that_was_made_otherwise(signed: Path, pair: KeyPair, coverage: Coverage, message: str) -> None:
+    assert hms.verify(signed, verifier=pair.verifier, coverage=Coverage(hash_type="sha256"))
+    _refused(signed, pair, message, coverage=coverage)
+
+
+def test_shards_of_another_size(model: Path, pair: KeyPair) -> None:
+    bundle = hms.sign(model, signer=pair.signer, shard_size=1000)
+    assert hms.verify(model, bundle, verifier=pair.verifier, coverage=Coverage(shard_size=1000))
+    message = "made of shards of 1,000 bytes, and shards of 999 bytes are asked for"
+    _refused(model, pair, message, signature=bundle, coverage=Coverage(shard_size=999))
+
+
 # Whose model it is
 
 
@@ -465,6 +484,8 @@ def test_subject_fits(signed_for: str, asked: str | None) -> None:
         ("hf://org/squad", "hf://datasets/squad"),
         ("hf://spaces/org/squad", "hf://datasets/squad"),
         ("hf://a/b/bert", "hf://bert"),
+        ("hf://models/bert", "hf://bert"),
+        ("hf://datasets/models/squad", "hf://datasets/squad"),
         ("tfhub://a/bert", "hf://bert"),
         ("tfhub://a/b/c/1", "tfhub://a/b/c/2"),
         ("nonsense", "hf://org/name"),

@@ -17,6 +17,7 @@ from tests.conftest import Cli
 from tests.helpers import FILES, KeyPair, Meddler, cache_snapshot, sha256, write_tree
 
 LINKS = Serialization(allow_symlinks=True)
+LINKS_AND_SIGNATURE = Serialization(allow_symlinks=True, ignore_paths=("model.sig",))
 
 
 def _names(model: Path) -> list[str]:
@@ -124,6 +125,12 @@ def test_links_that_multiply_empty_folders_come_to_an_end(tmp_path: Path, monkey
         _names(model)
 
 
+def test_folders_without_links_are_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walking, "_MAX_FOLDERS", 3)
+    model = write_tree(tmp_path / "m", {f"{number}/f": b"" for number in range(5)})
+    assert len(hash_model(model, Serialization()).entries) == 5
+
+
 def test_folder_under_the_name_of_the_signature(model: Path, pair: KeyPair) -> None:
     bundle = hms.sign(model, signer=pair.signer)
     write_tree(model, {"model.sig/__init__.py": b"evil"})
@@ -131,6 +138,13 @@ def test_folder_under_the_name_of_the_signature(model: Path, pair: KeyPair) -> N
         hms.verify(model, bundle, verifier=pair.verifier)
     with pytest.raises(ModelError, match="model.sig is a folder; that name is for the signature"):
         hms.sign(model, signer=pair.signer)
+
+
+@pytest.mark.parametrize("how", [Serialization(ignore_paths=("model.sig",)), LINKS_AND_SIGNATURE])
+def test_link_to_a_folder_under_the_name_of_the_signature(model: Path, how: Serialization) -> None:
+    _link(model / "model.sig", "weights")
+    with pytest.raises(ModelError, match="model.sig is a folder; that name is for the signature"):
+        hash_model(model, how)
 
 
 def test_cache_snapshot_with_links_allowed(tmp_path: Path) -> None:
@@ -149,6 +163,18 @@ def test_link_moved_while_hashing(model: Path) -> None:
 
     with pytest.raises(ModelError, match="changed while it was hashed"):
         hash_model(model, LINKS, progress=Meddler("end", move))
+
+
+@pytest.mark.parametrize("field", ["st_ino", "st_dev", "st_size", "st_mtime_ns", "st_ctime_ns"])
+def test_state_tells_files_apart_by(field: str) -> None:
+    def state(**more: int) -> tuple[int, ...]:
+        numbers = {"st_mode": 0o100644, "st_ino": 1, "st_dev": 2, "st_nlink": 1, "st_uid": 0, "st_gid": 0, "st_size": 3}
+        times = {"st_mtime_ns": 4, "st_ctime_ns": 5}
+        places = [more.get(name, value) for name, value in numbers.items()]
+        return walking.state_of(os.stat_result((*places, 0, 0, 0), {**times, **more}))
+
+    assert state() == state()
+    assert state(**{field: 9}) != state()
 
 
 # Signing and verifying

@@ -7,9 +7,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 
 import hf_model_signing as hms
+from hf_model_signing.cli.method_options import METHOD_OPTIONS
 from tests.certificates import Authority, make_authority
 from tests.conftest import Cli
 from tests.helpers import FILES, KeyPair, Outcome, run_program
@@ -88,6 +90,8 @@ def test_identity(cli: Cli, sign: Sign, model: Path) -> None:
     sign()
     assert _verify(cli, model, "--root-certs", "root.pem", "--cert-identity", "leaf").code == 0
     assert _verify(cli, model, "--root-certs", "root.pem", "--cert-identity", "somebody").code == 1
+    empty = _verify(cli, model, "--root-certs", "root.pem", "--cert-identity", "")
+    assert (empty.code, "the identity to expect is empty" in empty.err) == (2, True)
 
 
 def test_fingerprints(cli: Cli, sign: Sign, model: Path) -> None:
@@ -140,6 +144,16 @@ def test_bad_timestamp_leaves_no_signature(sign: Sign, tsa: Tsa, tmp_path: Path,
     assert not (tmp_path / "model.sig").exists()
 
 
+def test_timestamp_of_every_method(
+    cli: Cli, sign: Sign, pair: KeyPair, softhsm: SoftHsm, model: Path, tsa: Tsa, tmp_path: Path
+) -> None:
+    uri = softhsm.uri("token=main;object=p256")
+    assert sign("--tsa-url", tsa.url, "--signature", "1").code == 0
+    assert sign("--private-key", str(pair.private), "--tsa-url", tsa.url, "--signature", "2", method="key").code == 0
+    assert sign("--pkcs11-uri", uri, "--tsa-url", tsa.url, "--signature", "3", method="pkcs11-key").code == 0
+    assert ["timestampVerificationData" in hms.Bundle.read(name).material for name in "123"] == [True] * 3
+
+
 def test_authority_that_is_not_there(sign: Sign, tmp_path: Path) -> None:
     done = sign("--tsa-url", "http://127.0.0.1:9/tsa?secret=1")
     assert done.code == 3
@@ -171,6 +185,17 @@ def test_token_with_certificate(cli: Cli, softhsm: SoftHsm, root: Authority, mod
     assert cli(*verify).code == 0
 
 
+def test_token_with_chain(cli: Cli, softhsm: SoftHsm, root: Authority, model: Path, tmp_path: Path) -> None:
+    middle = make_authority("Between", parent=root)
+    _, cert = middle.issue("token", key=softhsm.pairs["p256"].key).write(tmp_path, "token")
+    (tmp_path / "between.pem").write_bytes(middle.pem)
+    options = ("--pkcs11-uri", softhsm.uri("token=main;object=p256"), "--signing-cert", cert)
+    chain = ("--cert-chain", tmp_path / "between.pem", "--signature", tmp_path / "s")
+    assert cli("sign", "pkcs11-certificate", *options, *chain, model).code == 0
+    verify = ("verify", "certificate", "--root-certs", tmp_path / "root.pem", "--signature", tmp_path / "s", model)
+    assert cli(*verify).code == 0
+
+
 def test_token_with_certificate_of_another_key(
     cli: Cli, softhsm: SoftHsm, root: Authority, model: Path, tmp_path: Path
 ) -> None:
@@ -190,10 +215,31 @@ def test_wrong_pin(cli: Cli, softhsm: SoftHsm, model: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize("method", ["pkcs11-key", "pkcs11_certificate", "skip"])
 def test_methods_that_only_sign(cli: Cli, model: Path, method: str) -> None:
     done = cli("verify", method, model)
-    assert done.code == 2
-    assert (
-        f"nothing is verified with '{method.replace('_', '-')}': it signs nothing" in done.err or "method '" in done.err
-    )
+    why = "it signs nothing" if method == "skip" else "what it signs is verified with the method '"
+    assert (done.code, f"nothing is verified with '{method.replace('_', '-')}': {why}" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("sigstore", "the method 'sigstore', which is meant when none is named, is not in this version"),
+        ("--private-key", "the method 'sigstore', which is meant when none is named"),
+        ("acme/model", "the method 'sigstore', which is meant when none is named"),
+        ("model", "the method 'sigstore', which is meant when none is named"),
+        ("rot13", "there is no method 'rot13'"),
+    ],
+)
+def test_word_that_is_no_method(
+    cli: Cli, model: Path, monkeypatch: pytest.MonkeyPatch, word: str, message: str
+) -> None:
+    monkeypatch.chdir(model.parent)
+    done = cli("verify", word, "x")
+    assert (done.code, message in done.err) == (2, True), done.err
+
+
+def test_method_in_the_spelling_of_the_reference_tool(cli: Cli, model: Path) -> None:
+    done = cli("sign", "pkcs11_key", model)
+    assert (done.code, "Missing option '--pkcs11-uri'" in done.err) == (2, True)
 
 
 # skip
@@ -212,6 +258,12 @@ def test_unsigned_bundle(cli: Cli, sign: Sign, model: Path, pair: KeyPair) -> No
         assert "nobody signed this bundle (method 'skip'): anybody could have written it" in done.err
 
 
+def test_unsigned_bundle_has_no_verifier(model: Path) -> None:
+    assert (hms.sign(model, signer=hms.SkipSigner()).method, hms.SkipSigner().method) == ("skip", "skip")
+    with pytest.raises(hms.UsageError, match="signs nothing, so there is nothing that could be verified"):
+        hms.SkipSigner().verifier()
+
+
 def test_unsigned_bundle_is_replaced(sign: Sign) -> None:
     assert [sign(method="skip").code, sign().code, sign(method="skip").code] == [0, 0, 0]
 
@@ -220,6 +272,12 @@ def test_unsigned_bundle_is_not_reused(sign: Sign) -> None:
     sign(method="skip")
     assert sign("--reuse", "model.sig").code == 1
     assert "No such option" in sign("--reuse", "model.sig", method="skip").err
+
+
+def test_methods_without_a_verifier() -> None:
+    for method in ("skip", "pkcs11-key", "pkcs11-certificate"):
+        with pytest.raises(click.UsageError, match="nothing is verified with this method"):
+            METHOD_OPTIONS[method].verifier({})
 
 
 # Choices of the manifest

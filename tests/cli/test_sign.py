@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
 import hf_model_signing as hms
+from tests.certificates import make_authority
 from tests.conftest import Cli
 from tests.helpers import (
     FILES,
@@ -131,6 +132,13 @@ def test_sign_replaces_an_older_signature(cli: Cli, model: Path, pair: KeyPair, 
     assert hms.verify(model, verifier=pair.verifier)
 
 
+def test_sign_beside_an_older_signature(cli: Cli, model: Path, pair: KeyPair, tmp_path: Path) -> None:
+    sign = ("sign", "key", "--private-key", pair.private, "--signature")
+    assert [cli(*sign, model / "model.sig", model).err for _ in range(2)] == ["", ""]
+    done = cli(*sign, tmp_path / "s", model)
+    assert (done.code, "model.sig' is another signature, and `verify` takes it" in done.err) == (0, True)
+
+
 def test_sign_ignores(cli: Cli, model: Path, pair: KeyPair, tmp_path: Path) -> None:
     write_tree(model, {"log/x": b"", ".gitignore": b"", "sub/.git/x": b""})
     options = ["--ignore-paths", "log", "--no-ignore-git-paths", "--signature", tmp_path / "s"]
@@ -214,6 +222,16 @@ def test_sign_model_not_utf8(cli: Cli, tmp_path: Path, pair: KeyPair) -> None:
 def test_password_from_environment(model: Path, locked: Path, tmp_path: Path) -> None:
     command = ["sign", "key", "--private-key", locked, "--signature", tmp_path / "s", model]
     assert run_program(*command, HF_SIGN_KEY_PASSWORD=PASSWORD).code == 0
+
+
+@pytest.mark.parametrize("method", ["key", "certificate"])
+def test_password_as_option(cli: Cli, model: Path, pair: KeyPair, locked: Path, tmp_path: Path, method: str) -> None:
+    command = ["sign", method, "--private-key", locked, "--signature", tmp_path / "s"]
+    if method == "certificate":
+        _, cert = make_authority("Root").issue("leaf", key=pair.key).write(tmp_path, "leaf")
+        command += ["--signing-cert", cert]
+    assert cli(*command, "--password", PASSWORD, model).code == 0
+    assert cli(*command, "--password", "wrong", model).code == 2
 
 
 def test_password_missing_without_terminal(cli: Cli, model: Path, locked: Path, tmp_path: Path) -> None:

@@ -14,9 +14,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 import hf_model_signing as hms
+from hf_model_signing.certificates import identities
 from hf_model_signing.errors import BundleError, MismatchError, UsageError, VerificationError
 from hf_model_signing.methods.certificate import CertificateSigner, CertificateVerifier
 from tests.certificates import Authority, Key, Leaf, distinguished, make_authority, self_signed
@@ -157,6 +159,8 @@ def test_several_roots(desk: Desk, root: Authority) -> None:
         {"key_usage": (), "eku": (ExtendedKeyUsageOID.CODE_SIGNING,)},
         {"key_usage": ("digital_signature", "key_encipherment"), "eku": (ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,)},
         {"ca": True, "key_usage": ("digital_signature",)},  # as the certificate in the history of the format
+        {"ca": True, "key_usage": ("digital_signature", "key_cert_sign")},
+        {"key_usage": ("digital_signature", "key_cert_sign"), "eku": ()},  # no authority: it can issue nothing
     ],
 )
 def test_usages_that_allow_it(desk: Desk, root: Authority, profile: dict[str, Any]) -> None:
@@ -176,11 +180,20 @@ SANS = [
     x509.RFC822Name("release@acme.example"),
     x509.DNSName("acme.example"),
     x509.UniformResourceIdentifier("https://acme.example/ci"),
+    x509.UniformResourceIdentifier("https://acme.example/ci?ref=main"),
 ]
 
 
 @pytest.mark.parametrize(
-    "identity", ["release@acme.example", "acme.example", "https://acme.example/ci", "leaf", "O=T,CN=leaf"]
+    "identity",
+    [
+        "release@acme.example",
+        "acme.example",
+        "https://acme.example/ci",
+        "https://acme.example/ci?ref=main",
+        "leaf",
+        "O=T,CN=leaf",
+    ],
 )
 def test_identity(desk: Desk, root: Authority, identity: str) -> None:
     bundle = desk.sign(root.issue("leaf", sans=SANS))
@@ -221,6 +234,15 @@ def test_common_name_where_nothing_else_says_who(desk: Desk, root: Authority, na
     assert desk.verify(desk.sign(root.issue(name)), root, identity=name)
 
 
+def test_two_common_names_are_none(root: Authority) -> None:
+    """Which of them a person takes for the holder's is anybody's guess."""
+    names = [x509.NameAttribute(NameOID.COMMON_NAME, name) for name in ("acme.example", "mallory.example")]
+    leaf = root.issue("leaf").cert
+    builder = x509.CertificateBuilder(x509.Name([]), x509.Name(names), leaf.public_key(), 1, NOW - DAY, NOW + DAY)
+    two = builder.sign(ec.generate_private_key(ec.SECP256R1()), SHA256())
+    assert identities(two) == {"subject": ["CN=mallory.example,CN=acme.example"]}
+
+
 def test_authority_with_limits_gives_no_common_names(desk: Desk, root: Authority) -> None:
     """Its limits are on alternative names, so without one it could name anybody."""
     limits = x509.NameConstraints([x509.RFC822Name("acme.example")], None)
@@ -231,17 +253,33 @@ def test_authority_with_limits_gives_no_common_names(desk: Desk, root: Authority
         desk.verify(bundle, root, identity="ceo@trusted.example")
 
 
+def test_root_with_limits_gives_no_common_names(desk: Desk) -> None:
+    limits = x509.NameConstraints([x509.RFC822Name("acme.example")], None)
+    limited = make_authority("Limited", extensions=[(limits, True)])
+    bundle = desk.sign(limited.issue("ceo@trusted.example"))
+    assert desk.verify(bundle, limited)
+    with pytest.raises(VerificationError, match="the model was signed by subject 'O=T,CN=ceo@trusted.example', not by"):
+        desk.verify(bundle, limited, identity="ceo@trusted.example")
+
+
 @pytest.mark.parametrize("critical", [True, False])
-def test_limits_that_are_not_checked(desk: Desk, root: Authority, critical: bool) -> None:
-    limits = x509.NameConstraints([x509.DirectoryName(distinguished("Acme"))], None)
+@pytest.mark.parametrize("excluded", [True, False])
+@pytest.mark.parametrize(
+    "name", [x509.DirectoryName(distinguished("Acme")), x509.UniformResourceIdentifier("acme.example")]
+)
+def test_limits_that_are_not_checked(
+    desk: Desk, root: Authority, critical: bool, excluded: bool, name: x509.GeneralName
+) -> None:
+    limits = x509.NameConstraints(None, [name]) if excluded else x509.NameConstraints([name], None)
     limited = make_authority("Limited", parent=root, extensions=[(limits, critical)])
     with pytest.raises(VerificationError, match="does not lead to any of the root certificates given"):
         desk.verify(desk.sign(limited.issue("leaf"), limited), root)
 
 
-def test_expired_root_beside(desk: Desk, root: Authority) -> None:
+@pytest.mark.parametrize("name", ["Old", "Root"])
+def test_expired_root_beside(desk: Desk, root: Authority, name: str) -> None:
     """It has nothing to do with the refusal, and is not blamed for it."""
-    old = make_authority("Old", **PAST)
+    old = make_authority(name, **PAST)
     with pytest.raises(VerificationError, match="does not lead to any of the root certificates given"):
         desk.verify(desk.sign(root.issue("leaf")), make_authority("Other"), old)
 
@@ -255,6 +293,17 @@ def test_certificate_of_an_unknown_version(desk: Desk, root: Authority, cli: Cli
         desk.verify(bundle, root)
     bundle.write(tmp_path / "s")
     assert cli("inspect", tmp_path / "s").code == 0
+    (tmp_path / "bad.pem").write_bytes(
+        b"-----BEGIN CERTIFICATE-----\n%s-----END CERTIFICATE-----\n" % base64.encodebytes(bad)
+    )
+    with pytest.raises(UsageError, match="holds a certificate that cannot be read"):
+        CertificateVerifier([tmp_path / "bad.pem"])
+
+
+def test_certificate_with_a_key_that_cannot_be_read(root: Authority, tmp_path: Path) -> None:
+    leaf = root.issue("leaf")
+    point = leaf.cert.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    bad = leaf.der.replace(point, b"\x05" + point[1:])
     (tmp_path / "bad.pem").write_bytes(
         b"-----BEGIN CERTIFICATE-----\n%s-----END CERTIFICATE-----\n" % base64.encodebytes(bad)
     )
@@ -341,7 +390,15 @@ def test_usages_that_forbid_it(desk: Desk, root: Authority, profile: dict[str, A
         desk.signer(leaf)
 
 
-@pytest.mark.parametrize("profile", [{"ca": False}, {"key_usage": ("digital_signature",)}])
+@pytest.mark.parametrize(
+    "profile",
+    [
+        {"ca": False},
+        {"ca": False, "key_usage": ("key_cert_sign",)},
+        {"ca": False, "key_usage": ()},
+        {"key_usage": ("digital_signature",)},
+    ],
+)
 def test_issuer_that_is_no_authority(desk: Desk, root: Authority, profile: dict[str, Any]) -> None:
     """Whoever got a certificate for signing cannot issue others."""
     false = make_authority("False", parent=root, **profile)
@@ -425,6 +482,7 @@ def test_too_many_certificates(desk: Desk, root: Authority) -> None:
     leaf = root.issue("leaf")
     with pytest.raises(BundleError, match="has 17 certificates, more than the 16"):
         desk.verify(desk.forge(leaf, *[root] * 16), root)
+    assert desk.verify(desk.forge(leaf, *[root] * 15), root)
 
 
 def test_key_method_does_not_take_it(desk: Desk, root: Authority, pair: KeyPair) -> None:
@@ -489,6 +547,11 @@ def test_file_that_holds_no_certificate(tmp_path: Path, content: bytes, message:
     (tmp_path / "root.pem").write_bytes(content)
     with pytest.raises(UsageError, match=f"'{tmp_path}/root.pem'.* {message}|'{tmp_path}/root.pem' .*{message}"):
         CertificateVerifier([tmp_path / "root.pem"])
+
+
+def test_file_without_end() -> None:
+    with pytest.raises(UsageError, match="'/dev/zero' is too large to be a certificate file"):
+        CertificateVerifier(["/dev/zero"])
 
 
 def test_file_that_is_missing(tmp_path: Path) -> None:

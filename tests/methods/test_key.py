@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
 from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import BundleError, ModelError, UsageError, VerificationError
-from hf_model_signing.manifest import Manifest, Serialization
+from hf_model_signing.manifest import Entry, Manifest, Serialization
 from hf_model_signing.methods.key import KeySigner, KeyVerifier, fingerprint
 from hf_model_signing.statement import Statement
 from tests.conformance import section
@@ -332,6 +332,20 @@ def test_public_key_garbage(tmp_path: Path, data: bytes) -> None:
         KeyVerifier(_file(tmp_path, data))
 
 
+@pytest.mark.parametrize("make", [KeySigner, KeyVerifier])
+def test_key_on_a_curve_that_the_library_does_not_know(
+    tmp_path: Path, pair: KeyPair, make: Callable[[Path], object]
+) -> None:
+    pem = private_pem(pair.key) if make is KeySigner else public_pem(pair.key)
+    der = base64.b64decode(b"".join(pem.splitlines()[1:-1]))
+    p256 = bytes.fromhex("06082a8648ce3d030107")
+    assert p256 in der
+    first, *_, last = pem.splitlines(keepends=True)
+    strange = base64.encodebytes(der.replace(p256, p256[:-1] + b"\x77"))
+    with pytest.raises(UsageError, match=r"file\.pem' is not a (private|public) key in PEM form"):
+        make(_file(tmp_path, first + strange + last))
+
+
 def test_private_key_cut_off(tmp_path: Path, pair: KeyPair) -> None:
     with pytest.raises(UsageError, match="is not a private key in PEM form"):
         KeySigner(_file(tmp_path, pair.private.read_bytes()[:100]))
@@ -418,6 +432,7 @@ def test_password_wrong(encrypted: Path, password: str) -> None:
     with pytest.raises(UsageError, match="the password does not open the private key") as caught:
         KeySigner(encrypted, password=password)
     assert password not in str(caught.value)
+    assert (caught.value.__cause__, caught.value.__suppress_context__) == (None, True)  # the library's may quote it
 
 
 def test_password_beyond_ascii(tmp_path: Path, pair: KeyPair, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -451,9 +466,25 @@ def test_methods_load_late() -> None:
 # What is signed
 
 
-def test_nothing_is_signed_that_cannot_be_verified(pair: KeyPair) -> None:
-    with pytest.raises(BundleError, match="file list is empty"):
-        pair.signer.sign(Statement(Manifest.of("m", {}, Serialization())))
+@pytest.mark.parametrize(
+    ("names", "how", "message"),
+    [
+        ([], Serialization(), "file list is empty"),
+        (["../up"], Serialization(), "not a plain path"),
+        (["a", "a/b"], Serialization(), "both as a file and as a folder"),
+        (["a", "a"], Serialization(), "names a file twice"),
+        (["a"], Serialization(ignore_paths=("*.bin",)), "wildcard"),
+        (["a"], Serialization(hash_type="md5"), "'md5' is not supported"),
+        (["a"], Serialization("lines"), "'lines' is not supported"),
+        (["a:0:5"], Serialization("shards", shard_size=0), "not of the size 0|above zero"),
+    ],
+)
+def test_nothing_is_signed_that_cannot_be_verified(
+    pair: KeyPair, names: list[str], how: Serialization, message: str
+) -> None:
+    entries = tuple(Entry(name, bytes(32)) for name in names)
+    with pytest.raises(BundleError, match=message):
+        pair.signer.sign(Statement(Manifest("m", entries, how)))
 
 
 def test_bundle_too_large_to_be_read_is_not_signed(pair: KeyPair) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import hf_model_signing as hms
+from hf_model_signing.certificates import fingerprint_of
 from hf_model_signing.errors import HfSignError, RefusedError, UsageError, VerificationError
 from hf_model_signing.methods.certificate import CertificateSigner, CertificateVerifier
 from hf_model_signing.methods.key import KeySigner
@@ -74,6 +75,24 @@ def test_timestamp_from_before_the_certificate(
     assert _verify(model, bundle, root, None)
     with pytest.raises(VerificationError, match="is not valid before"):
         _verify(model, _restamped(bundle, [token]), root, tsa)
+
+
+@pytest.mark.parametrize(("stamped", "judged", "hinted"), [(True, False, True), (True, True, False), (False,) * 3])
+def test_hint_at_a_timestamp_that_would_help(
+    model: Path, tmp_path: Path, root: Authority, tsa: Tsa, stamped: bool, judged: bool, hinted: bool
+) -> None:
+    bundle = _sign(model, tmp_path, root.issue("leaf"), tsa if stamped else None)
+    with pytest.raises(VerificationError, match="does not lead to any of the root certificates given") as caught:
+        _verify(model, bundle, make_authority("Other"), tsa if judged else None)
+    assert ("--tsa-certs would check" in str(caught.value)) is hinted
+
+
+def test_fingerprints_of_time_stamp_authorities_are_told(root: Authority, tsa: Tsa) -> None:
+    told: list[str] = []
+    CertificateVerifier([root.cert], tsa_certs=[tsa.root.cert], note=told.append)
+    assert [
+        line.endswith(fingerprint_of(cert)) for line, cert in zip(told, (root.cert, tsa.root.cert), strict=True)
+    ] == [True] * 2
 
 
 def test_token_of_another_signature(model: Path, tmp_path: Path, root: Authority, tsa: Tsa) -> None:
