@@ -39,7 +39,7 @@ def _values(bundle: Bundle, statement: Statement) -> dict[str, Any]:
         "method": bundle.method,
         "key_fingerprint": bundle.material.get("publicKey", {}).get("hint"),
         "certificates": certificate_rows(bundle),
-        "timestamps": len(bundle.material.get("timestampVerificationData", {}).get("rfc3161Timestamps", [])),
+        "timestamps": timestamp_times(bundle),
         "old_forms": [*bundle.old_forms, *statement.old_forms],
         "subject": manifest.name,
         "uri": statement.uri or None,
@@ -55,6 +55,23 @@ def _values(bundle: Bundle, statement: Statement) -> dict[str, Any]:
         "empty_files": list(manifest.empty_files),
         "files": {entry.name: entry.digest.hex() for entry in manifest.entries},
     }
+
+
+def timestamp_times(bundle: Bundle) -> list[str]:
+    """What time each timestamp of a bundle states; `unreadable` for one that is none."""
+    if "timestampVerificationData" not in bundle.material:
+        return []
+    from hf_model_signing.errors import VerificationError
+    from hf_model_signing.timestamp_token import decode, open_response
+    from hf_model_signing.timestamps import timestamps_of
+
+    times = []
+    for token in timestamps_of(bundle.material):
+        try:
+            times.append(open_response(decode(token)).time.isoformat())
+        except VerificationError:
+            times.append("unreadable")
+    return times
 
 
 def certificate_rows(bundle: Bundle) -> list[dict[str, str]]:
@@ -93,7 +110,7 @@ def _text(bundle: Bundle, statement: Statement) -> str:
         if bundle.method == "skip"
         else bundle.method,
         "key": values["key_fingerprint"] or ("in the bundle (an old form)" if bundle.method == "key" else ""),
-        "timestamps": f"{values['timestamps']} (RFC 3161)" if values["timestamps"] else "",
+        "timestamped": ", ".join(values["timestamps"]),
         "subject": statement.manifest.name,
         "uri": statement.uri,
         **{label: statement.annotations.get(name, "") for name, label in _KNOWN.items()},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import click
@@ -133,7 +134,18 @@ def test_timestamp(cli: Cli, sign: Sign, model: Path, tsa: Tsa, tmp_path: Path) 
     assert _verify(cli, model, *verify, "tsa.pem").code == 0
     refused = _verify(cli, model, *verify, "other.pem")
     assert (refused.code, "unknown authority" in refused.err) == (1, True)
-    assert "timestamps:   1 (RFC 3161)" in cli("inspect", "model.sig").out
+    (stated,) = cli("--json", "inspect", "model.sig").document["timestamps"]
+    assert f"timestamped:  {stated}" in cli("inspect", "model.sig").out
+    assert abs(datetime.fromisoformat(stated) - datetime.now(timezone.utc)) < timedelta(minutes=5)
+
+
+def test_inspect_of_unreadable_timestamp(cli: Cli, sign: Sign, tmp_path: Path) -> None:
+    sign()
+    bundle = json.loads((tmp_path / "model.sig").read_bytes())
+    bundle["verificationMaterial"]["timestampVerificationData"] = {"rfc3161Timestamps": [{"signedTimestamp": "AAAA"}]}
+    (tmp_path / "model.sig").write_text(json.dumps(bundle))
+    done = cli("inspect", "model.sig")
+    assert (done.code, "timestamped:  unreadable" in done.out) == (0, True)
 
 
 @pytest.mark.parametrize(("fault", "code"), [(Fault.SERVER_ERROR, 3), (Fault.WRONG_NONCE, 1)])
