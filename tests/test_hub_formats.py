@@ -123,3 +123,12 @@ def test_options_that_name_no_verifier(person: People, acme: KeyPair) -> None:
 def test_empty_identity_is_not_forgotten(person: People, acme: KeyPair) -> None:
     done = person().run("pull", "acme/model", "--public-key", acme.public, "--cert-identity", "")
     assert (done.code, "do not go together" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize("options", [[], ["--remote"], ["--shard-size", "50"]], ids=" ".join)
+def test_pointer_in_place_of_a_file(hub: Hub, repo: str, person: People, acme: KeyPair, options: list[str]) -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize 5\n" % (b"0" * 64)
+    hub.commit(repo, {"w.txt": pointer})
+    refused = _push(person(), acme, *options)
+    assert (refused.code, "w.txt is a Git LFS pointer, not the file itself" in refused.err) == (1, True)
+    assert _push(person(), acme, "--allow-lfs-pointers", *options).code == 0
