@@ -11,7 +11,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store
 from cryptography.x509.verification import VerificationError as PathError
 
-from hf_model_signing.certificates import CertificateError, check_valid_at, name_of
+from hf_model_signing.certificates import CertificateError, check_valid_at, has_issued, name_of
 from hf_model_signing.manifest import show
 
 # What the path validator puts before and behind the words that say what is wrong.
@@ -56,14 +56,12 @@ def _authority_policy(purpose: x509.ObjectIdentifier) -> ExtensionPolicy:
         if purposes is not None and not {purpose, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & {*purposes}:
             raise ValueError("its extended key usage limits it to other purposes")
 
-    policy = ExtensionPolicy.permit_all()
-    policy = policy.require_present(x509.BasicConstraints, Criticality.AGNOSTIC, is_one)
-
     def can_be_checked(_: Policy, __: x509.Certificate, limits: x509.NameConstraints | None) -> None:
         names = [*(limits.permitted_subtrees or ()), *(limits.excluded_subtrees or ())] if limits else []
         if not all(isinstance(name, _CHECKED_NAMES) for name in names):
             raise ValueError("it limits names of a kind that is not checked")
 
+    policy = ExtensionPolicy.permit_all().require_present(x509.BasicConstraints, Criticality.AGNOSTIC, is_one)
     policy = policy.may_be_present(x509.NameConstraints, Criticality.AGNOSTIC, can_be_checked)
     policy = policy.may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, may_issue)
     return policy.may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, is_for_it)
@@ -95,14 +93,6 @@ def _ancestry(leaf: x509.Certificate, known: Sequence[x509.Certificate]) -> list
     family = [leaf]
     for certificate in family:  # it grows while it is walked, and takes each certificate once
         for issuer in known:
-            if issuer not in family and issuer.subject == certificate.issuer and _has_issued(issuer, certificate):
+            if issuer not in family and has_issued(issuer, certificate):
                 family.append(issuer)
     return family
-
-
-def _has_issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except Exception:  # noqa: BLE001 - the library has one kind of error for each kind of key
-        return False
-    return True

@@ -1,4 +1,4 @@
-"""X.509 certificates: reading them, what a signing certificate must be, and the path from it to a trusted root."""
+"""X.509 certificates: reading them, whom they name, and what a signing certificate must be."""
 
 from __future__ import annotations
 
@@ -15,17 +15,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from hf_model_signing.ecdsa import CURVES
 from hf_model_signing.errors import UsageError
+from hf_model_signing.files import read_input
 from hf_model_signing.manifest import show
 from hf_model_signing.paths import file_name, several
 
 MAX_CHAIN = 16  # certificates in a bundle; the longest path that is ever built has a handful
 _MAX_FILE = 1024 * 1024  # bytes; a certificate has about two thousand
-_PARSED_LATE = (
-    ExtensionOID.BASIC_CONSTRAINTS,
-    ExtensionOID.KEY_USAGE,
-    ExtensionOID.EXTENDED_KEY_USAGE,
-    ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
-)
 
 
 class CertificateError(ValueError):
@@ -35,13 +30,7 @@ class CertificateError(ValueError):
 def load_certificates(path: str | os.PathLike[str]) -> list[x509.Certificate]:
     """The certificates in a PEM file, in their order; raises `UsageError`, which says what is wrong with the file."""
     where = file_name(path, "certificate")
-    try:
-        with open(where, "rb") as file:
-            data = file.read(_MAX_FILE + 1)
-    except OSError as error:
-        raise UsageError(f"cannot read the certificate file '{where}': {error.strerror}") from error
-    if len(data) > _MAX_FILE:
-        raise UsageError(f"'{where}' is too large to be a certificate file")
+    data = read_input(where, "certificate", _MAX_FILE)
     if b"-----BEGIN CERTIFICATE-----" not in data:
         what = "a private key" if b"PRIVATE KEY" in data else "a public key" if b"PUBLIC KEY" in data else None
         raise UsageError(
@@ -65,11 +54,9 @@ def parse_certificate(data: bytes) -> x509.Certificate:
 
 def _read_all(certificate: x509.Certificate) -> x509.Certificate:
     """Read what the library would read only when it is asked for it."""
-    for extension in certificate.extensions:
-        if extension.oid in _PARSED_LATE:
-            _ = extension.value
     certificate.public_key()
-    _ = certificate.subject, certificate.issuer, certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    _ = certificate.extensions, certificate.subject, certificate.issuer
+    _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     return certificate
 
 
@@ -173,6 +160,15 @@ def is_authority(certificate: x509.Certificate) -> bool:
         return False
 
 
+def has_issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+    """Whether `issuer` has the name that `certificate` gives, and signed it."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except Exception:  # noqa: BLE001 - the library has one kind of error for each kind of key; each means no
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class SigningCertificate:
     """A signing certificate and its chain: each certificate issued the one before."""
@@ -225,13 +221,11 @@ class SigningCertificate:
 
 
 def _check_issued(certificate: x509.Certificate, issuer: x509.Certificate) -> None:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except Exception as error:  # the library has one kind of error for each kind of key
+    if not has_issued(issuer, certificate):
         raise CertificateError(
             f"the chain is not in order, or not the one of this certificate: '{name_of(issuer)}' did not issue "
             f"'{name_of(certificate)}'; each certificate must have issued the one before it"
-        ) from error
+        )
     if not is_authority(issuer):
         raise CertificateError(f"'{name_of(issuer)}' in the chain is not the certificate of an authority")
 

@@ -7,6 +7,8 @@ import errno
 import os
 import re
 
+from hf_model_signing.errors import UsageError
+
 _OURS = re.compile(r"\.hf-sign-(\d+)-[^/]*\.tmp")
 
 
@@ -18,6 +20,18 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
     except OSError as error:
         # In the caller's words, not with the name of a temporary file.
         raise type(error)(error.errno, error.strerror, os.fspath(path)) from error
+
+
+def read_input(path: str, what: str, limit: int) -> bytes:
+    """Read a key or certificate file of at most `limit` bytes; raises `UsageError`, in which `what` names its kind."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read the {what} file '{path}': {error.strerror}") from error
+    if len(data) > limit:
+        raise UsageError(f"'{path}' is too large to be a {what} file")
+    return data
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:

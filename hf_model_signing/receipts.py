@@ -134,7 +134,7 @@ def _log(level: str, message: str, error: Exception) -> None:
 def _open() -> Iterator[sqlite3.Connection]:
     import sqlite3
 
-    folder = own_cache()
+    folder = os.path.join(own_cache(), "receipts")  # of its own: the one above may be open to a group
     os.makedirs(folder, mode=0o700, exist_ok=True)
     status = os.stat(folder)
     if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022):

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 
 import rfc3161_client
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from hf_model_signing.certificate_path import check_path
-from hf_model_signing.certificates import CertificateError
+from hf_model_signing.certificates import CertificateError, has_issued
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.timestamp_token import Token
 
@@ -27,7 +26,7 @@ def check_trust(token: Token, signer: x509.Certificate, given: Sequence[x509.Cer
 
     Anchors are the self-signed ones of `given`, and all of them when none is self-signed.
     """
-    roots = [certificate for certificate in given if _self_signed(certificate)]
+    roots = [certificate for certificate in given if has_issued(certificate, certificate)]
     anchors = roots or list(given)
     between = [certificate for certificate in (*given, *token.certificates) if certificate not in anchors]
     try:
@@ -38,20 +37,12 @@ def check_trust(token: Token, signer: x509.Certificate, given: Sequence[x509.Cer
         _ask_library(token, signer, given, message)
 
 
-def _self_signed(certificate: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(certificate)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-        return False
-    return True
-
-
 def _ask_library(token: Token, signer: x509.Certificate, given: Sequence[x509.Certificate], message: bytes) -> None:
     """Let `rfc3161-client` judge the same token by the same certificates.
 
     What it is given lands in one store, and all that is self-signed there is trusted: nothing of the token goes in.
     """
-    roots = [certificate for certificate in given if _self_signed(certificate)]
+    roots = [certificate for certificate in given if has_issued(certificate, certificate)]
     verifier = rfc3161_client.VerifierBuilder(
         roots=roots,
         intermediates=[certificate for certificate in given if certificate not in roots],

@@ -36,7 +36,7 @@ class Listener(Meddler):
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "hf-sign"
+    return tmp_path / "cache" / "hf-sign" / "receipts"
 
 
 @pytest.fixture
@@ -292,3 +292,11 @@ def test_receipt_of_another_kind(model: Path, pair: KeyPair, old: hms.Bundle, ca
     with sqlite3.connect(cache / "receipts.sqlite") as database:
         database.execute("UPDATE receipts SET digests = ?", (value,))
     assert _hashed(model, pair, old) == set(FILES)
+
+
+def test_folder_above_that_is_open_to_a_group(model: Path, pair: KeyPair, cache: Path) -> None:
+    """As other parts of the program leave it where the umask is 002."""
+    cache.parent.mkdir(parents=True)
+    cache.parent.chmod(0o775)
+    old = hms.sign(model, signer=pair.signer)
+    assert _hashed(model, pair, old) == {"README.md"}

@@ -78,7 +78,7 @@ class CertificateSigner(Signer):
 class CertificateVerifier(Verifier):
     """Accepts what a certificate signed that leads to one of `root_certs`: PEM files, or certificates already loaded.
 
-    `identity`, when given, must be the certificate's subject or one of its alternative names. The certificates are
+    `identity`, when given, must be what the certificate calls its holder (see `has_identity`). The certificates are
     judged as of now; with `tsa_certs`, the roots of RFC 3161 authorities, as of the time that a timestamp in the bundle
     proves, and a bundle without one is refused. `note` is told the SHA-256 of every certificate that has a say. Raises
     `UsageError` without a root, or for a file that cannot be used.

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from hf_model_signing.bundle import Bundle, decode_base64
 from hf_model_signing.ecdsa import CURVES, algorithm_of, verify_ecdsa
 from hf_model_signing.errors import BundleError, UsageError, VerificationError
+from hf_model_signing.files import read_input
 from hf_model_signing.methods.interface import Signer, Verifier
 from hf_model_signing.paths import file_name
 
@@ -115,7 +116,7 @@ def _same_key(raw: bytes, key: ec.EllipticCurvePublicKey) -> bool:
 
 
 def _load_public_key(path: str) -> ec.EllipticCurvePublicKey:
-    data = _read_key_file(path)
+    data = read_input(path, "key", _MAX_KEY_FILE)
     try:
         key = load_pem_public_key(data)
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -131,7 +132,7 @@ def load_private_key(
 ) -> ec.EllipticCurvePrivateKey:
     """The key in a PEM file (see `KeySigner`); raises `UsageError`, which says what is wrong with it."""
     path = file_name(private_key, "private key")
-    data = _PARAMETERS.sub(b"", _read_key_file(path))
+    data = _PARAMETERS.sub(b"", read_input(path, "key", _MAX_KEY_FILE))
     try:
         key = _decrypt(path, data, password, ask) if b"ENCRYPTED" in data else load_pem_private_key(data, None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -153,17 +154,6 @@ def _decrypt(path: str, data: bytes, password: str | bytes | None, ask: Callable
     except ValueError:
         # From None: the library's error may quote what it could not decode.
         raise UsageError(f"the password does not open the private key '{path}'") from None
-
-
-def _read_key_file(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            data = file.read(_MAX_KEY_FILE + 1)
-    except OSError as error:
-        raise UsageError(f"cannot read the key file '{path}': {error.strerror}") from error
-    if len(data) > _MAX_KEY_FILE:
-        raise UsageError(f"'{path}' is too large to be a key file")
-    return data
 
 
 def check_curve(where: str, curve: ec.EllipticCurve) -> None:
