@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,11 +42,12 @@ class Receipts:
     """The receipts for one way to hash.
 
     `signed` says what a verified signature has for each path (see `Manifest.digests`); only what it says as well is
-    taken from a receipt. Without it receipts are made, and none is used.
+    taken from a receipt, and `note` is told how much that is. Without it receipts are made, and none is used.
     """
 
     serialization: Serialization
     signed: Mapping[str, bytes] | None = None
+    note: Callable[[str], None] = lambda _: None
 
     def settle(self, files: Sequence[FileState]) -> int:
         """Wait until a change of the large files would show in their times; returns the time then, in nanoseconds."""
@@ -59,6 +60,14 @@ class Receipts:
 
     def recall(self, files: Sequence[FileState]) -> dict[str, Sequence[bytes]]:
         """The digests, by name, of the listed files that are known and have not changed since they were hashed."""
+        if self.signed is None:
+            return {}
+        found = self._recall(files)
+        large = sum(file.size >= SMALLEST for file in files)
+        self.note(f"{len(found)} of {large} large files have not changed since this machine hashed them to sign them")
+        return found
+
+    def _recall(self, files: Sequence[FileState]) -> dict[str, Sequence[bytes]]:
         wanted = [file for file in files if file.size >= SMALLEST and file.name in (self.signed or {})]
         if not wanted:
             return {}

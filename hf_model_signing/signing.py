@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -99,7 +99,13 @@ def digest(
     return make_manifest(model, how).root_digest
 
 
-def receipts_for(serialization: Serialization, signer: Signer, reuse: Path | Bundle | None) -> Receipts:
+def receipts_for(
+    serialization: Serialization,
+    signer: Signer,
+    reuse: Path | Bundle | None,
+    *,
+    note: Callable[[str], None] = lambda _: None,
+) -> Receipts:
     """The receipts for signing, which take digests from the earlier bundle `reuse` once it is verified; see `sign`."""
     from hf_model_signing.receipts import Receipts
 
@@ -115,7 +121,7 @@ def receipts_for(serialization: Serialization, signer: Signer, reuse: Path | Bun
     ):
         made = f"the hash '{was.hash_type}'" + (f" in shards of {was.shard_size:,} bytes" if was.shard_size else "")
         raise UsageError(f"no digest of the earlier signature can be used: it was made with {made}")
-    return Receipts(serialization, earlier.digests)
+    return Receipts(serialization, earlier.digests, note)
 
 
 def make_manifest(

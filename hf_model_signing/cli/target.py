@@ -38,7 +38,9 @@ def statement_of(
 def _receipts(how: HowToHash, values: dict[str, Any], signer: Signer | None) -> Receipts | None:
     from hf_model_signing.signing import receipts_for
 
-    return receipts_for(how.serialization(""), signer, values.get("reuse")) if signer else None
+    if signer is None:
+        return None
+    return receipts_for(how.serialization(""), signer, values.get("reuse"), note=output.note)
 
 
 def _of_path(
