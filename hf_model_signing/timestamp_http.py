@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import base64
 import http.client
-import queue
-import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from typing import IO
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from hf_model_signing.deadline import in_time
 from hf_model_signing.errors import HfSignError, UsageError
 
 SOCKET_TIMEOUT = 10.0  # seconds for one step: to connect, or to send or receive anything
 DEADLINE = 30.0  # seconds for all of it, also when the authority sends a byte now and then
+_GRANTED = (http.HTTPStatus.OK, http.HTTPStatus.CREATED)  # the latter is what Sigstore's own authority answers
 _QUERY, _REPLY = "application/timestamp-query", "application/timestamp-reply"
 
 
@@ -32,7 +31,7 @@ def post(url: str, query: bytes, *, limit: int) -> bytes:
     host = parts.netloc.rpartition("@")[2]
     request = urllib.request.Request(parts._replace(netloc=host, fragment="").geturl(), query, headers)  # noqa: S310
     try:
-        return _in_time(lambda: _exchange(request, shown, limit))
+        return in_time(lambda: _exchange(request, shown, limit), DEADLINE)
     except urllib.error.HTTPError as error:
         error.close()
         raise HfSignError(f"the time-stamp authority '{shown}' {_status(error)}") from error
@@ -87,7 +86,7 @@ def _exchange(request: urllib.request.Request, shown: str, limit: int) -> bytes:
     end = time.monotonic() + DEADLINE
     with urllib.request.build_opener(_NoRedirect).open(request, timeout=SOCKET_TIMEOUT) as answer:
         kind = answer.headers.get_content_type()
-        if answer.status != http.HTTPStatus.OK or kind != _REPLY:
+        if answer.status not in _GRANTED or kind != _REPLY:
             raise HfSignError(f"the time-stamp authority '{shown}' answered with HTTP status {answer.status} and the "
                               f"content type {kind!a}; expected 200 and '{_REPLY}'")  # fmt: skip
         data = b""
@@ -99,30 +98,6 @@ def _exchange(request: urllib.request.Request, shown: str, limit: int) -> bytes:
             if time.monotonic() > end:
                 raise TimeoutError
     return data
-
-
-def _in_time(work: Callable[[], bytes]) -> bytes:
-    """The result of `work`, or `TimeoutError` after `DEADLINE` seconds.
-
-    A timeout of a socket is for one step only, and for the look-up of a name there is none; so a thread does the work,
-    and nobody waits for one that is late: it makes no further request.
-    """
-    results: queue.SimpleQueue[bytes | BaseException] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            results.put(work())
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-            results.put(error)
-
-    threading.Thread(target=run, name="timestamp", daemon=True).start()
-    try:
-        result = results.get(timeout=DEADLINE)
-    except queue.Empty:
-        raise TimeoutError from None
-    if isinstance(result, BaseException):
-        raise result
-    return result
 
 
 def _status(error: urllib.error.HTTPError) -> str:

@@ -196,6 +196,6 @@ def test_proxy_of_the_environment_is_asked(tsa: Tsa, monkeypatch: pytest.MonkeyP
 def _wait_for_threads() -> None:
     """What read the drops ends by itself at the deadline."""
     end = time.monotonic() + 3
-    while any(thread.name == "timestamp" for thread in threading.enumerate()):
+    while any(thread.name == "in time" for thread in threading.enumerate()):
         assert time.monotonic() < end
         time.sleep(0.02)

@@ -27,7 +27,7 @@ from hf_model_signing.certificates import (
 from hf_model_signing.ecdsa import algorithm_of, verify_ecdsa
 from hf_model_signing.errors import BundleError, UsageError, VerificationError
 from hf_model_signing.manifest import show
-from hf_model_signing.methods.interface import Signer, Verifier
+from hf_model_signing.methods.interface import DirectSigner, Verifier
 from hf_model_signing.methods.key import load_private_key
 from hf_model_signing.paths import several
 
@@ -35,7 +35,7 @@ Path = str | os.PathLike[str]
 Roots = Iterable[Path | x509.Certificate]
 
 
-class CertificateSigner(Signer):
+class CertificateSigner(DirectSigner):
     """Signs with the private key in a PEM file, and puts its certificate and the chain of it into the bundle.
 
     `signing_cert` and `cert_chain` are PEM files; in the chain each certificate issued the one before. The password of

@@ -17,17 +17,41 @@ class Signer(ABC):
     """Turns a statement into a bundle. Its secrets stay inside: they are in no repr, error or log."""
 
     method: str  # what its bundles say
-    tsa_url: str | None = None  # the RFC 3161 authority that timestamps each signature
 
     def sign(self, statement: Statement) -> Bundle:
         """Sign `statement`; raises `HfSignError` when no signature, or no timestamp of it, could be made."""
         payload = statement.to_payload()
         check_writable(statement.manifest)
-        signature = self._signature(pae(payload))
-        bundle = Bundle(self.method, {**self._material(), **self._timestamps(signature)}, payload, signature)
+        bundle = self._bundle(payload)
         if len(bundle.to_bytes()) > MAX_BYTES:
             raise ModelError(f"the model has too many files: its signature would be over {MAX_BYTES:,} bytes")
         return bundle
+
+    def rehearse(self, statement: Statement) -> None:
+        """Find out whether `statement` could be signed, and leave no trace anywhere; raises as `sign` does."""
+        self.sign(statement)
+
+    @abstractmethod
+    def verifier(self) -> Verifier:
+        """The verifier that accepts what this signer signs, and nobody else's."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Who signs, in a few words."""
+
+    @abstractmethod
+    def _bundle(self, payload: bytes) -> Bundle:
+        """The bundle that carries `payload` and the signature over it."""
+
+
+class DirectSigner(Signer):
+    """A signer that makes the signature itself, and puts the bundle together from it."""
+
+    tsa_url: str | None = None  # the RFC 3161 authority that timestamps each signature
+
+    def _bundle(self, payload: bytes) -> Bundle:
+        signature = self._signature(pae(payload))
+        return Bundle(self.method, {**self._material(), **self._timestamps(signature)}, payload, signature)
 
     def _use_authority(self, tsa_url: str | None) -> None:
         """Have each signature timestamped; raises `UsageError` for what is no URL, before anything is hashed."""
@@ -43,14 +67,6 @@ class Signer(ABC):
         from hf_model_signing.timestamps import request_timestamp, timestamp_data
 
         return {"timestampVerificationData": timestamp_data([request_timestamp(self.tsa_url, signature)])}
-
-    @abstractmethod
-    def verifier(self) -> Verifier:
-        """The verifier that accepts what this signer signs, and nobody else's."""
-
-    @abstractmethod
-    def describe(self) -> str:
-        """Who signs, in a few words."""
 
     @abstractmethod
     def _material(self) -> Mapping[str, Any]:

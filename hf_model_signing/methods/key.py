@@ -22,7 +22,7 @@ from hf_model_signing.bundle import Bundle, decode_base64
 from hf_model_signing.ecdsa import CURVES, algorithm_of, verify_ecdsa
 from hf_model_signing.errors import BundleError, UsageError, VerificationError
 from hf_model_signing.files import read_input
-from hf_model_signing.methods.interface import Signer, Verifier
+from hf_model_signing.methods.interface import DirectSigner, Verifier
 from hf_model_signing.paths import file_name
 
 PASSWORD_VARIABLE = "HF_SIGN_KEY_PASSWORD"  # noqa: S105 - the name of a variable, not a password
@@ -31,7 +31,7 @@ _MAX_KEY_FILE = 64 * 1024  # a PEM key has under 2 KiB
 _PARAMETERS = re.compile(rb"-----BEGIN EC PARAMETERS-----.*?-----END EC PARAMETERS-----\s*", re.DOTALL)
 
 
-class KeySigner(Signer):
+class KeySigner(DirectSigner):
     """Signs with the private key in a PEM file: P-256, P-384 or P-521, encrypted or not.
 
     The password of an encrypted key is `password`, or `HF_SIGN_KEY_PASSWORD`, or what `ask` returns. `tsa_url` names an

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from hf_model_signing.ecdsa import CURVES
 from hf_model_signing.errors import HfSignError, UsageError
-from hf_model_signing.methods.interface import Signer, Verifier
+from hf_model_signing.methods.interface import DirectSigner, Verifier
 from hf_model_signing.methods.key import KeyVerifier, describe_key, fingerprint
 from hf_model_signing.methods.pkcs11_objects import find_private_key, find_public_key
 from hf_model_signing.methods.pkcs11_session import TokenSession
@@ -68,7 +68,7 @@ class Pkcs11Key:
         return signature
 
 
-class Pkcs11Signer(Signer):
+class Pkcs11Signer(DirectSigner):
     """Signs with the EC private key that a PKCS #11 URI means: P-256, P-384 or P-521.
 
     With `signing_cert` and `cert_chain`, PEM files, what it signs is verified like what a `CertificateSigner` signs,

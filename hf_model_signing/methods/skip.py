@@ -7,10 +7,10 @@ from typing import Any
 
 from hf_model_signing.bundle import UNSIGNED
 from hf_model_signing.errors import UsageError
-from hf_model_signing.methods.interface import Signer, Verifier
+from hf_model_signing.methods.interface import DirectSigner, Verifier
 
 
-class SkipSigner(Signer):
+class SkipSigner(DirectSigner):
     """Writes a bundle without a signature, for a look at what would be signed."""
 
     method = UNSIGNED
