@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hf_model_signing.methods.interface import Signer, Verifier
     from hf_model_signing.methods.key import KeySigner, KeyVerifier
     from hf_model_signing.methods.pkcs11 import Pkcs11Signer
+    from hf_model_signing.methods.sigstore import SigstoreSigner, SigstoreVerifier
     from hf_model_signing.methods.skip import SkipSigner
     from hf_model_signing.pulling import pull
     from hf_model_signing.pushing import push
@@ -50,6 +51,7 @@ _HOMES = {
     "hf_model_signing.methods.interface": ("Signer", "Verifier"),
     "hf_model_signing.methods.key": ("KeySigner", "KeyVerifier"),
     "hf_model_signing.methods.pkcs11": ("Pkcs11Signer",),
+    "hf_model_signing.methods.sigstore": ("SigstoreSigner", "SigstoreVerifier"),
     "hf_model_signing.methods.skip": ("SkipSigner",),
     "hf_model_signing.pulling": ("pull",),
     "hf_model_signing.pushing": ("push",),
@@ -74,6 +76,8 @@ __all__ = [
     "Pkcs11Signer",
     "RefusedError",
     "Signer",
+    "SigstoreSigner",
+    "SigstoreVerifier",
     "SkipSigner",
     "UsageError",
     "Verification",

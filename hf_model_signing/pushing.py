@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import HfSignError, MissingSignatureError, RefusedError, UsageError, VerificationError
 from hf_model_signing.hashing import Progress
 from hf_model_signing.hub_manifest import HubModel, Take
@@ -18,6 +19,7 @@ from hub_adapters.interface import Commit, HubAdapter, Reference, Resolved
 
 DEFAULT_MESSAGE = "Sign the repository (model.sig)"
 
+_REPLACED = f"the {SIGNATURE_NAME} that is there will be replaced"
 _ATTEMPTS = 5  # how often a branch may move under a push before it gives up
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -99,31 +101,55 @@ def check_canonical_name(resolved: Resolved, note: Callable[[str], None]) -> Non
 
 def _push_once(model: HubModel, signer: Signer, options: PushOptions, note: Callable[[str], None]) -> Pushed:
     resolved = model.resolved
-    existing = _our_signature(model, signer, note)
-    if existing and _fits(existing, model):
+    there = _signature_there(model, note)
+    # What it says is no more than a reason to ask now whose it is, and not once all is hashed: some signers have to sign
+    # in for that, and what comes of it does not last.
+    fits = there is not None and _claims_to_fit(there, model)
+    existing = _if_ours(there, signer, note) if there and fits else None
+    if existing:
         return Pushed("unchanged", resolved.commit, existing)
     if not options.dry_run:
         model.adapter.check_writable(resolved, SIGNATURE_NAME, create_pr=options.create_pr)
     statement = model.statement()
+    if there and not fits:
+        existing = _if_ours(there, signer, note)
     _check_clock(statement, existing)
-    bundle = signer.sign(statement)
     if options.dry_run:
+        signer.rehearse(statement)
         return Pushed("dry-run", resolved.commit, statement)
+    bundle = signer.sign(statement)
     commit = model.adapter.publish(
         resolved, {SIGNATURE_NAME: bundle.to_bytes()}, message=options.message, create_pr=options.create_pr
     )
     return Pushed("signed", resolved.commit, statement, commit)
 
 
-def _our_signature(model: HubModel, signer: Signer, note: Callable[[str], None]) -> Statement | None:
-    """What our own earlier signature says; None when there is none, or it is another's."""
+def _signature_there(model: HubModel, note: Callable[[str], None]) -> Bundle | None:
+    """The signature that the hub has, if it is one at all."""
     try:
-        return signer.verifier().verify(fetch_signature(model.adapter, model.resolved, model.listing))
+        return fetch_signature(model.adapter, model.resolved, model.listing)
     except MissingSignatureError:
         return None
     except VerificationError as error:
-        note(f"the {SIGNATURE_NAME} that is there will be replaced: {error}")
+        note(f"{_REPLACED}: {error}")
         return None
+
+
+def _if_ours(bundle: Bundle, signer: Signer, note: Callable[[str], None]) -> Statement | None:
+    """What our own earlier signature says; None when it is another's."""
+    try:
+        return signer.verifier().verify(bundle)
+    except VerificationError as error:
+        note(f"{_REPLACED}: {error}")
+        return None
+
+
+def _claims_to_fit(bundle: Bundle, model: HubModel) -> bool:
+    """Whether a signature would cover this very tree, if it were ours."""
+    try:
+        return _fits(Statement.parse(bundle.payload), model)
+    except VerificationError:
+        return False
 
 
 def _fits(existing: Statement, model: HubModel) -> bool:

@@ -13,12 +13,24 @@ from tests.helpers import FILES, OMS, KeyPair, Outcome, make_pair, write_tree
 
 Cli = Callable[..., Outcome]
 
+# What could decide how the program signs, and comes from whoever runs the tests.
+_OUTSIDE = (
+    *(
+        f"HF_SIGN_{name}"
+        for name in ("KEY_PASSWORD", "PKCS11_PIN", "IDENTITY_TOKEN", "CLIENT_SECRET", "POLICY", "MODE")
+    ),
+    *("GITHUB_ACTIONS", "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
+    *("GITLAB_CI", "SIGSTORE_ID_TOKEN", "BUILDKITE", "CIRCLECI", "GOOGLE_SERVICE_ACCOUNT_NAME", "BROWSER"),
+    *("HF_OIDC_RESOURCE", "HF_OIDC_ID_TOKEN", "HUGGING_FACE_HUB_TOKEN"),
+)
+
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    for name in ("HF_SIGN_KEY_PASSWORD", "HF_SIGN_PKCS11_PIN", "HF_SIGN_POLICY", "HF_SIGN_MODE"):
+    for name in _OUTSIDE:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(tmp_path_factory.getbasetemp() / name))
 
 
 @pytest.fixture(scope="session")

@@ -351,9 +351,8 @@ class TestAccess:
         assert "hf_read" not in outcome.err + outcome.out
 
     def test_push_without_a_key_is_wrong_usage(self, hub: Hub, repo: str, person: People) -> None:
-        outcome = person().run("push", repo)
-        assert outcome.code == 2
-        assert "--private-key" in outcome.err
+        outcome = person().run("push", repo, "--method", "key")
+        assert (outcome.code, "give --private-key" in outcome.err) == (2, True)
 
     def test_push_missing_branch_says_so(self, hub: Hub, repo: str, person: People, acme: KeyPair) -> None:
         outcome = _push(person(), acme, "--revision", "nowhere")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Annotations that a push makes, under the words for them here; others are shown apart, so that none hides a fact.
 _KNOWN = {"revision": "revision", "signed_at": "signed at", "digests_from": "digests from"}
+_UNSIGNED = "skip (the bundle is unsigned: anybody could have written it)"
 _WARNING = "Nothing was verified: this is what the file says of itself. Check it with `hf-sign verify METHOD … MODEL`."
 
 
@@ -39,6 +40,7 @@ def _values(bundle: Bundle, statement: Statement) -> dict[str, Any]:
         "method": bundle.method,
         "key_fingerprint": bundle.material.get("publicKey", {}).get("hint"),
         "certificates": certificate_rows(bundle),
+        "sigstore": _sigstore_facts(bundle),
         "timestamps": timestamp_times(bundle),
         "old_forms": [*bundle.old_forms, *statement.old_forms],
         "subject": manifest.name,
@@ -99,38 +101,63 @@ def certificate_rows(bundle: Bundle) -> list[dict[str, str]]:
     return rows
 
 
+def _sigstore_facts(bundle: Bundle) -> dict[str, Any] | None:
+    if bundle.method != "sigstore":
+        return None
+    from hf_model_signing.keyless.facts import facts
+
+    return facts(bundle.material)
+
+
+def _sigstore_rows(facts: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if facts is None:
+        return []
+    rows = [("identity", facts["identity"] or f"unreadable: {facts['unreadable']}"), ("issuer", facts["issuer"])]
+    rows += [(f"  {word.replace('_', ' ')}", text) for word, text in facts["workflow"].items()]
+    for entry in facts["log_entries"]:
+        rows += [("log index", entry["log_index"]), ("log id", entry["log_id"]), ("logged", entry["time"])]
+        rows += [("look it up", entry["address"])]
+    return rows
+
+
 def _text(bundle: Bundle, statement: Statement) -> str:
     from hf_model_signing.manifest import show
-    from hf_model_signing.statement import DIGESTS_FROM
 
     values = _values(bundle, statement)
     how = statement.manifest.serialization
-    rows = {
-        "method": "skip (the bundle is unsigned: anybody could have written it)"
-        if bundle.method == "skip"
-        else bundle.method,
-        "key": values["key_fingerprint"] or ("in the bundle (an old form)" if bundle.method == "key" else ""),
-        "timestamped": ", ".join(values["timestamps"]),
-        "subject": statement.manifest.name,
-        "uri": statement.uri,
-        **{label: statement.annotations.get(name, "") for name, label in _KNOWN.items()},
-        "root digest": values["digest"],
-        "hash": how.hash_type,
-        "shard size": f"{how.shard_size:,} bytes" if how.shard_size else "",
-        "links": "followed" if how.allow_symlinks else "",
-        "left out": ", ".join(how.ignore_paths),
-        "files": str(len(statement.manifest.digests)),
-        "old form": f"{', '.join(values['old_forms'])}: re-signing is advised" if values["old_forms"] else "",
-    }
-    if statement.annotations.get(DIGESTS_FROM) == "hub":
-        rows["digests from"] = "hub (the signer did not hash the large files itself: a weaker claim)"
-    lines = [f"{name + ':':<14}{show(value)}" for name, value in rows.items() if value]
-    lines += [f"certificate:  {_certificate(row)}" for row in values["certificates"]]
+    rows: list[tuple[str, Any]] = [
+        ("method", _UNSIGNED if bundle.method == "skip" else bundle.method),
+        ("key", values["key_fingerprint"] or ("in the bundle (an old form)" if bundle.method == "key" else "")),
+        *_sigstore_rows(values["sigstore"]),
+        ("timestamped", ", ".join(values["timestamps"])),
+        ("subject", statement.manifest.name),
+        ("uri", statement.uri),
+        *((label, _annotation(statement, name)) for name, label in _KNOWN.items()),
+        ("root digest", values["digest"]),
+        ("hash", how.hash_type),
+        ("shard size", f"{how.shard_size:,} bytes" if how.shard_size else ""),
+        ("links", "followed" if how.allow_symlinks else ""),
+        ("left out", ", ".join(how.ignore_paths)),
+        ("files", str(len(statement.manifest.digests))),
+        ("old form", f"{', '.join(values['old_forms'])}: re-signing is advised" if values["old_forms"] else ""),
+    ]
+    rows = [(name, value) for name, value in rows if value]
+    width = max(14, *(len(name) + 2 for name, _ in rows))
+    lines = [f"{name + ':':<{width}}{show(value)}" for name, value in rows]
+    lines += [f"{'certificate:':<{width}}{_certificate(row)}" for row in values["certificates"]]
     others = statement.annotations.keys() - _KNOWN.keys()
     lines += [f"annotation {show(name)}: {show(statement.annotations[name])}" for name in sorted(others)]
     files = [f"  {entry.digest.hex()}  {show(entry.name)}" for entry in statement.manifest.entries]
     files += [f"  {'empty':<64}  {show(name)}" for name in statement.manifest.empty_files]
     return "\n".join([_WARNING, *lines, *files])
+
+
+def _annotation(statement: Statement, name: str) -> str:
+    from hf_model_signing.statement import DIGESTS_FROM
+
+    text = statement.annotations.get(name, "")
+    weaker = name == DIGESTS_FROM and text == "hub"
+    return "hub (the signer did not hash the large files itself: a weaker claim)" if weaker else text
 
 
 def _certificate(row: dict[str, str]) -> str:
@@ -139,8 +166,8 @@ def _certificate(row: dict[str, str]) -> str:
     if "unreadable" in row:
         return f"unreadable: {show(row['unreadable'])}"
     return show(
-        f"{row['subject']}, issued by {row['issuer']}, valid {row['not_before']} to {row['not_after']}, "
-        f"SHA-256 {row['sha256']}"
+        f"{row['subject'] or 'without a name'}, issued by {row['issuer']}, "
+        f"valid {row['not_before']} to {row['not_after']}, SHA-256 {row['sha256']}"
     )
 
 

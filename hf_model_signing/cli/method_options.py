@@ -93,6 +93,53 @@ _PKCS11_URI = MethodOption(
 _TSA_URL = MethodOption(
     ("--tsa-url",), {"metavar": "URL", "help": "Put a timestamp of this RFC 3161 authority into the bundle."}
 )
+_TRUST_CONFIG = _file(
+    "--trust-config", help_text="Sigstore instance: its client trust config, JSON.  [default: the public one]"
+)
+_STAGING = MethodOption(
+    ("--use-staging",), {"is_flag": True, "help": "The staging instance of Sigstore, for trying out."}
+)
+_IDENTITY_TOKEN = MethodOption(
+    ("--identity-token",),
+    {
+        "metavar": "TOKEN",
+        "help": "OpenID Connect token, or the file it is in. Others can see it: HF_SIGN_IDENTITY_TOKEN is better.",
+    },
+)
+_AMBIENT = MethodOption(
+    ("--use-ambient-credentials",),
+    {
+        "is_flag": True,
+        "help": "Sign as this CI job (GitHub Actions, GitLab CI, Google Cloud, Buildkite, CircleCI), or fail.",
+    },
+)
+_OUT_OF_BAND = MethodOption(
+    ("--oauth-force-oob",),
+    {"is_flag": True, "help": "Sign in with a browser elsewhere, and type the code that it shows."},
+)
+_CLIENT_ID = MethodOption(
+    ("--client-id",), {"metavar": "TEXT", "help": "OAuth client, the audience of the token.  [default: sigstore]"}
+)
+_CLIENT_SECRET = MethodOption(
+    ("--client-secret",),
+    {"metavar": "TEXT", "help": "Its secret, if it has one. Others can see it: HF_SIGN_CLIENT_SECRET is better."},
+)
+_IDENTITY = MethodOption(
+    ("--identity",),
+    {"metavar": "NAME", "help": "Who must have signed, exactly: an e-mail, or the address of a workflow."},
+)
+_IDENTITY_PATTERN = MethodOption(
+    ("--identity-pattern",),
+    {"metavar": "GLOB", "help": "In place of --identity: a glob over the whole identity, for workflows."},
+)
+_IDENTITY_PROVIDER = MethodOption(
+    ("--identity-provider",),
+    {"metavar": "URL", "help": "Who must have vouched for the identity: the OpenID Connect issuer, exactly."},
+    needed=True,
+)
+_OFFLINE = MethodOption(
+    ("--offline",), {"is_flag": True, "help": "Do not refresh the trust root: use the copy on this machine."}
+)
 _PUBLIC_KEY = _file("--public-key", needed=True, help_text="Public key of the signer: PEM.")
 _ROOT_CERTS = _file(
     "--root-certs",
@@ -163,6 +210,24 @@ def _pkcs11_signer(values: Values) -> Signer:
     )
 
 
+def _sigstore_signer(values: Values) -> Signer:
+    from hf_model_signing.methods.sigstore import SigstoreSigner
+
+    _quiet_libraries()
+    return SigstoreSigner(
+        **{option.name: values[option.name] for option in METHOD_OPTIONS["sigstore"].sign}, ask=_ask_code, note=note
+    )
+
+
+def _sigstore_verifier(values: Values) -> Verifier:
+    from hf_model_signing.methods.sigstore import SigstoreVerifier
+
+    _quiet_libraries()
+    return SigstoreVerifier(
+        **{option.name: values[option.name] for option in METHOD_OPTIONS["sigstore"].verify}, note=note
+    )
+
+
 def _skip_signer(values: Values) -> Signer:
     from hf_model_signing.methods.skip import SkipSigner
 
@@ -182,7 +247,31 @@ def _ask(what: str) -> str:
     return secret
 
 
+def _quiet_libraries() -> None:
+    """Keep what they log for developers from stderr, where Python puts it when nobody listens."""
+    import logging
+
+    for name in ("sigstore", "tuf", "urllib3"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
+
+
+def _ask_code(text: str) -> str:
+    """A line of the standard input, which may be a pipe."""
+    import sys
+
+    click.echo(text, err=True, nl=False)
+    return "" if sys.stdin is None else sys.stdin.readline(_LONGEST_CODE)
+
+
+_LONGEST_CODE = 4096  # characters
+
 METHOD_OPTIONS = {
+    "sigstore": MethodOptions(
+        (_IDENTITY_TOKEN, _AMBIENT, _OUT_OF_BAND, _CLIENT_ID, _CLIENT_SECRET, _STAGING, _TRUST_CONFIG),
+        _sigstore_signer,
+        (_IDENTITY, _IDENTITY_PATTERN, _IDENTITY_PROVIDER, _OFFLINE, _STAGING, _TRUST_CONFIG),
+        _sigstore_verifier,
+    ),
     "key": MethodOptions((_PRIVATE_KEY, _PASSWORD, _TSA_URL), _key_signer, (_PUBLIC_KEY,), _key_verifier),
     "certificate": MethodOptions(
         (_PRIVATE_KEY, _PASSWORD, _SIGNING_CERT, _CERT_CHAIN, _TSA_URL),

@@ -29,12 +29,27 @@ class MethodGroup(GlobalOptions, click.Group):
             return word, self.commands[word], args[1:]
         if word in METHOD_OPTIONS:
             raise click.UsageError(f"nothing is verified with '{word}': {METHOD_OPTIONS[word].instead}", ctx)
-        known = ", ".join(self.commands)
-        if word == DEFAULT_METHOD or word.startswith("-") or "/" in word or os.path.exists(args[0]):
-            missing = f"the method '{DEFAULT_METHOD}', which is meant when none is named, is not in this version"
-        else:
-            missing = f"there is no method '{args[0]}'"
-        raise click.UsageError(f"{missing}; it has: {known}. Write `{ctx.command_path} key …`", ctx)
+        if word.startswith("-"):
+            self._check_option(ctx, word)
+        elif len(args) > 1 and "/" not in word and not args[1].startswith("-") and not os.path.exists(args[0]):
+            known = ", ".join(self.commands)
+            raise click.UsageError(f"there is no method '{args[0]}'; there are: {known}", ctx)
+        return DEFAULT_METHOD, self.commands[DEFAULT_METHOD], args
+
+    def _check_option(self, ctx: click.Context, word: str) -> None:
+        """Refuse an option of another method than the one that is meant when none is named."""
+        name = word.partition("=")[0]
+        takers = [method for method, command in self.commands.items() if _takes(command, name)]
+        if takers and DEFAULT_METHOD not in takers:
+            raise click.UsageError(
+                f"{name} belongs to the method '{takers[0]}', and without a method '{DEFAULT_METHOD}' is meant: write "
+                f"`{ctx.command_path} {takers[0]} …`",
+                ctx,
+            )
+
+
+def _takes(command: click.Command, name: str) -> bool:
+    return any(name in (*param.opts, *param.secondary_opts) for param in command.params)
 
 
 def method_group(
@@ -52,10 +67,15 @@ def method_group(
     return group
 
 
-def own_options(options: tuple[MethodOption, ...]) -> list[click.Parameter]:
+def own_options(method: str, options: tuple[MethodOption, ...]) -> list[click.Parameter]:
     """The options of one method, for a command that is about that method alone."""
-    # What can be given several times and is not given at all, the method itself explains.
-    return [option.make(required=option.needed and "multiple" not in option.attributes) for option in options]
+    # What can be given several times and is not given at all, the method itself explains; and so does the method that
+    # is meant when none is named, as the user may have meant another.
+    explained = method == DEFAULT_METHOD
+    return [
+        option.make(required=option.needed and "multiple" not in option.attributes and not explained)
+        for option in options
+    ]
 
 
 def any_signer() -> list[click.Parameter]:
@@ -106,7 +126,8 @@ def _infer(values: Values, question: str, sides: Sides) -> str:
     ]
     if fitting:
         return fitting[0]
-    ways = " or ".join(" with ".join(o.names[0] for o in sides[method] if o.needed) for method in wanted)
+    needs = (" with ".join(o.names[0] for o in sides[method] if o.needed) for method in wanted)
+    ways = " or ".join(filter(None, needs))
     raise click.UsageError(f"say {question}: give {ways}{_not_together(given.values(), wanted, sides)}")
 
 

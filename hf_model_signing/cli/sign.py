@@ -52,7 +52,7 @@ def _make(method: str, options: MethodOptions) -> click.Command:
         "signature, which must be yours.",
     )
     again = [reuse] if options.sign else []  # who signs nothing has no earlier signature
-    parameters = [*own_options(options.sign), signature, *again, *manifest_options(), reference_argument()]
+    parameters = [*own_options(method, options.sign), signature, *again, *manifest_options(), reference_argument()]
     return Command(
         name=method, params=parameters, callback=run, help=f"Sign with the method '{method}'. {REFERENCE_HELP}"
     )

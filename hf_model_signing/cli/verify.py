@@ -46,7 +46,7 @@ def _make(method: str, options: MethodOptions) -> click.Command:
     signature = click.Option(
         ["--signature"], metavar="FILE", help="The signature.  [default: model.sig in the model, then ./model.sig]"
     )
-    parameters = [*own_options(options.verify), signature, *coverage_options(), *ignore_options()]
+    parameters = [*own_options(method, options.verify), signature, *coverage_options(), *ignore_options()]
     parameters += [*expected_options(), reference_argument()]
     return Command(
         name=method, params=parameters, callback=run, help=f"Verify with the method '{method}'. {REFERENCE_HELP}"

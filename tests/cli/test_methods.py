@@ -234,11 +234,11 @@ def test_methods_that_only_sign(cli: Cli, model: Path, method: str) -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("sigstore", "the method 'sigstore', which is meant when none is named, is not in this version"),
-        ("--private-key", "the method 'sigstore', which is meant when none is named"),
-        ("acme/model", "the method 'sigstore', which is meant when none is named"),
-        ("model", "the method 'sigstore', which is meant when none is named"),
-        ("rot13", "there is no method 'rot13'"),
+        ("--public-key", "--public-key belongs to the method 'key', and without a method 'sigstore' is meant"),
+        ("--nonsense", "No such option '--nonsense'"),
+        ("acme/model", "Got unexpected extra argument (x)"),
+        ("model", "Got unexpected extra argument (x)"),
+        ("rot13", "there is no method 'rot13'; there are: sigstore, key, certificate"),
     ],
 )
 def test_word_that_is_no_method(

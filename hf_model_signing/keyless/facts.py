@@ -1,0 +1,34 @@
+"""What a bundle of Sigstore says of its signer and its place in the log, none of it checked; for people and scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hf_model_signing.bundle import decode_base64
+from hf_model_signing.certificates import CertificateError, parse_certificate
+from hf_model_signing.errors import VerificationError
+from hf_model_signing.keyless.identity import Holder, workflow_claims
+from hf_model_signing.keyless.log_entries import log_entries
+
+
+def facts(material: Mapping[str, Any]) -> dict[str, Any]:
+    """The identity, its issuer, what is known of the workflow, and the log entries, from the `verificationMaterial`."""
+    found: dict[str, Any] = {"identity": None, "issuer": None, "workflow": {}}
+    try:
+        certificate = parse_certificate(decode_base64(material["certificate"].get("rawBytes"), "a certificate"))
+        holder = Holder.of(certificate)
+        found |= {"identity": holder.identity, "issuer": holder.issuer, "workflow": workflow_claims(certificate)}
+    except (CertificateError, VerificationError) as error:
+        found["unreadable"] = str(error)
+    found["log_entries"] = [
+        {
+            "log_index": entry.index,
+            "log_id": entry.log_id,
+            "time": entry.time.isoformat() if entry.time else None,
+            "kind": entry.kind,
+            "address": entry.address,
+        }
+        for entry in log_entries(material)
+    ]
+    return found

@@ -1,0 +1,85 @@
+"""What a bundle says of its entries in a transparency log, none of it checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import quote
+
+from hf_model_signing.bundle import decode_base64
+from hf_model_signing.errors import BundleError
+
+# The log of the public instance, which has a page for people: the SHA-256 of its key (its log id).
+_PUBLIC_LOG = "c0d23d6ad406973f9559f3ba2d1ca01f84147d8ffc5b8445c224f98b9591801d"
+_PUBLIC_PAGE = "https://search.sigstore.dev/?logIndex="
+
+_NUMBER = re.compile(r"[0-9]{1,19}")
+_ORIGIN = re.compile(r"(?P<host>[A-Za-z0-9.-]+(?::[0-9]+)?(?:/[A-Za-z0-9./_-]*)?)(?: - [0-9]+)?")
+_TILE = 256  # entries in one file of a log of version 2
+
+
+@dataclass(frozen=True)
+class LogEntry:
+    """One entry: its index, the log's id in hex, when the log took it in (UTC), its kind, where to look it up."""
+
+    index: str
+    log_id: str
+    time: datetime | None
+    kind: str
+    address: str
+
+
+def log_entries(material: Mapping[str, Any]) -> list[LogEntry]:
+    """The entries that the `verificationMaterial` of a bundle names; what is missing or no good is left empty."""
+    return [_entry(entry) for entry in material.get("tlogEntries", [])]
+
+
+def _entry(entry: Mapping[str, Any]) -> LogEntry:
+    index = _number(entry.get("logIndex"))
+    kind = entry.get("kindVersion", {})
+    named = f"{kind.get('kind', '')} {kind.get('version', '')}".strip()
+    return LogEntry(index, _log_id(entry), logged_at(entry), named, _address(entry, index))
+
+
+def logged_at(entry: Mapping[str, Any]) -> datetime | None:
+    """When the log says that it took the entry in; a log of version 2 does not say."""
+    seconds = int(_number(entry.get("integratedTime")) or 0)
+    return datetime.fromtimestamp(seconds, timezone.utc) if 0 < seconds < 1 << 36 else None
+
+
+def _log_id(entry: Mapping[str, Any]) -> str:
+    try:
+        return decode_base64(entry.get("logId", {}).get("keyId"), "the log id").hex()
+    except BundleError:
+        return ""
+
+
+def _address(entry: Mapping[str, Any], index: str) -> str:
+    if not index:
+        return ""
+    if _log_id(entry) == _PUBLIC_LOG:
+        return f"{_PUBLIC_PAGE}{index}"
+    note = entry.get("inclusionProof", {}).get("checkpoint", {}).get("envelope", "")
+    origin = _ORIGIN.fullmatch(note.partition("\n")[0])
+    if origin is None:
+        return ""
+    if entry.get("integratedTime", "0") != "0":
+        return f"https://{origin['host']}/api/v1/log/entries?logIndex={index}"
+    # https://c2sp.org/tlog-tiles: entries lie in files of 256, three digits of their number to a folder.
+    return (
+        f"https://{origin['host']}/tile/entries/{quote(_tile_path(int(index) // _TILE))} (entry {int(index) % _TILE})"
+    )
+
+
+def _tile_path(number: int) -> str:
+    folders = [f"{number % 1000:03}"]
+    while number := number // 1000:
+        folders.insert(0, f"x{number % 1000:03}")
+    return "/".join(folders)
+
+
+def _number(value: object) -> str:
+    return value if isinstance(value, str) and _NUMBER.fullmatch(value) else ""

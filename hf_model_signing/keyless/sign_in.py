@@ -1,0 +1,261 @@
+"""Signing in as a person: the authorization code flow of OAuth 2.0 with PKCE (RFC 6749, RFC 7636, RFC 8252).
+
+In place of sigstore-python's own flow, which waits for ever when nobody comes back from the browser, takes no refresh
+token, and puts the client secret into the address that the browser opens.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+import threading
+import time
+import webbrowser
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from hf_model_signing.errors import HfSignError, UsageError
+from hf_model_signing.keyless.http import ServiceError, ask_service
+from hf_model_signing.keyless.tokens import Token, TokenSource, parse_token
+from hf_model_signing.manifest import show
+
+ONCE_IN = 3600.0  # seconds: no person is asked again sooner
+PATIENCE = 120.0  # seconds for a person to sign in in the browser; as cosign
+
+_OUT_OF_BAND = "urn:ietf:wg:oauth:2.0:oob"
+_CALLBACK = "/auth/callback"
+_OTHER_WAYS = "; or sign with --identity-token, or with --oauth-force-oob where there is no browser"
+_PAGE = b"<!doctype html><title>hf-sign</title><p>%s You may close this page and go back to hf-sign."
+
+
+@dataclass(frozen=True)
+class Client:
+    """What the issuer knows the program as, and whether to do without a browser of this machine."""
+
+    client_id: str
+    secret: str = ""
+    out_of_band: bool = False
+
+
+class SignIn(TokenSource):
+    """A person who signs in, at most once an hour; in between the issuer's refresh token stands in, if there is one.
+
+    `issuer` is the address of the OpenID Connect issuer, which is looked at right away; `note` is told what a person
+    has to know. `ask` shows a text and returns what the person answers; without it there is no way to sign in but the
+    browser of this machine.
+    """
+
+    def __init__(
+        self, issuer: str, client: Client, note: Callable[[str], None], ask: Callable[[str], str] | None
+    ) -> None:
+        self._client, self._note, self._ask = client, note, ask
+        self._token: Token | None = None
+        self._refresh_token: str | None = None
+        self._asked: float | None = None
+        self._provider = _Provider.discover(issuer)
+
+    def token(self) -> Token:
+        """The token of the sign-in while it lasts, or of its renewal, or of a new one."""
+        if self._token is None or not self._token.lasts():
+            self._token = self._renewed() or self._signed_in()
+        return self._token
+
+    def _renewed(self) -> Token | None:
+        if self._refresh_token is None:
+            return None
+        try:
+            form = {"grant_type": "refresh_token", "refresh_token": self._refresh_token}
+            return self._taken(self._provider.exchange(self._client, form))
+        except HfSignError:  # it may have been withdrawn; then the person is asked
+            self._refresh_token = None
+            return None
+
+    def _signed_in(self) -> Token:
+        since = None if self._asked is None else _clock() - self._asked
+        if since is not None and since < ONCE_IN:
+            raise HfSignError(
+                f"you were asked to sign in {since / 60:.0f} minutes ago, what came of it is good no more, and nobody "
+                f"is asked twice an hour: run the command again to sign what is left{_OTHER_WAYS}"
+            )
+        self._asked = _clock()
+        return self._taken(_Flow(self._provider, self._client, self._note, self._ask).run())
+
+    def _taken(self, answers: Mapping[str, Any]) -> Token:
+        # The issuer of the public instance gives the same token under both names; some private ones only under one.
+        text = answers.get("id_token") or answers.get("access_token")
+        if not isinstance(text, str):
+            raise HfSignError("the issuer gave no identity token after the sign-in; no signature was written")
+        refresh = answers.get("refresh_token")
+        self._refresh_token = refresh if isinstance(refresh, str) else self._refresh_token
+        return parse_token(text, self._client.client_id, "the identity token that the issuer gave")
+
+
+@dataclass(frozen=True)
+class _Provider:
+    """What an issuer publishes about itself (OpenID Connect Discovery 1.0)."""
+
+    url: str
+    authorization: str
+    tokens: str
+    renews: bool
+
+    @classmethod
+    def discover(cls, url: str) -> _Provider:
+        document = ask_service(
+            f"the OpenID Connect issuer at '{url}'", f"{url.rstrip('/')}/.well-known/openid-configuration"
+        )
+        ends = [document.get(name) for name in ("authorization_endpoint", "token_endpoint")]
+        if not all(isinstance(end, str) and urlsplit(end).scheme in ("http", "https") for end in ends):
+            raise HfSignError(
+                f"the OpenID Connect issuer at '{url}' does not say where to sign in; no signature was written"
+            )
+        scopes = document.get("scopes_supported")
+        return cls(url, str(ends[0]), str(ends[1]), isinstance(scopes, list) and "offline_access" in scopes)
+
+    @property
+    def scope(self) -> str:
+        return "openid email offline_access" if self.renews else "openid email"
+
+    def exchange(self, client: Client, form: dict[str, str]) -> dict[str, Any]:
+        """What the token endpoint answers; raises `HfSignError`, which says what it said."""
+        who = f"the OpenID Connect issuer at '{self.url}'"
+        try:
+            return ask_service(who, self.tokens, form=form, login=(client.client_id, client.secret))
+        except ServiceError as error:
+            if error.said.get("error") == "invalid_client":
+                raise UsageError(
+                    f"{who} does not know the client '{show(client.client_id)}', or its secret is another: check "
+                    "--client-id and HF_SIGN_CLIENT_SECRET"
+                ) from None
+            raise
+
+
+class _Flow:
+    """One sign-in."""
+
+    def __init__(
+        self, provider: _Provider, client: Client, note: Callable[[str], None], ask: Callable[[str], str] | None
+    ) -> None:
+        self._provider, self._client, self._note, self._ask = provider, client, note, ask
+        self._verifier, self._state = secrets.token_urlsafe(48), secrets.token_urlsafe(32)
+
+    def run(self) -> dict[str, Any]:
+        """What the issuer gives for the sign-in."""
+        if not self._client.out_of_band:
+            with _Callback() as callback:
+                address = self._address(callback.url)
+                if webbrowser.open(address):
+                    self._note(f"waiting for you to sign in; if your browser shows nothing, go to\n\n    {address}\n")
+                    return self._redeem(self._code(callback), callback.url)
+        return self._redeem(self._typed_code(), _OUT_OF_BAND)
+
+    def _address(self, redirect: str) -> str:
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(self._verifier.encode("ascii")).digest())
+        query = {
+            "response_type": "code",
+            "client_id": self._client.client_id,
+            "scope": self._provider.scope,
+            "redirect_uri": redirect,
+            "state": self._state,
+            "code_challenge": challenge.rstrip(b"=").decode("ascii"),
+            "code_challenge_method": "S256",
+        }
+        joint = "&" if urlsplit(self._provider.authorization).query else "?"
+        return f"{self._provider.authorization}{joint}{urlencode(query)}"
+
+    def _code(self, callback: _Callback) -> str:
+        answer = callback.wait(PATIENCE)
+        if answer is None:
+            raise HfSignError(
+                f"nobody signed in within {PATIENCE / 60:g} minutes (was the browser closed?), so no signature was "
+                f"written: run the command again{_OTHER_WAYS}"
+            )
+        values = {name: texts[0] for name, texts in parse_qs(urlsplit(answer).query).items()}
+        if not secrets.compare_digest(values.get("state", "").encode(), self._state.encode()):
+            raise HfSignError("the answer from the browser belongs to another sign-in; no signature was written")
+        if "code" not in values:
+            said = ": ".join(values[name] for name in ("error", "error_description") if name in values)
+            raise HfSignError(
+                f"the sign-in was refused by {self._provider.url} ({show(said) or 'no reason given'}); no signature "
+                "was written"
+            )
+        return values["code"]
+
+    def _typed_code(self) -> str:
+        if self._ask is None:
+            raise UsageError(f"there is no browser here to sign in with{_OTHER_WAYS}")
+        address = self._address(_OUT_OF_BAND)
+        code = self._ask(
+            f"Go to the following link in a browser:\n\n    {address}\n\nEnter verification code: "
+        ).strip()
+        if not code:
+            raise HfSignError(
+                "no verification code was entered, so no signature was written; without a person to ask, sign with "
+                "--use-ambient-credentials or --identity-token"
+            )
+        return code
+
+    def _redeem(self, code: str, redirect: str) -> dict[str, Any]:
+        form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect}
+        return self._provider.exchange(self._client, {**form, "code_verifier": self._verifier})
+
+
+class _Callback:
+    """The address on this machine to which the issuer sends the browser back, served while it is waited for."""
+
+    def __init__(self) -> None:
+        self._answer: str | None = None
+        self._arrived = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="sign-in", daemon=True)
+
+    def __enter__(self) -> _Callback:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        """The address; by that name, since issuers allow `localhost` on any port to programs like this."""
+        return f"http://localhost:{self._server.server_port}{_CALLBACK}"
+
+    def wait(self, seconds: float) -> str | None:
+        """The path and query that the browser came back with, or None."""
+        self._arrived.wait(seconds)
+        return self._answer
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        callback = self
+
+        class Handler(BaseHTTPRequestHandler):
+            timeout = 10.0  # seconds; browsers open connections and then say nothing
+
+            def do_GET(self) -> None:
+                known = urlsplit(self.path).path == _CALLBACK
+                body = _PAGE % (b"Thank you." if known else b"There is nothing here.")
+                self.send_response(200 if known else 404)
+                self.send_header("Content-Type", "text/html; charset=utf-8")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+                if known and callback._answer is None:
+                    callback._answer = self.path
+                    callback._arrived.set()
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Say nothing: the path holds the code."""
+
+        return Handler
+
+
+def _clock() -> float:
+    return time.time()

@@ -1,0 +1,273 @@
+"""Identity tokens (OpenID Connect): where they come from, and whether one can be used.
+
+A token is a secret: whoever has it can sign under its identity while it lasts. None is ever part of a message.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from hf_model_signing.deadline import in_time
+from hf_model_signing.errors import HfSignError, UsageError
+from hf_model_signing.keyless.identity import Expected
+from hf_model_signing.manifest import show
+
+if TYPE_CHECKING:
+    from sigstore.oidc import IdentityToken
+
+DEFAULT_CLIENT = "sigstore"
+TOKEN_VARIABLE = "HF_SIGN_IDENTITY_TOKEN"  # noqa: S105 - the name of a variable, not a token
+
+_MAX_TOKEN = 64 * 1024  # bytes; those of workflows have 2 KB
+_NEAR_ITS_END = timedelta(seconds=60)
+_PATIENCE = 60.0  # seconds for the place to give a token
+
+# Which variable says that a program runs there; Google Cloud has none.
+_PLACES = (
+    ("GITHUB_ACTIONS", "GitHub Actions"),
+    ("BUILDKITE", "Buildkite"),
+    ("GITLAB_CI", "GitLab CI"),
+    ("CIRCLECI", "CircleCI"),
+)
+_HOW_TO = {
+    "GitHub Actions": "give the job `permissions: id-token: write` (a pull request from a fork cannot have it)",
+    "GitLab CI": "give the job an `id_tokens:` entry named SIGSTORE_ID_TOKEN with `aud: sigstore`",
+}
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token that sigstore-python accepts, and when it ends."""
+
+    raw: IdentityToken
+    claims: Mapping[str, Any]
+
+    @property
+    def end(self) -> datetime:
+        """When it is good no more."""
+        return datetime.fromtimestamp(self.claims["exp"], timezone.utc)
+
+    def lasts(self, time: timedelta = timedelta(0)) -> bool:
+        """Whether it is good for some time yet."""
+        return now() + time < self.end
+
+    @property
+    def expected(self) -> Expected:
+        """Whom an authority may name in a certificate that it issues for this token.
+
+        Fulcio turns some claims into addresses, by a template for each issuer; which claim it takes for an issuer that
+        nobody knows is its own setting.
+        """
+        issuers = dict.fromkeys((self.raw.federated_issuer, self.raw.issuer))
+        return Expected(tuple(issuers), tuple(dict.fromkeys(_identities(self.claims))))
+
+    def __str__(self) -> str:
+        return f"'{show(self.expected.identities[0])}' (issuer '{show(self.raw.federated_issuer)}')"
+
+
+class TokenSource(ABC):
+    """Where tokens come from."""
+
+    @abstractmethod
+    def token(self) -> Token:
+        """A token that is good now; raises `UsageError` or `HfSignError`, which say why there is none."""
+
+
+class GivenToken(TokenSource):
+    """One token that the user holds: its text, or a file that it lies in."""
+
+    def __init__(self, text: str, client_id: str) -> None:
+        self._token = parse_token(_read(text), client_id, "the identity token")
+
+    def token(self) -> Token:
+        """The one there is, while it lasts."""
+        if not self._token.lasts():
+            raise UsageError(_expired("the identity token", self._token.end))
+        return self._token
+
+
+class AmbientToken(TokenSource):
+    """What the place where we run vouches for: GitHub Actions, GitLab CI, Google Cloud, Buildkite, CircleCI."""
+
+    def __init__(self, client_id: str, note: Callable[[str], None]) -> None:
+        self._client_id, self._note = client_id, note
+        self._token: Token | None = None
+
+    def token(self) -> Token:
+        """A token of the place; a new one when the last is near its end."""
+        token = self.find()
+        if token is None:
+            raise UsageError(
+                "there is no ambient credential here: none of GitHub Actions, GitLab CI, Google Cloud, Buildkite and "
+                "CircleCI runs this program; sign in without --use-ambient-credentials, or give --identity-token"
+            )
+        return token
+
+    def find(self) -> Token | None:
+        """As `token`, but None where there is no place that would have one.
+
+        A machine in Google Cloud may have none for its users either: then that is no error.
+        """
+        if self._token is None or not self._token.lasts(_NEAR_ITS_END):
+            raw = self._detect()
+            if raw is None:
+                return None
+            if self._token is None:
+                self._note(f"signing with the ambient credential of {_place()}")
+            self._token = parse_token(raw, self._client_id, f"the token of {_place()}")
+        return self._token
+
+    def _detect(self) -> str | None:
+        try:
+            return _in_time(self._client_id)
+        except HfSignError as error:
+            if any(os.environ.get(variable) for variable, _ in _PLACES) or self._token is not None:
+                raise
+            self._note(str(error))
+            return None
+
+
+def parse_token(text: str, client_id: str, what: str) -> Token:
+    """The token in `text`, whose audience has to be `client_id`; raises `UsageError`, in which `what` names it."""
+    import jwt
+    from sigstore.oidc import IdentityError, IdentityToken
+
+    try:
+        token = IdentityToken(text, client_id)
+    except IdentityError as error:
+        # From None: what the library's error is raised from holds the token.
+        raise UsageError(_why(error, text, client_id, what)) from None
+    return Token(token, jwt.decode(text, options={"verify_signature": False}))
+
+
+def now() -> datetime:
+    """What time it is, by the clock of the machine."""
+    return datetime.now(timezone.utc)
+
+
+def _read(text: str) -> str:
+    path = text.strip()
+    if "." in path and len(path) <= 4096 and os.path.isfile(path):
+        try:
+            with open(path, encoding="ascii") as file:
+                return file.read(_MAX_TOKEN).strip()
+        except (OSError, ValueError) as error:
+            raise UsageError("the file with the identity token cannot be read as text") from error
+    return path
+
+
+def _in_time(client_id: str) -> str | None:
+    try:
+        return in_time(lambda: _detect(client_id), _PATIENCE)
+    except TimeoutError:
+        raise HfSignError(
+            f"{_place()} did not give an identity token within {_PATIENCE:g} seconds; no signature was written"
+        ) from None
+
+
+def _detect(client_id: str) -> str | None:
+    """Ask the library `id`, which knows the places."""
+    import id as places
+    import urllib3
+
+    try:
+        return places.detect_credential(client_id)
+    except places.IdentityError as error:
+        hint = _HOW_TO.get(_place(), "check the job's settings")
+        if "was unset" in str(error) or "not found" in str(error):
+            raise UsageError(f"{_place()} gives this job no identity token ({show(str(error))}): {hint}") from None
+        raise HfSignError(
+            f"{_place()} did not give an identity token: {_without_body(error)}; no signature was written"
+        ) from None
+    except (urllib3.exceptions.HTTPError, OSError, ValueError, RecursionError) as error:
+        raise HfSignError(
+            f"{_place()} did not give an identity token: what it answers makes no sense ({type(error).__name__}); "
+            "nothing was signed"
+        ) from None
+
+
+def _without_body(error: Exception) -> str:
+    """What went wrong, without what a service sent: a token could be in it."""
+    return show(str(error).split(", body=")[0].replace("(code=", "(HTTP ") + (")" if ", body=" in str(error) else ""))
+
+
+def _place() -> str:
+    return next((name for variable, name in _PLACES if os.environ.get(variable)), "Google Cloud")
+
+
+def _identities(claims: Mapping[str, Any]) -> list[str]:
+    """The identities that a certificate for these claims can carry, the likeliest first."""
+    text = {name: value for name, value in claims.items() if isinstance(value, str)}
+    found = []
+    if "job_workflow_ref" in text:  # GitHub Actions
+        found += [f"https://{host}/{text['job_workflow_ref']}" for host in _hosts(claims)]
+    if "ci_config_ref_uri" in text:  # GitLab CI
+        found.append(f"https://{text['ci_config_ref_uri']}")
+    if "organization_slug" in text and "pipeline_slug" in text:
+        found.append(f"https://buildkite.com/{text['organization_slug']}/{text['pipeline_slug']}")
+    if "email" in text:
+        found.append(text["email"])
+    return [*found, *_subjects(text.get("sub", ""))]
+
+
+def _hosts(claims: Mapping[str, Any]) -> list[str]:
+    """Where the workflows of GitHub are, and those of a GitHub server of one's own, which issues its tokens itself."""
+    return ["github.com", urlsplit(str(claims.get("iss"))).netloc]
+
+
+def _subjects(subject: str) -> list[str]:
+    parts = subject.split(":")
+    if parts[:2] == ["system", "serviceaccount"] and len(parts) == 4:  # Kubernetes
+        return [f"https://kubernetes.io/namespaces/{parts[2]}/serviceaccounts/{parts[3]}", subject]
+    return [subject]
+
+
+def _why(error: Exception, text: str, client_id: str, what: str) -> str:
+    """What is wrong with a token, in a sentence that does not quote it."""
+    import jwt
+
+    cause = error.__cause__
+    claims: Mapping[str, Any] = {}
+    try:
+        claims = jwt.decode(text, options={"verify_signature": False, "verify_exp": False, "verify_iat": False,
+                                           "verify_aud": False, "verify_nbf": False})  # fmt: skip
+    except (jwt.InvalidTokenError, ValueError, RecursionError):
+        return f"{what} is none: it is not a JSON Web Token"
+    if isinstance(cause, jwt.ExpiredSignatureError) or (cause is None and _time(claims, "exp") < now()):
+        return _expired(what, _time(claims, "exp"))
+    if isinstance(cause, jwt.ImmatureSignatureError) or (cause is None and _time(claims, "nbf") > now()):
+        begins = max(_time(claims, "iat"), _time(claims, "nbf"))
+        return (
+            f"{what} is good only from {_shown(begins)} on, and this machine's clock says {_shown(now())}; if that is "
+            "wrong, set the clock"
+        )
+    if isinstance(cause, jwt.InvalidAudienceError):
+        return (
+            f"{what} is for the audience '{show(str(claims.get('aud')))}', and has to be for '{show(client_id)}': ask "
+            "its issuer for one, or name its audience with --client-id"
+        )
+    if isinstance(cause, jwt.MissingRequiredClaimError):
+        return f"{what} is no identity token: it has no claim '{show(str(cause.claim))}'"
+    return f"{what} cannot be used: {show(str(cause or error))}"
+
+
+def _time(claims: Mapping[str, Any], name: str) -> datetime:
+    """A time that a token states, and the beginning of time where it states none, or one that cannot be."""
+    try:
+        return datetime.fromtimestamp(int(claims[name]), timezone.utc)
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(0, timezone.utc)
+
+
+def _expired(what: str, end: datetime) -> str:
+    return f"{what} expired at {_shown(end)}, and this machine's clock says {_shown(now())}: get a new one"
+
+
+def _shown(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,196 @@
+"""Which Sigstore instance is trusted: its authorities and logs, and where its services are.
+
+The public instances publish that in a TUF repository, which sigstore-python refreshes. Offline, the copy is used that
+it left in the user's cache, or the one that it ships; nothing is written then, as another process may read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from hf_model_signing.errors import HfSignError, UsageError
+from hf_model_signing.files import read_input, write_file
+from hf_model_signing.paths import file_name
+
+if TYPE_CHECKING:
+    from sigstore.models import ClientTrustConfig, TrustedRoot
+
+PRODUCTION = "https://tuf-repo-cdn.sigstore.dev"
+STAGING = "https://tuf-repo-cdn.sigstage.dev"
+
+_MAX_CONFIG = 4 * 1024 * 1024  # bytes; that of the public instance has 10 KB
+_REFRESH = 20.0  # seconds; some files of a few KB
+_TRUSTED_ROOT, _SIGNING_CONFIG = "trusted_root.json", "signing_config.v0.2.json"
+_CONFIG_TYPE = "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json"
+_ROOT_TYPE = "application/vnd.dev.sigstore.trustedroot"
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A Sigstore instance: the public one, its staging, or the private one that the file `config` describes.
+
+    `config` is a `ClientTrustConfig` in JSON; for verifying alone a `TrustedRoot` will do. `offline` asks nobody;
+    without it a repository that cannot be reached is replaced by the copy that is there, and `note` is told. Raises
+    `UsageError` for a file that cannot be used.
+    """
+
+    config: str | os.PathLike[str] | None = None
+    staging: bool = False
+    offline: bool = False
+    note: Callable[[str], None] = lambda _: None
+    tuf_url: str = ""
+    bootstrap: Path | None = None  # the first root of a TUF repository that sigstore-python does not know
+
+    def __post_init__(self) -> None:
+        if self.config is not None and self.staging:
+            raise UsageError("a trust config and the staging instance exclude each other: choose one")
+        if not self.tuf_url:
+            object.__setattr__(self, "tuf_url", STAGING if self.staging else PRODUCTION)
+        if self.config is not None:
+            _ = self._given  # a file that is no good is a slip, and is told before any work
+
+    @cached_property
+    def trusted_root(self) -> TrustedRoot:
+        """What signatures of this instance are verified by; raises `HfSignError` when it cannot be had."""
+        return self._public.trusted_root if self.config is None else self._given[0]
+
+    @cached_property
+    def signing(self) -> ClientTrustConfig:
+        """What is needed to sign; raises `UsageError` for a file that names no services, `HfSignError` as above."""
+        config = self._public if self.config is None else self._given[1]
+        if config is None:
+            raise UsageError(
+                f"'{os.fspath(self.config or '')}' is a trusted root, which is enough to verify; to sign, name a "
+                "client trust config, which says where the services are"
+            )
+        return config
+
+    @cached_property
+    def _given(self) -> tuple[TrustedRoot, ClientTrustConfig | None]:
+        path = file_name(self.config or "", "trust config")
+        data = read_input(path, "trust config", _MAX_CONFIG)
+        try:
+            kind = json.loads(data).get("mediaType")
+            if str(kind).startswith(_ROOT_TYPE):
+                return _parse_root(path), None
+            if kind != _CONFIG_TYPE:
+                raise ValueError(f"its media type is {kind!a}; expected '{_CONFIG_TYPE}'")
+            config = _parse(data.decode("utf-8"))
+        except Exception as error:  # whatever a malformed file makes the libraries raise
+            raise UsageError(f"'{path}' is not a trust config of Sigstore: {_brief(error)}") from error
+        return config.trusted_root, config
+
+    @cached_property
+    def _public(self) -> ClientTrustConfig:
+        if self.offline:
+            return self._stored()[0]
+        from hf_model_signing.deadline import in_time
+
+        try:
+            return in_time(self._refreshed, _REFRESH)
+        except (OSError, _UnreachableError) as error:
+            stored, which = self._stored()
+            reason = "it does not answer in time" if isinstance(error, TimeoutError) else str(error)
+            self.note(f"the trust root of Sigstore cannot be refreshed from {self.tuf_url} ({reason}); "
+                      f"the copy {which} is used")  # fmt: skip
+            return stored
+
+    def _refreshed(self) -> ClientTrustConfig:
+        from sigstore.errors import TUFError
+        from sigstore.models import ClientTrustConfig
+        from tuf.api.exceptions import DownloadError
+
+        self._seed()
+        try:
+            return ClientTrustConfig.from_tuf(self.tuf_url, bootstrap_root=self.bootstrap)
+        except TUFError as error:
+            cause = error.__cause__
+            if isinstance(cause, OSError):
+                raise cause from error
+            if isinstance(cause, DownloadError):
+                raise _UnreachableError("it cannot be reached") from error
+            raise self._refusal(cause or error) from error
+        except ValueError as error:
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: BaseException) -> HfSignError:
+        return HfSignError(
+            f"the trust root that {self.tuf_url} serves is refused: {_brief(error)}; check this machine's clock, and "
+            "update the package sigstore; --offline uses the copy that was good before"
+        )
+
+    def _stored(self) -> tuple[ClientTrustConfig, str]:
+        """The copy in the cache if there is a good one, or else the one that sigstore ships; and which it is."""
+        # As sigstore-python does, what lies in the user's own cache is believed.
+        with contextlib.suppress(Exception):
+            return self._assembled(lambda name: (self._cache / name).read_bytes()), f"in '{self._cache}'"
+        try:
+            return self._assembled(self._shipped), "that sigstore ships"
+        except Exception as error:  # whatever is wrong with the installation
+            raise HfSignError(f"there is no trust root for {self.tuf_url} on this machine: {_brief(error)}") from error
+
+    def _assembled(self, read: Callable[[str], bytes]) -> ClientTrustConfig:
+        parts = {"trustedRoot": json.loads(read(_TRUSTED_ROOT)), "signingConfig": json.loads(read(_SIGNING_CONFIG))}
+        return _parse(json.dumps({"mediaType": _CONFIG_TYPE, **parts}))
+
+    def _shipped(self, name: str) -> bytes:
+        return resources.files("sigstore._store").joinpath(quote(self.tuf_url, safe=""), name).read_bytes()
+
+    @property
+    def _cache(self) -> Path:
+        """Where sigstore-python keeps what it downloaded from the repository."""
+        import platformdirs
+
+        folder = platformdirs.user_cache_dir("sigstore-python", "sigstore")
+        return Path(folder) / "tuf" / quote(self.tuf_url, safe="")
+
+    def _seed(self) -> None:
+        """Put what sigstore ships into its cache, each file at once: it would write them in place itself."""
+        for name in (_TRUSTED_ROOT, _SIGNING_CONFIG):
+            if not (self._cache / name).exists():
+                with contextlib.suppress(FileNotFoundError):  # it ships nothing for other repositories
+                    data = self._shipped(name)
+                    self._cache.mkdir(parents=True, exist_ok=True)
+                    write_file(self._cache / name, data)
+
+
+class _UnreachableError(Exception):
+    """The TUF repository did not answer."""
+
+
+def _parse(text: str) -> ClientTrustConfig:
+    """The trust config in `text`, once its trusted root is one that something can be verified by."""
+    from sigstore.models import ClientTrustConfig
+
+    config = ClientTrustConfig.from_json(text)
+    _check_root(config.trusted_root)
+    return config
+
+
+def _parse_root(path: str) -> TrustedRoot:
+    from sigstore.models import TrustedRoot
+
+    root = TrustedRoot.from_file(path)
+    _check_root(root)
+    return root
+
+
+def _check_root(root: TrustedRoot) -> None:
+    from sigstore.verify import Verifier
+
+    Verifier(trusted_root=root)  # without an authority or a log there is nothing to verify by
+
+
+def _brief(error: BaseException) -> str:
+    """An error of a library in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:3])[:300] or type(error).__name__

@@ -1,0 +1,307 @@
+"""Signing without a key of one's own, with Sigstore (method `sigstore`, section 4.1 of the specification).
+
+The signer proves who they are to an OpenID Connect issuer; an authority (Fulcio) certifies a key of this process for
+some minutes, and a public log (Rekor) holds every signature. The work is sigstore-python's.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from hf_model_signing.bundle import Bundle, decode_base64
+from hf_model_signing.certificates import CertificateError, parse_certificate
+from hf_model_signing.errors import BundleError, HfSignError, RefusedError, UsageError, VerificationError
+from hf_model_signing.keyless.identity import Expected, Holder
+from hf_model_signing.keyless.tokens import (
+    DEFAULT_CLIENT,
+    TOKEN_VARIABLE,
+    AmbientToken,
+    GivenToken,
+    Token,
+    TokenSource,
+    now,
+)
+from hf_model_signing.keyless.trust import Instance
+from hf_model_signing.methods.interface import Signer, Verifier
+from hf_model_signing.statement import Statement
+from hf_model_signing.timestamps import MAX_CLOCK_DIFFERENCE
+
+if TYPE_CHECKING:
+    from cryptography import x509
+    from sigstore.sign import Signer as CertifiedKey
+
+    from hf_model_signing.keyless.services import Services
+
+Path = str | os.PathLike[str]
+
+SECRET_VARIABLE = "HF_SIGN_CLIENT_SECRET"  # noqa: S105 - the name of a variable, not a secret
+_MAX_CERTIFICATE = 64 * 1024  # bytes; those of Fulcio have 1 to 3 KB
+
+
+class SigstoreSigner(Signer):
+    """Signs as whoever an identity token names: one sign-in is good for many models.
+
+    The token is `identity_token` (its text, or a file), or that of `HF_SIGN_IDENTITY_TOKEN`; or, with
+    `use_ambient_credentials`, the one that the place where this runs vouches for. Without any of these an ambient one
+    is taken where there is one, and else a person signs in in the browser, or, with `oauth_force_oob`, by typing a code
+    that `ask` gets. `client_id` is the audience of the token (default `sigstore`), and `client_secret` belongs to it,
+    or `HF_SIGN_CLIENT_SECRET`. The instance is the public one, its staging, or that of the file `trust_config`. `note`
+    is told which identity is about to be published. Raises `UsageError` for what cannot be, before anything is hashed.
+    """
+
+    method = "sigstore"
+
+    def __init__(
+        self,
+        *,
+        identity_token: str | None = None,
+        use_ambient_credentials: bool = False,
+        oauth_force_oob: bool = False,
+        client_id: str | None = None,
+        client_secret: str | None = None,
+        use_staging: bool = False,
+        trust_config: Path | None = None,
+        ask: Callable[[str], str] | None = None,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        if sum((identity_token is not None, use_ambient_credentials, oauth_force_oob)) > 1:
+            raise UsageError("an identity token, ambient credentials and signing in exclude each other: choose one")
+        self._instance = Instance(trust_config, use_staging, note=note)
+        self._note = note
+        self._lock = threading.Lock()
+        self._certified: _Certified | None = None
+        self._who: Token | None = None
+        self._announced = False
+        _ = self._instance.signing
+        client = client_id or DEFAULT_CLIENT
+        text = identity_token
+        if text is None and not use_ambient_credentials and not oauth_force_oob:
+            text = os.environ.get(TOKEN_VARIABLE) or None
+        if text is not None:
+            self._tokens: TokenSource = GivenToken(text, client)
+            return
+        # Asked right away: a job that has no token is told so before anything is hashed.
+        ambient = AmbientToken(client, note)
+        if use_ambient_credentials and ambient.token() or not oauth_force_oob and ambient.find():
+            self._tokens = ambient
+            return
+        from hf_model_signing.keyless.sign_in import Client, SignIn
+
+        secret = client_secret or os.environ.get(SECRET_VARIABLE, "")
+        # The issuer is looked at right away, too; the person is asked once all is hashed: a token is short-lived.
+        self._tokens = SignIn(self._oidc_url(), Client(client, secret, oauth_force_oob), note, ask)
+
+    def verifier(self) -> InstanceVerifier:
+        """The verifier that accepts this identity on this instance; signs in, if nobody has yet."""
+        with self._lock:
+            expected = self._certified.expected if self._certified else self._token(publishing=False).expected
+        return InstanceVerifier(expected, self._instance)
+
+    def describe(self) -> str:
+        """The identity, once it is known."""
+        if self._certified is not None:
+            return str(self._certified.holder)
+        return str(self._who) if self._who else "an identity that is not known before the sign-in"
+
+    def rehearse(self, statement: Statement) -> None:
+        """Find out who would sign, and publish nothing."""
+        statement.to_payload()
+        with self._lock:
+            self._token(publishing=False)
+
+    def _bundle(self, payload: bytes) -> Bundle:
+        from sigstore.dsse import Statement as SigstoreStatement
+        from sigstore.errors import Error
+
+        from hf_model_signing.keyless.explain import explain
+
+        with self._lock:
+            certified = self._current()
+        try:
+            made = certified.key.sign_dsse(SigstoreStatement(payload))
+            bundle = Bundle.parse(made.to_json().encode("utf-8"))
+        except HfSignError:
+            raise
+        except (Error, BundleError) as error:
+            raise RefusedError(_untrue(explain(error))) from error
+        if bundle.payload != payload:
+            raise RefusedError(_untrue("the bundle is about something else"))
+        try:
+            InstanceVerifier(certified.expected, self._instance).verify(bundle)
+        except VerificationError as error:
+            raise RefusedError(_untrue(str(error))) from error
+        return bundle
+
+    def _current(self) -> _Certified:
+        """A key that is certified for some time yet."""
+        from hf_model_signing.keyless.services import ends_soon
+
+        if self._certified is None or ends_soon(self._certified.certificate):
+            self._certified = self._certify()
+        return self._certified
+
+    def _certify(self) -> _Certified:
+        from sigstore.errors import Error
+        from sigstore.sign import Signer as CertifiedKey
+
+        from hf_model_signing.keyless.explain import explain
+        from hf_model_signing.keyless.services import Services
+
+        token = self._token()
+        services = Services(self._instance.signing, self._note)
+        try:
+            key = CertifiedKey(token.raw, services.context(token.expected))
+        except Error as error:
+            raise RefusedError(_untrue(explain(error))) from error
+        return _Certified.of(key, services, before=self._certified)
+
+    def _token(self, *, publishing: bool = True) -> Token:
+        token, before = self._tokens.token(), self._who
+        if before is not None and before.expected != token.expected:
+            raise UsageError(f"the sign-in is now as {token}, and was as {before}: one run signs as one identity")
+        self._who = token
+        if publishing and not self._announced:
+            self._note(f"signing as {token}; this identity will stand in a public log for ever")
+            self._announced = True
+        return token
+
+    def _oidc_url(self) -> str:
+        from sigstore.errors import Error
+
+        try:
+            return self._instance.signing.signing_config.get_oidc_url()
+        except Error as error:
+            raise UsageError(
+                "this Sigstore instance names no OpenID Connect issuer to sign in at: give --identity-token, or "
+                "--use-ambient-credentials"
+            ) from error
+
+
+class InstanceVerifier(Verifier):
+    """Accepts what those signed whom `expected` names, on one Sigstore instance."""
+
+    method = "sigstore"
+
+    def __init__(self, expected: Expected, instance: Instance) -> None:
+        self._expected, self._instance = expected, instance
+
+    def describe(self) -> str:
+        """The identity that is expected, and its issuer."""
+        return str(self._expected)
+
+    def signer_of(self, bundle: Bundle) -> str:
+        """The identity that the certificate names, and its issuer."""
+        return str(Holder.of(_certificate(bundle)))
+
+    def _verify_signature(self, bundle: Bundle) -> None:
+        from sigstore.errors import Error
+        from sigstore.models import Bundle as SigstoreBundle
+        from sigstore.verify import Verifier as SigstoreChecks
+
+        from hf_model_signing.keyless.explain import explain
+        from hf_model_signing.keyless.strictness import check_entries, in_service, stated_times
+
+        certificate = _certificate(bundle)
+        # First, since it is the plainest thing to say; it proves nothing yet.
+        self._expected.check(Holder.of(certificate))
+        times = stated_times(bundle.material)
+        try:
+            root = in_service(self._instance.trusted_root, times, certificate)
+            theirs = SigstoreBundle.from_json(bundle.to_bytes())
+            _, payload = SigstoreChecks(trusted_root=root).verify_dsse(theirs, _Policy(self._expected))
+        except Error as error:
+            reason = explain(error, bundle.material, certificate)
+            raise VerificationError(f"the signature is not verified: {reason}") from error
+        if payload != bundle.payload:
+            raise VerificationError("the signature is not verified: it is over another content")
+        check_entries(bundle.material, root)
+        _check_clock(times)
+
+
+class SigstoreVerifier(InstanceVerifier):
+    """Accepts what one identity signed: `identity` exactly, or what fits `identity_pattern`, a glob over all of it.
+
+    `identity_provider` is the OpenID Connect issuer that vouched for it, exactly. The trust root is refreshed from the
+    instance, and `note` is told when that cannot be done and the copy on this machine stands in; `offline` uses that
+    copy and asks nobody. The log entry, its inclusion proof and the certificate's own log (SCT) are checked, always.
+    Raises `UsageError` when it is not said whose signature to accept, or for a trust config that cannot be used.
+    """
+
+    def __init__(
+        self,
+        identity: str | None = None,
+        identity_provider: str | None = None,
+        *,
+        identity_pattern: str | None = None,
+        offline: bool = False,
+        use_staging: bool = False,
+        trust_config: Path | None = None,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        identities = () if identity is None else (identity,)
+        expected = Expected((identity_provider or "",), identities, identity_pattern)
+        super().__init__(expected, Instance(trust_config, use_staging, offline, note))
+
+
+@dataclass(frozen=True)
+class _Certified:
+    """A key of this process, and the certificate that it has for some minutes."""
+
+    key: CertifiedKey
+    certificate: x509.Certificate
+
+    @classmethod
+    def of(cls, key: CertifiedKey, services: Services, *, before: _Certified | None) -> _Certified:
+        if services.certificate is None:
+            raise HfSignError("no certificate was issued, so no signature was written")
+        made = cls(key, services.certificate)
+        if before is not None and before.holder != made.holder:
+            raise RefusedError(f"the authority now names {made.holder}, and named {before.holder} before")
+        return made
+
+    @property
+    def holder(self) -> Holder:
+        return Holder.of(self.certificate)
+
+    @property
+    def expected(self) -> Expected:
+        return Expected((self.holder.issuer,), (self.holder.identity,))
+
+
+class _Policy:
+    """What sigstore-python asks for its verdict on the certificate, once it trusts that one."""
+
+    def __init__(self, expected: Expected) -> None:
+        self._expected = expected
+
+    def verify(self, cert: x509.Certificate) -> None:
+        """Raise `VerificationError` unless the holder is who is expected."""
+        self._expected.check(Holder.of(cert))
+
+
+def _check_clock(times: Iterable[datetime]) -> None:
+    latest, clock = max(times, default=now()), now()
+    if latest - clock > MAX_CLOCK_DIFFERENCE:
+        raise VerificationError(
+            f"the signature is from the future: it was made at {latest:%Y-%m-%d %H:%M:%S} UTC, and this machine's "
+            f"clock says {clock:%Y-%m-%d %H:%M:%S} UTC; if that is wrong, set the clock"
+        )
+
+
+def _certificate(bundle: Bundle) -> x509.Certificate:
+    data = decode_base64(bundle.material["certificate"].get("rawBytes"), "the signing certificate")
+    if len(data) > _MAX_CERTIFICATE:
+        raise BundleError("the signing certificate is larger than any that Sigstore issues")
+    try:
+        return parse_certificate(data)
+    except CertificateError as error:
+        raise BundleError(f"the bundle's certificate cannot be read: {error}") from error
+
+
+def _untrue(reason: Any) -> str:  # noqa: ANN401
+    return f"what the Sigstore instance answered is refused, and no signature was written: {reason}"

@@ -1,0 +1,95 @@
+"""A Sigstore of this machine, who signs with it, and who verifies."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import webbrowser
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_model_signing.bundle import Bundle
+from hf_model_signing.methods.sigstore import SigstoreSigner, SigstoreVerifier
+from hf_model_signing.statement import Statement
+from tests.servers.sigstore import Sigstore
+
+RELEASE = "release@acme.example"
+
+
+@dataclass(frozen=True)
+class Keyless:
+    """An instance and the file that describes it."""
+
+    instance: Sigstore
+    config: Path
+
+    def use(self, rekor: int) -> None:
+        """Sign with another version of the log from now on."""
+        self.instance.rekor = rekor
+        self.instance.write_trust_config(self.config)
+
+    def signer(self, token: str | None = None, **options: Any) -> SigstoreSigner:  # noqa: ANN401 - those of the class
+        """Somebody who signs with a token."""
+        given = self.instance.token() if token is None else token
+        return SigstoreSigner(identity_token=given, trust_config=self.config, **options)
+
+    def verifier(self, identity: str | None = RELEASE, **options: Any) -> SigstoreVerifier:  # noqa: ANN401
+        """Somebody who trusts one identity."""
+        provider = options.pop("identity_provider", self.instance.identity_provider)
+        return SigstoreVerifier(identity, provider, **{"trust_config": self.config, **options})
+
+    @property
+    def whom(self) -> list[str]:
+        """What to say on the command line to accept the usual signer."""
+        who = ["--identity", RELEASE, "--identity-provider", self.instance.identity_provider]
+        return ["--trust-config", str(self.config), *who]
+
+    def unchecked(self, statement: Statement, token: str | None = None) -> Bundle:
+        """What sigstore-python itself makes of a statement, when nobody looks at what the services answer."""
+        from sigstore.dsse import Statement as SigstoreStatement
+        from sigstore.models import ClientTrustConfig
+        from sigstore.oidc import IdentityToken
+        from sigstore.sign import SigningContext
+
+        context = SigningContext.from_trust_config(ClientTrustConfig.from_json(self.instance.trust_config()))
+        with context.signer(IdentityToken(token or self.instance.token())) as signer:
+            made = signer.sign_dsse(SigstoreStatement(statement.to_payload()))
+        return Bundle.parse(made.to_json().encode())
+
+
+@pytest.fixture
+def keyless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keyless]:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1,localhost")
+    with Sigstore() as instance:
+        yield Keyless(instance, instance.write_trust_config(tmp_path / "trust.json"))
+    assert instance.errors == []
+
+
+@pytest.fixture(params=[1, 2], ids=["log v1", "log v2"])
+def either(keyless: Keyless, request: pytest.FixtureRequest) -> Keyless:
+    """The instance with either version of the log."""
+    keyless.use(request.param)
+    return keyless
+
+
+@pytest.fixture
+def browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Make lines of Python, which find the address in `url`, the browser; returns where it notes what it opened."""
+
+    def make(lines: str = "urllib.request.urlopen(url).read()") -> Path:
+        opened = tmp_path / "opened"
+        program = tmp_path / "browser"
+        note = f"open({json.dumps(str(opened))}, 'a').write(url + chr(10))"
+        program.write_text(f"#!{sys.executable}\nimport sys, urllib.request\nurl = sys.argv[1]\n{note}\n{lines}\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("BROWSER", os.fspath(program))
+        monkeypatch.setattr(webbrowser, "_tryorder", None)  # it looks at the variable only once in a process
+        return opened
+
+    return make
