@@ -1,0 +1,113 @@
+"""A local TUF repository of a Sigstore instance: where clients get the instance's trusted root and signing config.
+
+`with TufRepository() as repository:` serves at `repository.url`; clients start from `repository.root`. It has no
+targets until something is published, and consistent snapshots, as the repository of Sigstore's public instance.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from types import TracebackType
+from typing import TypeVar
+
+from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]  # securesystemslib documents it here
+from tuf.api.metadata import (  # type: ignore[attr-defined]  # tuf documents them here
+    Metadata,
+    MetaFile,
+    Root,
+    Snapshot,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
+
+from tests.servers.hub_faults import DropConnection
+from tests.servers.hub_http import Log, Reply, Request, Server
+
+TRUSTED_ROOT = "trusted_root.json"
+SIGNING_CONFIG = "signing_config.v0.2.json"
+_LIFETIME = timedelta(days=30)
+_ROLES = ("root", "timestamp", "snapshot", "targets")
+
+_Role = TypeVar("_Role", Root, Timestamp, Snapshot, Targets)
+
+
+class TufRepository:
+    """The server. While it is `down` it closes every connection without an answer."""
+
+    def __init__(self) -> None:
+        self.down = False
+        self._signers = {role: CryptoSigner.generate_ecdsa() for role in _ROLES}
+        self._targets, self._snapshot, self._timestamp = Targets(), Snapshot(), Timestamp()  # the next of each
+        self._files: dict[str, bytes] = {}
+        self._log = Log()
+        self._server = Server("tuf", self._answer, self._log)
+        self.url = self._server.url
+        self.root = self._sign_root()
+        self._release(self._signers["targets"])
+
+    def __enter__(self) -> TufRepository:
+        self._server.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.stop()
+
+    @property
+    def requests(self) -> int:
+        """How many requests came in."""
+        return len(self._log.records())
+
+    def publish(self, trusted_root: bytes, signing_config: bytes) -> None:
+        """Put both targets in the place of the old ones, in metadata that is good again after a fault."""
+        for name, content in ((TRUSTED_ROOT, trusted_root), (SIGNING_CONFIG, signing_config)):
+            target = TargetFile.from_data(name, content, ["sha256"])
+            self._targets.targets[name] = target
+            self._files[f"/targets/{target.hashes['sha256']}.{name}"] = content
+        self._release(self._signers["targets"])
+
+    def expire(self) -> None:
+        """Put a timestamp that expired yesterday."""
+        self._stamp(timedelta(days=-1))
+
+    def tamper(self) -> None:
+        """Put metadata of the targets that is signed by a key of somebody else."""
+        self._release(CryptoSigner.generate_ecdsa())
+
+    def _sign_root(self) -> bytes:
+        root = Root(consistent_snapshot=True)
+        for role, signer in self._signers.items():
+            root.add_key(signer.public_key, role)
+        return self._put(root, self._signers["root"], _LIFETIME)
+
+    def _release(self, targets_signer: CryptoSigner) -> None:
+        """Put the targets' metadata, a snapshot of that version, and a timestamp of that snapshot."""
+        self._snapshot.meta["targets.json"] = MetaFile(self._targets.version)
+        self._timestamp.snapshot_meta = MetaFile(self._snapshot.version)
+        self._put(self._targets, targets_signer, _LIFETIME)
+        self._put(self._snapshot, self._signers["snapshot"], _LIFETIME)
+        self._stamp(_LIFETIME)
+
+    def _stamp(self, lifetime: timedelta) -> None:
+        self._put(self._timestamp, self._signers["timestamp"], lifetime)
+
+    def _put(self, signed: _Role, signer: CryptoSigner, lifetime: timedelta) -> bytes:
+        """Serve a version of a role, and count up to the next."""
+        signed.expires = datetime.now(timezone.utc) + lifetime
+        metadata = Metadata(signed)
+        metadata.sign(signer)
+        data = metadata.to_bytes()
+        name = "timestamp" if isinstance(signed, Timestamp) else f"{signed.version}.{signed.type}"
+        self._files[f"/{name}.json"] = data
+        signed.version += 1
+        return data
+
+    def _answer(self, request: Request) -> Reply:
+        if self.down:
+            raise DropConnection
+        content = self._files.get(request.path)
+        if content is None:
+            return Reply(404)
+        return Reply(200, {"Content-Type": "application/json"}, [content], len(content))

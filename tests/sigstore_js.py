@@ -1,0 +1,65 @@
+"""A second opinion on Sigstore bundles: @sigstore/verify, which Node runs and scripts/setup-node installs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers import ROOT
+
+VerifyJs = Callable[[str, bytes, str, str], None]
+_FOLDER = ROOT / "tests" / "node"
+_TIMEOUT = 60  # seconds
+
+
+class SigstoreJsRefused(AssertionError):  # noqa: N818 - a verdict
+    """The other verifier refused a bundle; the message starts with its error code."""
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """The program `node`, with the verifier installed."""
+    program = shutil.which("node")
+    if program is None:
+        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
+        give_up("Node is missing: install Node 20 (node and npm), then run scripts/setup-node")
+    stamp = _FOLDER / "node_modules" / ".installed"
+    if not stamp.is_file() or stamp.read_bytes() != (_FOLDER / "package.json").read_bytes():
+        pytest.fail("@sigstore/verify is not installed as tests/node/package.json says: scripts/setup-node does it")
+    return program
+
+
+@pytest.fixture
+def verify_js(node: str, tmp_path_factory: pytest.TempPathFactory) -> VerifyJs:
+    """Verify a bundle for an identity and its issuer under the JSON of a trusted root, or raise `SigstoreJsRefused`."""
+
+    def verify(trusted_root_json: str, bundle: bytes, identity: str, issuer: str) -> None:
+        folder = tmp_path_factory.mktemp("sigstore-js")
+        (folder / "root.json").write_text(trusted_root_json, encoding="utf-8")
+        (folder / "bundle.json").write_bytes(bundle)
+        verdict = _run(node, folder, identity, issuer)
+        if not verdict["verified"]:
+            raise SigstoreJsRefused(f"{verdict['code']}: {verdict['message']}")
+        assert (verdict["identity"], verdict["issuer"]) == (identity, issuer)
+
+    return verify
+
+
+def _run(node: str, folder: Path, identity: str, issuer: str) -> dict[str, Any]:
+    """What the verifier said; whatever ends without a verdict is no refusal."""
+    files = (str(folder / "root.json"), str(folder / "bundle.json"))
+    command = [node, str(_FOLDER / "verify.mjs"), *files, identity, issuer]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=_TIMEOUT)
+    try:
+        verdict: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        pytest.fail(f"verify.mjs came to no verdict (exit code {done.returncode}): {done.stderr}")
+    assert done.returncode == (0 if verdict["verified"] else 1)
+    return verdict
