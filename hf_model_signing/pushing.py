@@ -62,6 +62,8 @@ def push(
     chosen = options or PushOptions()
     if _COMMIT.fullmatch(reference.revision or ""):
         raise UsageError(f"cannot commit to the fixed revision '{reference.revision}': name a branch")
+    if not chosen.dry_run:  # a dry run needs no leave to write
+        adapter.authorize(reference)
     uncertain = False
     for attempt in range(1, _ATTEMPTS + 1):
         resolved = adapter.resolve(reference)

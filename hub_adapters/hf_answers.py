@@ -12,9 +12,10 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from hub_adapters.errors import DishonestError, UnavailableError
+from hub_adapters.hf_oidc import is_id_token_address, may_carry, origin
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 # A digest, as a rule; what matters is that it leads to no other folder.
@@ -85,14 +86,15 @@ def _check_request(request: Any) -> None:  # noqa: ANN401 - a request of whichev
     expected = getattr(_expected, "value", None)
     if expected and expected.stopped and expected.stopped.is_set():
         raise UnavailableError("stopped")
-    if expected and _origin(str(request.url)) not in {_origin(url) for url in (expected.endpoint, *_HUBS)}:
+    authorization = request.headers.get("authorization", "")
+    if expected and not may_carry(str(request.url), authorization, {origin(u) for u in (expected.endpoint, *_HUBS)}):
         request.headers.pop("authorization", None)  # the token is for the hub alone
 
 
 def _check_response(response: Any) -> None:  # noqa: ANN401 - a response of whichever HTTP library
     expected = getattr(_expected, "value", None)
-    if not expected:
-        return
+    if not expected or is_id_token_address(str(response.request.url)):
+        return  # that one is no answer of the hub; the client may need a new token in the middle of a download
     commit, size = expected.commit, expected.size
     named = response.headers.get("X-Repo-Commit")
     if named is not None and not (_COMMIT.fullmatch(named) if commit is None else named == commit):
@@ -122,9 +124,4 @@ def _check_size(found: int, listed: int) -> None:
 def _is_followed(response: Any) -> bool:  # noqa: ANN401 - a response of whichever HTTP library
     """Whether the client goes on to the address that this answer names; then that answer is the one that counts."""
     target, here = response.headers.get("Location"), str(response.request.url)
-    return response.is_redirect and target is not None and _origin(urljoin(here, target)) == _origin(here)
-
-
-def _origin(url: str) -> tuple[str, str, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return response.is_redirect and target is not None and origin(urljoin(here, target)) == origin(here)

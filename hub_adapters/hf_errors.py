@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from hub_adapters.errors import (
     AccessError,
@@ -14,9 +16,11 @@ from hub_adapters.errors import (
     NotFoundError,
     UnavailableError,
 )
+from hub_adapters.hf_oidc import how_to_log_in, is_id_token_address, is_publisher, no_id_token, no_publisher
 from hub_adapters.interface import Reference
 
-_LOGIN = "log in with `hf auth login` or set HF_TOKEN"
+# What a server may repeat to us: JSON Web Tokens, which start with a brace in Base64, and the hub's own.
+_TOKEN = re.compile(r"eyJ[\w-]{5,}(?:\.[\w-]*)*|hf_jwt_[\w.-]+|hf_[A-Za-z0-9]{20,}|Bearer \S+", re.ASCII)
 
 
 @contextmanager
@@ -28,8 +32,10 @@ def translated(reference: Reference, endpoint: str, doing: str) -> Iterator[None
         yield
     except HubError:
         raise
+    except hf.OIDCError:
+        raise AccessError(no_id_token()) from None
     except (http_error(), hf.OfflineModeIsEnabled, hf.LocalEntryNotFoundError, hf.FileMetadataError) as error:
-        raise _translate(error, reference, endpoint, doing) from error
+        raise _translate(error, reference, endpoint, doing) from traceable(error)
     except hf.HFValidationError as error:
         raise BadReferenceError(f"'{reference.name}' is not the name of a repository: {_first_line(error)}") from error
     except OSError as error:
@@ -56,17 +62,58 @@ def status_of(error: BaseException) -> int | None:
     return status if isinstance(status, int) else None
 
 
-def _translate(error: BaseException, reference: Reference, endpoint: str, doing: str) -> HubError:
+def traceable(error: BaseException) -> BaseException | None:
+    """The error, as the cause to name in a traceback, unless a token that a server repeats would show there."""
+    return None if is_exchange(error) or _TOKEN.search(str(error)) else error
+
+
+def is_exchange(error: BaseException) -> bool:
+    """Whether the error comes from getting a token as a trusted publisher, and not from what needs it."""
+    url = _url(_innermost(error))
+    return is_id_token_address(url) or urlsplit(url).path.endswith("/oauth/token")
+
+
+def _innermost(error: BaseException) -> BaseException:
     from huggingface_hub import errors as hf
 
     if isinstance(error, (hf.LocalEntryNotFoundError, hf.FileMetadataError)) and error.__cause__ is not None:
-        return _translate(error.__cause__, reference, endpoint, doing)  # it only wraps what happened
+        return _innermost(error.__cause__)  # it only wraps what happened
+    return error
+
+
+def _url(error: BaseException) -> str:
+    """The address that was asked, as far as the error knows it."""
+    try:
+        request = getattr(getattr(error, "response", None), "request", None) or getattr(error, "request", None)
+    except RuntimeError:  # how the HTTP library says that it does not know
+        return ""
+    return str(getattr(request, "url", ""))
+
+
+def _translate_exchange(error: BaseException, endpoint: str) -> HubError:
+    status, asks_github = status_of(error), is_id_token_address(_url(error))
+    whom = "GitHub Actions" if asks_github else endpoint
+    if status is None:
+        return UnavailableError(f"cannot reach {whom} for a token of this job: {_first_line(error)}; try again")
+    if status == 429 or status >= 500:
+        return UnavailableError(f"{whom} cannot give this job a token now (HTTP {status}); try again")
+    return AccessError(no_id_token(status) if asks_github else no_publisher(endpoint, status, _said(error)))
+
+
+def _translate(error: BaseException, reference: Reference, endpoint: str, doing: str) -> HubError:
+    from huggingface_hub import errors as hf
+
+    error = _innermost(error)
+    if is_exchange(error):
+        return _translate_exchange(error, endpoint)
     what = f"{reference.kind} '{reference.name}'"
     if isinstance(error, hf.GatedRepoError):
-        return AccessError(f"the {what} is gated: ask for access on its page at {endpoint}, then {_LOGIN}")
+        return AccessError(
+            f"the {what} is gated: ask for access on its page at {endpoint}, then {how_to_log_in(reference)}"
+        )
     if isinstance(error, hf.RepositoryNotFoundError):
         return NotFoundError(f"there is no {what} on {endpoint}, or it is private and your token may not see it: "
-                             f"check the name and the --type, and {_LOGIN}")  # fmt: skip
+                             f"check the name and the --type, and {how_to_log_in(reference)}")  # fmt: skip
     if isinstance(error, hf.RevisionNotFoundError):
         return NoRevisionError(f"the {what} has no revision '{reference.revision or 'main'}'")
     if isinstance(error, hf.DisabledRepoError):
@@ -84,13 +131,13 @@ def _translate(error: BaseException, reference: Reference, endpoint: str, doing:
 
 
 def _by_status(error: BaseException, status: int, reference: Reference, endpoint: str, doing: str) -> HubError:
-    said = getattr(error, "server_message", None) or _first_line(error)
+    said = _said(error)
     if status == 401 and not _sent_token(error):
-        return AccessError(f"{doing} '{reference.name}' needs a token: {_LOGIN}")
+        return AccessError(f"{doing} '{reference.name}' needs a token: {how_to_log_in(reference)}")
     if status == 401:
-        return AccessError(f"{endpoint} does not accept this token for '{reference.name}': {_LOGIN}")
+        return AccessError(f"{endpoint} does not accept this token for '{reference.name}': {how_to_log_in(reference)}")
     if status == 403:
-        return AccessError(f"{doing} '{reference.name}' is not allowed with this token: {said}")
+        return AccessError(f"{doing} '{reference.name}' is not allowed with this token: {said}{_also(reference)}")
     if status in (409, 412):
         return ConflictError(f"'{reference.name}' has changed on the hub meanwhile: {said}")
     if status == 429:
@@ -109,6 +156,20 @@ def retry_after(error: BaseException) -> float | None:
     return float(value) if value.isascii() and value.isdigit() else None
 
 
+def _said(error: BaseException) -> str:
+    """What the server says about it, or else the client."""
+    return _without_tokens(str(getattr(error, "server_message", None) or "").strip()) or _first_line(error)
+
+
+def _without_tokens(text: str) -> str:
+    return _TOKEN.sub("(a token)", text)
+
+
+def _also(reference: Reference) -> str:
+    """What else to say of a token that does not allow it: one of a trusted publisher is for one repository."""
+    return f"; {how_to_log_in(reference)}" if is_publisher() else ""
+
+
 def _sent_token(error: BaseException) -> bool:
     request = getattr(getattr(error, "response", None), "request", None)
     return "authorization" in getattr(request, "headers", {})
@@ -121,4 +182,4 @@ def _wait(error: BaseException) -> str:
 
 def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    return _without_tokens(lines[0]) if lines else type(error).__name__

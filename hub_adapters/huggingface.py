@@ -16,7 +16,8 @@ from urllib.parse import unquote, urlsplit
 
 from hub_adapters.errors import BadReferenceError, BadSettingError, DishonestError, UncertainError
 from hub_adapters.hf_answers import checked, checked_at_least
-from hub_adapters.hf_errors import http_error, retry_after, status_of, translated
+from hub_adapters.hf_errors import http_error, is_exchange, retry_after, status_of, traceable, translated
+from hub_adapters.hf_oidc import opt_in
 from hub_adapters.interface import Commit, HubAdapter, Reference, RemoteFile, Resolved, Snapshot, check_listed_path
 from hub_adapters.parallel import call_all
 
@@ -80,6 +81,11 @@ class HuggingFaceAdapter(HubAdapter):
     def place(self, reference: Reference) -> str:
         """The endpoint, the repository and the branch."""
         return f"{self._endpoint} {reference.uri}@{reference.revision or DEFAULT_REVISION}"
+
+    def authorize(self, reference: Reference) -> None:
+        """In a CI job without any token, become a trusted publisher of the repository."""
+        with translated(reference, self._endpoint, "looking up"):
+            opt_in(reference)
 
     def resolve(self, reference: Reference) -> Resolved:
         """Ask the hub which commit `reference` stands for and what the repository is called today."""
@@ -172,11 +178,14 @@ class HuggingFaceAdapter(HubAdapter):
                 return self._api.create_commit(operations=operations, parent_commit=resolved.commit, **arguments)
             except http_error() as error:
                 # A busy hub has not done it; but a second pull request would be one too many.
-                if status_of(error) in (None, 500, 502, 504) or (status_of(error) == 503 and arguments["create_pr"]):
+                unknown = status_of(error) in (None, 500, 502, 504) or (
+                    status_of(error) == 503 and arguments["create_pr"]
+                )
+                if unknown and not is_exchange(error):
                     raise UncertainError(
                         f"the connection to {self._endpoint} broke while '{reference.name}' was written to, so it is "
                         "not known whether the signature is there: run the same command again, it finds out"
-                    ) from error
+                    ) from traceable(error)
                 raise
 
         return self._call(reference, "writing to", commit)

@@ -94,6 +94,9 @@ class HubAdapter(ABC):
     def place(self, reference: Reference) -> str:
         """Any text that stands for the branch of `reference` on this hub, and for no other."""
 
+    def authorize(self, reference: Reference) -> None:  # noqa: B027 - most hubs know no such way
+        """Get ready to write to the repository by what this machine itself can prove; asked before anything else."""
+
     @abstractmethod
     def resolve(self, reference: Reference) -> Resolved:
         """Fix the revision of `reference` to the commit that it stands for now."""

@@ -13,11 +13,12 @@ import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.servers import hub_read, hub_write
+from tests.servers import hub_read, hub_trusted, hub_write
 from tests.servers.hub_access import Core, Exchange, Handler, Route, Token, route
 from tests.servers.hub_faults import (
     After,
@@ -38,6 +39,9 @@ from tests.servers.hub_faults import (
 from tests.servers.hub_http import Log, Refused, Reply, Request, Server, error, json_reply
 from tests.servers.hub_store import Blob, Commit, Content, File, Flipped, Repo, RepoKey, Source, Synthetic
 
+if TYPE_CHECKING:
+    from tests.servers.jwt_issuer import TokenIssuer
+
 __all__ = ["DropConnection", "Fault", "File", "Hub", "Record", "Synthetic", "Token"]
 
 
@@ -49,7 +53,7 @@ class Hub(Core):
         self._log = Log()
         self._stopping = threading.Event()
         self._routes = {
-            "hub": [*hub_read.ROUTES, *hub_write.ROUTES, *(_CONTROL if control else [])],
+            "hub": [*hub_read.ROUTES, *hub_write.ROUTES, *hub_trusted.ROUTES, *(_CONTROL if control else [])],
             "cdn": [*hub_read.CDN_ROUTES, *hub_write.CDN_ROUTES],
         }
         self._servers = [Server("hub", self._answer, self._log, port), Server("cdn", self._answer, self._log)]
@@ -193,6 +197,12 @@ class Hub(Core):
     ) -> None:
         """Make a token known; `everywhere` gives its user access to every namespace."""
         self.tokens[token] = Token(token, user, frozenset(orgs or ()), role, everywhere)
+
+    def trust_publisher(
+        self, repo: str, issuer: TokenIssuer, repository: str = "acme/model", *, repo_type: str = "model"
+    ) -> None:
+        """Let jobs of a repository elsewhere, proved by id tokens of their issuer, get tokens to write here."""
+        self.publishers.append(hub_trusted.Publisher(RepoKey(repo_type, repo), issuer, repository))
 
     def expect_upload(self, content: Synthetic) -> None:
         """Hold an upload of this content against it in the place of storing it, so that it needs no disk."""

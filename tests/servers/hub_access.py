@@ -6,31 +6,50 @@ import hashlib
 import hmac
 import re
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from tests.servers.hub_faults import Faults, Impersonate, Rollback, Serve, Swap
 from tests.servers.hub_http import Refused, Reply, Request, error, redirect
 from tests.servers.hub_store import Commit, Content, Repo, RepoKey, Store
 
+if TYPE_CHECKING:
+    from tests.servers.hub_trusted import Publisher
+
 _ANONYMOUS = "Invalid username or password."
 
 
 @dataclass(frozen=True)
 class Token:
-    """A token that the hub knows; `everywhere` makes its user a member of every namespace."""
+    """A token that the hub knows; `everywhere` makes its user a member of every namespace.
+
+    One that is for `only` one repository is nobody's elsewhere. `expires` is a time of `time.monotonic`.
+    """
 
     name: str
     user: str
     orgs: frozenset[str]
     role: str
     everywhere: bool = False
+    only: RepoKey | None = None
+    expires: float | None = None
 
     def member(self, namespace: str) -> bool:
         """Whether the user belongs to a namespace."""
-        return self.everywhere or namespace == self.user or namespace in self.orgs
+        return self.only is None and (self.everywhere or namespace == self.user or namespace in self.orgs)
+
+    def reaches(self, repo: Repo) -> bool:
+        """Whether the repository is one of the user's own."""
+        return self.member(repo.namespace) if self.only is None else repo.key == self.only
+
+    @property
+    def expired(self) -> bool:
+        """Whether its time is over."""
+        return self.expires is not None and time.monotonic() >= self.expires
 
 
 @dataclass
@@ -64,6 +83,8 @@ class Core:
         self.store = Store()
         self.faults = Faults()
         self.tokens: dict[str, Token] = {}
+        self.publishers: list[Publisher] = []
+        self.token_lifetime = 3600  # seconds, of the tokens that trusted publishers get
         self.uploads: dict[str, Upload] = {}
         self.expected: dict[str, Content] = {}
         self.errors: list[str] = []
@@ -119,13 +140,13 @@ class Exchange:
         if header is None:
             return None
         token = self.core.tokens.get(header.removeprefix("Bearer ").strip())
-        if token is None:
+        if token is None or token.expired:
             raise Refused(error(401, "Invalid credentials in Authorization header"))
         return token
 
     def sees(self, repo: Repo) -> bool:
         """Whether the repository is shown to the one who asks."""
-        return not repo.private or (self.token is not None and self.token.member(repo.namespace))
+        return not repo.private or (self.token is not None and self.token.reaches(repo))
 
     def repo(self, rule: Rule | None = None) -> Repo:
         """The repository that is asked for, when it may be seen and the rule lets it pass."""
@@ -194,18 +215,23 @@ class Exchange:
 
     def writer(self, namespace: str) -> Token:
         """The token of the request, which must be allowed to write in a namespace."""
+        token = self.write_token()
+        if not token.member(namespace):
+            raise Refused(error(403, f'Forbidden: you have no write access to the namespace "{namespace}"'))
+        return token
+
+    def write_token(self) -> Token:
+        """The token of the request, which must be one for writing."""
         token = self.user()
         if token.role != "write":
             raise Refused(error(403, "Forbidden: this token has no write access, use a write token"))
-        if not token.member(namespace):
-            raise Refused(error(403, f'Forbidden: you have no write access to the namespace "{namespace}"'))
         return token
 
 
 def may_read(exchange: Exchange, repo: Repo) -> None:
     """Refuse the contents of a gated repository to those who were not granted access."""
     token = exchange.token
-    if not repo.gated or (token is not None and (token.member(repo.namespace) or token.user in repo.granted)):
+    if not repo.gated or (token is not None and (token.reaches(repo) or token.user in repo.granted)):
         return
     restricted = f"Access to {repo.key.type} {repo.key.id} is restricted"
     if token is None:
@@ -218,12 +244,15 @@ def may_write(exchange: Exchange, repo: Repo) -> None:
     revision = exchange.part("rev")
     if exchange.user().role == "write" and repo.pull_authors.get(revision) == exchange.user().user:
         return
-    exchange.writer(repo.namespace)
+    if not exchange.write_token().reaches(repo):
+        raise Refused(error(403, f'Forbidden: you have no write access to the namespace "{repo.namespace}"'))
 
 
 def may_propose(exchange: Exchange, repo: Repo) -> None:
     """Refuse those who may not open a pull request: anyone with a write token may, where they can read."""
-    exchange.writer(exchange.user().user)
+    token = exchange.write_token()
+    if token.only is not None and not token.reaches(repo):
+        raise Refused(error(403, "Forbidden: this token is for another repository"))
     may_read(exchange, repo)
 
 

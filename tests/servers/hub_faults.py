@@ -27,6 +27,7 @@ class Record:
     status: int = 0
     bytes_sent: int = 0
     bytes_received: int = 0
+    authorization: str = ""
 
 
 Hook = Callable[[Record], object]

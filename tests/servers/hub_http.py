@@ -192,8 +192,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def serve(self) -> None:
         path, _, query = self.path.partition("?")
-        authorized = "Authorization" in self.headers
-        record = Record(self.command, unquote(path), query, self.server.origin, authorized)
+        authorization = self.headers.get("Authorization")
+        record = Record(self.command, unquote(path), query, self.server.origin, authorization is not None)
+        record.authorization = authorization or ""
         self.server.log.add(record)
         body = Body(self.rfile, self.headers, record)
         arguments = parse_qs(query, keep_blank_values=True)
