@@ -104,8 +104,8 @@ def check_canonical_name(resolved: Resolved, note: Callable[[str], None]) -> Non
 def _push_once(model: HubModel, signer: Signer, options: PushOptions, note: Callable[[str], None]) -> Pushed:
     resolved = model.resolved
     there = _signature_there(model, note)
-    # What it says is no more than a reason to ask now whose it is, and not once all is hashed: some signers have to sign
-    # in for that, and what comes of it does not last.
+    # What it says is no more than a reason to ask now whose it is, and not once all is hashed: some signers have to
+    # sign in for that, and what comes of it does not last.
     fits = there is not None and _claims_to_fit(there, model)
     existing = _if_ours(there, signer, note) if there and fits else None
     if existing:

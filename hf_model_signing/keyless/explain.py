@@ -14,7 +14,7 @@ from hf_model_signing.manifest import show
 _HERE = "of this Sigstore instance"
 _NOT_IN_CT = f"the signing certificate was not logged by a certificate transparency log {_HERE} (SCT)"
 _NOT_INCLUDED = "the inclusion proof of the log entry does not fit: the entry is not in the transparency log"
-_CLOCK = f"{_HERE} was there yet at the time that this machine's clock says: if that is wrong, set the clock"
+_CLOCK = f"{_HERE} was in service at the time; if this machine's clock is wrong, set it"
 
 # What its errors hold, the first that fits, and our words for it.
 _SENTENCES = {
@@ -39,8 +39,8 @@ _SENTENCES = {
     "the log nor a timestamp",
     "expired at time of signing": "the signing certificate was not valid when the signature was made",
     "certificate chain": f"the signing certificate was not issued by an authority {_HERE}, or not valid at the time",
-    "contains no transparency log": f"no transparency log {_HERE} was in service when it was made",
-    "Fulcio certificates not found": f"no certificate authority {_HERE} was in service when it was made",
+    "contains no transparency log": f"no transparency log {_HERE} was in service at the time",
+    "Fulcio certificates not found": f"no certificate authority {_HERE} was in service at the time",
     "Did not find any Rekor keys": f"no transparency log {_CLOCK}",
     "CTFE keys not found": f"no certificate transparency log {_CLOCK}",
 }

@@ -180,7 +180,7 @@ def _detect(client_id: str) -> str | None:
         return places.detect_credential(client_id)
     except places.IdentityError as error:
         hint = _HOW_TO.get(_place(), "check the job's settings")
-        if "was unset" in str(error) or "not found" in str(error):
+        if isinstance(error, places.GitHubOidcPermissionCredentialError) or str(error).startswith("GitLab"):
             raise UsageError(f"{_place()} gives this job no identity token ({show(str(error))}): {hint}") from None
         raise HfSignError(
             f"{_place()} did not give an identity token: {_without_body(error)}; no signature was written"

@@ -185,9 +185,16 @@ def _parse_root(path: str) -> TrustedRoot:
 
 
 def _check_root(root: TrustedRoot) -> None:
-    from sigstore.verify import Verifier
-
-    Verifier(trusted_root=root)  # without an authority or a log there is nothing to verify by
+    """Raise `ValueError` for a trusted root by which nothing could be verified, at any time."""
+    whole = root._inner  # noqa: SLF001 - the class shows only what was there before this machine's time
+    parts = {
+        "certificate authority": whole.certificate_authorities,
+        "transparency log": whole.tlogs,
+        "certificate transparency log": whole.ctlogs,
+    }
+    for name, part in parts.items():
+        if not part:
+            raise ValueError(f"it names no {name}")
 
 
 def _brief(error: BaseException) -> str:

@@ -1,0 +1,172 @@
+"""Signing in as a person: how often, for how long, and what the issuer is asked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+import hf_model_signing as hms
+from hf_model_signing.keyless import sign_in
+from hf_model_signing.keyless.sign_in import ONCE_IN, Client, SignIn
+from tests.servers.sigstore import SigstoreFault as Fault
+from tests.servers.sigstore_fixtures import RELEASE, Keyless
+
+Browser = Callable[..., Path]
+SHORT = timedelta(seconds=3)  # tokens state whole seconds, so one of it lasts for two at least
+
+
+def _until_it_has_ended() -> None:
+    time.sleep(SHORT.total_seconds() + 0.1)
+
+
+class Clock:
+    """The time by which a person is asked again."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(sign_in, "_clock", clock)
+    return clock
+
+
+def _person(keyless: Keyless) -> SignIn:
+    return SignIn(keyless.instance.identity_provider, Client("sigstore"), lambda _: None, None)
+
+
+def test_sign_in_is_good_while_its_token_lasts(keyless: Keyless, browser: Browser) -> None:
+    browser()
+    person = _person(keyless)
+    tokens = [person.token() for _ in range(3)]
+    assert (len({str(token.raw) for token in tokens}), keyless.instance.sign_ins) == (1, 1)
+
+
+def test_issuer_that_renews_is_not_asked_through_the_person(keyless: Keyless, browser: Browser, clock: Clock) -> None:
+    browser()
+    keyless.instance.token_lifetime = SHORT
+    person = _person(keyless)
+    first = person.token()
+    _until_it_has_ended()
+    second = person.token()
+    assert (str(first.raw) != str(second.raw), second.lasts(), keyless.instance.sign_ins) == (True, True, 1)
+    _until_it_has_ended()
+    person.token()  # the refresh token may be a new one each time
+    assert keyless.instance.sign_ins == 1
+
+
+def test_nobody_is_asked_twice_an_hour(keyless: Keyless, browser: Browser, clock: Clock) -> None:
+    browser()
+    keyless.instance.refreshes = False
+    keyless.instance.token_lifetime = SHORT
+    person = _person(keyless)
+    person.token()
+    _until_it_has_ended()
+    clock.now += ONCE_IN - 1
+    with pytest.raises(hms.HfSignError, match="asked to sign in 60 minutes ago.+ nobody is asked twice an hour"):
+        person.token()
+    clock.now += 1
+    assert person.token().lasts()
+    assert keyless.instance.sign_ins == 2
+
+
+def test_nobody_is_asked_again_right_after_declining(keyless: Keyless, browser: Browser, clock: Clock) -> None:
+    opened = browser()
+    keyless.instance.person = None
+    person = _person(keyless)
+    with pytest.raises(hms.HfSignError, match="access_denied"):
+        person.token()
+    with pytest.raises(hms.HfSignError, match="nobody is asked twice an hour"):
+        person.token()
+    assert len(opened.read_text().splitlines()) == 1
+
+
+def test_renewal_that_fails_asks_the_person_once_it_may(keyless: Keyless, browser: Browser, clock: Clock) -> None:
+    browser()
+    keyless.instance.token_lifetime = SHORT
+    person = _person(keyless)
+    person.token()
+    _until_it_has_ended()
+    keyless.instance.refreshes = False  # withdrawn
+    clock.now += ONCE_IN
+    assert person.token().lasts()
+    assert keyless.instance.sign_ins == 2
+
+
+def test_one_run_signs_as_one_identity(keyless: Keyless, browser: Browser, clock: Clock, model: Path) -> None:
+    browser()
+    keyless.instance.refreshes = False
+    keyless.instance.token_lifetime = keyless.instance.certificate_lifetime = SHORT
+    signer = hms.SigstoreSigner(trust_config=keyless.config)
+    hms.sign(model, signer=signer)
+    _until_it_has_ended()
+    clock.now += ONCE_IN
+    keyless.instance.person = "mallory@acme.example"
+    with pytest.raises(
+        hms.UsageError, match="the sign-in is now as 'mallory@acme.example'.+ one run signs as one identity"
+    ):
+        hms.sign(model, signer=signer)
+    assert keyless.instance.entries == 1
+
+
+def test_many_models_take_one_sign_in(keyless: Keyless, browser: Browser, clock: Clock, model: Path) -> None:
+    browser()
+    keyless.instance.certificate_lifetime = timedelta(seconds=1)
+    signer = hms.SigstoreSigner(trust_config=keyless.config)
+    for _ in range(3):
+        assert hms.verify(model, hms.sign(model, signer=signer), verifier=keyless.verifier())
+        time.sleep(1.1)
+    assert (keyless.instance.sign_ins, len(keyless.instance.certificates)) == (1, 3)
+
+
+@pytest.mark.parametrize("fault", [Fault.OIDC_ERROR, Fault.OIDC_REFUSES, Fault.OIDC_GARBAGE, Fault.OIDC_DOWN])
+def test_issuer_that_gives_no_token_for_the_code(keyless: Keyless, browser: Browser, fault: Fault) -> None:
+    browser()
+    person = _person(keyless)
+    keyless.instance.fault, keyless.instance.fault_at = fault, "/token"
+    with pytest.raises(hms.HfSignError, match="the OpenID Connect issuer at .+; no signature was written"):
+        person.token()
+
+
+def test_token_of_the_issuer_that_cannot_be_used(keyless: Keyless, browser: Browser) -> None:
+    browser()
+    keyless.instance.token_lifetime = timedelta(seconds=-60)
+    with pytest.raises(hms.UsageError, match="the identity token that the issuer gave expired at"):
+        _person(keyless).token()
+
+
+def test_out_of_band_without_anybody_to_ask(keyless: Keyless) -> None:
+    person = SignIn(keyless.instance.identity_provider, Client("sigstore", out_of_band=True), lambda _: None, None)
+    with pytest.raises(hms.UsageError, match="there is no browser here to sign in with"):
+        person.token()
+
+
+def test_out_of_band_code(keyless: Keyless) -> None:
+    import re
+    import urllib.request
+
+    def ask(text: str) -> str:
+        address = re.findall(r"http\S+", text)[0]
+        page: str = urllib.request.urlopen(address).read().decode()
+        return f"  {re.findall(r'[A-Za-z0-9_-]{20,}', page)[-1]} \n"
+
+    client = Client("sigstore", out_of_band=True)
+    token = SignIn(keyless.instance.identity_provider, client, lambda _: None, ask).token()
+    assert token.expected.identities[0] == RELEASE
+
+
+@pytest.mark.parametrize("code", ["", "   ", "wrong"])
+def test_out_of_band_code_that_is_wrong(keyless: Keyless, code: str) -> None:
+    client = Client("sigstore", out_of_band=True)
+    person = SignIn(keyless.instance.identity_provider, client, lambda _: None, lambda _: code)
+    with pytest.raises(hms.HfSignError, match=r"no verification code was entered|refused \(HTTP 400: "):
+        person.token()

@@ -1,0 +1,115 @@
+"""Ambient tokens, and whom a token stands for."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hf_model_signing as hms
+from hf_model_signing.keyless.tokens import AmbientToken, GivenToken, parse_token
+from tests.servers.sigstore_fixtures import RELEASE, Keyless
+
+
+@pytest.fixture
+def github(keyless: Keyless, monkeypatch: pytest.MonkeyPatch) -> Keyless:
+    for name, value in keyless.instance.github_environment().items():
+        monkeypatch.setenv(name, value)
+    return keyless
+
+
+def test_ambient_token_is_kept_while_it_lasts(github: Keyless) -> None:
+    notes: list[str] = []
+    ambient = AmbientToken("sigstore", notes.append)
+    tokens = {str(ambient.token().raw) for _ in range(3)}
+    assert (len(tokens), github.instance.minted) == (1, 1)
+    assert notes == ["signing with the ambient credential of GitHub Actions"]
+
+
+def test_ambient_token_near_its_end_is_replaced(github: Keyless) -> None:
+    notes: list[str] = []
+    github.instance.token_lifetime = timedelta(seconds=50)
+    ambient = AmbientToken("sigstore", notes.append)
+    for _ in range(3):
+        assert ambient.token().lasts()
+    assert (github.instance.minted, len(notes)) == (3, 1)
+
+
+def test_fresh_certificate_takes_a_fresh_ambient_token(github: Keyless, model: Path) -> None:
+    github.instance.token_lifetime = timedelta(seconds=30)
+    github.instance.certificate_lifetime = timedelta(seconds=1)
+    signer = hms.SigstoreSigner(use_ambient_credentials=True, trust_config=github.config)
+    hms.sign(model, signer=signer)
+    before = github.instance.minted
+    time.sleep(1.1)
+    hms.sign(model, signer=signer)
+    assert (len(github.instance.certificates), github.instance.minted) == (2, before + 1)
+
+
+def test_google_cloud_without_a_token_for_its_users(
+    keyless: Keyless, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    product = tmp_path / "product_name"
+    product.write_text("Google Compute Engine\n")
+    monkeypatch.setattr("id._internal.oidc.ambient._GCP_PRODUCT_NAME_FILE", str(product))
+    monkeypatch.setattr(
+        "id._internal.oidc.ambient._GCP_IDENTITY_REQUEST_URL", f"{keyless.instance.url}/computeMetadata/v1/identity"
+    )
+    notes: list[str] = []
+    assert AmbientToken("sigstore", notes.append).find() is None
+    assert notes[0].startswith("Google Cloud did not give an identity token")
+    with pytest.raises(hms.UsageError, match="there is no ambient credential here"):
+        AmbientToken("sigstore", notes.append).token()
+
+
+@pytest.mark.parametrize(
+    ("claims", "identities"),
+    [
+        ({"email": RELEASE, "sub": "1"}, (RELEASE, "1")),
+        ({"email": None, "sub": "spiffe://acme/ci"}, ("spiffe://acme/ci",)),
+        (
+            {"email": None, "sub": "system:serviceaccount:ns:bot"},
+            ("https://kubernetes.io/namespaces/ns/serviceaccounts/bot", "system:serviceaccount:ns:bot"),
+        ),
+        (
+            {"email": None, "sub": "s", "ci_config_ref_uri": "gitlab.com/acme/m//.gitlab-ci.yml@refs/heads/main"},
+            ("https://gitlab.com/acme/m//.gitlab-ci.yml@refs/heads/main", "s"),
+        ),
+        (
+            {"email": None, "sub": "s", "organization_slug": "acme", "pipeline_slug": "sign"},
+            ("https://buildkite.com/acme/sign", "s"),
+        ),
+    ],
+)
+def test_whom_a_token_stands_for(keyless: Keyless, claims: dict[str, Any], identities: tuple[str, ...]) -> None:
+    token = parse_token(keyless.instance.token(**claims), "sigstore", "the token")
+    assert token.expected.identities == identities
+    assert token.expected.issuers == (keyless.instance.identity_provider,)
+
+
+def test_federated_issuer_is_the_one_that_counts(keyless: Keyless, model: Path) -> None:
+    token = keyless.instance.token(federated_claims={"connector_id": "https://accounts.acme.example"})
+    bundle = hms.sign(model, signer=keyless.signer(token))
+    assert keyless.verifier(identity_provider="https://accounts.acme.example").verify(bundle)
+
+
+def test_workflow_of_a_github_server_of_ones_own(keyless: Keyless) -> None:
+    raw = keyless.instance.workflow_token(iss="https://git.acme.example/_services/token")
+    named = parse_token(raw, "sigstore", "the token").expected.identities
+    ref = "acme/model/.github/workflows/release.yml@refs/heads/main"
+    assert named[:2] == (f"https://github.com/{ref}", f"https://git.acme.example/{ref}")
+
+
+def test_given_token_is_checked_at_once(keyless: Keyless) -> None:
+    with pytest.raises(hms.UsageError, match="the identity token expired"):
+        GivenToken(keyless.instance.token(exp=int(time.time()) - 60), "sigstore")
+
+
+def test_file_of_a_token_that_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "token.bin"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(hms.UsageError, match="the file with the identity token cannot be read as text"):
+        GivenToken(str(path), "sigstore")

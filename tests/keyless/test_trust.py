@@ -1,0 +1,164 @@
+"""Where the trust root comes from: a TUF repository, the cache, what sigstore ships, or a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from sigstore._utils import read_embedded
+
+from hf_model_signing.errors import HfSignError, UsageError
+from hf_model_signing.keyless.trust import PRODUCTION, STAGING, Instance
+from tests.conftest import Cli
+from tests.servers.sigstore_fixtures import Keyless
+from tests.servers.tuf_repository import SIGNING_CONFIG, TRUSTED_ROOT, TufRepository
+
+
+class Machine:
+    """A machine of its own: its cache, what it was told, and which instance it asks."""
+
+    def __init__(self, repository: TufRepository, folder: Path) -> None:
+        self.repository, self.folder, self.notes = repository, folder, list[str]()
+        self.bootstrap = folder / "root.json"
+        self.bootstrap.write_bytes(repository.root)
+
+    def logs(self, *, offline: bool = False) -> list[str]:
+        """The addresses of the logs that it trusts."""
+        instance = Instance(
+            offline=offline, note=self.notes.append, tuf_url=self.repository.url, bootstrap=self.bootstrap
+        )
+        return [log.base_url for log in instance.trusted_root._inner.tlogs]
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / "cache" / "sigstore-python" / "tuf" / quote(self.repository.url, safe="")
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    with TufRepository() as repository:
+        yield Machine(repository, tmp_path)
+
+
+def _published(repository: TufRepository, log: str) -> None:
+    root = json.loads(read_embedded(TRUSTED_ROOT, PRODUCTION))
+    for each in root["tlogs"]:
+        each["baseUrl"] = log
+    repository.publish(json.dumps(root).encode(), read_embedded(SIGNING_CONFIG, PRODUCTION))
+
+
+def test_what_the_repository_serves_is_used(machine: Machine) -> None:
+    _published(machine.repository, "https://one.example")
+    assert set(machine.logs()) == {"https://one.example"}
+    _published(machine.repository, "https://two.example")
+    assert (set(machine.logs()), machine.notes) == ({"https://two.example"}, [])
+
+
+def test_repository_that_is_down_leaves_the_cached_copy(machine: Machine) -> None:
+    _published(machine.repository, "https://one.example")
+    machine.logs()
+    _published(machine.repository, "https://two.example")
+    machine.repository.down = True
+    assert set(machine.logs()) == {"https://one.example"}
+    assert len(machine.notes) == 1
+    assert f"cannot be refreshed from {machine.repository.url} (it cannot be reached)" in machine.notes[0]
+    assert f"the copy in '{machine.cache}' is used" in machine.notes[0]
+
+
+def test_repository_that_hangs_is_not_waited_for(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    _published(machine.repository, "https://one.example")
+    machine.logs()
+    monkeypatch.setattr("hf_model_signing.keyless.trust._REFRESH", 0.0)
+    assert set(machine.logs()) == {"https://one.example"}
+    assert "(it does not answer in time)" in machine.notes[0]
+
+
+@pytest.mark.parametrize("misdeed", ["expire", "tamper"])
+def test_repository_that_lies_is_refused(machine: Machine, misdeed: str) -> None:
+    _published(machine.repository, "https://one.example")
+    machine.logs()
+    getattr(machine.repository, misdeed)()
+    with pytest.raises(HfSignError, match=r"the trust root that http.+ serves is refused: .+ --offline uses the copy"):
+        machine.logs()
+    assert set(machine.logs(offline=True)) == {"https://one.example"}
+
+
+def test_repository_that_serves_no_trust_root(machine: Machine) -> None:
+    machine.repository.publish(b"{}", b"{}")
+    with pytest.raises(HfSignError, match="serves is refused"):
+        machine.logs()
+
+
+def test_offline_asks_nobody_and_writes_nothing(machine: Machine) -> None:
+    with pytest.raises(HfSignError, match=f"there is no trust root for {machine.repository.url} on this machine"):
+        machine.logs(offline=True)
+    assert (machine.repository.requests, (machine.folder / "cache").exists()) == (0, False)
+    _published(machine.repository, "https://one.example")
+    machine.logs()
+    asked = machine.repository.requests
+    assert set(machine.logs(offline=True)) == {"https://one.example"}
+    assert (machine.repository.requests, machine.notes) == (asked, [])
+
+
+def test_damaged_cache_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    shipped = _urls(Instance(offline=True))
+    folder = tmp_path / "sigstore-python" / "tuf" / quote(PRODUCTION, safe="")
+    folder.mkdir(parents=True)
+    (folder / TRUSTED_ROOT).write_bytes(read_embedded(TRUSTED_ROOT, PRODUCTION)[:1000])
+    (folder / SIGNING_CONFIG).write_bytes(b"")
+    assert _urls(Instance(offline=True)) == shipped
+
+
+def test_staging_is_another_instance() -> None:
+    assert _urls(Instance(staging=True, offline=True)) & _urls(Instance(offline=True)) == set()
+    assert Instance(staging=True).tuf_url == STAGING
+
+
+def _urls(instance: Instance) -> set[str]:
+    return {log.base_url for log in instance.trusted_root._inner.tlogs}
+
+
+def test_home_that_cannot_be_written_to(cli: Cli, tmp_path: Path, oms: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = tmp_path / "closed"
+    closed.write_text("no folder, so nobody can write into it, not even root")
+    for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(closed / name))
+    whom = ["--identity", "stefanb@us.ibm.com", "--identity-provider", "https://sigstore.verify.ibm.com/oauth2"]
+    assert cli("verify", *whom, "--offline", oms / "history" / "v0.3.1-sigstore").code == 0
+    done = cli("verify", *whom, oms / "history" / "v0.3.1-sigstore")
+    assert done.code == 0, done.err
+    assert "the copy that sigstore ships is used" in done.err
+
+
+def test_two_processes_that_start_at_once(tmp_path: Path, oms: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from tests.helpers import run_program
+
+    for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    whom = ["--identity", "stefanb@us.ibm.com", "--identity-provider", "https://sigstore.verify.ibm.com/oauth2"]
+    with ThreadPoolExecutor(4) as pool:
+        runs = [pool.submit(run_program, "verify", *whom, oms / "history" / "v0.3.1-sigstore") for _ in range(4)]
+    assert [run.result().code for run in runs] == [0] * 4, [run.result().err for run in runs]
+
+
+def test_file_that_is_a_trusted_root_only_verifies(keyless: Keyless) -> None:
+    keyless.config.write_text(json.dumps(json.loads(keyless.config.read_text())["trustedRoot"]))
+    instance = Instance(keyless.config)
+    assert instance.trusted_root
+    with pytest.raises(UsageError, match="is a trusted root, which is enough to verify; to sign, name a client trust"):
+        _ = instance.signing
+
+
+def test_config_in_place_of_its_file_is_not_quoted(keyless: Keyless) -> None:
+    with pytest.raises(UsageError, match="the trust config itself is given where the name of its file belongs"):
+        Instance(f"{keyless.instance.trust_config()}\n")
