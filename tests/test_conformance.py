@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-import copy
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,8 @@ from tests.helpers import (
     statement_document,
     write_tree,
 )
+from tests.servers.sigstore_fixtures import Keyless
+from tests.variants import variants
 
 SCHEMAS = ("bundle", "envelope", "statement", "predicate")
 Validators = dict[str, Any]
@@ -71,6 +72,11 @@ def test_signed_folder_fits_the_schemas(validators: Validators, model: Path, pai
 
 
 @section("3.1")
+def test_signed_with_sigstore_fits_the_schemas(validators: Validators, model: Path, either: Keyless) -> None:
+    _check_all(validators, json.loads(hms.sign(model, signer=either.signer()).to_bytes()))
+
+
+@section("3.1")
 def test_signed_file_fits_the_schemas(validators: Validators, model: Path, pair: KeyPair) -> None:
     _check_all(validators, json.loads(hms.sign(model / "config.json", signer=pair.signer).to_bytes()))
 
@@ -103,44 +109,10 @@ def test_resources_are_in_code_point_order(tmp_path: Path, pair: KeyPair) -> Non
 # What we read: whatever a schema refuses, we refuse
 
 
-def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401 - JSON
-    if path:
-        yield path
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inner in items:
-        yield from _places(inner, (*path, key))
-
-
-STRANGERS: tuple[Any, ...] = (None, True, 0, -1, 1.5, "", "x", [], {}, [None], [{}], {"a": []})
-
-
-def _variants(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The document with one value dropped or replaced, or one field too many."""
-    for path in _places(document):
-        for stranger in (..., *STRANGERS):
-            variant = copy.deepcopy(document)
-            place: Any = variant
-            for step in path[:-1]:
-                place = place[step]
-            if stranger is ...:
-                del place[path[-1]]
-            else:
-                place[path[-1]] = stranger
-            yield f"{path} = {stranger!r}", variant
-    for path in [(), *_places(document)]:
-        variant = copy.deepcopy(document)
-        place = variant
-        for step in path:
-            place = place[step]
-        if isinstance(place, dict):
-            place["stranger"] = "x"
-            yield f"{path} and more", variant
-
-
 def _accepted_against(validator: Any, document: dict[str, Any], parse: Callable[[bytes], object]) -> list[str]:  # noqa: ANN401
     """The variants that the schema refuses and `parse` accepts, or answers with anything but a `BundleError`."""
     wrong = []
-    for what, variant in _variants(document):
+    for what, variant in variants(document):
         if validator.is_valid(variant):
             continue
         try:
@@ -182,7 +154,7 @@ def test_statement_that_its_schema_refuses(validators: Validators) -> None:
 @pytest.mark.parametrize("material", _materials())
 def test_no_variant_of_a_bundle_crashes(pair: KeyPair, material: str) -> None:
     """Whatever is in a bundle, the verifier returns or refuses."""
-    for _, variant in _variants(forge(pair, statement_document(FILES), _materials()[material])):
+    for _, variant in variants(forge(pair, statement_document(FILES), _materials()[material])):
         try:
             pair.verifier.verify(Bundle.parse(encode(variant)))
         except VerificationError:
@@ -193,7 +165,7 @@ def test_no_variant_of_a_bundle_crashes(pair: KeyPair, material: str) -> None:
 
 def test_no_variant_of_a_bundle_crashes_inspect(pair: KeyPair, cli: Cli, tmp_path: Path) -> None:
     codes = set()
-    for _, variant in _variants(forge(pair, statement_document(FILES))):
+    for _, variant in variants(forge(pair, statement_document(FILES))):
         (tmp_path / "s").write_bytes(encode(variant))
         codes.add(cli("inspect", tmp_path / "s").code)
     assert codes == {0, 1}

@@ -102,7 +102,10 @@ def test_token_to_a_hub_and_back(repo: str, person: People, softhsm: SoftHsm) ->
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--password", "p"], "say how to sign: give --private-key or --private-key with --signing-cert or --pkcs11-uri"),
+        (
+            ["--password", "p"],
+            "say how to sign: give --private-key or --private-key with --signing-cert or --pkcs11-uri",
+        ),
         (["--private-key", "k", "--pkcs11-uri", "u"], "--private-key and --pkcs11-uri do not go together"),
         (["--cert-chain", "c"], "say how to sign"),
         (["--method", "certificate", "--private-key", "k"], "give --private-key with --signing-cert"),

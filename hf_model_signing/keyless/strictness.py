@@ -65,6 +65,10 @@ def check_entries(material: Mapping[str, Any], root: TrustedRoot) -> None:
                 f"the inclusion proof of the log entry is for a tree of {proof['treeSize']} entries, its checkpoint "
                 f"for one of {size}"
             )
+        if "inclusionPromise" in entry and logged_at(entry) is None:
+            raise VerificationError(
+                "the log entry has an inclusion promise and no time, without which it cannot be checked"
+            )
         # The index of a log that is a part of a larger one is promised; one that is not is that of the proof.
         if "inclusionPromise" not in entry and entry["logIndex"] != proof["logIndex"]:
             raise VerificationError(

@@ -20,6 +20,7 @@ from hf_model_signing.statement import Statement
 from tests.helpers import KeyPair
 from tests.servers.sigstore import SigstoreFault as Fault
 from tests.servers.sigstore_fixtures import RELEASE, Keyless
+from tests.variants import variants
 
 WORKFLOW = "https://github.com/acme/model/.github/workflows/release.yml@refs/heads/main"
 GITHUB = "https://token.actions.githubusercontent.com"
@@ -32,6 +33,7 @@ def _statement(model: Path) -> Statement:
 # The whole way
 
 
+@pytest.mark.section("4.1")
 def test_signed_model_is_verified_and_a_changed_one_refused(either: Keyless, model: Path) -> None:
     bundle = hms.sign(model, signer=either.signer())
     done = hms.verify(model, bundle, verifier=either.verifier())
@@ -41,8 +43,10 @@ def test_signed_model_is_verified_and_a_changed_one_refused(either: Keyless, mod
         hms.verify(model, bundle, verifier=either.verifier())
 
 
+@pytest.mark.section("4.1")
 def test_bundle_carries_what_the_format_wants(either: Keyless, model: Path) -> None:
     bundle = hms.sign(model, signer=either.signer())
+    assert set(bundle.material) == {"certificate", "tlogEntries", "timestampVerificationData"}
     assert json.loads(bundle.to_bytes())["mediaType"] == "application/vnd.dev.sigstore.bundle.v0.3+json"
     assert (bundle.method, len(bundle.material["tlogEntries"])) == ("sigstore", 1)
     assert bundle.payload == _statement(model).to_payload()
@@ -282,6 +286,7 @@ _AT_VERIFYING = {
 }
 
 
+@pytest.mark.section("8.2")
 @pytest.mark.parametrize("fault", _AT_VERIFYING, ids=lambda fault: fault.name)
 def test_bundle_that_nobody_checked_is_refused(either: Keyless, model: Path, fault: Fault) -> None:
     statement = _statement(model)
@@ -359,6 +364,7 @@ _FIELDS = [
 ]
 
 
+@pytest.mark.section("8.2")
 @pytest.mark.parametrize("path", [*_FIELDS, f"{_ENTRY}.logId.keyId"])
 def test_each_value_of_a_bundle_matters(either: Keyless, model: Path, path: str) -> None:
     bundle = hms.sign(model, signer=either.signer())
@@ -384,6 +390,7 @@ def test_checkpoint_is_of_the_tree_of_the_proof(either: Keyless, model: Path) ->
         either.verifier().verify(_edited(bundle, enlarge))
 
 
+@pytest.mark.section("8.2")
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
@@ -404,6 +411,7 @@ def test_entry_that_is_incomplete(
         either.verifier().verify(_edited(bundle, edit))
 
 
+@pytest.mark.section("8.2")
 def test_time_has_to_come_from_somebody_trusted(keyless: Keyless, model: Path) -> None:
     def forget(document: dict[str, Any]) -> None:
         document["verificationMaterial"]["timestampVerificationData"] = {}
@@ -452,6 +460,22 @@ def test_another_instance_does_not_accept_it(keyless: Keyless, model: Path) -> N
     bundle = hms.sign(model, signer=keyless.signer())
     with pytest.raises(hms.VerificationError, match="was not issued by an authority of this Sigstore instance"):
         keyless.verifier(trust_config=None, offline=True).verify(bundle)
+
+
+def test_whatever_a_stranger_makes_of_a_bundle(either: Keyless, model: Path) -> None:
+    """It is refused in a sentence, or says just the same in another way."""
+    bundle, verifier = hms.sign(model, signer=either.signer()), either.verifier()
+    statement, accepted, unforeseen = verifier.verify(bundle), set(), set()
+    for what, variant in variants(json.loads(bundle.to_bytes())):
+        try:
+            assert verifier.verify(Bundle.parse(json.dumps(variant).encode())) == statement
+            accepted.add(what.partition(" = ")[0])
+        except hms.VerificationError as error:
+            unforeseen |= {what} & {what if "could not be checked" in f"{error}" else ""}
+    assert unforeseen == set()
+    assert {what for what in accepted if "keyid" not in what and "timestamp" not in what} == set()
+    # A log of version 1 tells the time itself; with one of version 2 the timestamp is all there is.
+    assert any("timestamp" in what for what in accepted) == (either.instance.rekor == 1)
 
 
 # Batches
