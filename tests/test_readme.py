@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.hub import Hub
+from tests.servers.sigstore_fixtures import Keyless
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -22,7 +23,7 @@ def _examples() -> list[tuple[str, int]]:
 
 
 @pytest.fixture
-def environment(hub: Hub, tmp_path: Path) -> dict[str, str]:
+def environment(hub: Hub, keyless: Keyless, tmp_path: Path) -> dict[str, str]:
     hub.create_repo("acme/bert")
     hub.commit("acme/bert", {"config.json": b'{"a": 1}', "model.safetensors": bytes(4096), ".gitattributes": b""})
     hub.branch("acme/bert", "dev")
@@ -39,6 +40,9 @@ def environment(hub: Hub, tmp_path: Path) -> dict[str, str]:
         "HF_HOME": str(tmp_path / "home"),
         "HF_TOKEN": "hf_write",
         "XDG_CACHE_HOME": str(tmp_path),
+        # What a browser would bring, and the private instance that the README speaks of.
+        "HF_SIGN_IDENTITY_TOKEN": keyless.instance.token(),
+        "ISSUER": keyless.instance.identity_provider,
     }
     return {**os.environ, **ours, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
 
@@ -47,6 +51,7 @@ def environment(hub: Hub, tmp_path: Path) -> dict[str, str]:
 def test_readme_examples_do_what_they_say(environment: dict[str, str], tmp_path: Path) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
+    shutil.copy(tmp_path / "trust.json", folder / "sigstore.json")
     examples = _examples()
     assert len(examples) > 20
     for line, expected in examples:
