@@ -7,54 +7,76 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from hf_model_signing.certificates import CertificateError, parse_certificate
 from hf_model_signing.errors import HfSignError, RefusedError, VerificationError
 from hf_model_signing.keyless.http import bound, with_service
 from hf_model_signing.keyless.identity import Expected, Holder
-from hf_model_signing.keyless.tokens import now
+from hf_model_signing.keyless.tokens import Token, now
 from hf_model_signing.timestamps import MAX_CLOCK_DIFFERENCE
 
 if TYPE_CHECKING:
     from rfc3161_client import TimeStampResponse
     from sigstore.models import ClientTrustConfig
-    from sigstore.sign import SigningContext
-
-_T = TypeVar("_T")
+    from sigstore.sign import Signer as CertifiedKey
 
 _TIME = "%Y-%m-%d %H:%M:%S UTC"
 _UPLOAD = 100_000  # bytes a second that an entry takes at least on its way to the log
 
 
-class Services:
-    """The services that a trust config names; `certificate` is the last that was issued."""
+@dataclass(frozen=True)
+class Certified:
+    """A key of this process, and the certificate that it has for some minutes."""
 
-    def __init__(self, config: ClientTrustConfig, note: Callable[[str], None]) -> None:
-        self._config, self._note = config, note
-        self.certificate: x509.Certificate | None = None
+    key: CertifiedKey
+    certificate: x509.Certificate
 
-    def context(self, expected: Expected) -> SigningContext:
-        """The context in which sigstore-python signs for whom `expected` names."""
-        from sigstore.sign import SigningContext
+    @property
+    def ends_soon(self) -> bool:
+        """Whether a signature made now might reach the log only after the end of the certificate."""
+        begin, end = self.certificate.not_valid_before_utc, self.certificate.not_valid_after_utc
+        return now() > end - min(timedelta(minutes=1), (end - begin) / 4)
 
-        services = self._config.signing_config
-        log: Any = _Log(services.get_tlogs()[0])
-        authority: Any = _Authority(services.get_fulcio(), expected, self._keep)
-        stamps: Any = [_TimeStamps(client.url, log.tells_time, self._note) for client in services.get_tsas()]
-        return SigningContext(fulcio=authority, rekor=log, trusted_root=self._config.trusted_root, tsa_clients=stamps)
+    @property
+    def holder(self) -> Holder:
+        """Whom the certificate names."""
+        return Holder.of(self.certificate)
 
-    def _keep(self, certificate: x509.Certificate) -> None:
-        self.certificate = certificate
+    @property
+    def expected(self) -> Expected:
+        """What a verifier expects of its signatures."""
+        return Expected((self.holder.issuer,), (self.holder.identity,))
+
+
+def certify(config: ClientTrustConfig, token: Token, note: Callable[[str], None]) -> Certified:
+    """Have a new key certified by the services that a trust config names; it signs with their help.
+
+    Raises `ServiceError` for a service that does not, `RefusedError` for an answer that is no good, and what
+    sigstore-python raises for a certificate that was not logged.
+    """
+    from sigstore.sign import Signer, SigningContext
+
+    services = config.signing_config
+    log: Any = _Log(services.get_tlogs()[0])
+    authority: Any = _Authority(services.get_fulcio(), token.expected)
+    stamps: Any = [_TimeStamps(client.url, log.tells_time, note) for client in services.get_tsas()]
+    context = SigningContext(fulcio=authority, rekor=log, trusted_root=config.trusted_root, tsa_clients=stamps)
+    return Certified(Signer(token.raw, context), authority.issued)
 
 
 class _Authority:
-    """Fulcio, which issues certificates to holders of identity tokens."""
+    """Fulcio, which issues certificates to holders of identity tokens; `issued` is the last one."""
 
-    def __init__(self, client: Any, expected: Expected, keep: Callable[[x509.Certificate], None]) -> None:  # noqa: ANN401
-        self._client, self._expected, self._keep = client, expected, keep
+    issued: x509.Certificate
+
+    def __init__(self, client: Any, expected: Expected) -> None:  # noqa: ANN401 - sigstore-python's own class
+        self._client, self._expected = client, expected
         bound(client.session)
 
     @property
@@ -67,12 +89,12 @@ class _Authority:
         who = f"the certificate authority (Fulcio) at '{self._client.url}'"
         answer = with_service(who, lambda: self._client.signing_cert.post(request, token))
         try:
-            self._check(answer.cert, request)
-        except VerificationError as error:
+            self._check(parse_certificate(answer.cert.public_bytes(Encoding.DER)), request)
+        except (VerificationError, CertificateError) as error:
             raise RefusedError(
                 f"{who} issued a certificate that is refused: {error}; no signature was written"
             ) from error
-        self._keep(answer.cert)
+        self.issued = answer.cert
         return answer
 
     def _check(self, certificate: x509.Certificate, request: x509.CertificateSigningRequest) -> None:
@@ -138,9 +160,3 @@ def check_window(certificate: x509.Certificate, time: datetime) -> None:
         return
     what = f"it expired at {end:{_TIME}}" if time > end else f"it is valid only from {begin:{_TIME}} on"
     raise VerificationError(f"{what}, and this machine's clock says {time:{_TIME}}; if that is wrong, set the clock")
-
-
-def ends_soon(certificate: x509.Certificate) -> bool:
-    """Whether a signature made now might reach the log only after the end of the certificate."""
-    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    return now() > end - min(timedelta(minutes=1), (end - begin) / 4)

@@ -72,7 +72,19 @@ class Instance:
                 f"'{os.fspath(self.config or '')}' is a trusted root, which is enough to verify; to sign, name a "
                 "client trust config, which says where the services are"
             )
+        self._check_services(config)
         return config
+
+    def _check_services(self, config: ClientTrustConfig) -> None:
+        from sigstore.errors import Error
+
+        try:
+            _ = config.signing_config
+        except (Error, ValueError) as error:
+            where = (
+                f"the trust config '{os.fspath(self.config)}'" if self.config else f"the copy of {self.tuf_url} here"
+            )
+            raise UsageError(f"{where} names no services that could sign now: {_brief(error)}") from error
 
     @cached_property
     def _given(self) -> tuple[TrustedRoot, ClientTrustConfig | None]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +32,8 @@ from hf_model_signing.timestamps import MAX_CLOCK_DIFFERENCE
 
 if TYPE_CHECKING:
     from cryptography import x509
-    from sigstore.sign import Signer as CertifiedKey
 
-    from hf_model_signing.keyless.services import Services
+    from hf_model_signing.keyless.services import Certified
 
 Path = str | os.PathLike[str]
 
@@ -74,7 +72,7 @@ class SigstoreSigner(Signer):
         self._instance = Instance(trust_config, use_staging, note=note)
         self._note = note
         self._lock = threading.Lock()
-        self._certified: _Certified | None = None
+        self._certified: Certified | None = None
         self._who: Token | None = None
         self._announced = False
         _ = self._instance.signing
@@ -129,36 +127,25 @@ class SigstoreSigner(Signer):
             raise
         except (Error, BundleError) as error:
             raise RefusedError(_untrue(explain(error))) from error
-        if bundle.payload != payload:
-            raise RefusedError(_untrue("the bundle is about something else"))
         try:
             InstanceVerifier(certified.expected, self._instance).verify(bundle)
         except VerificationError as error:
             raise RefusedError(_untrue(str(error))) from error
         return bundle
 
-    def _current(self) -> _Certified:
+    def _current(self) -> Certified:
         """A key that is certified for some time yet."""
-        from hf_model_signing.keyless.services import ends_soon
-
-        if self._certified is None or ends_soon(self._certified.certificate):
-            self._certified = self._certify()
-        return self._certified
-
-    def _certify(self) -> _Certified:
         from sigstore.errors import Error
-        from sigstore.sign import Signer as CertifiedKey
 
         from hf_model_signing.keyless.explain import explain
-        from hf_model_signing.keyless.services import Services
+        from hf_model_signing.keyless.services import certify
 
-        token = self._token()
-        services = Services(self._instance.signing, self._note)
-        try:
-            key = CertifiedKey(token.raw, services.context(token.expected))
-        except Error as error:
-            raise RefusedError(_untrue(explain(error))) from error
-        return _Certified.of(key, services, before=self._certified)
+        if self._certified is None or self._certified.ends_soon:
+            try:
+                self._certified = certify(self._instance.signing, self._token(), self._note)
+            except Error as error:
+                raise RefusedError(_untrue(explain(error))) from error
+        return self._certified
 
     def _token(self, *, publishing: bool = True) -> Token:
         token, before = self._tokens.token(), self._who
@@ -246,31 +233,6 @@ class SigstoreVerifier(InstanceVerifier):
         identities = () if identity is None else (identity,)
         expected = Expected((identity_provider or "",), identities, identity_pattern)
         super().__init__(expected, Instance(trust_config, use_staging, offline, note))
-
-
-@dataclass(frozen=True)
-class _Certified:
-    """A key of this process, and the certificate that it has for some minutes."""
-
-    key: CertifiedKey
-    certificate: x509.Certificate
-
-    @classmethod
-    def of(cls, key: CertifiedKey, services: Services, *, before: _Certified | None) -> _Certified:
-        if services.certificate is None:
-            raise HfSignError("no certificate was issued, so no signature was written")
-        made = cls(key, services.certificate)
-        if before is not None and before.holder != made.holder:
-            raise RefusedError(f"the authority now names {made.holder}, and named {before.holder} before")
-        return made
-
-    @property
-    def holder(self) -> Holder:
-        return Holder.of(self.certificate)
-
-    @property
-    def expected(self) -> Expected:
-        return Expected((self.holder.issuer,), (self.holder.identity,))
 
 
 class _Policy:
