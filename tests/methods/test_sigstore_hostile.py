@@ -1,0 +1,322 @@
+"""What hostile services can do to somebody who signs with Sigstore, and strangers to somebody who verifies."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sigstore.dsse import Statement as SigstoreStatement
+
+import hf_model_signing as hms
+from hf_model_signing.bundle import Bundle
+from hf_model_signing.signing import make_manifest
+from hf_model_signing.statement import Statement
+from tests.servers.sigstore import SigstoreFault as Fault
+from tests.servers.sigstore_fixtures import Keyless
+from tests.variants import variants
+
+
+def _statement(model: Path) -> Statement:
+    return Statement(make_manifest(model))
+
+
+# What the services can do to a signer
+
+_AT_SIGNING = {
+    Fault.WRONG_SCT: "not logged by a certificate transparency log of this Sigstore instance (SCT)",
+    Fault.NO_SCT: "carries no proof that it was logged (SCT)",
+    Fault.BAD_PROOF: "the inclusion proof of the log entry does not fit: the entry is not in the transparency log",
+    Fault.WRONG_CHECKPOINT: "the checkpoint of the log entry is not signed by a transparency log",
+    Fault.WRONG_ROOT: "the checkpoint of the log entry is for another tree than its inclusion proof",
+    Fault.OTHER_ENTRY: "the log entry is for ",
+    Fault.EXPIRED_CERTIFICATE: "it expired at 20",
+    Fault.FUTURE_CERTIFICATE: "it is valid only from 20",
+    Fault.OTHER_IDENTITY: "it is for 'mallory@evil.example' (issuer",
+    Fault.OTHER_ISSUER: "'https://login.evil.example'",
+    Fault.OTHER_KEY: "it is for another key",
+    Fault.FOREIGN_CA: "was not issued by an authority of this Sigstore instance",
+    Fault.CLOCK_AHEAD: "if that is wrong, set the clock",
+    Fault.NO_TIMESTAMP_TOKEN: "the timestamp was not granted",
+    Fault.CA_DOWN: "the certificate authority (Fulcio) at '{url}' cannot be reached",
+    Fault.CA_ERROR: "the certificate authority (Fulcio) at '{url}' refused (HTTP 500: the service has a fault",
+    Fault.CA_REFUSES: "the certificate authority (Fulcio) at '{url}' refused (HTTP 400: the service does not like",
+    Fault.CA_GARBAGE: "the certificate authority (Fulcio) at '{url}' gave an answer that is not JSON",
+    Fault.CA_HUGE: "the certificate authority (Fulcio) at '{url}' sent more than any answer has",
+    Fault.LOG_DOWN: "the transparency log (Rekor) at '{url}/api/v",
+    Fault.LOG_ERROR: "refused (HTTP 500: the service has a fault",
+    Fault.LOG_REFUSES: "refused (HTTP 400: the service does not like",
+    Fault.LOG_GARBAGE: "gave an answer that is not JSON",
+    Fault.LOG_HUGE: "sent more than any answer has",
+}
+
+
+@pytest.mark.parametrize("fault", _AT_SIGNING, ids=lambda fault: fault.name)
+def test_service_that_misbehaves_leaves_no_signature(either: Keyless, model: Path, fault: Fault) -> None:
+    signer = either.signer()
+    either.instance.fault = fault
+    with pytest.raises(hms.HfSignError) as refused:
+        hms.sign(model, signer=signer)
+    assert _AT_SIGNING[fault].format(url=either.instance.url) in str(refused.value)
+    assert "no signature was written" in str(refused.value)
+    assert refused.value.exit_code == (3 if fault.name.startswith(("CA_", "LOG_")) else 1)
+
+
+@pytest.mark.parametrize("fault", [Fault.CA_HANGS, Fault.CA_DRIPS, Fault.LOG_HANGS, Fault.LOG_DRIPS])
+def test_slow_service_is_not_waited_for(
+    either: Keyless, model: Path, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hf_model_signing.keyless.http.PATIENCE", 1.0)
+    signer = either.signer()
+    either.instance.fault = fault
+    with pytest.raises(
+        hms.HfSignError, match=r"at '.+' did not answer within 1(\.\d+)? seconds; no signature was written"
+    ):
+        hms.sign(model, signer=signer)
+
+
+@pytest.mark.parametrize("fault", [Fault.TSA_DOWN, Fault.TSA_ERROR, Fault.TSA_REFUSES, Fault.TSA_GARBAGE])
+def test_without_a_timestamp_a_log_of_version_2_proves_no_time(keyless: Keyless, model: Path, fault: Fault) -> None:
+    keyless.use(2)
+    signer = keyless.signer()
+    keyless.instance.fault = fault
+    with pytest.raises(hms.HfSignError, match=r"the time-stamp authority '.+'.+; no signature was written"):
+        hms.sign(model, signer=signer)
+    assert keyless.instance.entries == 0
+
+
+@pytest.mark.parametrize("fault", [Fault.TSA_DOWN, Fault.TSA_ERROR, Fault.TSA_REFUSES, Fault.TSA_GARBAGE])
+def test_log_of_version_1_tells_the_time_itself(keyless: Keyless, model: Path, fault: Fault) -> None:
+    notes: list[str] = []
+    signer = keyless.signer(note=notes.append)
+    keyless.instance.fault = fault
+    bundle = hms.sign(model, signer=signer)
+    assert hms.verify(model, bundle, verifier=keyless.verifier())
+    assert "the signature has the time of the log alone" in notes[-1]
+
+
+def test_promise_by_another_key_is_refused(keyless: Keyless, model: Path) -> None:
+    keyless.instance.fault = Fault.WRONG_PROMISE
+    with pytest.raises(hms.RefusedError, match="the signed entry timestamp"):
+        hms.sign(model, signer=keyless.signer())
+
+
+def test_foreign_token_is_refused_by_the_authority(keyless: Keyless, model: Path) -> None:
+    from tests.servers.jwt_issuer import TokenIssuer
+
+    claims = keyless.instance.issuer.claims(keyless.instance.token(), "sigstore")
+    with pytest.raises(
+        hms.HfSignError, match=r"refused \(HTTP 40[0-9]: There was an error processing the identity token"
+    ):
+        hms.sign(model, signer=keyless.signer(TokenIssuer().token(claims)))
+
+
+# What a stranger can do to a verifier
+
+_AT_VERIFYING = {
+    Fault.BAD_PROOF: "the inclusion proof of the log entry does not fit: the entry is not in the transparency log",
+    Fault.WRONG_CHECKPOINT: "the checkpoint of the log entry is not signed by a transparency log",
+    Fault.WRONG_ROOT: "the checkpoint of the log entry is for another tree than its inclusion proof",
+    Fault.OTHER_ENTRY: "the log entry is for ",
+    Fault.FUTURE_CERTIFICATE: "the signing certificate was ",
+    Fault.OTHER_IDENTITY: "signed by 'mallory@evil.example'",
+    Fault.OTHER_ISSUER: "by another issuer: 'https://login.evil.example'",
+    Fault.FOREIGN_CA: "was not issued by an authority of this Sigstore instance",
+    Fault.CLOCK_AHEAD: "the signature is from the future",
+}
+
+
+@pytest.mark.section("8.2")
+@pytest.mark.parametrize("fault", _AT_VERIFYING, ids=lambda fault: fault.name)
+def test_bundle_that_nobody_checked_is_refused(either: Keyless, model: Path, fault: Fault) -> None:
+    statement = _statement(model)
+    assert either.verifier().verify(either.unchecked(statement)) == statement
+    either.instance.fault = fault
+    bundle = either.unchecked(statement)
+    with pytest.raises(hms.VerificationError) as refused:
+        either.verifier().verify(bundle)
+    assert _AT_VERIFYING[fault] in str(refused.value)
+
+
+def test_log_that_came_too_late_is_refused(keyless: Keyless, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late(SigstoreStatement):
+        """It takes so long to read that the certificate has ended by then."""
+
+        def _pae(self) -> bytes:
+            keyless.instance.now = datetime.now(timezone.utc) + timedelta(minutes=11)
+            return super()._pae()
+
+    monkeypatch.setattr("sigstore.dsse.Statement", Late)
+    with pytest.raises(
+        hms.VerificationError, match="the signing certificate was valid from .+, and the log took the sig"
+    ):
+        keyless.verifier().verify(keyless.unchecked(_statement(model)))
+
+
+def test_promise_that_nobody_checked_is_refused(keyless: Keyless, model: Path) -> None:
+    keyless.instance.fault = Fault.WRONG_PROMISE
+    with pytest.raises(hms.VerificationError, match="the signed entry timestamp"):
+        keyless.verifier().verify(keyless.unchecked(_statement(model)))
+
+
+def _edited(bundle: Bundle, edit: Callable[[dict[str, Any]], object]) -> Bundle:
+    document = json.loads(bundle.to_bytes())
+    edit(document)
+    return Bundle.parse(json.dumps(document).encode())
+
+
+def _flipped(text: str) -> str:
+    data = bytearray(base64.b64decode(text))
+    data[len(data) // 2] ^= 1
+    return base64.b64encode(data).decode()
+
+
+def _entry(document: dict[str, Any]) -> dict[str, Any]:
+    entry: dict[str, Any] = document["verificationMaterial"]["tlogEntries"][0]
+    return entry
+
+
+def _flip(path: str) -> Callable[[dict[str, Any]], object]:
+    """Change one value: a number by one, base64 by one bit."""
+
+    def edit(document: dict[str, Any]) -> None:
+        *way, last = path.split(".")
+        place: Any = document
+        for name in way:
+            place = place[int(name) if name.isdigit() else name]
+        key: Any = int(last) if last.isdigit() else last
+        place[key] = str(int(place[key]) + 1) if place[key].isdigit() else _flipped(place[key])
+
+    return edit
+
+
+_ENTRY = "verificationMaterial.tlogEntries.0"
+_FIELDS = [
+    "dsseEnvelope.payload",
+    "dsseEnvelope.signatures.0.sig",
+    "verificationMaterial.certificate.rawBytes",
+    f"{_ENTRY}.logIndex",
+    f"{_ENTRY}.canonicalizedBody",
+    f"{_ENTRY}.inclusionProof.logIndex",
+    f"{_ENTRY}.inclusionProof.rootHash",
+    f"{_ENTRY}.inclusionProof.treeSize",
+    f"{_ENTRY}.inclusionProof.hashes.0",
+]
+
+
+@pytest.mark.section("8.2")
+@pytest.mark.parametrize("path", [*_FIELDS, f"{_ENTRY}.logId.keyId"])
+def test_each_value_of_a_bundle_matters(either: Keyless, model: Path, path: str) -> None:
+    bundle = hms.sign(model, signer=either.signer())
+    with pytest.raises(hms.VerificationError):
+        either.verifier().verify(_edited(bundle, _flip(path)))
+
+
+@pytest.mark.parametrize("path", [f"{_ENTRY}.integratedTime", f"{_ENTRY}.inclusionPromise.signedEntryTimestamp"])
+def test_each_value_of_a_promise_matters(keyless: Keyless, model: Path, path: str) -> None:
+    bundle = hms.sign(model, signer=keyless.signer())
+    with pytest.raises(hms.VerificationError):
+        keyless.verifier().verify(_edited(bundle, _flip(path)))
+
+
+def test_checkpoint_is_of_the_tree_of_the_proof(either: Keyless, model: Path) -> None:
+    def enlarge(document: dict[str, Any]) -> None:
+        checkpoint = _entry(document)["inclusionProof"]["checkpoint"]
+        origin, size, rest = checkpoint["envelope"].split("\n", 2)
+        checkpoint["envelope"] = f"{origin}\n{int(size) + 1}\n{rest}"
+
+    bundle = hms.sign(model, signer=either.signer())
+    with pytest.raises(hms.VerificationError, match="checkpoint"):
+        either.verifier().verify(_edited(bundle, enlarge))
+
+
+@pytest.mark.section("8.2")
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda document: document["verificationMaterial"].pop("tlogEntries"), "needs a transparency log entry"),
+        (lambda document: document["verificationMaterial"]["tlogEntries"].clear(), "needs a transparency log entry"),
+        (lambda document: _entry(document).pop("inclusionProof"), "inclusion proof"),
+        (lambda document: _entry(document)["inclusionProof"].pop("checkpoint"), "checkpoint"),
+        (lambda document: _entry(document).clear(), "the signature is not verified"),
+        (lambda document: document["verificationMaterial"]["tlogEntries"].append(_entry(document)), "exactly one"),
+    ],
+    ids=["no entries", "empty entries", "no proof", "no checkpoint", "empty entry", "two entries"],
+)
+def test_entry_that_is_incomplete(
+    either: Keyless, model: Path, edit: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    bundle = hms.sign(model, signer=either.signer())
+    with pytest.raises(hms.VerificationError, match=message):
+        either.verifier().verify(_edited(bundle, edit))
+
+
+@pytest.mark.section("8.2")
+def test_time_has_to_come_from_somebody_trusted(keyless: Keyless, model: Path) -> None:
+    def forget(document: dict[str, Any]) -> None:
+        document["verificationMaterial"]["timestampVerificationData"] = {}
+        _entry(document).pop("inclusionPromise")
+
+    bundle = hms.sign(model, signer=keyless.signer())
+    with pytest.raises(hms.VerificationError, match="nothing says when it was made"):
+        keyless.verifier().verify(_edited(bundle, forget))
+
+
+def test_certificate_of_another_signature_is_refused(either: Keyless, model: Path) -> None:
+    mine, another = (hms.sign(model, signer=either.signer()) for _ in range(2))
+
+    def swap(document: dict[str, Any]) -> None:
+        document["verificationMaterial"]["certificate"] = dict(another.material["certificate"])
+
+    with pytest.raises(hms.VerificationError, match="the signature does not belong to the content"):
+        either.verifier().verify(_edited(mine, swap))
+
+
+def test_log_entry_of_another_signature_is_refused(either: Keyless, model: Path) -> None:
+    signer = either.signer()
+    mine = hms.sign(model, signer=signer)
+    (model / "config.json").write_text("{}")
+    another = hms.sign(model, signer=signer)
+
+    def swap(document: dict[str, Any]) -> None:
+        document["verificationMaterial"]["tlogEntries"] = list(another.material["tlogEntries"])
+
+    with pytest.raises(hms.VerificationError, match="the log entry is for"):
+        either.verifier().verify(_edited(mine, swap))
+
+
+def test_certificate_that_was_not_logged_is_refused(keyless: Keyless, model: Path) -> None:
+    bundle = hms.sign(model, signer=keyless.signer())
+    config = json.loads(keyless.config.read_text())
+    log = config["trustedRoot"]["tlogs"][0]["publicKey"]  # a key, and not that of the certificates' log
+    for ct in config["trustedRoot"]["ctlogs"]:
+        ct["publicKey"] = log
+    keyless.config.write_text(json.dumps(config))
+    with pytest.raises(hms.VerificationError, match=r"not logged by a certificate transparency log .+ \(SCT\)"):
+        keyless.verifier().verify(bundle)
+
+
+def test_another_instance_does_not_accept_it(keyless: Keyless, model: Path) -> None:
+    bundle = hms.sign(model, signer=keyless.signer())
+    with pytest.raises(hms.VerificationError, match="was not issued by an authority of this Sigstore instance"):
+        keyless.verifier(trust_config=None, offline=True).verify(bundle)
+
+
+def test_whatever_a_stranger_makes_of_a_bundle(either: Keyless, model: Path) -> None:
+    """It is refused in a sentence, or says just the same in another way."""
+    bundle, verifier = hms.sign(model, signer=either.signer()), either.verifier()
+    statement, accepted, unforeseen = verifier.verify(bundle), set(), set()
+    for what, variant in variants(json.loads(bundle.to_bytes())):
+        try:
+            assert verifier.verify(Bundle.parse(json.dumps(variant).encode())) == statement
+            accepted.add(what.partition(" = ")[0])
+        except hms.VerificationError as error:
+            unforeseen |= {what} & {what if "could not be checked" in f"{error}" else ""}
+    assert unforeseen == set()
+    assert {what for what in accepted if "keyid" not in what and "timestamp" not in what} == set()
+    # A log of version 1 tells the time itself; with one of version 2 the timestamp is all there is.
+    assert any("timestamp" in what for what in accepted) == (either.instance.rekor == 1)
