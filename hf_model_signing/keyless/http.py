@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import requests
@@ -114,7 +115,9 @@ def _what_happened(error: BaseException, patience: float) -> str:
         said = _said(error)
         words = next((said[name] for name in ("message", "error_description", "error") if said.get(name)), "")
         reason = f": {show(str(words))[:_LONGEST]}" if words else ""
-        return f"refused (HTTP {http.response.status_code}{reason})"
+        status = http.response.status_code
+        busy = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        return f"cannot answer now (HTTP {status}{reason}), try again" if busy else f"refused (HTTP {status}{reason})"
     if isinstance(error, TimeoutError):
         return f"did not answer within {patience:g} seconds"
     if isinstance(error, requests.Timeout):

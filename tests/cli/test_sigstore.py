@@ -131,7 +131,7 @@ def test_answer_to_another_sign_in(cli: Cli, keyless: Keyless, model: Path, brow
     ("fault", "message"),
     [
         (Fault.OIDC_DOWN, "cannot be reached"),
-        (Fault.OIDC_ERROR, "refused (HTTP 500"),
+        (Fault.OIDC_ERROR, "cannot answer now (HTTP 500"),
         (Fault.OIDC_REFUSES, "refused (HTTP 4"),
         (Fault.OIDC_GARBAGE, "gave an answer that is not JSON"),
         (Fault.OIDC_HUGE, "sent more than any answer has"),
