@@ -70,8 +70,10 @@ class SignIn(TokenSource):
         try:
             form = {"grant_type": "refresh_token", "refresh_token": self._refresh_token}
             return self._taken(self._provider.exchange(self._client, form))
-        except HfSignError:  # it may have been withdrawn; then the person is asked
-            self._refresh_token = None
+        except ServiceError as error:
+            if not error.said:
+                raise  # the issuer did not even answer
+            self._refresh_token = None  # it was withdrawn, so the person is asked
             return None
 
     def _signed_in(self) -> Token:

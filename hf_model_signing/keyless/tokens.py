@@ -35,6 +35,15 @@ _PLACES = (
     ("GITLAB_CI", "GitLab CI"),
     ("CIRCLECI", "CircleCI"),
 )
+# https://github.com/sigstore/fulcio/blob/main/config/identity/config.yaml: those for whose tokens the choice is certain.
+_KNOWN_ISSUERS = (
+    "https://accounts.google.com",
+    "https://agent.buildkite.com",
+    "https://gitlab.com",
+    "https://oauth2.sigstage.dev/auth",
+    "https://oauth2.sigstore.dev/auth",
+    "https://token.actions.githubusercontent.com",
+)
 _HOW_TO = {
     "GitHub Actions": "give the job `permissions: id-token: write` (a pull request from a fork cannot have it)",
     "GitLab CI": "give the job an `id_tokens:` entry named SIGSTORE_ID_TOKEN with `aud: sigstore`",
@@ -202,7 +211,10 @@ def _place() -> str:
 
 
 def _identities(claims: Mapping[str, Any]) -> list[str]:
-    """The identities that a certificate for these claims can carry, the likeliest first."""
+    """The identities that a certificate for these claims can carry, the likeliest first.
+
+    For the issuers that the public instance knows there is one; how a private instance takes others is its setting.
+    """
     text = {name: value for name, value in claims.items() if isinstance(value, str)}
     found = []
     if "job_workflow_ref" in text:  # GitHub Actions
@@ -213,7 +225,8 @@ def _identities(claims: Mapping[str, Any]) -> list[str]:
         found.append(f"https://buildkite.com/{text['organization_slug']}/{text['pipeline_slug']}")
     if "email" in text:
         found.append(text["email"])
-    return [*found, *_subjects(text.get("sub", ""))]
+    found += _subjects(text.get("sub", ""))
+    return found[:1] if text.get("iss") in _KNOWN_ISSUERS else found
 
 
 def _hosts(claims: Mapping[str, Any]) -> list[str]:

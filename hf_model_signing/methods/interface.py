@@ -20,16 +20,20 @@ class Signer(ABC):
 
     def sign(self, statement: Statement) -> Bundle:
         """Sign `statement`; raises `HfSignError` when no signature, or no timestamp of it, could be made."""
-        payload = statement.to_payload()
-        check_writable(statement.manifest)
-        bundle = self._bundle(payload)
-        if len(bundle.to_bytes()) > MAX_BYTES:
-            raise ModelError(f"the model has too many files: its signature would be over {MAX_BYTES:,} bytes")
+        bundle = self._bundle(self._payload(statement))
+        _check_size(len(bundle.to_bytes()))
         return bundle
 
     def rehearse(self, statement: Statement) -> None:
         """Find out whether `statement` could be signed, and leave no trace anywhere; raises as `sign` does."""
         self.sign(statement)
+
+    def _payload(self, statement: Statement) -> bytes:
+        """What is signed; raises `ModelError` when a bundle cannot carry it, before anybody is asked for a signature."""
+        payload = statement.to_payload()
+        check_writable(statement.manifest)
+        _check_size(4 * len(payload) // 3)  # as it stands in the bundle, in Base64
+        return payload
 
     @abstractmethod
     def verifier(self) -> Verifier:
@@ -42,6 +46,11 @@ class Signer(ABC):
     @abstractmethod
     def _bundle(self, payload: bytes) -> Bundle:
         """The bundle that carries `payload` and the signature over it."""
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_BYTES:
+        raise ModelError(f"the model has too many files: its signature would be over {MAX_BYTES:,} bytes")
 
 
 class DirectSigner(Signer):

@@ -108,7 +108,7 @@ class SigstoreSigner(Signer):
 
     def rehearse(self, statement: Statement) -> None:
         """Find out who would sign, and publish nothing."""
-        statement.to_payload()
+        self._payload(statement)
         with self._lock:
             self._token(publishing=False)
 
@@ -123,8 +123,6 @@ class SigstoreSigner(Signer):
         try:
             made = certified.key.sign_dsse(SigstoreStatement(payload))
             bundle = Bundle.parse(made.to_json().encode("utf-8"))
-        except HfSignError:
-            raise
         except (Error, BundleError) as error:
             raise RefusedError(_untrue(explain(error))) from error
         try:
@@ -141,10 +139,13 @@ class SigstoreSigner(Signer):
         from hf_model_signing.keyless.services import certify
 
         if self._certified is None or self._certified.ends_soon:
+            token = self._token()
             try:
-                self._certified = certify(self._instance.signing, self._token(), self._note)
+                self._certified = certify(self._instance.signing, token, self._note)
             except Error as error:
                 raise RefusedError(_untrue(explain(error))) from error
+            if self._certified.holder.identity != token.expected.identities[0]:
+                self._note(f"the certificate authority calls you {self._certified.holder}: that is what is published")
         return self._certified
 
     def _token(self, *, publishing: bool = True) -> Token:

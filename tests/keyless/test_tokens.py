@@ -90,6 +90,28 @@ def test_whom_a_token_stands_for(keyless: Keyless, claims: dict[str, Any], ident
     assert token.expected.issuers == (keyless.instance.identity_provider,)
 
 
+@pytest.mark.parametrize("issuer", ["https://accounts.google.com", "https://oauth2.sigstore.dev/auth"])
+def test_issuer_of_the_public_instance_leaves_no_choice(keyless: Keyless, issuer: str) -> None:
+    token = parse_token(keyless.instance.token(iss=issuer), "sigstore", "the token")
+    assert token.expected.identities == (RELEASE,)
+
+
+def test_workflow_leaves_no_choice(keyless: Keyless) -> None:
+    token = parse_token(keyless.instance.workflow_token(), "sigstore", "the token")
+    ref = "acme/model/.github/workflows/release.yml@refs/heads/main"
+    assert token.expected.identities == (f"https://github.com/{ref}",)
+
+
+def test_authority_that_takes_another_claim_is_told(keyless: Keyless, model: Path) -> None:
+    """This one takes the e-mail where there is one; a token with a pipeline in it would be taken for that first."""
+    notes: list[str] = []
+    token = keyless.instance.token(organization_slug="acme", pipeline_slug="sign")
+    signer = keyless.signer(token, note=notes.append)
+    hms.sign(model, signer=signer)
+    assert notes[0].startswith("signing as 'https://buildkite.com/acme/sign' (issuer")
+    assert notes[1].startswith(f"the certificate authority calls you '{RELEASE}' (issuer")
+
+
 def test_federated_issuer_is_the_one_that_counts(keyless: Keyless, model: Path) -> None:
     token = keyless.instance.token(federated_claims={"connector_id": "https://accounts.acme.example"})
     bundle = hms.sign(model, signer=keyless.signer(token))
