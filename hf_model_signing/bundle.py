@@ -219,7 +219,9 @@ def _check_content(field: str, content: dict[str, Any]) -> None:
     if not isinstance(certificates, list) or not certificates:
         raise BundleError(f"the bundle's {field} holds no certificate")
     for certificate in certificates:
-        decode_base64(certificate.get("rawBytes") if isinstance(certificate, dict) else None, "a certificate")
+        raw = certificate.get("rawBytes") if isinstance(certificate, dict) else None
+        decode_base64(raw, "a certificate")
+        closed_object(certificate, "a certificate in the bundle", {"rawBytes"})
 
 
 def _parse_envelope(value: object, *, signed: bool) -> tuple[bytes, bytes, str | None]:

@@ -20,6 +20,7 @@ from hf_model_signing.manifest import show
 from hf_model_signing.paths import file_name, several
 
 MAX_CHAIN = 16  # certificates in a bundle; the longest path that is ever built has a handful
+MAX_CERTIFICATE = 64 * 1024  # bytes; the largest there are have some KB
 _MAX_FILE = 1024 * 1024  # bytes; a certificate has about two thousand
 
 
@@ -46,6 +47,10 @@ def load_certificates(path: str | os.PathLike[str]) -> list[x509.Certificate]:
 
 def parse_certificate(data: bytes) -> x509.Certificate:
     """The certificate in DER, once all that is looked at later is read; raises `CertificateError` if malformed."""
+    if len(data) > MAX_CERTIFICATE:
+        raise CertificateError(
+            f"a certificate has {len(data):,} bytes, more than the {MAX_CERTIFICATE:,} that are read"
+        )
     try:
         return _read_all(x509.load_der_x509_certificate(data))
     except Exception as error:  # as above

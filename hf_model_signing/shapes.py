@@ -24,11 +24,13 @@ Shape = type[str] | list[Any] | dict[str, Any]
 
 
 def check_shape(value: object, shape: Shape, what: str) -> None:
-    """Raise `BundleError` unless `value` has a shape: `str`, a list of one shape, or fields that may be there."""
+    """Raise `BundleError` unless `value` has a shape: `str`, a list of one shape, an object of some known fields."""
     if isinstance(shape, dict):
         if not isinstance(value, dict):
             raise BundleError(f"{what} is not an object")
-        for field in shape.keys() & value.keys():
+        for field in value:
+            if field not in shape:  # some readers take other spellings of a name, too
+                raise BundleError(f"{what} has an unknown field {field!a}")
             check_shape(value[field], shape[field], f"{what}: {field}")
     elif isinstance(shape, list):
         if not isinstance(value, list):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
 from hub_adapters.errors import DishonestError, UnavailableError
-from hub_adapters.hf_oidc import is_id_token_address, may_carry, origin
+from hub_adapters.hf_oidc import is_exchange_address, is_id_token_address, may_carry, origin
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 # A digest, as a rule; what matters is that it leads to no other folder.
@@ -95,6 +95,8 @@ def _check_response(response: Any) -> None:  # noqa: ANN401 - a response of whic
     expected = getattr(_expected, "value", None)
     if not expected or is_id_token_address(str(response.request.url)):
         return  # that one is no answer of the hub; the client may need a new token in the middle of a download
+    if is_exchange_address(str(response.request.url)) and response.is_redirect:
+        raise DishonestError("the hub sends the proof of this job to another address, and it is not sent there")
     commit, size = expected.commit, expected.size
     named = response.headers.get("X-Repo-Commit")
     if named is not None and not (_COMMIT.fullmatch(named) if commit is None else named == commit):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
 
 from hub_adapters.errors import (
     AccessError,
@@ -16,7 +15,14 @@ from hub_adapters.errors import (
     NotFoundError,
     UnavailableError,
 )
-from hub_adapters.hf_oidc import how_to_log_in, is_id_token_address, is_publisher, no_id_token, no_publisher
+from hub_adapters.hf_oidc import (
+    how_to_log_in,
+    is_exchange_address,
+    is_id_token_address,
+    is_publisher,
+    no_id_token,
+    no_publisher,
+)
 from hub_adapters.interface import Reference
 
 # What a server may repeat to us: JSON Web Tokens, which start with a brace in Base64, and the hub's own.
@@ -70,7 +76,7 @@ def traceable(error: BaseException) -> BaseException | None:
 def is_exchange(error: BaseException) -> bool:
     """Whether the error comes from getting a token as a trusted publisher, and not from what needs it."""
     url = _url(_innermost(error))
-    return is_id_token_address(url) or urlsplit(url).path.endswith("/oauth/token")
+    return is_id_token_address(url) or is_exchange_address(url)
 
 
 def _innermost(error: BaseException) -> BaseException:

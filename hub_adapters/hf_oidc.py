@@ -84,6 +84,11 @@ def is_id_token_address(url: str) -> bool:
         return False
 
 
+def is_exchange_address(url: str) -> bool:
+    """Whether a hub exchanges the proof of a job for a token there."""
+    return urlsplit(url).path.endswith("/oauth/token")
+
+
 def may_carry(url: str, authorization: str, hubs: set[Origin]) -> bool:
     """Whether this header may go there: a token of the hub to `hubs`, the one of the job to where it is meant for."""
     request_token = os.environ.get(_REQUEST_TOKEN)

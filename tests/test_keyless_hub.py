@@ -53,7 +53,7 @@ def test_push_again_leaves_a_matching_signature_alone(hub: Hub, repo: str, perso
     again = _push(person(), keyless)
     assert (again.code, hub.head(repo), keyless.instance.entries) == (0, before, 1)
     assert "already matches" in again.out
-    assert "public log" not in again.err  # nothing was published
+    assert "for ever" not in again.err  # nothing was published
 
 
 def test_push_replaces_the_signature_of_another(hub: Hub, repo: str, person: People, keyless: Keyless) -> None:
@@ -69,7 +69,7 @@ def test_dry_run_publishes_nothing(hub: Hub, repo: str, person: People, keyless:
     done = _push(person(), keyless, "--dry-run")
     assert (done.code, f"Would sign hf://{repo}" in done.out, f"with '{RELEASE}'" in done.out) == (0, True, True)
     assert (keyless.instance.certificates, keyless.instance.entries, hub.head(repo)) == ([], 0, before)
-    assert "public log" not in done.err
+    assert "for ever" not in done.err
 
 
 @pytest.mark.parametrize("fault", [Fault.CA_REFUSES, Fault.LOG_DOWN, Fault.BAD_PROOF, Fault.OTHER_IDENTITY])

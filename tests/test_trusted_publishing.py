@@ -352,6 +352,17 @@ class TestSecrets:
         assert _push(job, acme).code == 3
         assert [record.authorization for record in github.requests] == [f"Bearer {github.request_token}", ""]
 
+    @pytest.mark.parametrize("status", [302, 307, 308])
+    def test_proof_of_the_job_follows_no_redirect_of_the_hub(
+        self, hub: Hub, trusted: str, job: Person, acme: KeyPair, status: int
+    ) -> None:
+        with GithubActions(TokenIssuer()) as elsewhere:
+            hub.spoil("POST", "/oauth/token", lambda _: redirect(status, elsewhere.url))
+            done = _push(job, acme)
+            assert elsewhere.requests == []
+        assert (done.code, "model.sig" in hub.files(trusted)) == (1, False)
+        assert "the hub sends the proof of this job to another address, and it is not sent there" in done.err
+
     @pytest.mark.parametrize("problem", ["", "^/oauth/token$", "/preupload/", "/commit/"])
     def test_no_token_is_shown(
         self, hub: Hub, trusted: str, job: Person, acme: KeyPair, github: GithubActions, problem: str

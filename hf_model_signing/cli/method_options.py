@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hf_model_signing.cli.output import note
+from hf_model_signing.cli.output import note, printable
 
 if TYPE_CHECKING:
     from hf_model_signing.methods.interface import Signer, Verifier
@@ -259,8 +259,11 @@ def _ask_code(text: str) -> str:
     """A line of the standard input, which may be a pipe."""
     import sys
 
-    click.echo(text, err=True, nl=False)
-    return "" if sys.stdin is None else sys.stdin.readline(_LONGEST_CODE)
+    click.echo(printable(text), err=True, nl=False)
+    answer = "" if sys.stdin is None else sys.stdin.readline(_LONGEST_CODE)
+    if not answer.endswith("\n"):
+        click.echo(err=True)  # so that what comes next stands on a line of its own
+    return answer
 
 
 _LONGEST_CODE = 4096  # characters

@@ -67,7 +67,9 @@ def explain(
     for part, sentence in _SENTENCES.items():
         if part in text:
             return sentence
-    return show(text[:_LONGEST])
+    if type(error).__module__.startswith("sigstore"):
+        return show(text[:_LONGEST])
+    return f"sigstore cannot make sense of the bundle ({type(error).__name__}: {show(text[:_LONGEST])})"
 
 
 def _outside(material: Mapping[str, Any], certificate: x509.Certificate) -> str:

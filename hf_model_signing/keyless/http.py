@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -19,7 +20,10 @@ _T = TypeVar("_T")
 PATIENCE = 60.0  # seconds for one answer; a log of version 2 answers once the entry is in, which takes some seconds
 _STEP = (10.0, 30.0)  # seconds to connect, and from one piece of an answer to the next
 _MAX_ANSWER = 16 * 1024 * 1024  # bytes; the largest, of a log, have some KB, or 200 when it keeps the statement
-_LONGEST = 300  # characters of what a service says that are quoted
+_LONGEST = 400  # characters of what is said of a service, and of what it says itself
+_SHORTEST_SECRET = 6  # characters; a shorter word may stand in a sentence by chance
+# JSON Web Tokens start with a brace in Base64.
+_LIKE_TOKENS = r"eyJ[\w-]{5,}(?:\.[\w-]*)*|(?i:bearer) [\w.~+/=-]+"
 
 
 class ServiceError(HfSignError):
@@ -64,10 +68,17 @@ class _TooLongError(requests.RequestException):
 
 
 def bound(session: requests.Session) -> requests.Session:
-    """Put the bounds on all that `session` asks; returns it."""
+    """Put the bounds on all that `session` asks, and have it send nothing anywhere else; returns it."""
     for scheme in ("http://", "https://"):
         session.mount(scheme, BoundedAdapter())
+    session.max_redirects = 0
+    session.auth = _as_it_is
     return session
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Log in as the request says: without this, ~/.netrc would replace what is in it."""
+    return request
 
 
 def ask_service(
@@ -80,33 +91,31 @@ def ask_service(
 
     def ask() -> dict[str, Any]:
         with bound(requests.Session()) as session:
-            if form is None:
-                response = session.get(url)
-            else:
-                response = session.post(url, data=form, auth=login, allow_redirects=False)
+            response = session.get(url) if form is None else session.post(url, data=form, auth=login or _as_it_is)
             response.raise_for_status()
             document = response.json()
         if not isinstance(document, dict):
             raise ValueError("it is not an object")
         return document
 
-    return with_service(who, ask)
+    return with_service(who, ask, secrets=(*(form or {}).values(), *(login or ())))
 
 
-def with_service(who: str, work: Callable[[], _T], more: float = 0) -> _T:
-    """The result of `work`, which asks a service and gets some `more` seconds than others for it.
+def with_service(who: str, work: Callable[[], _T], *, more: float = 0, secrets: Iterable[str] = ()) -> _T:
+    """The result of `work`, which asks a service and has some `more` seconds than others for it.
 
-    Raises `ServiceError`, in which `who` names the service. Nothing of a request is quoted, as a token may be in it.
+    Raises `ServiceError`, in which `who` names the service. Nothing of a request is quoted, and of what the service
+    says nothing that is one of the `secrets` or looks like a token: services repeat what they were sent.
     """
     patience = PATIENCE + more
     try:
         return in_time(work, patience)
     except HfSignError:
         raise
-    except Exception as error:  # sigstore-python lets through whatever an answer makes the libraries raise
-        raise ServiceError(
-            f"{who} {_what_happened(error, patience)}; no signature was written", _said(error)
-        ) from error
+    except Exception as error:  # noqa: BLE001 - sigstore-python lets through whatever an answer makes libraries raise
+        what = _without(secrets, _what_happened(error, patience))
+        # From None: a traceback would show what the service said.
+        raise ServiceError(f"{who} {what}; no signature was written", _said(error)) from None
 
 
 def _what_happened(error: BaseException, patience: float) -> str:
@@ -114,7 +123,7 @@ def _what_happened(error: BaseException, patience: float) -> str:
     if http is not None and http.response is not None:
         said = _said(error)
         words = next((said[name] for name in ("message", "error_description", "error") if said.get(name)), "")
-        reason = f": {show(str(words))[:_LONGEST]}" if words else ""
+        reason = f": {show(str(words))}" if words else ""
         status = http.response.status_code
         busy = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
         return f"cannot answer now (HTTP {status}{reason}), try again" if busy else f"refused (HTTP {status}{reason})"
@@ -122,6 +131,8 @@ def _what_happened(error: BaseException, patience: float) -> str:
         return f"did not answer within {patience:g} seconds"
     if isinstance(error, requests.Timeout):
         return f"did not answer in time ({_STEP[0]:g} seconds to connect, {_STEP[1]:g} for each part of an answer)"
+    if isinstance(error, requests.TooManyRedirects):
+        return "sends to another address, and nothing is sent there; name that address if you trust it"
     if isinstance(error, _TooLongError):
         return "sent more than any answer has"
     if isinstance(error, requests.ConnectionError):
@@ -159,3 +170,9 @@ def _root_of(error: BaseException) -> str:
         seen += [item for item in inner if isinstance(item, BaseException) and item not in seen]
     found = [each.strerror for each in seen if isinstance(each, OSError) and each.strerror]
     return show((found[-1] if found else str(seen[-1]))[:_LONGEST] or type(seen[-1]).__name__)
+
+
+def _without(secrets: Iterable[str], text: str) -> str:
+    """A text without secrets, and no longer than a sentence may be."""
+    known = sorted((secret for secret in secrets if len(secret) >= _SHORTEST_SECRET), key=len, reverse=True)
+    return re.sub("|".join((*map(re.escape, known), _LIKE_TOKENS)), "(not shown)", text, flags=re.ASCII)[:_LONGEST]

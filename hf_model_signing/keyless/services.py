@@ -14,20 +14,26 @@ from typing import TYPE_CHECKING, Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from hf_model_signing.certificate_path import check_path
 from hf_model_signing.certificates import CertificateError, parse_certificate
-from hf_model_signing.errors import HfSignError, RefusedError, VerificationError
+from hf_model_signing.errors import HfSignError, RefusedError, UsageError, VerificationError
 from hf_model_signing.keyless.http import bound, with_service
 from hf_model_signing.keyless.identity import Expected, Holder
 from hf_model_signing.keyless.tokens import Token, now
+from hf_model_signing.manifest import show
+from hf_model_signing.timestamp_http import check_url, post
+from hf_model_signing.timestamp_token import MAX_TOKEN
 from hf_model_signing.timestamps import MAX_CLOCK_DIFFERENCE
 
 if TYPE_CHECKING:
     from rfc3161_client import TimeStampResponse
-    from sigstore.models import ClientTrustConfig
+    from sigstore.models import ClientTrustConfig, TrustedRoot
     from sigstore.sign import Signer as CertifiedKey
 
+_GRANTED = (0, 1)  # granted, and granted with modifications (RFC 3161, section 2.4.2)
 _TIME = "%Y-%m-%d %H:%M:%S UTC"
 _UPLOAD = 100_000  # bytes a second that an entry takes at least on its way to the log
+_LONGEST_UPLOAD = 240.0  # seconds; a certificate lasts for ten minutes
 
 
 @dataclass(frozen=True)
@@ -63,10 +69,18 @@ def certify(config: ClientTrustConfig, token: Token, note: Callable[[str], None]
     from sigstore.sign import Signer, SigningContext
 
     services = config.signing_config
+    root = config.trusted_root
     log: Any = _Log(services.get_tlogs()[0])
-    authority: Any = _Authority(services.get_fulcio(), token.expected)
-    stamps: Any = [_TimeStamps(client.url, log.tells_time, note) for client in services.get_tsas()]
-    context = SigningContext(fulcio=authority, rekor=log, trusted_root=config.trusted_root, tsa_clients=stamps)
+    authority: Any = _Authority(services.get_fulcio(), token.expected, root)
+    stamps: Any = [
+        _TimeStamps(client.url, root, None if not log.tells_time else note) for client in services.get_tsas()
+    ]
+    if not stamps and not log.tells_time:
+        raise UsageError(
+            "the trust config names a log of Rekor v2 and no time-stamp authority, so no signature would say when it "
+            "was made"
+        )
+    context = SigningContext(fulcio=authority, rekor=log, trusted_root=root, tsa_clients=stamps)
     return Certified(Signer(token.raw, context), authority.issued)
 
 
@@ -75,8 +89,8 @@ class _Authority:
 
     issued: x509.Certificate
 
-    def __init__(self, client: Any, expected: Expected) -> None:  # noqa: ANN401 - sigstore-python's own class
-        self._client, self._expected = client, expected
+    def __init__(self, client: Any, expected: Expected, root: TrustedRoot) -> None:  # noqa: ANN401 - sigstore-python's
+        self._client, self._expected, self._root = client, expected, root
         bound(client.session)
 
     @property
@@ -87,7 +101,8 @@ class _Authority:
     def post(self, request: x509.CertificateSigningRequest, token: Any) -> Any:  # noqa: ANN401
         """Have a certificate issued for the key of `request`; raises `RefusedError` for one that was not asked for."""
         who = f"the certificate authority (Fulcio) at '{self._client.url}'"
-        answer = with_service(who, lambda: self._client.signing_cert.post(request, token))
+        secrets = (str(token), *str(token).split("."))
+        answer = with_service(who, lambda: self._client.signing_cert.post(request, token), secrets=secrets)
         try:
             self._check(parse_certificate(answer.cert.public_bytes(Encoding.DER)), request)
         except (VerificationError, CertificateError) as error:
@@ -104,6 +119,11 @@ class _Authority:
         found = Holder.of(certificate)
         if not (found.identity in self._expected.identities and found.issuer in self._expected.issuers):
             raise VerificationError(f"it is for {found}, and the identity token stands for {self._expected}")
+        # Now, since it is in a public log for ever once it has signed; a clock may be slow by some minutes.
+        try:
+            check_path(certificate, [], self._root.get_fulcio_certs(), max(now(), certificate.not_valid_before_utc))
+        except CertificateError as error:
+            raise VerificationError("it was not issued by an authority of this Sigstore instance") from error
 
 
 class _Log:
@@ -127,30 +147,56 @@ class _Log:
             bound(self._client._session)  # noqa: SLF001 - it has one for each thread, and no other way to it
             return self._client.create_entry(request)
 
-        more = len(json.dumps(request)) / _UPLOAD
-        return with_service(f"the transparency log (Rekor) at '{self._client.url}'", create, more)
+        more = min(len(json.dumps(request)) / _UPLOAD, _LONGEST_UPLOAD)
+        return with_service(f"the transparency log (Rekor) at '{self._client.url}'", create, more=more)
 
 
 class _TimeStamps:
-    """A time-stamp authority, whose timestamps are looked at; a signature can do without, if the log tells the time."""
+    """A time-stamp authority; with a `note` a signature can do without its timestamp, as the log tells the time."""
 
-    def __init__(self, url: str, dispensable: bool, note: Callable[[str], None]) -> None:
-        self.url, self._dispensable, self._note = url, dispensable, note
+    def __init__(self, url: str, root: TrustedRoot, note: Callable[[str], None] | None) -> None:
+        self.url, self._root, self._note = url, root, note
 
     def request_timestamp(self, signature: bytes) -> TimeStampResponse:
-        """Have a signature timestamped; raises what `timestamps.request_timestamp` raises."""
-        from rfc3161_client import decode_timestamp_response
+        """Have a signature timestamped, and look at what comes of it; raises `HfSignError` when that is no good."""
         from sigstore._internal.timestamp import TimestampError  # what makes sigstore-python go on without
 
-        from hf_model_signing.timestamps import request_timestamp
-
         try:
-            return decode_timestamp_response(request_timestamp(self.url, signature))
+            return self._stamped(signature)
         except HfSignError as error:
-            if self._dispensable and not isinstance(error, RefusedError):
+            if self._note is not None:
                 self._note(f"{error}; the signature has the time of the log alone")
                 raise TimestampError from error
             raise type(error)(f"{error}; no signature was written") from error
+
+    def _stamped(self, signature: bytes) -> TimeStampResponse:
+        import rfc3161_client
+        from sigstore.verify import Verifier
+
+        asked = rfc3161_client.TimestampRequestBuilder(signature, rfc3161_client.HashAlgorithm.SHA256).build()
+        answer = post(self.url, asked.as_bytes(), limit=MAX_TOKEN)
+        who = f"the time-stamp authority '{check_url(self.url)}'"
+        try:
+            response = rfc3161_client.decode_timestamp_response(answer)
+            said = ", ".join(map(show, response.status_string))
+            if response.status not in _GRANTED:
+                raise RefusedError(f"{who} did not grant a timestamp: {said or f'status {response.status}'}")
+            info = response.tst_info
+        except ValueError as error:
+            raise HfSignError(f"{who} gave no timestamp ({show(str(error))})") from error
+        if info.nonce != asked.nonce:
+            raise RefusedError(f"{who} answers another request: its nonce is not ours")
+        if Verifier(trusted_root=self._root)._verify_signed_timestamp(response, signature) is None:  # noqa: SLF001
+            raise RefusedError(
+                f"{who} gave a timestamp that is not for this signature, or not by an authority that the trust root "
+                "names"
+            )
+        if abs(info.gen_time - now()) > MAX_CLOCK_DIFFERENCE:
+            raise RefusedError(
+                f"{who} says that it is {info.gen_time:{_TIME}}, and this machine's clock {now():{_TIME}}; if that is "
+                "wrong, set the clock"
+            )
+        return response
 
 
 def check_window(certificate: x509.Certificate, time: datetime) -> None:

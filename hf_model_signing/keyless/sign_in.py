@@ -7,7 +7,9 @@ token, and puts the client secret into the address that the browser opens.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
+import queue
 import secrets
 import threading
 import time
@@ -28,8 +30,8 @@ PATIENCE = 120.0  # seconds for a person to sign in in the browser; as cosign
 
 _OUT_OF_BAND = "urn:ietf:wg:oauth:2.0:oob"
 _CALLBACK = "/auth/callback"
-_OTHER_WAYS = "; or sign with --identity-token, or with --oauth-force-oob where there is no browser"
-_PAGE = b"<!doctype html><title>hf-sign</title><p>%s You may close this page and go back to hf-sign."
+_OTHER_WAYS = "sign with an identity token, or with --oauth-force-oob where there is no browser"
+_PAGE = b"<!doctype html><title>hf-sign</title><p>%s You can close this page and go back to hf-sign."
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class SignIn(TokenSource):
         if since is not None and since < ONCE_IN:
             raise HfSignError(
                 f"you were asked to sign in {since / 60:.0f} minutes ago, what came of it is good no more, and nobody "
-                f"is asked twice an hour: run the command again to sign what is left{_OTHER_WAYS}"
+                f"is asked twice an hour: run the command again to sign what is left, or {_OTHER_WAYS}"
             )
         self._asked = _clock()
         return self._taken(_Flow(self._provider, self._client, self._note, self._ask).run())
@@ -111,9 +113,9 @@ class _Provider:
             f"the OpenID Connect issuer at '{url}'", f"{url.rstrip('/')}/.well-known/openid-configuration"
         )
         ends = [document.get(name) for name in ("authorization_endpoint", "token_endpoint")]
-        if not all(isinstance(end, str) and urlsplit(end).scheme in ("http", "https") for end in ends):
+        if not all(_is_address(end, url) for end in ends):
             raise HfSignError(
-                f"the OpenID Connect issuer at '{url}' does not say where to sign in; no signature was written"
+                f"the OpenID Connect issuer at '{url}' names no addresses to sign in at; no signature was written"
             )
         scopes = document.get("scopes_supported")
         return cls(url, str(ends[0]), str(ends[1]), isinstance(scopes, list) and "offline_access" in scopes)
@@ -148,11 +150,12 @@ class _Flow:
     def run(self) -> dict[str, Any]:
         """What the issuer gives for the sign-in."""
         if not self._client.out_of_band:
-            with _Callback() as callback:
+            with _Callback(self._state) as callback:
                 address = self._address(callback.url)
-                if webbrowser.open(address):
-                    self._note(f"waiting for you to sign in; if your browser shows nothing, go to\n\n    {address}\n")
+                self._note(f"opening your browser for you to sign in; if it shows nothing, go to\n\n    {address}\n")
+                if callback.open(address):
                     return self._redeem(self._code(callback), callback.url)
+            self._note("there is no browser here to open")
         return self._redeem(self._typed_code(), _OUT_OF_BAND)
 
     def _address(self, redirect: str) -> str:
@@ -170,15 +173,12 @@ class _Flow:
         return f"{self._provider.authorization}{joint}{urlencode(query)}"
 
     def _code(self, callback: _Callback) -> str:
-        answer = callback.wait(PATIENCE)
-        if answer is None:
+        values = callback.wait(PATIENCE)
+        if values is None:
             raise HfSignError(
                 f"nobody signed in within {PATIENCE / 60:g} minutes (was the browser closed?), so no signature was "
-                f"written: run the command again{_OTHER_WAYS}"
+                f"written: run the command again, or {_OTHER_WAYS}"
             )
-        values = {name: texts[0] for name, texts in parse_qs(urlsplit(answer).query).items()}
-        if not secrets.compare_digest(values.get("state", "").encode(), self._state.encode()):
-            raise HfSignError("the answer from the browser belongs to another sign-in; no signature was written")
         if "code" not in values:
             said = ": ".join(values[name] for name in ("error", "error_description") if name in values)
             raise HfSignError(
@@ -189,7 +189,7 @@ class _Flow:
 
     def _typed_code(self) -> str:
         if self._ask is None:
-            raise UsageError(f"there is no browser here to sign in with{_OTHER_WAYS}")
+            raise UsageError(f"there is no browser here to sign in with: {_OTHER_WAYS}")
         address = self._address(_OUT_OF_BAND)
         code = self._ask(
             f"Go to the following link in a browser:\n\n    {address}\n\nEnter verification code: "
@@ -207,13 +207,15 @@ class _Flow:
 
 
 class _Callback:
-    """The address on this machine to which the issuer sends the browser back, served while it is waited for."""
+    """The address on this machine to which the issuer sends the browser back, served while it is waited for.
 
-    def __init__(self) -> None:
-        self._answer: str | None = None
-        self._arrived = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+    Only an answer with the right `state` counts: any program here, and any page in the browser, can send another.
+    """
+
+    def __init__(self, state: str) -> None:
+        self._state = state
+        self._answers: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="sign-in", daemon=True)
 
     def __enter__(self) -> _Callback:
@@ -230,28 +232,50 @@ class _Callback:
         """The address; by that name, since issuers allow `localhost` on any port to programs like this."""
         return f"http://localhost:{self._server.server_port}{_CALLBACK}"
 
-    def wait(self, seconds: float) -> str | None:
-        """The path and query that the browser came back with, or None."""
-        self._arrived.wait(seconds)
-        return self._answer
+    def open(self, address: str) -> bool:
+        """Whether there is a browser to open; some only come back from that when they are closed."""
+        opened: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        threading.Thread(target=lambda: opened.put(webbrowser.open(address)), name="browser", daemon=True).start()
+        end = time.monotonic() + PATIENCE
+        while self._answers.empty() and time.monotonic() < end:
+            with contextlib.suppress(queue.Empty):
+                return opened.get(timeout=0.05)
+        return True
+
+    def wait(self, seconds: float) -> dict[str, str] | None:
+        """What the issuer sent the browser back with, or None."""
+        with contextlib.suppress(queue.Empty):
+            return self._answers.get(timeout=seconds)
+        return None
+
+    def take(self, path: str) -> tuple[int, bytes]:
+        """Take what a browser asks for, and return the status and the words of the answer."""
+        try:
+            parts = urlsplit(path)
+        except ValueError:
+            return 400, b"That is no address."
+        values = {name: texts[0] for name, texts in parse_qs(parts.query).items()}
+        if parts.path != _CALLBACK:
+            return 404, b"There is nothing here."
+        if not secrets.compare_digest(values.get("state", "").encode(), self._state.encode()):
+            return 400, b"This answer belongs to another sign-in."
+        self._answers.put(values)
+        return 200, b"Thank you." if "code" in values else b"You were not signed in."
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        callback = self
+        take = self.take
 
         class Handler(BaseHTTPRequestHandler):
             timeout = 10.0  # seconds; browsers open connections and then say nothing
 
             def do_GET(self) -> None:
-                known = urlsplit(self.path).path == _CALLBACK
-                body = _PAGE % (b"Thank you." if known else b"There is nothing here.")
-                self.send_response(200 if known else 404)
+                status, words = take(self.path)
+                body = _PAGE % words
+                self.send_response(status)
                 self.send_header("Content-Type", "text/html; charset=utf-8")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
-                if known and callback._answer is None:
-                    callback._answer = self.path
-                    callback._arrived.set()
 
             def log_message(self, format: str, *args: object) -> None:
                 """Say nothing: the path holds the code."""
@@ -259,5 +283,26 @@ class _Callback:
         return Handler
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of a browser that went away."""
+
+
+def _is_address(end: object, issuer: str) -> bool:
+    """Whether an issuer names an address to go to; one that is reached by https sends nobody to http."""
+    if not isinstance(end, str) or not (end.isascii() and end.isprintable()) or set(' "<>\\^`{|}') & set(end):
+        return False
+    try:
+        parts = urlsplit(end)
+        _ = parts.port
+    except ValueError:
+        return False
+    schemes = ("https",) if issuer.startswith("https:") else ("http", "https")
+    return parts.scheme in schemes and bool(parts.hostname)
+
+
 def _clock() -> float:
-    return time.time()
+    return time.monotonic()

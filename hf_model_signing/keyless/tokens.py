@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 DEFAULT_CLIENT = "sigstore"
 TOKEN_VARIABLE = "HF_SIGN_IDENTITY_TOKEN"  # noqa: S105 - the name of a variable, not a token
 
-_MAX_TOKEN = 64 * 1024  # bytes; those of workflows have 2 KB
+_MAX_TOKEN = 64 * 1024  # characters; those of workflows have 2,000
+_MAX_CLAIM = 2048  # characters; the longest there are, addresses of workflows, have some hundreds
+_LATEST = 1 << 36  # seconds; a time of the year 4147, which every library can still take
 _NEAR_ITS_END = timedelta(seconds=60)
 _PATIENCE = 60.0  # seconds for the place to give a token
 
@@ -35,7 +37,7 @@ _PLACES = (
     ("GITLAB_CI", "GitLab CI"),
     ("CIRCLECI", "CircleCI"),
 )
-# https://github.com/sigstore/fulcio/blob/main/config/identity/config.yaml: those for whose tokens the choice is certain.
+# Those for whose tokens the choice is certain: https://github.com/sigstore/fulcio/blob/main/config/identity/config.yaml
 _KNOWN_ISSUERS = (
     "https://accounts.google.com",
     "https://agent.buildkite.com",
@@ -89,15 +91,16 @@ class TokenSource(ABC):
 
 
 class GivenToken(TokenSource):
-    """One token that the user holds: its text, or a file that it lies in."""
+    """One token that the user holds: its text, or a file that it lies in; `what` says where it was given."""
 
-    def __init__(self, text: str, client_id: str) -> None:
-        self._token = parse_token(_read(text), client_id, "the identity token")
+    def __init__(self, text: str, client_id: str, what: str = "the identity token") -> None:
+        self._what = what
+        self._token = parse_token(_read(text, what), client_id, what)
 
     def token(self) -> Token:
         """The one there is, while it lasts."""
         if not self._token.lasts():
-            raise UsageError(_expired("the identity token", self._token.end))
+            raise UsageError(_expired(self._what, self._token.end))
         return self._token
 
 
@@ -147,12 +150,27 @@ def parse_token(text: str, client_id: str, what: str) -> Token:
     import jwt
     from sigstore.oidc import IdentityError, IdentityToken
 
+    if len(text) > _MAX_TOKEN:
+        raise UsageError(f"{what} is longer than any token is")
     try:
         token = IdentityToken(text, client_id)
+        claims = jwt.decode(text, options={"verify_signature": False})
     except IdentityError as error:
         # From None: what the library's error is raised from holds the token.
         raise UsageError(_why(error, text, client_id, what)) from None
-    return Token(token, jwt.decode(text, options={"verify_signature": False}))
+    except Exception:  # noqa: BLE001 - whatever odd claims make the library raise; its words may hold the token
+        raise UsageError(f"{what} cannot be used: its claims are not those of an identity token") from None
+    _check_claims(claims, what)
+    return Token(token, claims)
+
+
+def _check_claims(claims: Mapping[str, Any], what: str) -> None:
+    """Raise `UsageError` for claims that no certificate could carry."""
+    named = [claims.get(name, "x") for name in ("iss", "sub", "email")]
+    if not all(isinstance(text, str) and 0 < len(text) <= _MAX_CLAIM for text in named):
+        raise UsageError(f"{what} cannot be used: its claims 'iss', 'sub' and 'email' have to be short texts")
+    if not isinstance(claims.get("exp"), int) or not 0 < claims["exp"] < _LATEST:
+        raise UsageError(f"{what} cannot be used: its claim 'exp' has to be a time in whole seconds")
 
 
 def now() -> datetime:
@@ -160,15 +178,18 @@ def now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-def _read(text: str) -> str:
-    path = text.strip()
-    if "." in path and len(path) <= 4096 and os.path.isfile(path):
-        try:
-            with open(path, encoding="ascii") as file:
-                return file.read(_MAX_TOKEN).strip()
-        except (OSError, ValueError) as error:
-            raise UsageError("the file with the identity token cannot be read as text") from error
-    return path
+def _read(text: str, what: str) -> str:
+    """The token itself, or the one in the file (or pipe) that is named."""
+    given = text.strip()
+    if not given:
+        raise UsageError(f"{what} is empty: give the token, or the name of the file that holds it")
+    if not os.path.exists(given) or os.path.isdir(given):
+        return given
+    try:
+        with open(given, encoding="ascii") as file:
+            return file.read(_MAX_TOKEN).strip()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the file '{show(given)}' cannot be read as {what}") from error
 
 
 def _in_time(client_id: str) -> str | None:
@@ -231,7 +252,10 @@ def _identities(claims: Mapping[str, Any]) -> list[str]:
 
 def _hosts(claims: Mapping[str, Any]) -> list[str]:
     """Where the workflows of GitHub are, and those of a GitHub server of one's own, which issues its tokens itself."""
-    return ["github.com", urlsplit(str(claims.get("iss"))).netloc]
+    try:
+        return ["github.com", urlsplit(str(claims.get("iss"))).netloc]
+    except ValueError:
+        return ["github.com"]
 
 
 def _subjects(subject: str) -> list[str]:
@@ -251,7 +275,7 @@ def _why(error: Exception, text: str, client_id: str, what: str) -> str:
         claims = jwt.decode(text, options={"verify_signature": False, "verify_exp": False, "verify_iat": False,
                                            "verify_aud": False, "verify_nbf": False})  # fmt: skip
     except (jwt.InvalidTokenError, ValueError, RecursionError):
-        return f"{what} is none: it is not a JSON Web Token"
+        return f"{what} is no token: it is not a JSON Web Token (nor the name of a file that is there)"
     if isinstance(cause, jwt.ExpiredSignatureError) or (cause is None and _time(claims, "exp") < now()):
         return _expired(what, _time(claims, "exp"))
     if isinstance(cause, jwt.ImmatureSignatureError) or (cause is None and _time(claims, "nbf") > now()):

@@ -9,16 +9,22 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from hf_model_signing import strict_json
+from hf_model_signing.certificates import parse_certificate
 from hf_model_signing.errors import HfSignError, UsageError
 from hf_model_signing.files import read_input, write_file
+from hf_model_signing.manifest import show
 from hf_model_signing.paths import file_name
 
 if TYPE_CHECKING:
@@ -29,6 +35,7 @@ STAGING = "https://tuf-repo-cdn.sigstage.dev"
 
 _MAX_CONFIG = 4 * 1024 * 1024  # bytes; that of the public instance has 10 KB
 _REFRESH = 20.0  # seconds; some files of a few KB
+_TRIES, _PAUSE = 4, 0.1  # seconds between them
 _TRUSTED_ROOT, _SIGNING_CONFIG = "trusted_root.json", "signing_config.v0.2.json"
 _CONFIG_TYPE = "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json"
 _ROOT_TYPE = "application/vnd.dev.sigstore.trustedroot"
@@ -58,6 +65,18 @@ class Instance:
         if self.config is not None:
             _ = self._given  # a file that is no good is a slip, and is told before any work
 
+    def __str__(self) -> str:
+        if self.config is not None:
+            return f"the Sigstore instance of '{os.fspath(self.config)}'"
+        return "the staging instance of Sigstore" if self.staging else "the public Sigstore instance"
+
+    def hint(self, reason: str) -> str:
+        """What to say besides when a bundle may belong to another instance."""
+        if "this Sigstore instance" not in reason:
+            return ""
+        other = "another --trust-config" if self.config is not None else "--trust-config"
+        return f"; this is {self}: if it was made with another one, name that with {other}"
+
     @cached_property
     def trusted_root(self) -> TrustedRoot:
         """What signatures of this instance are verified by; raises `HfSignError` when it cannot be had."""
@@ -80,7 +99,7 @@ class Instance:
 
         try:
             _ = config.signing_config
-        except (Error, ValueError) as error:
+        except (Error, ValueError, TypeError) as error:
             where = (
                 f"the trust config '{os.fspath(self.config)}'" if self.config else f"the copy of {self.tuf_url} here"
             )
@@ -91,11 +110,11 @@ class Instance:
         path = file_name(self.config or "", "trust config")
         data = read_input(path, "trust config", _MAX_CONFIG)
         try:
-            kind = json.loads(data).get("mediaType")
+            kind = strict_json.loads(data).get("mediaType")
             if str(kind).startswith(_ROOT_TYPE):
-                return _parse_root(path), None
+                return _parse_root(data), None
             if kind != _CONFIG_TYPE:
-                raise ValueError(f"its media type is {kind!a}; expected '{_CONFIG_TYPE}'")
+                raise ValueError(f"its media type is {show(str(kind))}; expected '{_CONFIG_TYPE}'")
             config = _parse(data.decode("utf-8"))
         except Exception as error:  # whatever a malformed file makes the libraries raise
             raise UsageError(f"'{path}' is not a trust config of Sigstore: {_brief(error)}") from error
@@ -117,22 +136,30 @@ class Instance:
             return stored
 
     def _refreshed(self) -> ClientTrustConfig:
-        from sigstore.errors import TUFError
+        from sigstore.errors import Error, TUFError
         from sigstore.models import ClientTrustConfig
         from tuf.api.exceptions import DownloadError
 
         self._seed()
-        try:
-            return ClientTrustConfig.from_tuf(self.tuf_url, bootstrap_root=self.bootstrap)
-        except TUFError as error:
-            cause = error.__cause__
-            if isinstance(cause, OSError):
-                raise cause from error
-            if isinstance(cause, DownloadError):
-                raise _UnreachableError("it cannot be reached") from error
-            raise self._refusal(cause or error) from error
-        except ValueError as error:
-            raise self._refusal(error) from error
+        for attempt in range(_TRIES):
+            try:
+                config = ClientTrustConfig.from_tuf(self.tuf_url, bootstrap_root=self.bootstrap)
+                _check_root(config.trusted_root)
+            except TUFError as error:
+                cause = error.__cause__
+                if isinstance(cause, OSError):
+                    raise cause from error
+                if isinstance(cause, DownloadError):
+                    raise _UnreachableError("it cannot be reached") from error
+                raise self._refusal(cause or error) from error
+            except (Error, ValueError) as error:
+                # Another process may be writing the file: tuf does that in place.
+                if attempt + 1 == _TRIES:
+                    raise self._refusal(error) from error
+                time.sleep(_PAUSE)
+            else:
+                return config
+        raise AssertionError("the last try returns or raises")
 
     def _refusal(self, error: BaseException) -> HfSignError:
         return HfSignError(
@@ -188,16 +215,17 @@ def _parse(text: str) -> ClientTrustConfig:
     return config
 
 
-def _parse_root(path: str) -> TrustedRoot:
+def _parse_root(data: bytes) -> TrustedRoot:
     from sigstore.models import TrustedRoot
+    from sigstore_models.trustroot.v1 import TrustedRoot as Inner
 
-    root = TrustedRoot.from_file(path)
+    root = TrustedRoot(Inner.from_json(data))
     _check_root(root)
     return root
 
 
 def _check_root(root: TrustedRoot) -> None:
-    """Raise `ValueError` for a trusted root by which nothing could be verified, at any time."""
+    """Raise `ValueError` for a trusted root that is incomplete, or holds what cannot be read."""
     whole = root._inner  # noqa: SLF001 - the class shows only what was there before this machine's time
     parts = {
         "certificate authority": whole.certificate_authorities,
@@ -207,6 +235,18 @@ def _check_root(root: TrustedRoot) -> None:
     for name, part in parts.items():
         if not part:
             raise ValueError(f"it names no {name}")
+    for authority in (*whole.certificate_authorities, *whole.timestamp_authorities):
+        _check_period(authority.valid_for)
+        for certificate in authority.cert_chain.certificates:
+            parse_certificate(certificate.raw_bytes)
+    for log in (*whole.tlogs, *whole.ctlogs):
+        _check_period(log.public_key.valid_for)
+        load_der_public_key(log.public_key.raw_bytes or b"")
+
+
+def _check_period(period: Any) -> None:  # noqa: ANN401 - of sigstore's own model
+    if period is not None and not all(time.tzinfo for time in (period.start, period.end) if time is not None):
+        raise ValueError("it has a time without a time zone")
 
 
 def _brief(error: BaseException) -> str:

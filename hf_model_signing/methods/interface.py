@@ -29,7 +29,7 @@ class Signer(ABC):
         self.sign(statement)
 
     def _payload(self, statement: Statement) -> bytes:
-        """What is signed; raises `ModelError` when a bundle cannot carry it, before anybody is asked for a signature."""
+        """What is signed; raises `ModelError` when no bundle can carry it, before anybody is asked to sign."""
         payload = statement.to_payload()
         check_writable(statement.manifest)
         _check_size(4 * len(payload) // 3)  # as it stands in the bundle, in Base64

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_model_signing.bundle import Bundle, decode_base64
 from hf_model_signing.certificates import CertificateError, parse_certificate
-from hf_model_signing.errors import BundleError, HfSignError, RefusedError, UsageError, VerificationError
+from hf_model_signing.errors import BundleError, RefusedError, UsageError, VerificationError
 from hf_model_signing.keyless.identity import Expected, Holder
 from hf_model_signing.keyless.tokens import (
     DEFAULT_CLIENT,
@@ -26,6 +26,7 @@ from hf_model_signing.keyless.tokens import (
     now,
 )
 from hf_model_signing.keyless.trust import Instance
+from hf_model_signing.manifest import show
 from hf_model_signing.methods.interface import Signer, Verifier
 from hf_model_signing.statement import Statement
 from hf_model_signing.timestamps import MAX_CLOCK_DIFFERENCE
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 Path = str | os.PathLike[str]
 
 SECRET_VARIABLE = "HF_SIGN_CLIENT_SECRET"  # noqa: S105 - the name of a variable, not a secret
-_MAX_CERTIFICATE = 64 * 1024  # bytes; those of Fulcio have 1 to 3 KB
 
 
 class SigstoreSigner(Signer):
@@ -77,11 +77,11 @@ class SigstoreSigner(Signer):
         self._announced = False
         _ = self._instance.signing
         client = client_id or DEFAULT_CLIENT
-        text = identity_token
+        text, what = identity_token, "the identity token"
         if text is None and not use_ambient_credentials and not oauth_force_oob:
-            text = os.environ.get(TOKEN_VARIABLE) or None
+            text, what = os.environ.get(TOKEN_VARIABLE) or None, f"the identity token of {TOKEN_VARIABLE}"
         if text is not None:
-            self._tokens: TokenSource = GivenToken(text, client)
+            self._tokens: TokenSource = GivenToken(text, client, what)
             return
         # Asked right away: a job that has no token is told so before anything is hashed.
         ambient = AmbientToken(client, note)
@@ -154,7 +154,10 @@ class SigstoreSigner(Signer):
             raise UsageError(f"the sign-in is now as {token}, and was as {before}: one run signs as one identity")
         self._who = token
         if publishing and not self._announced:
-            self._note(f"signing as {token}; this identity will stand in a public log for ever")
+            others = ", or as ".join(f"'{show(each)}'" for each in token.expected.identities[1:])
+            choice = f", or as {others} if the authority takes that for your name" if others else ""
+            log = "a public log" if self._instance.config is None else "the log of this instance"
+            self._note(f"signing as {token}{choice}; this will stand in {log} for ever")
             self._announced = True
         return token
 
@@ -187,28 +190,29 @@ class InstanceVerifier(Verifier):
         return str(Holder.of(_certificate(bundle)))
 
     def _verify_signature(self, bundle: Bundle) -> None:
-        from sigstore.errors import Error
         from sigstore.models import Bundle as SigstoreBundle
         from sigstore.verify import Verifier as SigstoreChecks
 
         from hf_model_signing.keyless.explain import explain
-        from hf_model_signing.keyless.strictness import check_entries, in_service, stated_times
+        from hf_model_signing.keyless.strictness import check_entries, check_leaf, in_service, proven_times
 
-        certificate = _certificate(bundle)
-        # First, since it is the plainest thing to say; it proves nothing yet.
-        self._expected.check(Holder.of(certificate))
-        times = stated_times(bundle.material)
+        certificate, trusted, holder = _certificate(bundle), self._instance.trusted_root, _Noted()
+        check_entries(bundle.material)
+        check_leaf(certificate)
         try:
-            root = in_service(self._instance.trusted_root, times, certificate)
             theirs = SigstoreBundle.from_json(bundle.to_bytes())
-            _, payload = SigstoreChecks(trusted_root=root).verify_dsse(theirs, _Policy(self._expected))
-        except Error as error:
-            reason = explain(error, bundle.material, certificate)
-            raise VerificationError(f"the signature is not verified: {reason}") from error
+            times = proven_times(theirs, trusted)
+            root = in_service(trusted, theirs, times)
+            _, payload = SigstoreChecks(trusted_root=root).verify_dsse(theirs, holder)
+        except Exception as error:  # the edge of a verifier: whatever the library makes of a stranger's bundle
+            ours = isinstance(error, VerificationError)
+            reason = str(error) if ours else explain(error, bundle.material, certificate)
+            raise VerificationError(f"the signature is not verified: {reason}{self._instance.hint(reason)}") from error
         if payload != bundle.payload:
             raise VerificationError("the signature is not verified: it is over another content")
-        check_entries(bundle.material, root)
         _check_clock(times)
+        # Last, so that nobody is named as a signer who is not.
+        self._expected.check(holder.noted)
 
 
 class SigstoreVerifier(InstanceVerifier):
@@ -236,15 +240,14 @@ class SigstoreVerifier(InstanceVerifier):
         super().__init__(expected, Instance(trust_config, use_staging, offline, note))
 
 
-class _Policy:
-    """What sigstore-python asks for its verdict on the certificate, once it trusts that one."""
+class _Noted:
+    """What sigstore-python asks for its verdict on a certificate that it trusts: only a note of whom that one names."""
 
-    def __init__(self, expected: Expected) -> None:
-        self._expected = expected
+    noted: Holder
 
     def verify(self, cert: x509.Certificate) -> None:
-        """Raise `VerificationError` unless the holder is who is expected."""
-        self._expected.check(Holder.of(cert))
+        """Note the holder; raises `VerificationError` for a certificate that does not name one."""
+        self.noted = Holder.of(cert)
 
 
 def _check_clock(times: Iterable[datetime]) -> None:
@@ -257,11 +260,10 @@ def _check_clock(times: Iterable[datetime]) -> None:
 
 
 def _certificate(bundle: Bundle) -> x509.Certificate:
-    data = decode_base64(bundle.material["certificate"].get("rawBytes"), "the signing certificate")
-    if len(data) > _MAX_CERTIFICATE:
-        raise BundleError("the signing certificate is larger than any that Sigstore issues")
     try:
-        return parse_certificate(data)
+        return parse_certificate(
+            decode_base64(bundle.material["certificate"].get("rawBytes"), "the signing certificate")
+        )
     except CertificateError as error:
         raise BundleError(f"the bundle's certificate cannot be read: {error}") from error
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import requests
 
-from hf_model_signing.keyless.http import ServiceError, ask_service
+from hf_model_signing.keyless.http import ServiceError, ask_service, bound, with_service
 from tests.servers.hub_http import Log, Reply, Request, Server, json_reply, redirect
 
 
@@ -15,11 +17,13 @@ class Service:
 
     def __init__(self) -> None:
         self.reply = json_reply({})
+        self.authorization: str | None = None
         self.log = Log()
         self._server = Server("service", self._answer, self.log)
         self.url = self._server.url
 
-    def _answer(self, _: Request) -> Reply:
+    def _answer(self, request: Request) -> Reply:
+        self.authorization = request.headers.get("Authorization")
         return self.reply
 
     def __enter__(self) -> Service:
@@ -76,7 +80,7 @@ def test_words_of_a_refusal(service: Service, document: object, words: str) -> N
 def test_form_is_sent_nowhere_else(service: Service) -> None:
     with Service() as other:
         service.reply = redirect(307, f"{other.url}/steal")
-        assert "gave an answer that is not JSON" in str(_refused(service.url, code="1234"))
+        assert "sends to another address, and nothing is sent there" in str(_refused(service.url, code="1234"))
         assert other.log.records() == []
 
 
@@ -86,3 +90,41 @@ def test_nobody_listens() -> None:
 
 def test_address_that_is_none() -> None:
     assert "could not be asked" in str(_refused("ftp://127.0.0.1/"))
+
+
+def test_secrets_that_a_service_repeats_are_not_shown(service: Service) -> None:
+    token = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJ4In0.c2lnbmF0dXJl"
+    said = f"bad code 4/0Axyz-1234, client secret, Authorization: Bearer abc.def, token {token}"
+    service.reply = json_reply({"error_description": said, "message": ""}, 400)
+    refused = str(_refused(service.url, code="4/0Axyz-1234", grant_type="authorization_code"))
+    assert (
+        "(HTTP 400: bad code (not shown), client (not shown), Authorization: (not shown), token (not shown))" in refused
+    )
+
+
+def test_parts_of_a_token_that_a_service_repeats_are_not_shown() -> None:
+    def work() -> None:
+        raise ValueError
+
+    def answer() -> None:
+        response = requests.Response()
+        response.status_code, response._content = 400, b'{"message": "bad signature c2lnbmF0dXJlIG9mIGEgdG9rZW4"}'
+        raise requests.HTTPError(response=response)
+
+    with pytest.raises(ServiceError, match="makes no sense"):
+        with_service("the service", work)
+    with pytest.raises(ServiceError, match=r"bad signature \(not shown\)") as refused:
+        with_service("the service", answer, secrets=["c2lnbmF0dXJlIG9mIGEgdG9rZW4"])
+    assert refused.value.__cause__ is None
+
+
+def test_netrc_is_not_asked(service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login me password netrc-password\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    assert ask_service("the service", service.url) == {}
+    assert ask_service("the service", service.url, form={"a": "b"}) == {}
+    assert [record.authorized for record in service.log.records()] == [False, False]
+    with bound(requests.Session()) as session:
+        session.get(service.url, headers={"Authorization": "Bearer mine"})
+    assert service.authorization == "Bearer mine"

@@ -12,6 +12,7 @@ import pytest
 import hf_model_signing as hms
 from hf_model_signing.keyless import sign_in
 from hf_model_signing.keyless.sign_in import ONCE_IN, Client, SignIn
+from tests.servers.hub_http import Log, Server, json_reply
 from tests.servers.sigstore import SigstoreFault as Fault
 from tests.servers.sigstore_fixtures import RELEASE, Keyless
 
@@ -170,3 +171,37 @@ def test_out_of_band_code_that_is_wrong(keyless: Keyless, code: str) -> None:
     person = SignIn(keyless.instance.identity_provider, client, lambda _: None, lambda _: code)
     with pytest.raises(hms.HfSignError, match=r"no verification code was entered|refused \(HTTP 400: "):
         person.token()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+        "http://\x1b[2Jx/",
+        "http://a b/",
+        "http://x/\nhf-sign: note: all is well",
+        "http://[",
+        "http://x:99999/",
+        "http:///auth",
+        "",
+        7,
+        None,
+        "//x/auth",
+    ],
+)
+@pytest.mark.parametrize("field", ["authorization_endpoint", "token_endpoint"])
+def test_addresses_that_nobody_is_sent_to(monkeypatch: pytest.MonkeyPatch, field: str, address: object) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    good = {"authorization_endpoint": "http://x/auth", "token_endpoint": "http://x/token"}
+    server = Server("issuer", lambda _: json_reply({**good, field: address}), Log())
+    server.start()
+    with pytest.raises(hms.HfSignError, match="names no addresses to sign in at; no signature was written"):
+        SignIn(server.url, Client("sigstore"), lambda _: None, None)
+    server.stop()
+
+
+def test_https_sends_nobody_to_http() -> None:
+    assert not sign_in._is_address("http://issuer.example/auth", "https://issuer.example")
+    assert sign_in._is_address("https://issuer.example/auth", "https://issuer.example")
+    assert sign_in._is_address("https://issuer.example/auth", "http://127.0.0.1:1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -130,8 +131,54 @@ def test_given_token_is_checked_at_once(keyless: Keyless) -> None:
         GivenToken(keyless.instance.token(exp=int(time.time()) - 60), "sigstore")
 
 
+@pytest.mark.parametrize("name", ["token", "token.jwt", "oidc token"])
+def test_token_in_a_file(keyless: Keyless, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(f"{keyless.instance.token()}\n")
+    assert GivenToken(str(tmp_path / name), "sigstore").token().lasts()
+
+
+def test_token_in_a_pipe(keyless: Keyless) -> None:
+    end, other = os.pipe()
+    os.write(other, keyless.instance.token().encode())
+    os.close(other)
+    assert GivenToken(f"/dev/fd/{end}", "sigstore").token().lasts()
+    os.close(end)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"exp": 1e300},
+        {"exp": 4_000_000_000.5},
+        {"exp": 1 << 60},
+        {"exp": "4000000000"},
+        {"nbf": "soon"},
+        {"iss": ""},
+        {"iss": "https://["},
+        {"sub": ""},
+        {"sub": 7},
+        {"email": ""},
+        {"email": "x" * 60_000},
+        {"federated_claims": 7},
+        {"federated_claims": {"connector_id": 7}},
+    ],
+)
+def test_odd_claims(keyless: Keyless, claims: dict[str, Any]) -> None:
+    raw = keyless.instance.issuer.token(
+        {**keyless.instance.issuer.claims(keyless.instance.token(), "sigstore"), **claims}
+    )
+    if claims == {"iss": "https://["}:
+        assert parse_token(raw, "sigstore", "the token").lasts()
+        return
+    with pytest.raises(
+        hms.UsageError, match=r"^the token (cannot be used|is good only|expired|is longer than)"
+    ) as refused:
+        parse_token(raw, "sigstore", "the token")
+    assert len(str(refused.value)) < 300
+
+
 def test_file_of_a_token_that_is_none(tmp_path: Path) -> None:
     path = tmp_path / "token.bin"
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(hms.UsageError, match="the file with the identity token cannot be read as text"):
+    with pytest.raises(hms.UsageError, match=r"the file '.+token.bin' cannot be read as the identity token"):
         GivenToken(str(path), "sigstore")

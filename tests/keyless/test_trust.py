@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from sigstore._utils import read_embedded
 
+import hf_model_signing as hms
 from hf_model_signing.errors import HfSignError, UsageError
 from hf_model_signing.keyless.trust import PRODUCTION, STAGING, Instance
 from tests.conftest import Cli
@@ -162,3 +165,77 @@ def test_file_that_is_a_trusted_root_only_verifies(keyless: Keyless) -> None:
 def test_config_in_place_of_its_file_is_not_quoted(keyless: Keyless) -> None:
     with pytest.raises(UsageError, match="the trust config itself is given where the name of its file belongs"):
         Instance(f"{keyless.instance.trust_config()}\n")
+
+
+def _changed(keyless: Keyless, change: Callable[[dict[str, Any]], object]) -> None:
+    config = json.loads(keyless.config.read_text())
+    change(config)
+    keyless.config.write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda root: root["certificateAuthorities"][0]["validFor"].update(start="2020-01-01T00:00:00"),
+        lambda root: root["tlogs"][0]["publicKey"]["validFor"].update(start="2020-01-01T00:00:00"),
+        lambda root: root["certificateAuthorities"][0]["certChain"]["certificates"][0].update(rawBytes="AAAA"),
+        lambda root: root["tlogs"][0]["publicKey"].update(rawBytes="AAAA"),
+        lambda root: root["timestampAuthorities"][0]["certChain"]["certificates"][0].update(rawBytes="AAAA"),
+        lambda root: root.update(ctlogs=[]),
+        lambda root: root.update(certificateAuthorities=[]),
+        lambda root: root.update(mediaType="application/vnd.dev.sigstore.trustedroot+json;version=9"),
+    ],
+    ids=range(8),
+)
+def test_trusted_root_that_is_no_good_is_noticed_at_once(keyless: Keyless, change: Callable[[Any], object]) -> None:
+    _changed(keyless, lambda config: change(config["trustedRoot"]))
+    with pytest.raises(UsageError, match="is not a trust config of Sigstore: "):
+        Instance(keyless.config)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda services: services.update(rekorTlogConfig={"selector": "EXACT", "count": 7}),
+        lambda services: services.update(rekorTlogUrls=[]),
+        lambda services: services.update(caUrls=[]),
+        lambda services: services["caUrls"][0]["validFor"].update(start="2020-01-01T00:00:00"),
+        lambda services: services["caUrls"][0]["validFor"].update(start="2099-01-01T00:00:00Z"),
+    ],
+    ids=range(5),
+)
+def test_services_that_are_no_good_are_noticed_at_once(keyless: Keyless, change: Callable[[Any], object]) -> None:
+    _changed(keyless, lambda config: change(config["signingConfig"]))
+    assert keyless.verifier()
+    with pytest.raises(UsageError, match=r"the trust config '.+' names no services that could sign now: "):
+        keyless.signer()
+
+
+def test_log_of_version_2_without_a_time_stamp_authority(keyless: Keyless, model: Path) -> None:
+    keyless.use(2)
+    _changed(keyless, lambda config: config["signingConfig"].update(tsaUrls=[]))
+    with pytest.raises(UsageError, match="a log of Rekor v2 and no time-stamp authority"):
+        hms.sign(model, signer=keyless.signer())
+    assert keyless.instance.entries == 0
+
+
+def test_instance_without_an_issuer_to_sign_in_at(keyless: Keyless) -> None:
+    _changed(keyless, lambda config: config["signingConfig"].update(oidcUrls=[]))
+    assert keyless.signer()
+    with pytest.raises(UsageError, match="names no OpenID Connect issuer to sign in at: give --identity-token"):
+        hms.SigstoreSigner(trust_config=keyless.config)
+
+
+def test_config_that_says_a_thing_twice(keyless: Keyless) -> None:
+    text = keyless.config.read_text()
+    keyless.config.write_text(text[:-1] + ', "trustedRoot": {}}')
+    with pytest.raises(UsageError, match="the key 'trustedRoot' stands twice"):
+        Instance(keyless.config)
+
+
+def test_trusted_root_in_a_pipe(keyless: Keyless) -> None:
+    end, other = os.pipe()
+    os.write(other, json.dumps(json.loads(keyless.instance.trust_config())["trustedRoot"]).encode())
+    os.close(other)
+    assert Instance(f"/dev/fd/{end}").trusted_root
+    os.close(end)
