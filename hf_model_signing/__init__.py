@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         ModelError,
         ModelWarning,
         RefusedError,
+        SigstoreWarning,
         UsageError,
         VerificationError,
     )
@@ -44,6 +45,7 @@ _HOMES = {
         "ModelError",
         "ModelWarning",
         "RefusedError",
+        "SigstoreWarning",
         "UsageError",
         "VerificationError",
     ),
@@ -78,6 +80,7 @@ __all__ = [
     "Signer",
     "SigstoreSigner",
     "SigstoreVerifier",
+    "SigstoreWarning",
     "SkipSigner",
     "UsageError",
     "Verification",

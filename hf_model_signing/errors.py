@@ -41,6 +41,10 @@ class ModelWarning(UserWarning):
     """Something about the model that its signer should know and that does not stop the work."""
 
 
+class SigstoreWarning(UserWarning):
+    """Something about signing with Sigstore that a person should know of and that does not stop the work."""
+
+
 class VerificationError(RefusedError):
     """The model is not verified, for whatever reason."""
 

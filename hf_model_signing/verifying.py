@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import (
@@ -66,7 +66,7 @@ class Verification:
     """What was verified: the statement, who signed it, and the names of the files that are what was signed.
 
     `old_forms` says what in the signature only older releases of the reference tool wrote so (section 11): signing anew
-    is advised.
+    is advised. `facts` has the `identity` and its `issuer` where the method is `sigstore`.
     """
 
     statement: Statement
@@ -74,12 +74,13 @@ class Verification:
     method: str
     files: tuple[str, ...]
     old_forms: tuple[str, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, bundle: Bundle, statement: Statement, verifier: Verifier, files: tuple[str, ...]) -> Verification:
         """What `verifier` says of a bundle that it verified."""
         old = bundle.old_forms + statement.old_forms
-        return cls(statement, verifier.signer_of(bundle), verifier.method, files, old)
+        return cls(statement, verifier.signer_of(bundle), verifier.method, files, old, verifier.facts_of(bundle))
 
 
 def verify(

@@ -104,7 +104,7 @@ def test_token_to_a_hub_and_back(repo: str, person: People, softhsm: SoftHsm) ->
     [
         (
             ["--password", "p"],
-            "say how to sign: give --private-key or --private-key with --signing-cert or --pkcs11-uri",
+            "say how to sign: give nothing (Sigstore) or --private-key or --private-key with --signing-cert or",
         ),
         (["--private-key", "k", "--pkcs11-uri", "u"], "--private-key and --pkcs11-uri do not go together"),
         (["--cert-chain", "c"], "say how to sign"),

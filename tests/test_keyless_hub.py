@@ -104,7 +104,9 @@ def test_method_is_inferred(repo: str, person: People, keyless: Keyless, acme: K
     assert (done.code, "do not go together" in done.err) == (2, True)
     done = person().run("pull", repo)
     assert done.code == 2
-    assert re.search("give --identity-provider or --public-key or --root-certs", done.err)
+    assert re.search("give --identity with --identity-provider or --public-key or --root-certs", done.err)
+    done = person().run("push", repo, "--password", "p")
+    assert (done.code, "give nothing (Sigstore) or --private-key or" in done.err) == (2, True)
     done = person().run("pull", repo, "--method", "sigstore", "--identity", RELEASE)
     assert (done.code, "--identity-provider" in done.err) == (2, True)
 

@@ -18,11 +18,12 @@ Values = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class MethodOption:
-    """An option of a method; the method cannot do without one that is `needed`."""
+    """An option of a method; the method cannot do without one that is `needed`, and `said` is how to ask for it."""
 
     names: tuple[str, ...]
     attributes: Mapping[str, Any]
     needed: bool = False
+    said: str = ""
 
     @property
     def name(self) -> str:
@@ -38,9 +39,10 @@ class MethodOption:
 class MethodOptions:
     """One method on the command line: its options for signing and for verifying, and what is made of their values.
 
-    A method without `make_verifier` says `instead` why, and what to do.
+    `about` says in a few words who signs. A method without `make_verifier` says `instead` why, and what to do.
     """
 
+    about: str
     sign: tuple[MethodOption, ...]
     signer: Callable[[Values], Signer]
     verify: tuple[MethodOption, ...] = ()
@@ -136,6 +138,7 @@ _IDENTITY_PROVIDER = MethodOption(
     ("--identity-provider",),
     {"metavar": "URL", "help": "Who must have vouched for the identity: the OpenID Connect issuer, exactly."},
     needed=True,
+    said="--identity with --identity-provider",
 )
 _OFFLINE = MethodOption(
     ("--offline",), {"is_flag": True, "help": "Do not refresh the trust root: use the copy on this machine."}
@@ -270,25 +273,38 @@ _LONGEST_CODE = 4096  # characters
 
 METHOD_OPTIONS = {
     "sigstore": MethodOptions(
+        "Sigstore, the default: a person who signs in, or a CI job; no key to keep.",
         (_IDENTITY_TOKEN, _AMBIENT, _OUT_OF_BAND, _CLIENT_ID, _CLIENT_SECRET, _STAGING, _TRUST_CONFIG),
         _sigstore_signer,
         (_IDENTITY, _IDENTITY_PATTERN, _IDENTITY_PROVIDER, _OFFLINE, _STAGING, _TRUST_CONFIG),
         _sigstore_verifier,
     ),
-    "key": MethodOptions((_PRIVATE_KEY, _PASSWORD, _TSA_URL), _key_signer, (_PUBLIC_KEY,), _key_verifier),
+    "key": MethodOptions(
+        "The private key in a file.", (_PRIVATE_KEY, _PASSWORD, _TSA_URL), _key_signer, (_PUBLIC_KEY,), _key_verifier
+    ),
     "certificate": MethodOptions(
+        "The private key in a file, and a certificate of it.",
         (_PRIVATE_KEY, _PASSWORD, _SIGNING_CERT, _CERT_CHAIN, _TSA_URL),
         _certificate_signer,
         (_ROOT_CERTS, _CERT_IDENTITY, _LOG_FINGERPRINTS, _TSA_CERTS),
         _certificate_verifier,
     ),
     "pkcs11-key": MethodOptions(
-        (_PKCS11_URI, _TSA_URL), _pkcs11_signer, instead="what it signs is verified with the method 'key'"
+        "A private key in a PKCS #11 token.",
+        (_PKCS11_URI, _TSA_URL),
+        _pkcs11_signer,
+        instead="what it signs is verified with the method 'key'",
     ),
     "pkcs11-certificate": MethodOptions(
+        "A private key in a PKCS #11 token, and a certificate of it.",
         (_PKCS11_URI, _SIGNING_CERT, _CERT_CHAIN, _TSA_URL),
         _pkcs11_signer,
         instead="what it signs is verified with the method 'certificate'",
     ),
-    "skip": MethodOptions((), _skip_signer, instead="it signs nothing, so there is nothing to verify"),
+    "skip": MethodOptions(
+        "Nobody: the digests without a signature.",
+        (),
+        _skip_signer,
+        instead="it signs nothing, so there is nothing to verify",
+    ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -29,16 +30,23 @@ class MethodGroup(GlobalOptions, click.Group):
             return word, self.commands[word], args[1:]
         if word in METHOD_OPTIONS:
             raise click.UsageError(f"nothing is verified with '{word}': {METHOD_OPTIONS[word].instead}", ctx)
-        if word.startswith("-"):
-            self._check_option(ctx, word)
-        elif len(args) > 1 and "/" not in word and not args[1].startswith("-") and not os.path.exists(args[0]):
-            known = ", ".join(self.commands)
-            raise click.UsageError(f"there is no method '{args[0]}'; there are: {known}", ctx)
+        self._check_word(ctx, args)
+        for argument in args:
+            self._check_option(ctx, argument.replace("_", "-").partition("=")[0])
         return DEFAULT_METHOD, self.commands[DEFAULT_METHOD], args
 
-    def _check_option(self, ctx: click.Context, word: str) -> None:
+    def _check_word(self, ctx: click.Context, args: list[str]) -> None:
+        """Refuse what was meant as the name of a method and is none."""
+        word = args[0]
+        if word.startswith("-") or "/" in word or os.path.exists(word):
+            return
+        alike = difflib.get_close_matches(word.replace("_", "-"), self.commands, cutoff=0.75)
+        if alike or (len(args) > 1 and not args[1].startswith("-")):
+            hint = f"; did you mean '{alike[0]}'?" if alike else f"; there are: {', '.join(self.commands)}"
+            raise click.UsageError(f"there is no method '{word}'{hint}", ctx)
+
+    def _check_option(self, ctx: click.Context, name: str) -> None:
         """Refuse an option of another method than the one that is meant when none is named."""
-        name = word.partition("=")[0]
         takers = [method for method, command in self.commands.items() if _takes(command, name)]
         if takers and DEFAULT_METHOD not in takers:
             raise click.UsageError(
@@ -105,7 +113,8 @@ Sides = dict[str, tuple[MethodOption, ...]]
 
 def _all_options(sides: Sides) -> list[click.Parameter]:
     different = {option.name: option for options in sides.values() for option in options}
-    method = click.Option(["--method"], type=click.Choice(list(sides)), help="Inferred from the other options.")
+    inferred = f"Inferred from the other options; {DEFAULT_METHOD} when there are none."
+    method = click.Option(["--method"], type=click.Choice(list(sides)), help=inferred)
     return [method, *(option.make() for option in different.values())]
 
 
@@ -126,9 +135,12 @@ def _infer(values: Values, question: str, sides: Sides) -> str:
     ]
     if fitting:
         return fitting[0]
-    needs = (" with ".join(o.names[0] for o in sides[method] if o.needed) for method in wanted)
-    ways = " or ".join(filter(None, needs))
+    ways = " or ".join(_way(sides[method]) for method in wanted)
     raise click.UsageError(f"say {question}: give {ways}{_not_together(given.values(), wanted, sides)}")
+
+
+def _way(options: tuple[MethodOption, ...]) -> str:
+    return " with ".join(option.said or option.names[0] for option in options if option.needed) or "nothing (Sigstore)"
 
 
 def _not_together(given: Iterable[MethodOption], wanted: Iterable[str], sides: Sides) -> str:

@@ -146,7 +146,8 @@ def _below(model: str, path: str) -> str | None:
 def check_signature_file(path: str) -> None:
     """Raise `UsageError` when the signature that was named is not there: a slip, and no verdict on a model."""
     if not os.path.exists(path):
-        raise UsageError(f"there is no signature file '{path}'")
+        hint = ": name a file on this disk (`hf download REPO model.sig` gets one)" if "://" in path else ""
+        raise UsageError(f"there is no signature file '{path}'{hint}")
 
 
 def hub_arguments(values: dict[str, Any]) -> tuple[Any, Any]:

@@ -43,7 +43,7 @@ def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
         options = PushOptions(take, values["create_pr"], values["message"] or DEFAULT_MESSAGE, values["dry_run"])
         adapter, reference = hub_arguments(values)
         pushed = push(reference, adapter=adapter, signer=signer, options=options, progress=progress, note=output.note)
-    output.result({**_values(pushed), "signer": signer.describe()}, _text(pushed, signer.describe()))
+    output.result({**_values(pushed), "signer": signer.describe(), **signer.facts()}, _text(pushed, signer.describe()))
 
 
 def _values(pushed: Pushed) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from hf_model_signing.cli.methods import method_group, own_options
 from hf_model_signing.cli.options import REFERENCE_HELP, manifest_options, reference_argument
 from hf_model_signing.cli.progress import progress_bars
 from hf_model_signing.cli.settings import Command
-from hf_model_signing.cli.target import statement_of
+from hf_model_signing.cli.target import check_there, statement_of
 from hf_model_signing.errors import UsageError
 
 
@@ -23,9 +23,10 @@ def _make(method: str, options: MethodOptions) -> click.Command:
         from hf_model_signing.files import remove_leftovers
         from hf_model_signing.walking import names_in_model
 
-        signer = options.signer(values)
         model, signature = values["reference"], values["signature"]
         check_replaceable(signature)
+        check_there(model)
+        signer = options.signer(values)
         if os.path.exists(model) and os.path.exists(signature) and os.path.samefile(model, signature):
             raise UsageError(f"'{signature}' is the model; name another file for the signature")
         remove_leftovers(os.path.dirname(signature) or ".")
@@ -37,7 +38,7 @@ def _make(method: str, options: MethodOptions) -> click.Command:
         _note_other(model, signature)
         digest = f"sha256:{statement.manifest.root_digest}"
         output.result(
-            {"signature": signature, "digest": digest, "signer": signer.describe()},
+            {"signature": signature, "digest": digest, "signer": signer.describe(), **signer.facts()},
             f"Signed {model} ({digest}) with {signer.describe()}: {signature}",
         )
 
@@ -53,9 +54,8 @@ def _make(method: str, options: MethodOptions) -> click.Command:
     )
     again = [reuse] if options.sign else []  # who signs nothing has no earlier signature
     parameters = [*own_options(method, options.sign), signature, *again, *manifest_options(), reference_argument()]
-    return Command(
-        name=method, params=parameters, callback=run, help=f"Sign with the method '{method}'. {REFERENCE_HELP}"
-    )
+    about = f"Sign with the method '{method}'. {options.about} {REFERENCE_HELP}"
+    return Command(name=method, params=parameters, callback=run, short_help=options.about, help=about)
 
 
 def _note_other(model: str, signature: str) -> None:
@@ -65,4 +65,10 @@ def _note_other(model: str, signature: str) -> None:
         output.note(f"'{other}' is another signature, and `verify` takes it unless --signature names this one")
 
 
-command = method_group("sign", "Sign a model on this disk or on a hub.", _make, METHOD_OPTIONS)
+command = method_group(
+    "sign",
+    "Sign a model on this disk or on a hub. METHOD is who signs; `sign sigstore --help` explains the one that is meant "
+    "when none is named.",
+    _make,
+    METHOD_OPTIONS,
+)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from hf_model_signing.cli import output
 from hf_model_signing.cli.options import how_to_hash, ignored_below
+from hf_model_signing.errors import UsageError
 
 if TYPE_CHECKING:
     from hf_model_signing.hashing import Progress
@@ -15,6 +17,15 @@ if TYPE_CHECKING:
     from hf_model_signing.signing import HowToHash
     from hf_model_signing.statement import Statement
     from hub_adapters.interface import HubAdapter, Reference
+
+
+def check_there(reference: str) -> None:
+    """Raise `UsageError` for a path at which nothing is, before anybody is asked for a signature."""
+    from hf_model_signing.signing import no_model
+    from hub_adapters import find_adapter
+
+    if not os.path.exists(reference) and find_adapter(reference) is None:
+        raise UsageError(no_model(reference))
 
 
 def statement_of(

@@ -48,9 +48,8 @@ def _make(method: str, options: MethodOptions) -> click.Command:
     )
     parameters = [*own_options(method, options.verify), signature, *coverage_options(), *ignore_options()]
     parameters += [*expected_options(), reference_argument()]
-    return Command(
-        name=method, params=parameters, callback=run, help=f"Verify with the method '{method}'. {REFERENCE_HELP}"
-    )
+    about = f"Verify with the method '{method}'. {options.about} {REFERENCE_HELP}"
+    return Command(name=method, params=parameters, callback=run, short_help=options.about, help=about)
 
 
 def summary(path: str, verification: Verification) -> dict[str, Any]:
@@ -61,6 +60,7 @@ def summary(path: str, verification: Verification) -> dict[str, Any]:
         "path": path,
         "method": verification.method,
         "signer": verification.signer,
+        **verification.facts,
         "digest": f"sha256:{statement.manifest.root_digest}",
         "files": list(verification.files),
         "subject": statement.manifest.name,
@@ -123,4 +123,10 @@ def _coverage(values: dict[str, Any], ignored: tuple[str, ...], make: type[Cover
     )
 
 
-command = method_group("verify", "Check that a model is what a trusted signer signed.", _make, _VERIFIED)
+command = method_group(
+    "verify",
+    "Check that a model is what a trusted signer signed. METHOD is who must have signed; `verify sigstore --help` "
+    "explains the one that is meant when none is named.",
+    _make,
+    _VERIFIED,
+)

@@ -189,7 +189,10 @@ class _Flow:
 
     def _typed_code(self) -> str:
         if self._ask is None:
-            raise UsageError(f"there is no browser here to sign in with: {_OTHER_WAYS}")
+            raise UsageError(
+                "there is no browser here to sign in with, and nobody to ask for a code: give an identity token, or a "
+                "way to `ask`"
+            )
         address = self._address(_OUT_OF_BAND)
         code = self._ask(
             f"Go to the following link in a browser:\n\n    {address}\n\nEnter verification code: "

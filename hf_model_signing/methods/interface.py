@@ -43,6 +43,10 @@ class Signer(ABC):
     def describe(self) -> str:
         """Who signs, in a few words."""
 
+    def facts(self) -> Mapping[str, str]:
+        """Who signed last, for programs; nothing where `describe` says it all."""
+        return {}
+
     @abstractmethod
     def _bundle(self, payload: bytes) -> Bundle:
         """The bundle that carries `payload` and the signature over it."""
@@ -117,6 +121,10 @@ class Verifier(ABC):
     def signer_of(self, bundle: Bundle) -> str:
         """Who signed a bundle that was verified, in a few words."""
         return self.describe()
+
+    def facts_of(self, bundle: Bundle) -> Mapping[str, str]:
+        """Who signed a bundle that was verified, for programs; nothing where `signer_of` says it all."""
+        return {}
 
     @abstractmethod
     def _verify_signature(self, bundle: Bundle) -> None:

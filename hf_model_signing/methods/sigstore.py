@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from hf_model_signing.bundle import Bundle, decode_base64
 from hf_model_signing.certificates import CertificateError, parse_certificate
-from hf_model_signing.errors import BundleError, RefusedError, UsageError, VerificationError
+from hf_model_signing.errors import BundleError, RefusedError, SigstoreWarning, UsageError, VerificationError
 from hf_model_signing.keyless.identity import Expected, Holder
 from hf_model_signing.keyless.tokens import (
     DEFAULT_CLIENT,
@@ -38,6 +39,11 @@ if TYPE_CHECKING:
 
 Path = str | os.PathLike[str]
 
+
+def _warn(text: str) -> None:
+    warnings.warn(text, SigstoreWarning, stacklevel=2)
+
+
 SECRET_VARIABLE = "HF_SIGN_CLIENT_SECRET"  # noqa: S105 - the name of a variable, not a secret
 
 
@@ -49,7 +55,8 @@ class SigstoreSigner(Signer):
     is taken where there is one, and else a person signs in in the browser, or, with `oauth_force_oob`, by typing a code
     that `ask` gets. `client_id` is the audience of the token (default `sigstore`), and `client_secret` belongs to it,
     or `HF_SIGN_CLIENT_SECRET`. The instance is the public one, its staging, or that of the file `trust_config`. `note`
-    is told which identity is about to be published. Raises `UsageError` for what cannot be, before anything is hashed.
+    is told which identity is about to be published, by default with a `SigstoreWarning`. Raises `UsageError` for what
+    cannot be, before anything is hashed.
     """
 
     method = "sigstore"
@@ -65,7 +72,7 @@ class SigstoreSigner(Signer):
         use_staging: bool = False,
         trust_config: Path | None = None,
         ask: Callable[[str], str] | None = None,
-        note: Callable[[str], None] = lambda _: None,
+        note: Callable[[str], None] = _warn,
     ) -> None:
         if sum((identity_token is not None, use_ambient_credentials, oauth_force_oob)) > 1:
             raise UsageError("an identity token, ambient credentials and signing in exclude each other: choose one")
@@ -105,6 +112,10 @@ class SigstoreSigner(Signer):
         if self._certified is not None:
             return str(self._certified.holder)
         return str(self._who) if self._who else "an identity that is not known before the sign-in"
+
+    def facts(self) -> Mapping[str, str]:
+        """The identity and its issuer, once there is a certificate."""
+        return {} if self._certified is None else _facts(self._certified.holder)
 
     def rehearse(self, statement: Statement) -> None:
         """Find out who would sign, and publish nothing."""
@@ -189,6 +200,10 @@ class InstanceVerifier(Verifier):
         """The identity that the certificate names, and its issuer."""
         return str(Holder.of(_certificate(bundle)))
 
+    def facts_of(self, bundle: Bundle) -> Mapping[str, str]:
+        """The identity and its issuer."""
+        return _facts(Holder.of(_certificate(bundle)))
+
     def _verify_signature(self, bundle: Bundle) -> None:
         from sigstore.models import Bundle as SigstoreBundle
         from sigstore.verify import Verifier as SigstoreChecks
@@ -233,7 +248,7 @@ class SigstoreVerifier(InstanceVerifier):
         offline: bool = False,
         use_staging: bool = False,
         trust_config: Path | None = None,
-        note: Callable[[str], None] = lambda _: None,
+        note: Callable[[str], None] = _warn,
     ) -> None:
         identities = () if identity is None else (identity,)
         expected = Expected((identity_provider or "",), identities, identity_pattern)
@@ -248,6 +263,10 @@ class _Noted:
     def verify(self, cert: x509.Certificate) -> None:
         """Note the holder; raises `VerificationError` for a certificate that does not name one."""
         self.noted = Holder.of(cert)
+
+
+def _facts(holder: Holder) -> Mapping[str, str]:
+    return {"identity": holder.identity, "issuer": holder.issuer}
 
 
 def _check_clock(times: Iterable[datetime]) -> None:

@@ -164,7 +164,7 @@ def _nothing_written(done: Outcome, code: int, word: str, signature: Path) -> No
 
 def test_sign_without_method(cli: Cli, model: Path) -> None:
     done = cli("sign", "--identity-token", "x", model)
-    assert (done.code, "the identity token is none" in done.err) == (2, True)
+    assert (done.code, "the identity token is no token" in done.err) == (2, True)
 
 
 def test_sign_without_key(cli: Cli, model: Path) -> None:

@@ -222,6 +222,14 @@ def test_token_that_cannot_be_used(
     assert token not in done.err
 
 
+def test_token_of_nothing(cli: Cli, keyless: Keyless, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = cli("sign", "--trust-config", keyless.config, "--identity-token", "", model)
+    assert (done.code, "the identity token is empty: give the token, or the name of the file" in done.err) == (2, True)
+    monkeypatch.setenv("HF_SIGN_IDENTITY_TOKEN", "rubbish")
+    done = cli("sign", "--trust-config", keyless.config, model)
+    assert (done.code, "the identity token of HF_SIGN_IDENTITY_TOKEN is no token" in done.err) == (2, True)
+
+
 @pytest.mark.parametrize("token", ["rubbish", "a.b.c", "e30.e30.e30", "x" * 100_000])
 def test_token_that_is_none(cli: Cli, keyless: Keyless, model: Path, token: str) -> None:
     done = cli("sign", "--trust-config", keyless.config, "--identity-token", token, model)
@@ -329,15 +337,43 @@ def test_job_whose_issuer_misbehaves(cli: Cli, github: Keyless, model: Path, fau
 # What is meant
 
 
-def test_option_of_another_method(cli: Cli, model: Path, pair: KeyPair) -> None:
-    for command, option in (("sign", "--private-key"), ("sign", "--private_key"), ("verify", "--public-key")):
-        done = cli(command, option, pair.private, model)
-        named = option.replace("_", "-")
-        assert done.code == 2
-        assert (
-            f"{named} belongs to the method 'key', and without a method 'sigstore' is meant: write `hf-sign "
-            in done.err
-        )
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sign --private-key k model",
+        "sign --private_key k model",
+        "sign model --private-key=k",
+        "sign --signature x.sig --private_key k model",
+        "verify --public-key k model",
+        "verify model --signature a.sig --public_key k",
+    ],
+)
+def test_option_of_another_method(cli: Cli, model: Path, line: str) -> None:
+    done = cli(*line.split())
+    option = "--private-key" if line.startswith("sign") else "--public-key"
+    assert done.code == 2
+    assert f"{option} belongs to the method 'key', and without a method 'sigstore' is meant: write `hf-" in done.err
+
+
+@pytest.mark.parametrize(
+    "line", ["sign sigstroe model", "sign sigstroe --use-staging model", "verify sigstor --offline model"]
+)
+def test_method_that_is_misspelt(cli: Cli, model: Path, line: str) -> None:
+    done = cli(*line.split())
+    assert (done.code, "there is no method 'sigst" in done.err) == (2, True)
+    assert "did you mean 'sigstore'?" in done.err
+
+
+def test_help_names_the_method_that_is_meant(cli: Cli) -> None:
+    for command in ("sign", "verify"):
+        assert "Sigstore, the default" in cli(command, "--help").out
+        assert "Sigstore, the default" in cli(command, "sigstore", "--help").out
+    assert "sigstore when there are none" in " ".join(cli("push", "--help").out.split())
+
+
+def test_missing_model_is_noticed_before_anything_is_asked(cli: Cli, keyless: Keyless) -> None:
+    done = cli("sign", "--trust-config", keyless.config, "nomodel")
+    assert (done.code, "there is no model at 'nomodel'" in done.err, keyless.instance.requests) == (2, True, [])
 
 
 def test_verify_without_a_word_about_whose(cli: Cli, model: Path) -> None:
@@ -410,9 +446,11 @@ def test_trusted_root_is_enough_to_verify(cli: Cli, keyless: Keyless, model: Pat
 def test_json(cli: Cli, keyless: Keyless, model: Path, browser: Browser) -> None:
     browser()
     signed = cli("--json", "sign", "--trust-config", keyless.config, model)
-    assert signed.document["signer"] == f"'{RELEASE}' (issuer '{keyless.instance.identity_provider}')"
     verified = cli("--json", "verify", *keyless.whom, model)
     assert verified.document["method"] == "sigstore"
+    for document in (signed.document, verified.document):
+        assert document["signer"] == f"'{RELEASE}' (issuer '{keyless.instance.identity_provider}')"
+        assert (document["identity"], document["issuer"]) == (RELEASE, keyless.instance.identity_provider)
     refused = cli("--json", "verify", *keyless.whom, "--signature", "nothing.sig", model)
     assert refused.document["exit_code"] == 2
 

@@ -147,7 +147,7 @@ def test_token_of_the_issuer_that_cannot_be_used(keyless: Keyless, browser: Brow
 
 def test_out_of_band_without_anybody_to_ask(keyless: Keyless) -> None:
     person = SignIn(keyless.instance.identity_provider, Client("sigstore", out_of_band=True), lambda _: None, None)
-    with pytest.raises(hms.UsageError, match="there is no browser here to sign in with"):
+    with pytest.raises(hms.UsageError, match="there is no browser here to sign in with, and nobody to ask for a code"):
         person.token()
 
 

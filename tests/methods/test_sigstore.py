@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -231,3 +232,28 @@ def test_history_verifies_offline(oms: Path) -> None:
     verifier = hms.SigstoreVerifier("stefanb@us.ibm.com", "https://sigstore.verify.ibm.com/oauth2", offline=True)
     done = hms.verify(oms / "history" / "v0.3.1-sigstore", verifier=verifier)
     assert done.files == ("signme-1", "signme-2")
+
+
+def test_in_python_a_warning_tells_what_is_published(keyless: Keyless, model: Path) -> None:
+    signer = hms.SigstoreSigner(identity_token=keyless.instance.token(), trust_config=keyless.config)
+    with pytest.warns(hms.SigstoreWarning, match=f"signing as '{RELEASE}'.+ for ever"):
+        hms.sign(model, signer=signer)
+    assert signer.facts() == {"identity": RELEASE, "issuer": keyless.instance.identity_provider}
+
+
+def test_eight_threads_share_a_signer(either: Keyless, model: Path) -> None:
+    notes: list[str] = []
+    signer = either.signer(note=notes.append)
+    with ThreadPoolExecutor(8) as pool:
+        bundles = list(pool.map(lambda _: hms.sign(model, signer=signer), range(16)))
+    assert all(either.verifier().verify(bundle) for bundle in bundles)
+    assert (len(either.instance.certificates), either.instance.entries, len(notes)) == (1, 16, 1)
+
+
+@pytest.mark.parametrize("identity", ["mallory@acme.example", RELEASE])
+def test_nobody_is_named_as_a_signer_who_is_not(keyless: Keyless, model: Path, identity: str) -> None:
+    document = json.loads(hms.sign(model, signer=keyless.signer()).to_bytes())
+    document["dsseEnvelope"]["signatures"][0]["sig"] = "AAAA"
+    with pytest.raises(hms.VerificationError, match="the signature is not verified") as refused:
+        keyless.verifier(identity).verify(Bundle.parse(json.dumps(document).encode()))
+    assert RELEASE not in str(refused.value)

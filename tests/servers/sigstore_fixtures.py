@@ -21,6 +21,10 @@ from tests.servers.sigstore import Sigstore
 RELEASE = "release@acme.example"
 
 
+def _quiet(_: str) -> None:
+    """Do without notes."""
+
+
 @dataclass(frozen=True)
 class Keyless:
     """An instance and the file that describes it."""
@@ -36,7 +40,7 @@ class Keyless:
     def signer(self, token: str | None = None, **options: Any) -> SigstoreSigner:  # noqa: ANN401 - those of the class
         """Somebody who signs with a token."""
         given = self.instance.token() if token is None else token
-        return SigstoreSigner(identity_token=given, trust_config=self.config, **options)
+        return SigstoreSigner(identity_token=given, trust_config=self.config, **{"note": _quiet, **options})
 
     def verifier(self, identity: str | None = RELEASE, **options: Any) -> SigstoreVerifier:  # noqa: ANN401
         """Somebody who trusts one identity."""
