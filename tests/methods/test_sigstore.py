@@ -257,3 +257,9 @@ def test_nobody_is_named_as_a_signer_who_is_not(keyless: Keyless, model: Path, i
     with pytest.raises(hms.VerificationError, match="the signature is not verified") as refused:
         keyless.verifier(identity).verify(Bundle.parse(json.dumps(document).encode()))
     assert RELEASE not in str(refused.value)
+
+
+def test_published_vector_verifies_offline(oms: Path) -> None:
+    bundle = Bundle.read(oms / "vectors" / "valid" / "sigstore.bundle.json")
+    verifier = hms.SigstoreVerifier("stefanb@us.ibm.com", "https://sigstore.verify.ibm.com/oauth2", offline=True)
+    assert verifier.verify(bundle).manifest.name == "v1.1.0-sigstore"
