@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-BIN = Path(sys.executable).parent
+BIN, ROOT = Path(sys.executable).parent, Path(__file__).resolve().parents[1]
 HF_SIGN, MODEL_SIGNING, PYTHON = str(BIN / "hf-sign"), str(BIN / "model_signing"), sys.executable
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 MANY, EACH = 20_000, 2 * KIB
@@ -111,6 +111,24 @@ def verify_commands(folder: Path, files: dict[str, int]) -> tuple[Command, Comma
     )
 
 
+def sigstore_commands(folder: Path) -> tuple[Command, Command]:
+    """Both verify the same model with a bundle of a private Sigstore, which is gone by then."""
+    model = write_model(folder, {"config.json": KIB, "weights": MIB})
+    server = [PYTHON, str(ROOT / "tests" / "servers" / "sigstore.py"), "--trust-config", "trust.json"]
+    with subprocess.Popen([*server, "--token", "token", "--print-url"], cwd=folder, stdout=subprocess.PIPE) as process:
+        try:
+            issuer = process.stdout.readline().decode().strip() if process.stdout else ""
+            sign = [HF_SIGN, "sign", "--trust-config", "trust.json", "--identity-token", "token"]
+            measure([*sign, "--signature", "ours.sig", model], folder)
+        finally:
+            process.terminate()
+    whom = ["--identity", "release@acme.example", "--signature", "ours.sig", model]
+    return (
+        [HF_SIGN, "verify", "--trust-config", "trust.json", "--identity-provider", issuer, *whom],
+        [MODEL_SIGNING, "verify", "sigstore", "--trust_config", "trust.json", "--identity_provider", issuer, *whom],
+    )
+
+
 def digest_commands(folder: Path, files: dict[str, int]) -> tuple[Command, Command]:
     """We hash a model; the other hashes its files one after the other with hashlib."""
     model = write_model(folder, files)
@@ -138,6 +156,12 @@ MEASUREMENTS = (
         "verify 2 files, 1 MiB / model_signing",
         "<= 0.33",
         lambda folder: verify_commands(folder, {"config.json": KIB, "weights": MIB}),
+    ),
+    Measurement(
+        "verify-sigstore",
+        "verify with Sigstore / model_signing",
+        "-",
+        sigstore_commands,
     ),
     Measurement(
         "sign-many",
@@ -221,7 +245,7 @@ def compare(measurement: Measurement, runs: int) -> str:
 
 def row(*cells: str) -> str:
     """One line of the table."""
-    return "{:<13}{:<47}{:>10}{:>10}{:>6} {:>10}  {}".format(*cells)
+    return "{:<16}{:<47}{:>10}{:>10}{:>6} {:>10}  {}".format(*cells)
 
 
 def header(runs: int) -> str:
@@ -252,7 +276,7 @@ def main() -> None:
             try:
                 print(compare(measurement, options.runs), flush=True)
             except (FailedError, OSError) as error:
-                print(f"{measurement.name:<13}not measured: {error}", flush=True)
+                print(f"{measurement.name:<16}not measured: {error}", flush=True)
 
 
 if __name__ == "__main__":
