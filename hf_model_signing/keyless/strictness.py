@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cryptography import x509
 
 from hf_model_signing.errors import VerificationError
+from hf_model_signing.timestamps import MAX_CLOCK_DIFFERENCE
 
 if TYPE_CHECKING:
     from sigstore.models import Bundle, TrustedRoot
@@ -71,16 +72,18 @@ def proven_times(bundle: Bundle, root: TrustedRoot) -> list[datetime]:
 def in_service(root: TrustedRoot, bundle: Bundle, times: Iterable[datetime]) -> TrustedRoot:
     """What `root` had in service at all of these times, and of its logs only the one that the bundle names.
 
-    The logs of certificates are those that were in service when the certificate was made.
+    The logs of certificates are those that were in service when the certificate was made. Where the bundle names no log
+    that `root` knows by its id, any may have signed its checkpoint, as sigstore-python has it.
     """
     whole = root._inner  # noqa: SLF001 - the class shows what is in it only without the times
     signed, issued = list(times), [bundle.signing_certificate.not_valid_before_utc]
     log_id = bundle.log_entry._inner.log_id.key_id  # noqa: SLF001 - as above
+    named = [log for log in whole.tlogs if log.log_id.key_id == log_id] or whole.tlogs
     return type(root)(
         whole.model_copy(
             update={
                 "certificate_authorities": [each for each in whole.certificate_authorities if _is(each, signed)],
-                "tlogs": [log for log in whole.tlogs if log.log_id.key_id == log_id and _is(log.public_key, signed)],
+                "tlogs": [log for log in named if _is(log.public_key, signed)],
                 "ctlogs": [each for each in whole.ctlogs if _is(each.public_key, issued)],
             }
         )
@@ -120,8 +123,10 @@ def _check_agreement(entry: Mapping[str, Any], proof: Mapping[str, Any]) -> None
     if int(proof["logIndex"]) >= int(proof["treeSize"]):
         raise VerificationError("the inclusion proof of the log entry is for a place that its tree does not have")
     promised = "inclusionPromise" in entry
-    if promised != (entry.get("integratedTime", "0") != "0"):
-        raise VerificationError("the log entry states a time without a promise that binds it, or the other way about")
+    if promised and entry.get("integratedTime", "0") == "0":
+        raise VerificationError(
+            "the log entry has an inclusion promise and no time, without which it cannot be checked"
+        )
     # The index of a log that is a part of a larger one is promised; one that is not is that of the proof.
     if not promised and entry["logIndex"] != proof["logIndex"]:
         raise VerificationError(
@@ -131,5 +136,7 @@ def _check_agreement(entry: Mapping[str, Any], proof: Mapping[str, Any]) -> None
 
 
 def _is(part: Any, times: list[datetime]) -> bool:  # noqa: ANN401 - an authority or a key, as sigstore-python reads it
-    period = part.valid_for
-    return period is None or all(period.start <= time and (period.end is None or time <= period.end) for time in times)
+    period, slack = part.valid_for, MAX_CLOCK_DIFFERENCE  # logs state whole seconds, and clocks differ
+    return period is None or all(
+        period.start - slack <= time and (period.end is None or time <= period.end + slack) for time in times
+    )

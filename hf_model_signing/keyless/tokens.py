@@ -78,6 +78,11 @@ class Token:
         issuers = dict.fromkeys((self.raw.federated_issuer, self.raw.issuer))
         return Expected(tuple(issuers), tuple(dict.fromkeys(_identities(self.claims))))
 
+    @property
+    def unlikely(self) -> tuple[str, ...]:
+        """The identities beside the first that an authority may take; for the issuers that all know there is none."""
+        return () if self.claims.get("iss") in _KNOWN_ISSUERS else self.expected.identities[1:]
+
     def __str__(self) -> str:
         return f"'{show(self.expected.identities[0])}' (issuer '{show(self.raw.federated_issuer)}')"
 
@@ -232,10 +237,7 @@ def _place() -> str:
 
 
 def _identities(claims: Mapping[str, Any]) -> list[str]:
-    """The identities that a certificate for these claims can carry, the likeliest first.
-
-    For the issuers that the public instance knows there is one; how a private instance takes others is its setting.
-    """
+    """The identities that a certificate for these claims can carry, the likeliest first."""
     text = {name: value for name, value in claims.items() if isinstance(value, str)}
     found = []
     if "job_workflow_ref" in text:  # GitHub Actions
@@ -246,8 +248,7 @@ def _identities(claims: Mapping[str, Any]) -> list[str]:
         found.append(f"https://buildkite.com/{text['organization_slug']}/{text['pipeline_slug']}")
     if "email" in text:
         found.append(text["email"])
-    found += _subjects(text.get("sub", ""))
-    return found[:1] if text.get("iss") in _KNOWN_ISSUERS else found
+    return [*found, *_subjects(text.get("sub", ""))]
 
 
 def _hosts(claims: Mapping[str, Any]) -> list[str]:

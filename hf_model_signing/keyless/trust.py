@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from hf_model_signing import strict_json
@@ -144,7 +145,7 @@ class Instance:
         for attempt in range(_TRIES):
             try:
                 config = ClientTrustConfig.from_tuf(self.tuf_url, bootstrap_root=self.bootstrap)
-                _check_root(config.trusted_root)
+                _ = config.trusted_root
             except TUFError as error:
                 cause = error.__cause__
                 if isinstance(cause, OSError):
@@ -225,7 +226,7 @@ def _parse_root(data: bytes) -> TrustedRoot:
 
 
 def _check_root(root: TrustedRoot) -> None:
-    """Raise `ValueError` for a trusted root that is incomplete, or holds what cannot be read."""
+    """Raise `ValueError` for a trusted root by which nothing could be verified, at any time."""
     whole = root._inner  # noqa: SLF001 - the class shows only what was there before this machine's time
     parts = {
         "certificate authority": whole.certificate_authorities,
@@ -241,7 +242,8 @@ def _check_root(root: TrustedRoot) -> None:
             parse_certificate(certificate.raw_bytes)
     for log in (*whole.tlogs, *whole.ctlogs):
         _check_period(log.public_key.valid_for)
-        load_der_public_key(log.public_key.raw_bytes or b"")
+        with contextlib.suppress(UnsupportedAlgorithm):  # of a kind to come; sigstore-python leaves it out
+            load_der_public_key(log.public_key.raw_bytes or b"")
 
 
 def _check_period(period: Any) -> None:  # noqa: ANN401 - of sigstore's own model

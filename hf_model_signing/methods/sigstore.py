@@ -165,7 +165,7 @@ class SigstoreSigner(Signer):
             raise UsageError(f"the sign-in is now as {token}, and was as {before}: one run signs as one identity")
         self._who = token
         if publishing and not self._announced:
-            others = ", or as ".join(f"'{show(each)}'" for each in token.expected.identities[1:])
+            others = ", or as ".join(f"'{show(each)}'" for each in token.unlikely)
             choice = f", or as {others} if the authority takes that for your name" if others else ""
             log = "a public log" if self._instance.config is None else "the log of this instance"
             self._note(f"signing as {token}{choice}; this will stand in {log} for ever")

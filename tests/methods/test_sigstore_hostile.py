@@ -211,14 +211,16 @@ _FIELDS = [
 
 
 @pytest.mark.section("8.2")
-@pytest.mark.parametrize("path", [*_FIELDS, f"{_ENTRY}.logId.keyId"])
+@pytest.mark.parametrize("path", _FIELDS)
 def test_each_value_of_a_bundle_matters(either: Keyless, model: Path, path: str) -> None:
     bundle = hms.sign(model, signer=either.signer())
     with pytest.raises(hms.VerificationError):
         either.verifier().verify(_edited(bundle, _flip(path)))
 
 
-@pytest.mark.parametrize("path", [f"{_ENTRY}.integratedTime", f"{_ENTRY}.inclusionPromise.signedEntryTimestamp"])
+@pytest.mark.parametrize(
+    "path", [f"{_ENTRY}.logId.keyId", f"{_ENTRY}.integratedTime", f"{_ENTRY}.inclusionPromise.signedEntryTimestamp"]
+)
 def test_each_value_of_a_promise_matters(keyless: Keyless, model: Path, path: str) -> None:
     bundle = hms.sign(model, signer=keyless.signer())
     with pytest.raises(hms.VerificationError):
@@ -394,7 +396,7 @@ def test_entry_that_names_another_log_of_the_instance(keyless: Keyless, model: P
 
 _ODD = {
     "logIndex": ["+4200005", " 4200005", "4_200_005", "04200005", "1e3", "-1", "", "9" * 15, "9" * 40, "\u0661"],
-    "integratedTime": ["0", "-1", "9" * 12, "253402300800", "1e9", "+1795616767"],
+    "integratedTime": ["-1", "9" * 12, "253402300800", "1e9", "+1795616767"],
     "canonicalizedBody": ["", "AA=", "A A=", "AAAA\n", "-_-_", "{}"],
 }
 
@@ -402,13 +404,21 @@ _ODD = {
 @pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in _ODD.items() for value in values])
 def test_odd_spelling_is_refused_in_a_sentence(either: Keyless, model: Path, field: str, value: str) -> None:
     bundle = hms.sign(model, signer=either.signer())
-    if value == _entry(json.loads(bundle.to_bytes())).get(field, "0"):
-        value = "1"
     with pytest.raises(hms.VerificationError) as refused:
         either.verifier().verify(_edited(bundle, lambda document: _entry(document).update({field: value})))
     assert not {"could not be checked", "\n"} & {
         word for word in ("could not be checked", "\n") if word in f"{refused.value}"
     }
+
+
+def test_promise_without_a_time_is_refused(keyless: Keyless, model: Path) -> None:
+    bundle = hms.sign(model, signer=keyless.signer())
+    for edit in (
+        lambda document: _entry(document).update(integratedTime="0"),
+        lambda document: _entry(document).pop("integratedTime"),
+    ):
+        with pytest.raises(hms.VerificationError, match="an inclusion promise and no time"):
+            keyless.verifier().verify(_edited(bundle, edit))
 
 
 @pytest.mark.parametrize(
