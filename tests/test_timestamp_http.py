@@ -73,6 +73,15 @@ def test_what_is_asked() -> None:
 
 
 @pytest.mark.parametrize(
+    "head",
+    ["200 OK\r\nContent-Type: application/octet-stream", "200 OK", f"201 Created\r\nContent-Type: {REPLY_TYPE}"],
+)
+def test_other_ways_to_send_a_timestamp(head: str) -> None:
+    with raw_server(f"HTTP/1.1 {head}\r\nContent-Length: 2\r\n\r\n".encode() + b"\x30\x00") as (url, _):
+        assert post(url, QUERY, limit=LIMIT) == b"\x30\x00"
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "",
