@@ -15,13 +15,6 @@ from hf_model_signing.keyless.tokens import AmbientToken, GivenToken, parse_toke
 from tests.servers.sigstore_fixtures import RELEASE, Keyless
 
 
-@pytest.fixture
-def github(keyless: Keyless, monkeypatch: pytest.MonkeyPatch) -> Keyless:
-    for name, value in keyless.instance.github_environment().items():
-        monkeypatch.setenv(name, value)
-    return keyless
-
-
 def test_ambient_token_is_kept_while_it_lasts(github: Keyless) -> None:
     notes: list[str] = []
     ambient = AmbientToken("sigstore", notes.append)

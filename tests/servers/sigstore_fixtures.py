@@ -97,3 +97,11 @@ def browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
         return opened
 
     return make
+
+
+@pytest.fixture
+def github(keyless: Keyless, monkeypatch: pytest.MonkeyPatch) -> Keyless:
+    """This runs in a job of GitHub Actions."""
+    for name, value in keyless.instance.github_environment().items():
+        monkeypatch.setenv(name, value)
+    return keyless
