@@ -22,10 +22,6 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def _tail(err: str) -> str:
-    return err.strip().splitlines()[-1]
-
-
 # What is meant
 
 
