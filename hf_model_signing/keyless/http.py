@@ -91,7 +91,7 @@ def ask_service(
 
     def ask() -> dict[str, Any]:
         with bound(requests.Session()) as session:
-            response = session.get(url) if form is None else session.post(url, data=form, auth=login or _as_it_is)
+            response = session.get(url) if form is None else session.post(url, data=form, auth=login)
             response.raise_for_status()
             document = response.json()
         if not isinstance(document, dict):

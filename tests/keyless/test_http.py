@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import requests
 
-from hf_model_signing.keyless.http import ServiceError, ask_service, bound, with_service
+from hf_model_signing.keyless.http import BoundedAdapter, ServiceError, ask_service, bound, with_service
 from tests.servers.hub_http import Log, Reply, Request, Server, json_reply, redirect
 
 
@@ -18,12 +19,14 @@ class Service:
     def __init__(self) -> None:
         self.reply = json_reply({})
         self.authorization: str | None = None
+        self.wait: Callable[[], object] = lambda: None
         self.log = Log()
         self._server = Server("service", self._answer, self.log)
         self.url = self._server.url
 
     def _answer(self, request: Request) -> Reply:
         self.authorization = request.headers.get("Authorization")
+        self.wait()
         return self.reply
 
     def __enter__(self) -> Service:
@@ -128,3 +131,13 @@ def test_netrc_is_not_asked(service: Service, monkeypatch: pytest.MonkeyPatch, t
     with bound(requests.Session()) as session:
         session.get(service.url, headers={"Authorization": "Bearer mine"})
     assert service.authorization == "Bearer mine"
+
+
+def test_every_request_is_bounded(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = bound(requests.Session())
+    assert all(type(session.get_adapter(f"{scheme}://x")) is BoundedAdapter for scheme in ("http", "https"))
+    stop = threading.Event()
+    monkeypatch.setattr("hf_model_signing.keyless.http._STEP", (0.5, 0.5))
+    service.wait = stop.wait
+    assert "did not answer in time (0.5 seconds to connect, 0.5 for each part" in str(_refused(service.url))
+    stop.set()

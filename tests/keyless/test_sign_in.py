@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -101,6 +102,31 @@ def test_renewal_that_fails_asks_the_person_once_it_may(keyless: Keyless, browse
     clock.now += ONCE_IN
     assert person.token().lasts()
     assert keyless.instance.sign_ins == 2
+
+
+def test_renewal_that_is_not_answered_says_so(keyless: Keyless, browser: Browser, clock: Clock) -> None:
+    browser()
+    keyless.instance.token_lifetime = SHORT
+    person = _person(keyless)
+    person.token()
+    _until_it_has_ended()
+    keyless.instance.fault, keyless.instance.fault_at = Fault.OIDC_DOWN, "/token"
+    with pytest.raises(hms.HfSignError, match="the OpenID Connect issuer at .+ cannot be reached"):
+        person.token()
+    keyless.instance.fault = None
+    assert person.token().lasts()
+    assert keyless.instance.sign_ins == 1
+
+
+def test_each_sign_in_has_secrets_of_its_own(keyless: Keyless, browser: Browser) -> None:
+    opened = browser()
+    for _ in range(2):
+        _person(keyless).token()
+    queries = [parse_qs(urlsplit(line).query) for line in opened.read_text().splitlines()]
+    for name in ("state", "code_challenge"):
+        values = {query[name][0] for query in queries}
+        assert len(values) == 2
+        assert min(map(len, values)) >= 43
 
 
 def test_one_run_signs_as_one_identity(keyless: Keyless, browser: Browser, clock: Clock, model: Path) -> None:

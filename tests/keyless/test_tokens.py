@@ -151,6 +151,7 @@ def test_token_in_a_pipe(keyless: Keyless) -> None:
         {"sub": ""},
         {"sub": 7},
         {"email": ""},
+        {"email": "x" * 3_000},
         {"email": "x" * 60_000},
         {"federated_claims": 7},
         {"federated_claims": {"connector_id": 7}},

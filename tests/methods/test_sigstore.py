@@ -84,13 +84,14 @@ def test_another_identity_is_refused(keyless: Keyless, model: Path, identity: st
     assert f"and '{identity}' (issuer" in str(refused.value)
 
 
-@pytest.mark.parametrize("more", ["/", "x"])
-def test_another_issuer_is_refused(keyless: Keyless, model: Path, more: str) -> None:
+@pytest.mark.parametrize("other", ["{}/", "{}x", "http", "HTTP{}"])
+def test_another_issuer_is_refused(keyless: Keyless, model: Path, other: str) -> None:
     provider = keyless.instance.identity_provider
+    expected = other.format(provider)
     bundle = hms.sign(model, signer=keyless.signer())
     with pytest.raises(hms.VerificationError) as refused:
-        keyless.verifier(identity_provider=provider + more).verify(bundle)
-    assert f"by another issuer: '{provider}', and '{provider}{more}' was expected" in str(refused.value)
+        keyless.verifier(identity_provider=expected).verify(bundle)
+    assert f"by another issuer: '{provider}', and '{expected}' was expected" in str(refused.value)
 
 
 @pytest.mark.parametrize(

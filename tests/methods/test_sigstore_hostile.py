@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -18,6 +19,7 @@ from hf_model_signing.signing import make_manifest
 from hf_model_signing.statement import Statement
 from tests.servers.sigstore import SigstoreFault as Fault
 from tests.servers.sigstore_fixtures import Keyless
+from tests.servers.tsa import Fault as TsaFault
 from tests.variants import variants
 
 
@@ -99,6 +101,25 @@ def test_log_of_version_1_tells_the_time_itself(keyless: Keyless, model: Path, f
     bundle = hms.sign(model, signer=signer)
     assert hms.verify(model, bundle, verifier=keyless.verifier())
     assert "the signature has the time of the log alone" in notes[-1]
+
+
+@pytest.mark.parametrize("fault", [TsaFault.WRONG_NONCE, TsaFault.WRONG_IMPRINT, TsaFault.HOUR_BEHIND, TsaFault.FUTURE])
+def test_timestamp_that_is_no_good_is_noticed_before_the_log_has_it(
+    keyless: Keyless, model: Path, fault: TsaFault
+) -> None:
+    keyless.use(2)
+    keyless.instance.tsa.fault = fault
+    with pytest.raises(
+        hms.RefusedError, match=r"the time-stamp authority '.+' (answers another|gave a time|says that)"
+    ):
+        hms.sign(model, signer=keyless.signer())
+    assert keyless.instance.entries == 0
+
+
+def test_clock_that_is_slow_by_two_minutes_will_do(either: Keyless, model: Path) -> None:
+    either.instance.now = datetime.now(timezone.utc) + timedelta(minutes=2)
+    signer = either.signer(either.instance.token(iat=int(time.time())))
+    assert hms.verify(model, hms.sign(model, signer=signer), verifier=either.verifier())
 
 
 def test_promise_by_another_key_is_refused(keyless: Keyless, model: Path) -> None:
@@ -257,6 +278,31 @@ def test_entry_that_is_incomplete(
     bundle = hms.sign(model, signer=either.signer())
     with pytest.raises(hms.VerificationError, match=message):
         either.verifier().verify(_edited(bundle, edit))
+
+
+@pytest.mark.parametrize("field", ["logIndex", "logId", "kindVersion", "canonicalizedBody"])
+def test_entry_without_a_field(either: Keyless, model: Path, field: str) -> None:
+    bundle = hms.sign(model, signer=either.signer())
+    with pytest.raises(hms.VerificationError, match=f"the log entry is incomplete: it has no {field}"):
+        either.verifier().verify(_edited(bundle, lambda document: _entry(document).pop(field)))
+
+
+def test_time_without_a_promise_proves_nothing(keyless: Keyless, model: Path) -> None:
+    keyless.use(2)
+    bundle = hms.sign(model, signer=keyless.signer())
+    edited = _edited(bundle, lambda document: _entry(document).update(integratedTime="4000000000"))
+    assert keyless.verifier().verify(edited) == keyless.verifier().verify(bundle)
+
+
+def test_certificate_of_an_authority_signs_nothing(either: Keyless, model: Path) -> None:
+    chain = json.loads(either.config.read_text())["trustedRoot"]["certificateAuthorities"][-1]["certChain"]
+    bundle = hms.sign(model, signer=either.signer())
+    document = json.loads(bundle.to_bytes())
+    for authority in chain["certificates"]:
+        document["verificationMaterial"]["certificate"] = authority
+        edited = Bundle.parse(json.dumps(document).encode())
+        with pytest.raises(hms.VerificationError, match="it signs certificates, not models|does not allow digital sig"):
+            either.verifier().verify(edited)
 
 
 @pytest.mark.section("8.2")
