@@ -13,7 +13,7 @@ import pytest
 import hf_model_signing as hms
 from hf_model_signing.keyless import sign_in
 from hf_model_signing.keyless.sign_in import ONCE_IN, Client, SignIn
-from tests.servers.hub_http import Log, Server, json_reply
+from tests.servers.hub_http import Log, Reply, Request, Server, json_reply
 from tests.servers.sigstore import SigstoreFault as Fault
 from tests.servers.sigstore_fixtures import RELEASE, Keyless
 
@@ -231,3 +231,19 @@ def test_https_sends_nobody_to_http() -> None:
     assert not sign_in._is_address("http://issuer.example/auth", "https://issuer.example")
     assert sign_in._is_address("https://issuer.example/auth", "https://issuer.example")
     assert sign_in._is_address("https://issuer.example/auth", "http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize("answers", [{}, {"id_token": None}, {"access_token": 7}])
+def test_issuer_that_gives_everything_but_a_token(monkeypatch: pytest.MonkeyPatch, answers: dict[str, object]) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+    def answer(request: Request) -> Reply:
+        ends = {"authorization_endpoint": f"{server.url}/auth", "token_endpoint": f"{server.url}/token"}
+        return json_reply(ends if request.method == "GET" else answers)
+
+    server = Server("issuer", answer, Log())
+    server.start()
+    person = SignIn(server.url, Client("sigstore", out_of_band=True), lambda _: None, lambda _: "code")
+    with pytest.raises(hms.HfSignError, match="the issuer gave no identity token after the sign-in"):
+        person.token()
+    server.stop()

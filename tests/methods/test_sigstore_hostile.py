@@ -116,6 +116,13 @@ def test_timestamp_that_is_no_good_is_noticed_before_the_log_has_it(
     assert keyless.instance.entries == 0
 
 
+def test_time_stamp_authority_that_declines_is_quoted(keyless: Keyless, model: Path) -> None:
+    keyless.use(2)
+    keyless.instance.fault = Fault.NO_TIMESTAMP_TOKEN
+    with pytest.raises(hms.RefusedError, match="did not grant a timestamp: no time today; no signature was written"):
+        hms.sign(model, signer=keyless.signer())
+
+
 def test_clock_that_is_slow_by_two_minutes_will_do(either: Keyless, model: Path) -> None:
     either.instance.now = datetime.now(timezone.utc) + timedelta(minutes=2)
     signer = either.signer(either.instance.token(iat=int(time.time())))
