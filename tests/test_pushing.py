@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from hf_model_signing.bundle import Bundle
+from hf_model_signing.statement import Statement
 from tests.helpers import KeyPair, Outcome
 from tests.servers.fixtures import Person
 from tests.servers.hub import Hub, Record, Synthetic
@@ -51,6 +53,18 @@ def test_push_subject_names_repository_revision_and_time(hub: Hub, repo: str, pe
     assert annotations["revision"] == before
     assert annotations["signed_at"].endswith("Z")
     assert "digests_from" not in annotations
+
+
+def test_push_by_a_clock_that_is_behind_the_signature_there(
+    hub: Hub, signed: str, person: People, acme: KeyPair
+) -> None:
+    was = Statement.parse(Bundle.parse(hub.read(signed, "model.sig")).payload)
+    later = Statement(was.manifest, was.uri, {**was.annotations, "signed_at": "2999-01-01T00:00:00.000000Z"})
+    hub.commit(signed, {"model.sig": acme.signer.sign(later).to_bytes(), "config.json": b"{}"})
+    before = hub.head(signed)
+    done = _push(person(), acme)
+    assert (done.code, hub.head(signed)) == (3, before)
+    assert "was made at 2999-01-01T00:00:00.000000Z, and this machine says it is 20" in done.err
 
 
 def test_push_again_leaves_a_matching_signature_alone(hub: Hub, signed: str, person: People, acme: KeyPair) -> None:

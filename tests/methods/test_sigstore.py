@@ -204,6 +204,16 @@ def test_certificate_near_its_end_is_replaced(keyless: Keyless, model: Path) -> 
     assert len(keyless.instance.certificates) == 2
 
 
+def test_identity_is_told_once(keyless: Keyless, model: Path) -> None:
+    notes: list[str] = []
+    keyless.instance.certificate_lifetime = timedelta(seconds=1)
+    signer = keyless.signer(note=notes.append)
+    for _ in range(2):
+        hms.sign(model, signer=signer)
+        time.sleep(1.1)
+    assert (len(notes), len(keyless.instance.certificates)) == (1, 2)
+
+
 def test_token_that_has_ended_gets_no_new_certificate(keyless: Keyless, model: Path) -> None:
     keyless.instance.certificate_lifetime = timedelta(seconds=1)
     signer = keyless.signer(keyless.instance.token(exp=int(time.time()) + 2))
