@@ -14,6 +14,7 @@ from cryptography import x509
 
 from hf_model_signing import der
 from hf_model_signing.errors import UsageError, VerificationError
+from hf_model_signing.keyless.limits import MAX_CLAIM
 from hf_model_signing.manifest import show
 
 _FULCIO = "1.3.6.1.4.1.57264.1"
@@ -43,7 +44,6 @@ _CLAIMS = (
     (17, False, "owner_id"),
     (22, False, "visibility"),
 )
-_MAX_CLAIM = 2048  # characters; the longest there are, addresses of workflows, have some hundreds
 _UTF8_STRING = 0x0C
 
 
@@ -112,7 +112,7 @@ def workflow_claims(certificate: x509.Certificate) -> dict[str, str]:
     found = [
         (word, values[f"{_FULCIO}.{number}"], bare) for number, bare, word in _CLAIMS if f"{_FULCIO}.{number}" in values
     ]
-    return {word: _text(raw, bare=bare)[:_MAX_CLAIM] for word, raw, bare in found}
+    return {word: _text(raw, bare=bare)[:MAX_CLAIM] for word, raw, bare in found}
 
 
 def _identity(certificate: x509.Certificate) -> str:

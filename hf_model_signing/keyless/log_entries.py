@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from hf_model_signing.bundle import decode_base64
 from hf_model_signing.errors import BundleError
+from hf_model_signing.keyless.limits import LATEST
 
 # The log of the public instance, which has a page for people: the SHA-256 of its key (its log id).
 _PUBLIC_LOG = "c0d23d6ad406973f9559f3ba2d1ca01f84147d8ffc5b8445c224f98b9591801d"
@@ -47,7 +48,7 @@ def _entry(entry: Mapping[str, Any]) -> LogEntry:
 def logged_at(entry: Mapping[str, Any]) -> datetime | None:
     """When the log says that it took the entry in; a log of version 2 does not say."""
     seconds = int(_number(entry.get("integratedTime")) or 0)
-    return datetime.fromtimestamp(seconds, timezone.utc) if 0 < seconds < 1 << 36 else None
+    return datetime.fromtimestamp(seconds, timezone.utc) if 0 < seconds < LATEST else None
 
 
 def _log_id(entry: Mapping[str, Any]) -> str:

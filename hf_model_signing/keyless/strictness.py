@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from cryptography import x509
 
 from hf_model_signing.errors import VerificationError
+from hf_model_signing.keyless.limits import LATEST
 from hf_model_signing.timestamps import MAX_CLOCK_DIFFERENCE
 
 if TYPE_CHECKING:
     from sigstore.models import Bundle, TrustedRoot
 
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,14}")  # exact in every JSON reader
-_LATEST = 1 << 36  # seconds; a time of the year 4147, which every library can still take
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)?")
 # https://c2sp.org/signed-note: the text, an empty line, and a line for each signature, also of witnesses.
 _NOTE = re.compile(
@@ -103,7 +103,7 @@ def check_leaf(certificate: x509.Certificate) -> None:
 def _check_spelling(entry: Mapping[str, Any], proof: Mapping[str, Any]) -> None:
     """Raise for numbers and Base64 that libraries read with more or less good will."""
     numbers = (entry["logIndex"], entry.get("integratedTime", "0"), proof["logIndex"], proof["treeSize"])
-    if not all(_NUMBER.fullmatch(text) for text in numbers) or int(entry.get("integratedTime", "0")) >= _LATEST:
+    if not all(_NUMBER.fullmatch(text) for text in numbers) or int(entry.get("integratedTime", "0")) >= LATEST:
         raise VerificationError("the log entry has a number that is none, or out of all bounds")
     promise = entry.get("inclusionPromise", {}).get("signedEntryTimestamp", "")
     texts = (entry["logId"].get("keyId", ""), entry["canonicalizedBody"], proof["rootHash"], promise)

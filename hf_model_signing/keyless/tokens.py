@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from hf_model_signing.deadline import in_time
 from hf_model_signing.errors import HfSignError, UsageError
 from hf_model_signing.keyless.identity import Expected
+from hf_model_signing.keyless.limits import LATEST, MAX_CLAIM
 from hf_model_signing.manifest import show
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ DEFAULT_CLIENT = "sigstore"
 TOKEN_VARIABLE = "HF_SIGN_IDENTITY_TOKEN"  # noqa: S105 - the name of a variable, not a token
 
 _MAX_TOKEN = 64 * 1024  # characters; those of workflows have 2,000
-_MAX_CLAIM = 2048  # characters; the longest there are, addresses of workflows, have some hundreds
-_LATEST = 1 << 36  # seconds; a time of the year 4147, which every library can still take
 _NEAR_ITS_END = timedelta(seconds=60)
 _PATIENCE = 60.0  # seconds for the place to give a token
 
@@ -172,9 +171,9 @@ def parse_token(text: str, client_id: str, what: str) -> Token:
 def _check_claims(claims: Mapping[str, Any], what: str) -> None:
     """Raise `UsageError` for claims that no certificate could carry."""
     named = [claims.get(name, "x") for name in ("iss", "sub", "email")]
-    if not all(isinstance(text, str) and 0 < len(text) <= _MAX_CLAIM for text in named):
+    if not all(isinstance(text, str) and 0 < len(text) <= MAX_CLAIM for text in named):
         raise UsageError(f"{what} cannot be used: its claims 'iss', 'sub' and 'email' have to be short texts")
-    if not isinstance(claims.get("exp"), int) or not 0 < claims["exp"] < _LATEST:
+    if not isinstance(claims.get("exp"), int) or not 0 < claims["exp"] < LATEST:
         raise UsageError(f"{what} cannot be used: its claim 'exp' has to be a time in whole seconds")
 
 
@@ -223,7 +222,7 @@ def _detect(client_id: str) -> str | None:
     except (urllib3.exceptions.HTTPError, OSError, ValueError, RecursionError) as error:
         raise HfSignError(
             f"{_place()} did not give an identity token: what it answers makes no sense ({type(error).__name__}); "
-            "nothing was signed"
+            "no signature was written"
         ) from None
 
 
