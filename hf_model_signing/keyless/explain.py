@@ -18,8 +18,6 @@ _CLOCK = f"{_HERE} was in service at the time; if this machine's clock is wrong,
 
 # What its errors hold, the first that fits, and our words for it.
 _SENTENCES = {
-    "not enough sources of verified time": "nothing that is trusted says when it was made: neither the log's signed "
-    f"entry timestamp nor one of a time-stamp authority {_HERE}",
     "no Timestamp Authorities": "it carries a timestamp, and this Sigstore instance has no time-stamp authority",
     "failed to verify SCT": _NOT_IN_CT,
     "SCT verify failed": _NOT_IN_CT,

@@ -20,17 +20,14 @@ from hf_model_signing.errors import HfSignError, RefusedError, UsageError, Verif
 from hf_model_signing.keyless.http import bound, with_service
 from hf_model_signing.keyless.identity import Expected, Holder
 from hf_model_signing.keyless.tokens import Token, now
-from hf_model_signing.manifest import show
-from hf_model_signing.timestamp_http import check_url, post
-from hf_model_signing.timestamp_token import MAX_TOKEN
-from hf_model_signing.timestamps import MAX_CLOCK_DIFFERENCE
+from hf_model_signing.timestamp_http import check_url
+from hf_model_signing.timestamps import MAX_CLOCK_DIFFERENCE, request_timestamp
 
 if TYPE_CHECKING:
     from rfc3161_client import TimeStampResponse
     from sigstore.models import ClientTrustConfig, TrustedRoot
     from sigstore.sign import Signer as CertifiedKey
 
-_GRANTED = (0, 1)  # granted, and granted with modifications (RFC 3161, section 2.4.2)
 _TIME = "%Y-%m-%d %H:%M:%S UTC"
 _UPLOAD = 100_000  # bytes a second that an entry takes at least on its way to the log
 _LONGEST_UPLOAD = 240.0  # seconds; a certificate lasts for ten minutes
@@ -170,31 +167,15 @@ class _TimeStamps:
             raise type(error)(f"{error}; no signature was written") from error
 
     def _stamped(self, signature: bytes) -> TimeStampResponse:
-        import rfc3161_client
         from sigstore.verify import Verifier
 
-        asked = rfc3161_client.TimestampRequestBuilder(signature, rfc3161_client.HashAlgorithm.SHA256).build()
-        answer = post(self.url, asked.as_bytes(), limit=MAX_TOKEN)
-        who = f"the time-stamp authority '{check_url(self.url)}'"
-        try:
-            response = rfc3161_client.decode_timestamp_response(answer)
-            said = ", ".join(map(show, response.status_string))
-            if response.status not in _GRANTED:
-                raise RefusedError(f"{who} did not grant a timestamp: {said or f'status {response.status}'}")
-            info = response.tst_info
-        except ValueError as error:
-            raise HfSignError(f"{who} gave no timestamp ({show(str(error))})") from error
-        if info.nonce != asked.nonce:
-            raise RefusedError(f"{who} answers another request: its nonce is not ours")
+        from hf_model_signing.timestamp_token import decode
+
+        response = decode(request_timestamp(self.url, signature))
         if Verifier(trusted_root=self._root)._verify_signed_timestamp(response, signature) is None:  # noqa: SLF001
             raise RefusedError(
-                f"{who} gave a timestamp that is not for this signature, or not by an authority that the trust root "
-                "names"
-            )
-        if abs(info.gen_time - now()) > MAX_CLOCK_DIFFERENCE:
-            raise RefusedError(
-                f"{who} says that it is {info.gen_time:{_TIME}}, and this machine's clock {now():{_TIME}}; if that is "
-                "wrong, set the clock"
+                f"the timestamp of '{check_url(self.url)}' is refused: that is no time-stamp authority of this "
+                "Sigstore instance, or was none at the time; check the trust config"
             )
         return response
 

@@ -1,151 +1,31 @@
-"""What hostile services can do to somebody who signs with Sigstore, and strangers to somebody who verifies."""
+"""What strangers can do to somebody who verifies a bundle of Sigstore."""
 
 from __future__ import annotations
 
 import base64
 import json
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from sigstore.dsse import Statement as SigstoreStatement
 
 import hf_model_signing as hms
 from hf_model_signing.bundle import Bundle
+from hf_model_signing.methods.sigstore import _check_clock
 from hf_model_signing.signing import make_manifest
 from hf_model_signing.statement import Statement
 from tests.servers.sigstore import SigstoreFault as Fault
 from tests.servers.sigstore_fixtures import Keyless
-from tests.servers.tsa import Fault as TsaFault
 from tests.variants import variants
 
 
 def _statement(model: Path) -> Statement:
     return Statement(make_manifest(model))
 
-
-# What the services can do to a signer
-
-_AT_SIGNING = {
-    Fault.WRONG_SCT: "not logged by a certificate transparency log of this Sigstore instance (SCT)",
-    Fault.NO_SCT: "carries no proof that it was logged (SCT)",
-    Fault.BAD_PROOF: "the inclusion proof of the log entry does not fit: the entry is not in the transparency log",
-    Fault.WRONG_CHECKPOINT: "the checkpoint of the log entry is not signed by a transparency log",
-    Fault.WRONG_ROOT: "the checkpoint of the log entry is for another tree than its inclusion proof",
-    Fault.OTHER_ENTRY: "the log entry is for ",
-    Fault.EXPIRED_CERTIFICATE: "it expired at 20",
-    Fault.FUTURE_CERTIFICATE: "it is valid only from 20",
-    Fault.OTHER_IDENTITY: "it is for 'mallory@evil.example' (issuer",
-    Fault.OTHER_ISSUER: "'https://login.evil.example'",
-    Fault.OTHER_KEY: "it is for another key",
-    Fault.FOREIGN_CA: "it was not issued by an authority of this Sigstore instance",
-    Fault.CLOCK_AHEAD: "if that is wrong, set the clock",
-    Fault.CA_DOWN: "the certificate authority (Fulcio) at '{url}' cannot be reached",
-    Fault.CA_ERROR: "the certificate authority (Fulcio) at '{url}' cannot answer now (HTTP 500: the service has",
-    Fault.CA_REFUSES: "the certificate authority (Fulcio) at '{url}' refused (HTTP 400: the service does not like",
-    Fault.CA_GARBAGE: "the certificate authority (Fulcio) at '{url}' gave an answer that is not JSON",
-    Fault.CA_HUGE: "the certificate authority (Fulcio) at '{url}' sent more than any answer has",
-    Fault.LOG_DOWN: "the transparency log (Rekor) at '{url}/api/v",
-    Fault.LOG_ERROR: "cannot answer now (HTTP 500: the service has a fault",
-    Fault.LOG_REFUSES: "refused (HTTP 400: the service does not like",
-    Fault.LOG_GARBAGE: "gave an answer that is not JSON",
-    Fault.LOG_HUGE: "sent more than any answer has",
-}
-
-
-@pytest.mark.parametrize("fault", _AT_SIGNING, ids=lambda fault: fault.name)
-def test_service_that_misbehaves_leaves_no_signature(either: Keyless, model: Path, fault: Fault) -> None:
-    signer = either.signer()
-    either.instance.fault = fault
-    with pytest.raises(hms.HfSignError) as refused:
-        hms.sign(model, signer=signer)
-    assert _AT_SIGNING[fault].format(url=either.instance.url) in str(refused.value)
-    assert "no signature was written" in str(refused.value)
-    assert refused.value.exit_code == (3 if fault.name.startswith(("CA_", "LOG_")) else 1)
-
-
-@pytest.mark.parametrize("fault", [Fault.CA_HANGS, Fault.CA_DRIPS, Fault.LOG_HANGS, Fault.LOG_DRIPS])
-def test_slow_service_is_not_waited_for(
-    either: Keyless, model: Path, fault: Fault, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("hf_model_signing.keyless.http.PATIENCE", 1.0)
-    signer = either.signer()
-    either.instance.fault = fault
-    with pytest.raises(
-        hms.HfSignError, match=r"at '.+' did not answer within 1(\.\d+)? seconds; no signature was written"
-    ):
-        hms.sign(model, signer=signer)
-
-
-_NO_TIMESTAMP = [Fault.TSA_DOWN, Fault.TSA_ERROR, Fault.TSA_REFUSES, Fault.TSA_GARBAGE, Fault.NO_TIMESTAMP_TOKEN]
-
-
-@pytest.mark.parametrize("fault", _NO_TIMESTAMP, ids=lambda fault: fault.name)
-def test_without_a_timestamp_a_log_of_version_2_proves_no_time(keyless: Keyless, model: Path, fault: Fault) -> None:
-    keyless.use(2)
-    signer = keyless.signer()
-    keyless.instance.fault = fault
-    with pytest.raises(hms.HfSignError, match=r"the time-stamp authority '.+' .+; no signature was written"):
-        hms.sign(model, signer=signer)
-    assert keyless.instance.entries == 0
-
-
-@pytest.mark.parametrize("fault", _NO_TIMESTAMP, ids=lambda fault: fault.name)
-def test_log_of_version_1_tells_the_time_itself(keyless: Keyless, model: Path, fault: Fault) -> None:
-    notes: list[str] = []
-    signer = keyless.signer(note=notes.append)
-    keyless.instance.fault = fault
-    bundle = hms.sign(model, signer=signer)
-    assert hms.verify(model, bundle, verifier=keyless.verifier())
-    assert "the signature has the time of the log alone" in notes[-1]
-
-
-@pytest.mark.parametrize("fault", [TsaFault.WRONG_NONCE, TsaFault.WRONG_IMPRINT, TsaFault.HOUR_BEHIND, TsaFault.FUTURE])
-def test_timestamp_that_is_no_good_is_noticed_before_the_log_has_it(
-    keyless: Keyless, model: Path, fault: TsaFault
-) -> None:
-    keyless.use(2)
-    keyless.instance.tsa.fault = fault
-    with pytest.raises(
-        hms.RefusedError, match=r"the time-stamp authority '.+' (answers another|gave a time|says that)"
-    ):
-        hms.sign(model, signer=keyless.signer())
-    assert keyless.instance.entries == 0
-
-
-def test_time_stamp_authority_that_declines_is_quoted(keyless: Keyless, model: Path) -> None:
-    keyless.use(2)
-    keyless.instance.fault = Fault.NO_TIMESTAMP_TOKEN
-    with pytest.raises(hms.RefusedError, match="did not grant a timestamp: no time today; no signature was written"):
-        hms.sign(model, signer=keyless.signer())
-
-
-def test_clock_that_is_slow_by_two_minutes_will_do(either: Keyless, model: Path) -> None:
-    either.instance.now = datetime.now(timezone.utc) + timedelta(minutes=2)
-    signer = either.signer(either.instance.token(iat=int(time.time())))
-    assert hms.verify(model, hms.sign(model, signer=signer), verifier=either.verifier())
-
-
-def test_promise_by_another_key_is_refused(keyless: Keyless, model: Path) -> None:
-    keyless.instance.fault = Fault.WRONG_PROMISE
-    with pytest.raises(hms.RefusedError, match="the signed entry timestamp"):
-        hms.sign(model, signer=keyless.signer())
-
-
-def test_foreign_token_is_refused_by_the_authority(keyless: Keyless, model: Path) -> None:
-    from tests.servers.jwt_issuer import TokenIssuer
-
-    claims = keyless.instance.issuer.claims(keyless.instance.token(), "sigstore")
-    with pytest.raises(
-        hms.HfSignError, match=r"refused \(HTTP 40[0-9]: There was an error processing the identity token"
-    ):
-        hms.sign(model, signer=keyless.signer(TokenIssuer().token(claims)))
-
-
-# What a stranger can do to a verifier
 
 _AT_VERIFYING = {
     Fault.BAD_PROOF: "the inclusion proof of the log entry does not fit: the entry is not in the transparency log",
@@ -516,3 +396,36 @@ def test_whatever_a_stranger_makes_of_a_bundle(either: Keyless, model: Path) -> 
     assert {what for what in accepted if "keyid" not in what and "timestamp" not in what} == set()
     # A log of version 1 tells the time itself; with one of version 2 the timestamp is all there is.
     assert any("timestamp" in what for what in accepted) == (either.instance.rekor == 1)
+
+
+def test_latest_of_the_times_may_not_be_in_the_future() -> None:
+    time = datetime.now(timezone.utc)
+    for times in ([time, time + timedelta(minutes=6)], [time + timedelta(minutes=6), time]):
+        with pytest.raises(hms.VerificationError, match="from the future"):
+            _check_clock(times)
+
+
+def test_content_is_the_one_that_was_verified(keyless: Keyless, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sigstore.verify import Verifier
+
+    bundle, theirs = hms.sign(model, signer=keyless.signer()), Verifier.verify_dsse
+    monkeypatch.setattr(Verifier, "verify_dsse", lambda *given: (theirs(*given)[0], b"{}"))
+    with pytest.raises(hms.VerificationError, match="it is over another content"):
+        keyless.verifier().verify(bundle)
+
+
+def test_certificate_for_a_key_of_another_curve_is_refused(
+    either: Keyless, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("sigstore.sign.ec.SECP256R1", ec.SECP224R1)
+        bundle = either.unchecked(_statement(model))
+    with pytest.raises(hms.VerificationError, match="is none that model signing takes"):
+        either.verifier().verify(bundle)
+
+
+def test_log_that_is_known_by_its_checkpoint_alone(keyless: Keyless, model: Path) -> None:
+    keyless.use(2)
+    bundle = hms.sign(model, signer=keyless.signer())
+    edited = _edited(bundle, _flip(f"{_ENTRY}.logId.keyId"))
+    assert keyless.verifier().verify(edited) == keyless.verifier().verify(bundle)
