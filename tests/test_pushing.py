@@ -91,7 +91,7 @@ def test_push_replaces_another_signers_signature(
 ) -> None:
     outcome = _push(person(), stranger)
     assert outcome.code == 0
-    assert "will be replaced" in outcome.err
+    assert outcome.err.count("will be replaced") == 1
     assert person("reader").run("pull", signed, "--public-key", stranger.public).code == 0
 
 
@@ -165,6 +165,12 @@ def test_push_legacy_name_signs_the_canonical_one(hub: Hub, person: People, acme
     assert outcome.code == 0, outcome.err
     assert _subject(hub, "google-bert/bert")["uri"] == "hf://google-bert/bert"
     assert person("reader").run("pull", "bert", "--public-key", acme.public).code == 0
+
+
+def test_push_signs_anew_under_a_new_name(hub: Hub, signed: str, person: People, acme: KeyPair) -> None:
+    hub.rename(signed, "acme/other")
+    done = _push(person(), acme, repo="acme/other")
+    assert (done.code, _subject(hub, "acme/other")["uri"]) == (0, "hf://acme/other"), done.err
 
 
 def test_push_renamed_repository_is_refused(hub: Hub, repo: str, person: People, acme: KeyPair) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from hub_adapters.hf_oidc import RESOURCE, may_carry, opt_in, origin
+from hub_adapters.hf_oidc import RESOURCE, can_prove_itself, is_exchange_address, may_carry, opt_in, origin
 from hub_adapters.huggingface import HuggingFaceAdapter
 from tests.helpers import KeyPair, Outcome
 from tests.servers.fixtures import Person
@@ -389,6 +389,7 @@ class TestSecrets:
             ("https://job.example/7//id?api-version=2.0", "Bearer hf_token", False),
             ("https://job.example/other", "Bearer ghs_secret", False),
             ("http://job.example/7//id", "Bearer ghs_secret", False),
+            ("http://job.example:443/7//id", "Bearer ghs_secret", False),
             ("https://job.example:8443/7//id", "Bearer ghs_secret", False),
             ("https://cdn.example/file", "Bearer hf_token", False),
         ],
@@ -430,3 +431,16 @@ class TestOptIn:
     def test_opt_in_only_for_a_job_with_the_permission(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         monkeypatch.delenv(name)
         assert self._resource("acme/model") is None
+
+
+def test_job_without_a_request_token_cannot_prove_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_URL", "https://job.example/id")
+    assert not can_prove_itself()
+    monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "ghs_secret")
+    assert can_prove_itself()
+
+
+def test_exchange_is_known_by_its_path() -> None:
+    assert is_exchange_address("https://hub.example/oauth/token?x=1")
+    assert not is_exchange_address("https://hub.example/api?x=/oauth/token")

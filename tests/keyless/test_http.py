@@ -141,3 +141,9 @@ def test_every_request_is_bounded(service: Service, monkeypatch: pytest.MonkeyPa
     service.wait = stop.wait
     assert "did not answer in time (0.5 seconds to connect, 0.5 for each part" in str(_refused(service.url))
     stop.set()
+
+
+def test_secrets_are_plain_text_and_the_longest_goes_first(service: Service) -> None:
+    service.reply = json_reply({"message": "code pass+word(1 and secret-and-more"}, 400)
+    refused = str(_refused(service.url, code="pass+word(1", short="secret", long="secret-and-more"))
+    assert "(HTTP 400: code (not shown) and (not shown))" in refused

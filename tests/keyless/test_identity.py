@@ -119,3 +119,9 @@ def test_pattern(pattern: str, identity: str, fits: bool) -> None:
 def test_pattern_made_to_be_slow_is_not() -> None:
     with pytest.raises(VerificationError, match="an identity like"):
         Expected((ISSUER,), pattern="*a" * 30 + "b").check(Holder("a" * 2000, ISSUER))
+
+
+@pytest.mark.parametrize("identity", ["elease@acme.example", "release@acme.exampl", "acme", "e"])
+def test_part_of_an_identity_is_another_identity(identity: str) -> None:
+    with pytest.raises(VerificationError, match="was signed by 'release@acme.example'.+ was expected"):
+        Expected((ISSUER,), (identity,)).check(Holder("release@acme.example", ISSUER))

@@ -247,3 +247,39 @@ def test_issuer_that_gives_everything_but_a_token(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(hms.HfSignError, match="the issuer gave no identity token after the sign-in"):
         person.token()
     server.stop()
+
+
+@pytest.mark.parametrize(
+    "address", ["http://x/\x1b", "http://x/\x07a", "http://accounts.g\u043e\u043egle.com/", "http://x/\u202e"]
+)
+def test_address_that_looks_like_another(address: str) -> None:
+    assert not sign_in._is_address(address, "http://x")
+
+
+def test_answers_are_taken_from_this_machine_alone() -> None:
+    callback = sign_in._Callback("state")
+    assert callback._server.server_address[0] == "127.0.0.1"
+    callback._server.server_close()
+
+
+def test_refresh_token_that_was_withdrawn_is_not_sent_again(keyless: Keyless, browser: Browser, clock: Clock) -> None:
+    browser()
+    keyless.instance.token_lifetime = SHORT
+    person = _person(keyless)
+    person.token()
+    _until_it_has_ended()
+    keyless.instance.refreshes = False
+    for _ in range(2):
+        with pytest.raises(hms.HfSignError, match="nobody is asked twice an hour"):
+            person.token()
+    asked = [request for request in keyless.instance.requests if request.path.startswith("/token")]
+    assert len(asked) == 2  # for the code, and one renewal
+
+
+def test_what_an_issuer_may_answer(keyless: Keyless) -> None:
+    person, good, other = _person(keyless), keyless.instance.token(), keyless.instance.token("other@acme.example")
+    for answers in ({"id_token": good}, {"access_token": good}, {"id_token": good, "access_token": other}):
+        assert str(person._taken({**answers, "refresh_token": "first"}).raw) == good
+    for nothing_new in ({}, {"refresh_token": 7}):
+        person._taken({"id_token": good} | nothing_new)
+        assert person._refresh_token == "first"

@@ -176,3 +176,26 @@ def test_file_of_a_token_that_is_none(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(hms.UsageError, match=r"the file '.+token.bin' cannot be read as the identity token"):
         GivenToken(str(path), "sigstore")
+
+
+def test_token_longer_than_any_is() -> None:
+    with pytest.raises(hms.UsageError, match="^the token is longer than any token is$"):
+        parse_token("x" * 65537, "sigstore", "the token")
+
+
+def test_token_is_in_no_chain_of_errors(keyless: Keyless) -> None:
+    for token in ("rubbish", keyless.instance.token(aud="other")):
+        with pytest.raises(hms.UsageError) as refused:
+            parse_token(token, "sigstore", "the token")
+        assert (refused.value.__cause__, refused.value.__suppress_context__) == (None, True)
+
+
+def test_authority_may_name_either_issuer(keyless: Keyless) -> None:
+    raw = keyless.instance.token(federated_claims={"connector_id": "https://accounts.example"})
+    issuers = parse_token(raw, "sigstore", "the token").expected.issuers
+    assert issuers == ("https://accounts.example", keyless.instance.identity_provider)
+
+
+def test_issuer_that_nobody_knows_leaves_a_choice(keyless: Keyless) -> None:
+    token = parse_token(keyless.instance.token(), "sigstore", "the token")
+    assert token.unlikely == token.expected.identities[1:] != ()

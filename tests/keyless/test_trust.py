@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -239,3 +240,27 @@ def test_trusted_root_in_a_pipe(keyless: Keyless) -> None:
     os.close(other)
     assert Instance(f"/dev/fd/{end}").trusted_root
     os.close(end)
+
+
+@pytest.mark.parametrize("part", ["tlogs", "ctlogs", "certificateAuthorities"])
+def test_trusted_root_alone_that_is_no_good_is_noticed_at_once(keyless: Keyless, part: str) -> None:
+    root = json.loads(keyless.config.read_text())["trustedRoot"]
+    keyless.config.write_text(json.dumps({**root, part: []}))
+    with pytest.raises(UsageError, match="is not a trust config of Sigstore: it names no"):
+        Instance(keyless.config)
+
+
+def test_log_with_a_key_of_a_kind_to_come_is_left_out(keyless: Keyless, model: Path) -> None:
+    bundle = hms.sign(model, signer=keyless.signer())
+    p256, unknown = (bytes.fromhex(f"06082a8648ce3d0301{last}") for last in ("07", "77"))
+
+    def add(config: dict[str, Any]) -> None:
+        logs = config["trustedRoot"]["tlogs"]
+        key = base64.b64decode(logs[0]["publicKey"]["rawBytes"])
+        assert p256 in key
+        new = base64.b64encode(key.replace(p256, unknown)).decode()
+        key_id = base64.b64encode(bytes(32)).decode()
+        logs.append({**logs[0], "publicKey": {**logs[0]["publicKey"], "rawBytes": new}, "logId": {"keyId": key_id}})
+
+    _changed(keyless, add)
+    assert keyless.verifier().verify(bundle)

@@ -492,3 +492,13 @@ def test_bundle_too_large_to_be_read_is_not_signed(pair: KeyPair) -> None:
     digests = {f"{number}/" + "n" * 3_400: bytes(32) for number in range(16_000)}
     with pytest.raises(ModelError, match="too many files"):
         pair.signer.sign(Statement(Manifest.of("m", digests, Serialization())))
+
+
+def test_bundle_larger_than_its_payload_lets_expect_is_not_signed(
+    pair: KeyPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statement = _statement()
+    limit = 4 * len(statement.to_payload()) // 3 + 8
+    monkeypatch.setattr("hf_model_signing.methods.interface.MAX_BYTES", limit)
+    with pytest.raises(ModelError, match="too many files"):
+        pair.signer.sign(statement)

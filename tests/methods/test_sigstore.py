@@ -13,6 +13,7 @@ import pytest
 
 import hf_model_signing as hms
 from hf_model_signing.bundle import Bundle
+from hf_model_signing.manifest import Manifest, Serialization
 from hf_model_signing.signing import make_manifest
 from hf_model_signing.statement import Statement
 from tests.helpers import KeyPair
@@ -274,3 +275,17 @@ def test_published_vector_verifies_offline(oms: Path) -> None:
     bundle = Bundle.read(oms / "vectors" / "valid" / "sigstore.bundle.json")
     verifier = hms.SigstoreVerifier("stefanb@us.ibm.com", "https://sigstore.verify.ibm.com/oauth2", offline=True)
     assert verifier.verify(bundle).manifest.name == "v1.1.0-sigstore"
+
+
+def test_nothing_is_asked_for_a_model_that_is_too_large(
+    keyless: Keyless, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hf_model_signing.methods.interface.MAX_BYTES", 500)
+    with pytest.raises(hms.HfSignError, match="too many files"):
+        hms.sign(model, signer=keyless.signer())
+    assert keyless.instance.certificates == []
+
+
+def test_rehearsal_of_what_cannot_be_signed(keyless: Keyless) -> None:
+    with pytest.raises(hms.HfSignError, match="the signed file list is empty"):
+        keyless.signer().rehearse(Statement(Manifest("m", (), Serialization())))
