@@ -49,3 +49,15 @@ class DishonestError(HubError):
     """The hub contradicts itself: what it answers is not what was asked for."""
 
     exit_code = 1
+
+
+class ContentError(HubError):
+    """What the hub sent is no model that could be taken: a web page, an unsafe archive, more than is allowed."""
+
+    exit_code = 1
+
+
+class UnsupportedError(HubError):
+    """The hub has no such thing as was asked of it."""
+
+    exit_code = 2
