@@ -41,7 +41,8 @@ def path_inside(root: str | os.PathLike[str], path: str | os.PathLike[str]) -> s
 
 def own_cache() -> str:
     """The folder where this program remembers things between its runs; it may be missing."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    named = os.environ.get("XDG_CACHE_HOME", "")  # one that is not absolute counts for nothing (XDG Base Directory)
+    cache = named if os.path.isabs(named) else os.path.join(os.path.expanduser("~"), ".cache")
     return os.path.join(cache, "hf-sign")
 
 

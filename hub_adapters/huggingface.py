@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import re
-import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping
 from itertools import islice
@@ -14,12 +13,23 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from hub_adapters.atomic import replace_file
 from hub_adapters.errors import BadReferenceError, BadSettingError, DishonestError, UncertainError
 from hub_adapters.hf_answers import checked, checked_at_least
 from hub_adapters.hf_errors import http_error, is_exchange, retry_after, status_of, traceable, translated
 from hub_adapters.hf_oidc import opt_in
-from hub_adapters.interface import Commit, HubAdapter, Reference, RemoteFile, Resolved, Snapshot, check_listed_path
+from hub_adapters.interface import (
+    Commit,
+    FetchOptions,
+    HubAdapter,
+    Reference,
+    RemoteFile,
+    Resolved,
+    Snapshot,
+    check_listed_path,
+)
 from hub_adapters.parallel import call_all
+from hub_adapters.urls import named
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -47,6 +57,7 @@ class HuggingFaceAdapter(HubAdapter):
     """Repositories on the Hugging Face Hub, or on the endpoint that `HF_ENDPOINT` names."""
 
     hub = "hf"
+    title = "the Hugging Face Hub"
 
     def __init__(self) -> None:
         self._endpoint = _checked_endpoint()
@@ -64,7 +75,7 @@ class HuggingFaceAdapter(HubAdapter):
             if text.startswith(f"{base}/"):
                 match = _WEB.fullmatch(text.removeprefix(f"{base}/"))
                 if not match or match[2].partition("/")[0] in _KINDS:
-                    raise BadReferenceError(f"'{text}' is not the address of a repository's page")
+                    raise BadReferenceError(f"{named(text)} is not the address of a repository's page")
                 return Reference(cls.hub, _KINDS[match[1] or ""], match[2], unquote(match[3]) if match[3] else None)
         return None
 
@@ -128,8 +139,17 @@ class HuggingFaceAdapter(HubAdapter):
             raise DishonestError(f"the hub lists a file of '{reference}' twice")
         return tree
 
-    def fetch(self, resolved: Resolved, files: Collection[RemoteFile], *, to: str | None = None) -> Snapshot:
+    def fetch(
+        self,
+        resolved: Resolved,
+        files: Collection[RemoteFile] | None = None,
+        *,
+        to: str | None = None,
+        options: FetchOptions | None = None,
+    ) -> Snapshot:
         """Download `files` at the commit; what lies in the cache already is not downloaded again."""
+        if files is None:
+            files = self.remote_manifest(resolved).values()
         folder = to or self._snapshot_folder(resolved)
         sizes = {file.path: file.size for file in files}
         fresh = frozenset(name for name in sizes if not os.path.lexists(os.path.join(folder, name)))
@@ -212,12 +232,7 @@ class HuggingFaceAdapter(HubAdapter):
             return
         target = os.path.join(self._repository_folder(resolved.reference), "refs", revision)
         try:
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=os.path.dirname(target))
-            with os.fdopen(handle, "w", encoding="ascii") as file:
-                file.write(resolved.commit)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, target)
+            replace_file(target, resolved.commit.encode("ascii"), 0o644)
         except OSError as error:  # a cache that cannot be written to serves all the same
             _logger.info("cannot note the revision in the cache: %s", error)
 

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
 
-from hub_adapters.errors import BadReferenceError, DishonestError
+from hub_adapters.errors import BadReferenceError, DishonestError, UnsupportedError
+from hub_adapters.limits import Limits
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A repository on a hub: `kind` is `model`, `dataset` or `space`, `revision` what the user named, if anything."""
+    """A model on a hub: `kind` is `model`, `dataset` or `space`, `revision` what the user named, if anything.
+
+    `mark` stands between name and revision. `beside` are files that belong to the one that is named. `address` is what
+    was typed where the name does not tell it all; it may hold a secret, and is never shown.
+    """
 
     hub: str
     kind: str
     name: str
     revision: str | None = None
+    mark: str = "@"
+    beside: tuple[str, ...] = ()
+    address: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         # A revision becomes part of paths in the cache.
-        if self.revision is not None and not _is_plain_path(self.revision):
+        if self.revision is not None and not is_plain_path(self.revision):
             raise BadReferenceError(f"{self.revision!a} is not the name of a revision")
 
     @property
@@ -31,12 +39,15 @@ class Reference:
         return f"{self.hub}://{prefix}{self.name}"
 
     def __str__(self) -> str:
-        return self.uri if self.revision is None else f"{self.uri}@{self.revision}"
+        return self.uri if self.revision is None else f"{self.uri}{self.mark}{self.revision}"
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """A reference at one fixed revision. `name` is what the hub calls the repository today; `commit` 40 hex digits."""
+    """A reference at one fixed revision. `name` is what the hub calls the repository today; `commit` 40 hex digits.
+
+    Where a hub tells the revision only with the content, `commit` is what the user named, or empty.
+    """
 
     reference: Reference
     name: str
@@ -60,15 +71,43 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Files of one revision on this disk.
+    """Files of one revision on this disk: a folder, or a model that is a single file.
 
-    `fresh` are the paths that came with this call and were not there before; `old_blobs` names the blobs that were.
+    `fresh` are the paths that came with this call and were not there before, `.` for all of them; `old_blobs` names the
+    blobs that were. `pins` are the facts that tell exactly what was fetched, by name.
     """
 
     path: str
     commit: str
     fresh: frozenset[str] = frozenset()
     old_blobs: frozenset[str] = frozenset()
+    pins: Mapping[str, str] = field(default_factory=dict)
+
+
+class DownloadProgress(Protocol):
+    """What wants to know how far a download is, in bytes."""
+
+    def download(self, name: str, size: int | None, done: int) -> None:
+        """A download begins, or goes on with `done` bytes that are there already; `size` is None when nobody knows."""
+
+    def downloaded(self, name: str, count: int) -> None:
+        """`count` more bytes of it have come."""
+
+    def download_ended(self, name: str) -> None:
+        """It is complete, or given up."""
+
+
+@dataclass(frozen=True)
+class FetchOptions:
+    """How something is fetched: how much of it, who watches, and who is told what a person may want to know.
+
+    `anew` asks for all of it again, whatever is here already.
+    """
+
+    limits: Limits = Limits()
+    progress: DownloadProgress | None = None
+    note: Callable[[str], None] = lambda _: None
+    anew: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,9 +120,13 @@ class Commit:
 
 
 class HubAdapter(ABC):
-    """One hub. Every method raises a `HubError` and nothing else for what goes wrong there."""
+    """One hub. Every method raises a `HubError` and nothing else for what goes wrong there.
+
+    A hub has to name its models and to give them; what else it cannot do raises `UnsupportedError`.
+    """
 
     hub: ClassVar[str]
+    title: ClassVar[str]
 
     @classmethod
     @abstractmethod
@@ -91,29 +134,55 @@ class HubAdapter(ABC):
         """The reference that `text` names on this hub; None when it is none, `BadReferenceError` when it is broken."""
 
     @abstractmethod
-    def place(self, reference: Reference) -> str:
-        """Any text that stands for the branch of `reference` on this hub, and for no other."""
-
-    def authorize(self, reference: Reference) -> None:  # noqa: B027 - most hubs know no such way
-        """Get ready to write to the repository by what this machine itself can prove; asked before anything else."""
-
-    @abstractmethod
     def resolve(self, reference: Reference) -> Resolved:
         """Fix the revision of `reference` to the commit that it stands for now."""
 
     @abstractmethod
+    def fetch(
+        self,
+        resolved: Resolved,
+        files: Collection[RemoteFile] | None = None,
+        *,
+        to: str | None = None,
+        options: FetchOptions | None = None,
+    ) -> Snapshot:
+        """Bring the model to this disk, or just listed files of it: into a cache, or into the folder `to`."""
+
+    def names_files(self, reference: Reference) -> bool:
+        """Whether the model may be several files that somebody has to name: the user, or a signature."""
+        return False
+
+    def beside(self, reference: Reference, names: Iterable[str]) -> Reference:
+        """The reference with the files `names` that lie beside it and belong to it, by their paths in the model."""
+        raise UnsupportedError(f"{self.title} gives whole models: there is nothing to name beside '{reference}'")
+
+    def place(self, reference: Reference) -> str:
+        """Any text that stands for the branch of `reference` on this hub, and for no other."""
+        return str(reference)
+
+    def authorize(self, reference: Reference) -> None:  # noqa: B027 - most hubs know no such way
+        """Get ready to write to the repository by what this machine itself can prove; asked before anything else."""
+
+    @property
+    def lists_files(self) -> bool:
+        """Whether the hub tells what a revision holds without sending all of it."""
+        return type(self).remote_manifest is not HubAdapter.remote_manifest
+
+    @property
+    def takes_commits(self) -> bool:
+        """Whether anything can be written to the hub."""
+        return type(self).publish is not HubAdapter.publish
+
     def remote_manifest(self, resolved: Resolved) -> Mapping[str, RemoteFile]:
         """The files that the hub lists for the revision, by path."""
+        raise UnsupportedError(
+            f"{self.title} lists no digests: '{resolved.reference}' has to be downloaded to be hashed"
+        )
 
-    @abstractmethod
-    def fetch(self, resolved: Resolved, files: Collection[RemoteFile], *, to: str | None = None) -> Snapshot:
-        """Bring listed files to this disk: into the hub's own cache, or into the folder `to`."""
-
-    @abstractmethod
     def check_writable(self, resolved: Resolved, path: str, *, create_pr: bool = False) -> None:
         """Raise `AccessError` when this user could not publish `path`; asked before anything large is downloaded."""
+        raise self._takes_no_commits(resolved.reference)
 
-    @abstractmethod
     def publish(
         self, resolved: Resolved, files: Mapping[str, bytes], *, message: str, create_pr: bool = False
     ) -> Commit:
@@ -121,26 +190,37 @@ class HubAdapter(ABC):
 
         Raises `ConflictError` when the branch has moved, `UncertainError` when the hub's answer was lost.
         """
+        raise self._takes_no_commits(resolved.reference)
 
-    @abstractmethod
+    def check_takes_commits(self, reference: Reference) -> None:
+        """Raise `UnsupportedError` for a hub that nothing can be written to."""
+        if not self.takes_commits:
+            raise self._takes_no_commits(reference)
+
     def cached(self, reference: Reference) -> Snapshot | None:
         """What the hub's own cache holds for `reference`, without asking the hub."""
+        return None
 
-    @abstractmethod
-    def remember(self, resolved: Resolved) -> None:
+    def remember(self, resolved: Resolved) -> None:  # noqa: B027 - a hub without a cache
         """Note in the cache that `reference` stands for this revision, so that programs find it without the hub."""
 
-    @abstractmethod
-    def discard(self, snapshot: Snapshot, names: Collection[str]) -> None:
+    def discard(self, snapshot: Snapshot, names: Collection[str]) -> None:  # noqa: B027 - a hub without a cache
         """Take files that turned out bad out of the cache."""
+
+    def _takes_no_commits(self, reference: Reference) -> UnsupportedError:
+        return UnsupportedError(
+            f"{self.title} takes no commits: `hf-sign sign … {reference}` writes the signature to a file, which you "
+            "publish where people find it"
+        )
 
 
 def check_listed_path(path: object, where: str) -> str:
     """Return a path that a hub lists if it stays below the root; raise `DishonestError` if not."""
-    if not isinstance(path, str) or not _is_plain_path(path):
+    if not isinstance(path, str) or not is_plain_path(path):
         raise DishonestError(f"the hub lists a file of '{where}' with a path that leads elsewhere: {path!a}")
     return path
 
 
-def _is_plain_path(path: str) -> bool:
+def is_plain_path(path: str) -> bool:
+    """Whether a path stays below the folder that it is relative to."""
     return not (set("\\\0") & set(path) or {"", ".", ".."} & set(path.split("/")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from hf_model_signing.cli.main import run
 from tests.helpers import FILES, OMS, KeyPair, Outcome, make_pair, write_tree
+from tests.user import User
 
 Cli = Callable[..., Outcome]
 
@@ -17,7 +19,10 @@ Cli = Callable[..., Outcome]
 _OUTSIDE = (
     *(
         f"HF_SIGN_{name}"
-        for name in ("KEY_PASSWORD", "PKCS11_PIN", "IDENTITY_TOKEN", "CLIENT_SECRET", "POLICY", "MODE")
+        for name in (
+            *("KEY_PASSWORD", "PKCS11_PIN", "IDENTITY_TOKEN", "CLIENT_SECRET", "POLICY", "MODE"),
+            *("TFHUB_ENDPOINT", "GITHUB_ENDPOINT"),
+        )
     ),
     *("GITHUB_ACTIONS", "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
     *("GITLAB_CI", "SIGSTORE_ID_TOKEN", "BUILDKITE", "CIRCLECI", "GOOGLE_SERVICE_ACCOUNT_NAME", "BROWSER"),
@@ -65,6 +70,21 @@ def cli(capfd: pytest.CaptureFixture[str]) -> Cli:
         return Outcome(code, captured.out, captured.err)
 
     return run_here
+
+
+@pytest.fixture
+def user(cli: Cli, pair: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> User:
+    """Somebody with the key of the trusted signer, in a folder of their own."""
+    monkeypatch.chdir(tmp_path)
+    return User(cli, pair)
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long the program waited, in seconds, without the waiting."""
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    return waited
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 
 from tests.helpers import KeyPair, Outcome, make_pair
 from tests.servers.hub import Hub
+from tests.servers.static import StaticHosts
 from tests.servers.tsa import Tsa
 
 
@@ -79,6 +80,18 @@ def tsa(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tsa]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with Tsa() as tsa:
         yield tsa
+
+
+@pytest.fixture
+def hosts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StaticHosts]:
+    """The hosts of TensorFlow Hub, PyTorch Hub and ONNX models, asked without a proxy, and a cache of their own."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,127.0.0.2")
+    monkeypatch.setenv("no_proxy", "127.0.0.1,127.0.0.2")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with StaticHosts() as hosts:
+        for name, value in hosts.environment.items():
+            monkeypatch.setenv(name, value)
+        yield hosts
 
 
 @pytest.fixture(scope="session")

@@ -27,13 +27,18 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 @dataclass
 class Reply:
-    """An answer; `cut` closes the connection after that many bytes of the body."""
+    """An answer; `cut` closes the connection after that many bytes of the body.
+
+    `announced` is a length that is not the real one; `chunked` sends the body without telling its length before.
+    """
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
     body: Iterable[bytes] = ()
     length: int = 0
     cut: int | None = None
+    announced: int | None = None
+    chunked: bool = False
 
 
 class Refused(Exception):  # noqa: N818
@@ -210,7 +215,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, reply: Reply, record: Record) -> None:
         record.status = reply.status
         self.send_response(reply.status)
-        for name, value in {**reply.headers, "Content-Length": str(reply.length)}.items():
+        length = reply.length if reply.announced is None else reply.announced
+        size = ("Transfer-Encoding", "chunked") if reply.chunked else ("Content-Length", str(length))
+        for name, value in [*reply.headers.items(), size]:
             self.send_header(name, value)
         self.send_header("X-Request-Id", f"req-{uuid.uuid4().hex}")
         self.end_headers()
@@ -219,12 +226,16 @@ class _Handler(BaseHTTPRequestHandler):
         left = reply.length if reply.cut is None else min(reply.cut, reply.length)
         for piece in reply.body:
             # Counted before it is sent: a client that has the last byte must find it counted.
-            record.bytes_sent += len(piece[:left])
-            self.wfile.write(piece[:left])
-            left -= len(piece[:left])
+            part = piece[:left]
+            record.bytes_sent += len(part)
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(part), part) if reply.chunked and part else part)
+            left -= len(part)
             if left <= 0:
                 break
-        self.close_connection = self.close_connection or (reply.cut is not None and reply.cut < reply.length)
+        cut = reply.cut is not None and reply.cut < reply.length
+        if reply.chunked and not cut:
+            self.wfile.write(b"0\r\n\r\n")
+        self.close_connection = self.close_connection or cut or length != reply.length
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = serve  # noqa: N815
 

@@ -1,0 +1,37 @@
+"""What servers send in the place of a model: a page for people, a pointer to the file, nothing."""
+
+from __future__ import annotations
+
+import re
+
+from hub_adapters.errors import ContentError
+
+_START = 1024  # bytes; a Git LFS pointer is never longer, and a page says within it what it is
+_PAGE = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*|<\?xml[^>]*>\s*)*"
+    rb"<(?:!doctype\s+html|html|head|body|script|title)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_PAGE_TYPES = ("text/html", "application/xhtml+xml")
+_POINTER = re.compile(rb"version https://git-lfs\.github\.com/spec/[^\n]*\n(?:[^\n]*\n)*?oid sha256:[0-9a-f]{64}\n")
+
+
+def check_content(path: str, content_type: str, where: str) -> None:
+    """Raise `ContentError` for what is no model; `where` is the address as it may be shown."""
+    with open(path, "rb") as file:
+        start = file.read(_START + 1)
+    if not start:
+        raise ContentError(f"'{where}' is an empty file, not a model")
+    kind = content_type.partition(";")[0].strip().lower()
+    if _PAGE.match(start) or (kind in _PAGE_TYPES and start.lstrip()[:1] == b"<"):
+        raise ContentError(
+            f"'{where}' is a web page, not a model: open it in a browser, and copy the address of the file itself"
+        )
+    if len(start) <= _START and _POINTER.match(start):
+        raise ContentError(f"'{where}' is a Git LFS pointer, not the file itself{_media(where)}")
+
+
+def _media(where: str) -> str:
+    """Where GitHub keeps the file that a pointer stands for."""
+    match = re.fullmatch(r"https://raw\.githubusercontent\.com/([^/]+/[^/]+)/(?:refs/heads/)?(.+)", where)
+    return f"; that is at https://media.githubusercontent.com/media/{match[1]}/{match[2]}" if match else ""

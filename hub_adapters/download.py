@@ -1,0 +1,322 @@
+"""One file over HTTP, however often the connection breaks (RFC 9110: ranges, conditions, Retry-After).
+
+Whatever is received is hashed as it arrives, and goes on from where it stopped only when the server says that it still
+has the same thing.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import hashlib
+import logging
+import re
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, BinaryIO
+from urllib.parse import urlsplit
+
+import requests
+
+from hub_adapters.errors import (
+    AccessError,
+    ContentError,
+    DishonestError,
+    HubError,
+    NotFoundError,
+    UnavailableError,
+)
+from hub_adapters.exchange import BrokenError, Exchange
+from hub_adapters.interface import FetchOptions
+from hub_adapters.urls import check_address, shown
+
+_logger = logging.getLogger(__name__)
+
+_CHUNK = 256 * 1024
+_TRIES = 5  # in a row that bring nothing new, and beginnings from the front in all
+_CUTS = 50  # that bring something, and less than _MUCH
+_MUCH = 1024 * 1024  # bytes
+_FIRST_PAUSE = 0.5  # seconds; each pause is twice the one before
+_LONGEST_WAIT = 120.0  # seconds; a server that asks for more is reported, not waited for
+_BUSY = (408, 425, 429, 500, 502, 503, 504)
+_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
+_BEYOND = re.compile(r"bytes \*/(\d{1,18})")
+# What can be sent back; a server that has anything else there has nothing to recognize the file by.
+_ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,256}"|[\x21\x23-\x7e]{1,256}')
+_DATE = re.compile(r"[\x20-\x7e]{1,64}")
+
+
+@dataclass
+class Received:
+    """What is known of a file on its way: how it can be recognized, and where it finally came from.
+
+    `etag` and `modified` are the server's own words, empty when it has none. `url` may hold a secret.
+    """
+
+    url: str = ""
+    etag: str = ""
+    modified: str = ""
+    total: int | None = None
+    content_type: str = ""
+
+    @property
+    def validator(self) -> str:
+        """What a server may be asked with to go on; only a strong one says that the bytes are the same."""
+        return self.modified if not self.etag else "" if self.etag.startswith("W/") else self.etag
+
+
+class NotModifiedError(Exception):
+    """The server has nothing newer than what it was asked about; no error for who asked."""
+
+
+@dataclass
+class Download:
+    """One download into `file`, which may hold the beginning of it; `known` is what that beginning is of.
+
+    `have` is what the caller has already, whole: when the server has that still, `NotModifiedError` is raised. `began`
+    is told what comes before any of it is written.
+    """
+
+    address: str
+    file: BinaryIO
+    options: FetchOptions
+    known: Received = field(default_factory=Received)
+    have: Received = field(default_factory=Received)
+    began: Callable[[Received], None] = lambda _: None
+    _hash: Any = field(default_factory=hashlib.sha256, init=False)
+    _size: int = field(default=0, init=False)
+    _restarts: int = field(default=0, init=False)
+
+    def run(self) -> Received:
+        """Receive all of it; raises `HubError` for what cannot be mended by asking again."""
+        check_address(self.address)
+        self._take_up()
+        furthest, tries, cuts, attempts = self._size, 0, 0, 0
+        try:
+            while True:
+                try:
+                    self._attempt()
+                    self.file.flush()
+                    return self.known
+                except BrokenError as broken:
+                    attempts += 1
+                    gained = self._size - furthest
+                    furthest = max(furthest, self._size)
+                    tries = 0 if gained > 0 else tries + 1
+                    cuts = 0 if gained >= _MUCH else cuts + 1
+                    if not self.known.validator:
+                        self._start_over()  # nothing could go on from here
+                    if tries >= _TRIES or cuts >= _CUTS or self._restarts >= _TRIES:
+                        raise UnavailableError(f"{broken}; gave up after {attempts} tries") from None
+                    _pause(broken, tries)
+        finally:
+            if self.options.progress:
+                self.options.progress.download_ended(shown(self.address))
+
+    @property
+    def sha256(self) -> str:
+        """The digest in hex of what is in the file."""
+        digest: str = self._hash.hexdigest()
+        return digest
+
+    @property
+    def size(self) -> int:
+        """How many bytes have been received."""
+        return self._size
+
+    def _take_up(self) -> None:
+        """Count and hash what an earlier process has left, if that can be gone on with."""
+        self.file.seek(0)
+        if not self.known.validator:
+            self._start_over()
+            return
+        while piece := self.file.read(_CHUNK):
+            self._hash.update(piece)
+            self._size += len(piece)
+
+    def _start_over(self) -> None:
+        self._restarts += self._size > 0
+        self.file.seek(0)
+        self.file.truncate()
+        self._hash, self._size = hashlib.sha256(), 0
+
+    def _attempt(self) -> None:
+        with Exchange(self.address, self._headers()) as exchange:
+            response = exchange.response
+            if response.status_code == 304 and self.have.etag:
+                self._keep_what_is_here(response)
+            if response.status_code == 416 and self._size:
+                if self._is_whole(response):
+                    return
+                self._start_over()
+                raise BrokenError(f"'{shown(self.address)}' has become shorter than what it sent before")
+            if response.status_code not in (200, 206):
+                raise _refusal(response, self.address)
+            self._begin(response)
+            self._receive(exchange)
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"User-Agent": "hf-sign", "Accept": "*/*", "Accept-Encoding": "identity"}
+        if self._size:
+            headers |= {"Range": f"bytes={self._size}-", "If-Range": self.known.validator}
+        elif self.have.etag:
+            headers["If-None-Match"] = self.have.etag
+        return headers
+
+    def _keep_what_is_here(self, response: requests.Response) -> None:
+        """End the download when what the caller has is from the same address; an ETag says nothing of another."""
+        if shown(response.url) == shown(self.have.url):
+            raise NotModifiedError
+        self.have = Received()
+        raise BrokenError(f"'{shown(self.address)}' leads elsewhere than before", 0.0)
+
+    def _is_whole(self, response: requests.Response) -> bool:
+        """Whether the server says that what is here is all that there is."""
+        match = _BEYOND.fullmatch(response.headers.get("Content-Range", ""))
+        same = response.headers.get("ETag", self.known.etag) == self.known.etag
+        return bool(match and int(match[1]) == self._size and self.known.total in (None, self._size) and same)
+
+    def _begin(self, response: requests.Response) -> None:
+        """See to it that what comes now is what belongs after what is there."""
+        now = Received(
+            response.url,
+            _matching(_ETAG, response.headers.get("ETag")),
+            _matching(_DATE, response.headers.get("Last-Modified")),
+            _length(response),
+            response.headers.get("Content-Type", "")[:200],
+        )
+        if response.status_code == 206:
+            now = self._going_on(response, now)
+        elif self.have.etag and now.etag == self.have.etag and not self._size:
+            self._keep_what_is_here(response)  # a server that does not know the question
+        else:
+            self._start_over()
+        self.known = now
+        self.began(now)
+        limit = self.options.limits.max_download
+        if (now.total or 0) > limit:
+            raise self._too_large(f"{now.total:,} bytes")
+        if self.options.progress:
+            self.options.progress.download(shown(self.address), now.total, self._size)
+
+    def _going_on(self, response: requests.Response, now: Received) -> Received:
+        """What is known with a part that continues what is there; otherwise begins anew."""
+        match = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        total = None if match is None or match[3] == "*" else int(match[3])
+        pairs = ((now.etag, self.known.etag), (now.modified, self.known.modified), (total, self.known.total))
+        changed = any(one and other and one != other for one, other in pairs)
+        if match is None or int(match[1]) != self._size or changed:
+            size = self._size
+            self._start_over()
+            self.known = Received()
+            if not size:
+                raise DishonestError(f"'{shown(self.address)}' sends a part, and was asked for the whole")
+            raise BrokenError(f"'{shown(self.address)}' goes on with another part than was asked for")
+        known = self.known
+        return replace(known, url=now.url, etag=known.etag or now.etag, total=known.total or total)
+
+    def _receive(self, exchange: Exchange) -> None:
+        _check_encoding(exchange.response)
+        try:
+            for piece in exchange.pieces():
+                self._write(piece)
+        except BrokenError as broken:
+            raise BrokenError(self._cut_off(str(broken))) from None
+        if self.known.total is not None and self._size != self.known.total:
+            raise BrokenError(self._cut_off("the connection was closed"))
+
+    def _write(self, piece: bytes) -> None:
+        size = self._size + len(piece)
+        if size > self.options.limits.max_download:
+            raise self._too_large("more")
+        if size > (self.known.total or size):
+            self._start_over()
+            raise BrokenError("it sends more than it says")
+        self.file.write(piece)
+        self._hash.update(piece)
+        self._size = size
+        if self.options.progress:
+            self.options.progress.downloaded(shown(self.address), len(piece))
+
+    def _cut_off(self, why: str) -> str:
+        announced = "" if self.known.total is None else f" of {self.known.total:,}"
+        return f"'{shown(self.address)}' was cut off after {self._size:,}{announced} bytes ({why})"
+
+    def _too_large(self, size: str) -> ContentError:
+        return too_large(self.address, size, self.options)
+
+
+def too_large(address: str, size: str, options: FetchOptions) -> ContentError:
+    """The refusal of a file of more bytes than are allowed."""
+    return ContentError(
+        f"'{shown(address)}' has {size}, and {options.limits.max_download:,} are allowed: --max-download permits more"
+    )
+
+
+def _pause(broken: BrokenError, tries: int) -> None:
+    pause = max(_FIRST_PAUSE * 2 ** max(tries - 1, 0), broken.pause or 0.0)
+    if pause > _LONGEST_WAIT:
+        raise UnavailableError(f"{broken}; it asks to wait for {pause:,.0f} seconds: try again then") from None
+    _logger.info("%s; trying again in %.1f s", broken, pause)
+    time.sleep(pause)
+
+
+def _refusal(response: requests.Response, address: str) -> HubError | BrokenError:
+    """What an answer that brings nothing means; the way there is told when it led elsewhere."""
+    where = f"'{shown(address)}'"
+    if shown(response.url) != shown(address):
+        where += f" (which leads to '{shown(response.url)}')"
+    status = f"HTTP {response.status_code}"
+    if response.status_code in (404, 410):
+        return NotFoundError(f"there is nothing at {where} ({status})")
+    if response.status_code in (401, 403, 407):
+        return AccessError(f"{where} is not for everybody, or not for you ({status})")
+    if response.status_code in _BUSY:
+        return BrokenError(f"{where} cannot be had now ({status})", _retry_after(response))
+    return UnavailableError(f"{where} answers with {status}, which is no file")
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    """The pause in seconds that an answer asks for; None without one."""
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdecimal():
+        return float(text[:9])
+    try:
+        return max(email.utils.parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _length(response: requests.Response) -> int | None:
+    if "chunked" in response.headers.get("Transfer-Encoding", "").lower():
+        return None  # whatever else it says (RFC 9112, section 6.3)
+    text = response.headers.get("Content-Length", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
+
+
+def _matching(pattern: re.Pattern[str], text: str | None) -> str:
+    return text if text is not None and pattern.fullmatch(text) else ""
+
+
+def _check_encoding(response: requests.Response) -> None:
+    """Refuse a file that was wrapped on the way, though nobody asked for that.
+
+    A server that calls an archive encoded because it is a .gz sends it as it is; taken so, as curl does.
+    """
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    packed = urlsplit(response.url).path.endswith((".gz", ".tgz")) and encoding in ("gzip", "x-gzip")
+    if encoding not in ("", "identity") and not packed:
+        raise UnavailableError(f"'{shown(response.url)}' is sent encoded as {encoding[:40]!a}, which was not asked for")
+
+
+def read_small(address: str, limit: int, what: str, options: FetchOptions) -> bytes:
+    """A file of at most `limit` bytes, such as a signature; it is kept nowhere."""
+    small = replace(options, limits=replace(options.limits, max_download=limit))
+    with tempfile.TemporaryFile() as file:
+        try:
+            Download(address, file, small).run()
+        except ContentError as error:
+            raise ContentError(f"'{shown(address)}' is larger than any {what} can be") from error
+        file.seek(0)
+        return file.read()

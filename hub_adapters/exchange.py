@@ -1,0 +1,183 @@
+"""One question over HTTP and its answer in pieces, on which nobody waits longer than is said here."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import re
+import ssl
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+
+from hub_adapters.errors import DishonestError, HubError, UnavailableError
+from hub_adapters.urls import follow, shown
+
+_logger = logging.getLogger(__name__)
+
+_CONNECT, _READ = 10.0, 30.0  # seconds for one step
+_ANSWER = 60.0  # seconds for all steps until an answer begins
+_SLOWEST = 64 * 1024  # bytes in each _WINDOW; what brings fewer is given up as if the connection had broken
+_WINDOW = 60.0  # seconds
+_CHUNK = 256 * 1024
+_AHEAD = 16  # pieces that may wait to be taken
+_REDIRECTS = 10
+_MOVED = (301, 302, 303, 307, 308)
+
+
+class BrokenError(Exception):
+    """The exchange ended early, and another may go better; `pause` is what the server asks for, in seconds."""
+
+    def __init__(self, why: str, pause: float | None = None) -> None:
+        super().__init__(why)
+        self.pause = pause
+
+
+class Exchange:
+    """A question to `address`, asked in a thread of its own, because sockets have no limit for the whole of it.
+
+    Errors are `BrokenError` for what may go better the next time, and `HubError` for what will not.
+    """
+
+    def __init__(self, address: str, headers: Mapping[str, str]) -> None:
+        self._address, self._sent = address, headers
+        self._items: queue.Queue[requests.Response | bytes | BaseException | None] = queue.Queue(_AHEAD)
+        self._given_up = threading.Event()
+        threading.Thread(target=self._run, name="exchange", daemon=True).start()
+        self.response = self._answer()
+
+    def __enter__(self) -> Exchange:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._given_up.set()
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body, as it comes."""
+        since, count = time.monotonic(), 0
+        while True:
+            try:
+                item = self._items.get(timeout=max(since + _WINDOW - time.monotonic(), 0))
+            except queue.Empty:
+                raise BrokenError("it comes too slowly") from None
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            if isinstance(item, bytes):
+                count += len(item)
+                yield item
+            if time.monotonic() - since > _WINDOW:
+                if count < _SLOWEST:
+                    raise BrokenError("it comes too slowly")
+                since, count = time.monotonic(), 0
+
+    def _answer(self) -> requests.Response:
+        try:
+            item = self._items.get(timeout=_ANSWER)
+        except queue.Empty:
+            self._given_up.set()
+            raise BrokenError(f"'{host_of(self._address)}' did not answer in time") from None
+        if isinstance(item, BaseException):
+            raise item
+        if not isinstance(item, requests.Response):
+            raise TypeError("a body came before its answer")
+        return item
+
+    def _run(self) -> None:
+        try:
+            with _Session() as session, contextlib.closing(self._follow(session)) as response:
+                self._put(response)
+                while not self._given_up.is_set() and (piece := response.raw.read1(_CHUNK, decode_content=False)):
+                    self._put(piece)
+            self._put(None)
+        except (urllib3.exceptions.HTTPError, TimeoutError, ConnectionError) as error:
+            self._put(BrokenError(why(error)))
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            self._put(error)
+
+    def _put(self, item: requests.Response | bytes | BaseException | None) -> None:
+        while not self._given_up.is_set():
+            try:
+                return self._items.put(item, timeout=0.2)
+            except queue.Full:
+                continue
+
+    def _follow(self, session: requests.Session) -> requests.Response:
+        """The answer of the last of the addresses that lead to one another."""
+        url = self._address
+        for _ in range(_REDIRECTS + 1):
+            response = self._ask(session, url)
+            location = response.headers.get("Location")
+            if response.status_code not in _MOVED or location is None:
+                return response
+            response.close()
+            url = follow(url, location)
+        raise DishonestError(f"'{shown(self._address)}' sends from one address to the next without an end")
+
+    def _ask(self, session: requests.Session, url: str) -> requests.Response:
+        _logger.debug("asking for %s", shown(url))
+        failed: HubError | BrokenError
+        try:
+            return session.get(
+                url, headers=dict(self._sent), stream=True, allow_redirects=False, timeout=(_CONNECT, _READ)
+            )
+        except (requests.exceptions.ConnectionError, requests.Timeout) as error:
+            failed = _failure(url, error)
+        except (requests.RequestException, OSError, ValueError, TypeError, AttributeError) as error:
+            # A CA bundle that is not there, for one, or a proxy that is none: no matter of trying again.
+            failed = UnavailableError(f"cannot ask '{shown(url)}': {why(error)}")
+        raise failed  # without the errors of the libraries, which quote addresses with all that is secret in them
+
+
+class _Session(requests.Session):
+    """One that leaves redirects to us; of each that it looks at, it would read the whole body into memory."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        return None
+
+
+def _failure(url: str, error: requests.RequestException) -> HubError | BrokenError:
+    causes = list(_causes(error))
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        return UnavailableError(f"'{host_of(url)}' cannot be trusted to be who it says it is: {why(error)}")
+    if isinstance(error, requests.exceptions.ProxyError):
+        return BrokenError(f"cannot reach '{host_of(url)}' through the proxy that the environment names: {why(error)}")
+    return BrokenError(f"cannot reach '{host_of(url)}': {why(error)}")
+
+
+def host_of(url: str) -> str:
+    """The host and the port of an address."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def why(error: BaseException) -> str:
+    """The cause that a person can do something about, of the many that libraries wrap into one another."""
+    *_, cause = _causes(error)
+    if isinstance(cause, TimeoutError) or "timed out" in str(cause).lower():
+        return "it did not answer in time"
+    if isinstance(cause, (urllib3.exceptions.HTTPError, ValueError)) or type(cause).__module__ == "http.client":
+        return "the connection was closed" if "IncompleteRead" in repr(error) else "what it sends is not HTTP"
+    text = getattr(cause, "strerror", None) or getattr(cause, "verify_message", None) or _plain(str(cause))
+    return str(text)[:300]
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    for _ in range(10):
+        yield error
+        found = [getattr(error, "reason", None), *error.args[::-1], error.__cause__, error.__context__]
+        inner = next((each for each in found if isinstance(each, BaseException) and each is not error), None)
+        if inner is None:
+            return
+        error = inner
+
+
+def _plain(text: str) -> str:
+    # Libraries begin with the name of an object in memory, and end with a line of their source.
+    text = re.sub(r"<[\w.]+ object at 0x[0-9a-f]+>:? ?|HTTPS?Connection(Pool)?\([^)]*\):? ?", "", text)
+    return re.sub(r" \(_\w+\.c:\d+\)$", "", text)

@@ -1,0 +1,45 @@
+"""Somebody who signs and verifies references with the program, with the key of the trusted signer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.helpers import KeyPair, Outcome, write_tree
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody who signs and verifies; the signature is `s.sig` in the current folder."""
+
+    cli: Callable[..., Outcome]
+    pair: KeyPair
+
+    def sign(self, reference: str, *options: str) -> None:
+        done = self.cli("sign", "key", "--private-key", self.pair.private, "--signature", "s.sig", *options, reference)
+        assert done.code == 0, done.err
+
+    def verify(self, reference: str | Path, *options: str) -> str:
+        """The path of what was verified."""
+        done = self._verify(reference, *options)
+        assert done.code == 0, done.err
+        return str(done.document["path"])
+
+    def refused(self, reference: str | Path, *options: str, code: int = 1) -> str:
+        """Why it was not verified."""
+        done = self._verify(reference, *options)
+        assert done.code == code, done.out + done.err
+        return done.err
+
+    def annotations(self) -> dict[str, str]:
+        return dict(self.cli("--json", "inspect", "s.sig").document["annotations"])
+
+    def _verify(self, reference: str | Path, *options: str) -> Outcome:
+        named = () if "--signature" in options else ("--signature", "s.sig")
+        return self.cli("--json", "verify", "key", "--public-key", self.pair.public, *named, *options, reference)
+
+
+def small_folder(folder: Path, text: str = "x") -> Path:
+    """A small model in the folder `folder`."""
+    return write_tree(folder / "small", {"saved_model.pb": text, "variables/variables.index": "v"})
