@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         UsageError,
         VerificationError,
     )
+    from hf_model_signing.fetching import fetch
     from hf_model_signing.methods.certificate import CertificateSigner, CertificateVerifier
     from hf_model_signing.methods.interface import Signer, Verifier
     from hf_model_signing.methods.key import KeySigner, KeyVerifier
@@ -49,6 +50,7 @@ _HOMES = {
         "UsageError",
         "VerificationError",
     ),
+    "hf_model_signing.fetching": ("fetch",),
     "hf_model_signing.methods.certificate": ("CertificateSigner", "CertificateVerifier"),
     "hf_model_signing.methods.interface": ("Signer", "Verifier"),
     "hf_model_signing.methods.key": ("KeySigner", "KeyVerifier"),
@@ -87,6 +89,7 @@ __all__ = [
     "VerificationError",
     "Verifier",
     "digest",
+    "fetch",
     "pull",
     "push",
     "sign",

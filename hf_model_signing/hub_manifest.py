@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from hf_model_signing.hashing import Progress, hash_file, hash_model, is_lfs_poi
 from hf_model_signing.listing import compare_folder, covered
 from hf_model_signing.manifest import Manifest, Serialization, show
 from hf_model_signing.signing import HowToHash, make_manifest
-from hf_model_signing.statement import DIGESTS_FROM, REVISION, SIGNED_AT, Statement
+from hf_model_signing.statement import DIGESTS_FROM, REVISION, SIGNED_AT, Statement, signing_time
 from hf_model_signing.walking import Scope
 from hub_adapters.interface import HubAdapter, RemoteFile, Resolved, Snapshot
 
@@ -77,7 +76,7 @@ class HubModel:
         """What is signed now: the manifest, the hub reference, the revision and the time (UTC)."""
         annotations = {
             REVISION: self.resolved.commit,
-            SIGNED_AT: datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            SIGNED_AT: signing_time(),
         }
         if self.take.remote:
             annotations[DIGESTS_FROM] = "hub"

@@ -66,6 +66,11 @@ def pull(
     know. When the hub does not give the repository, what its cache holds is verified in its place. Raises
     `VerificationError` when it is not what the signer signed, `HubError` when the hub fails.
     """
+    if not adapter.lists_files:
+        raise UsageError(
+            f"{adapter.title} has no signatures beside its models: `hf-sign verify METHOD … --signature FILE "
+            f"{reference}` downloads and verifies one, and says where it is"
+        )
     if to == "":
         raise UsageError("--to names no folder")
     work = _Pull(adapter, reference, verifier, coverage or Coverage(), progress, note)
@@ -116,7 +121,7 @@ class _Pull:
             raise VerificationError(f"{refusal}\n  (this is a copy on this disk; {error})") from refusal
         except VerificationError as refusal:
             raise VerificationError(f"{refusal}\n  (this is a copy on this disk; {error})") from refusal
-        self._note_unnamed(verification.statement)
+        note_unnamed(verification.statement, self.note)
         self._note_unsigned(before.path, verification.statement)
         return Pulled(before.path, before.commit, verification, from_cache=True)
 
@@ -127,7 +132,7 @@ class _Pull:
         bundle = signature or fetch_signature(self.adapter, resolved, listing)
         statement = self.verifier.verify(bundle)
         check_subject(statement, self.reference.uri)
-        self._note_unnamed(statement)
+        note_unnamed(statement, self.note)
         if signature is None:  # one that the user holds is not the hub's to choose
             self._check_newest(statement, resolved.commit)
         files = self._check_listing(statement, listing)
@@ -232,19 +237,21 @@ class _Pull:
         message = f"'{self.reference}' is not what was signed: {difference.describe()}\n  ({where})"
         raise MismatchError(message, difference)
 
-    def _note_unnamed(self, statement: Statement) -> None:
-        if not statement.uri:
-            self.note(
-                "the signature does not say for which repository it was made; it was made for a model named "
-                f"'{statement.manifest.name}'"
-            )
-
     def _note_unsigned(self, folder: str, statement: Statement) -> None:
         """Name what other programs put into the folder and the signature leaves out."""
         ignored = ignored_paths(statement.manifest, self.coverage) - {SIGNATURE_NAME, *_HARMLESS}
         there = sorted(path for path in ignored if os.path.lexists(os.path.join(folder, path)))
         if there:
             self.note(f"in the folder, and not signed: {some(there)}")
+
+
+def note_unnamed(statement: Statement, note: Callable[[str], None]) -> None:
+    """Say it when the signature would do for any repository."""
+    if not statement.uri:
+        note(
+            "the signature does not say for which repository it was made; it was made for a model named "
+            f"'{statement.manifest.name}'"
+        )
 
 
 def _is_incomplete(difference: Difference) -> bool:

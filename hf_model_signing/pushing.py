@@ -62,6 +62,7 @@ def push(
     chosen = options or PushOptions()
     if _COMMIT.fullmatch(reference.revision or ""):
         raise UsageError(f"cannot commit to the fixed revision '{reference.revision}': name a branch")
+    adapter.check_takes_commits(reference)
     if not chosen.dry_run:  # a dry run needs no leave to write
         adapter.authorize(reference)
     uncertain = False

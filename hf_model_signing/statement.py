@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Any
 
 from hf_model_signing import strict_json
@@ -97,6 +98,11 @@ class Statement:
         texts = {key: value for key, value in subject["annotations"].items() if isinstance(value, str)}
         stated = "ignore_paths" in document["predicate"]["serialization"]
         return cls(manifest, subject["uri"], texts, old_forms=() if stated else ("no list of ignored paths",))
+
+
+def signing_time() -> str:
+    """The time now (UTC), as the annotation `signed_at` has it; later times sort behind earlier ones."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _parse_subject(value: object) -> dict[str, Any]:

@@ -2,31 +2,100 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
+from hub_adapters.errors import BadReferenceError, HubError
+from hub_adapters.urls import named
+
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from hub_adapters.interface import HubAdapter, Reference
 
+# What another package registers its adapter under, by the scheme of its references.
+ENTRY_POINTS = "hf_sign.hub_adapters"
+
 # The scheme of a reference -> (module, adapter); a module loads when a reference may be its.
-ADAPTERS = {"hf": ("hub_adapters.huggingface", "HuggingFaceAdapter")}
+ADAPTERS = {
+    "hf": ("hub_adapters.huggingface", "HuggingFaceAdapter"),
+    "tfhub": ("hub_adapters.tfhub", "TfHubAdapter"),
+    "torchhub": ("hub_adapters.pytorch_hub", "PyTorchHubAdapter"),
+    "https": ("hub_adapters.onnx", "OnnxAdapter"),  # the last, because it takes what no other knows
+}
+_WEB = ("https", "http")
 
-__all__ = ["ADAPTERS", "adapter_class", "find_adapter"]
-
-
-def adapter_class(hub: str) -> type[HubAdapter]:
-    """The adapter of the hub with this scheme."""
-    module, name = ADAPTERS[hub]
-    return cast("type[HubAdapter]", getattr(import_module(module), name))
+__all__ = ["ADAPTERS", "ENTRY_POINTS", "find_adapter"]
 
 
 def find_adapter(text: str) -> tuple[HubAdapter, Reference] | None:
-    """The adapter that understands `text`, and the reference; None for a local path."""
-    if "://" not in text:
+    """The adapter that understands `text`, and the reference; None for a local path.
+
+    Raises `BadReferenceError` for what is written as a reference and is none.
+    """
+    scheme, found, _ = text.partition("://")
+    if not found or os.path.exists(text):
         return None
-    for hub in ADAPTERS:
-        adapter = adapter_class(hub)
-        reference = adapter.parse(text)
+    text = f"{scheme.lower()}{text[len(scheme) :]}"
+    broken: BadReferenceError | None = None
+    for adapter in _candidates(scheme.lower()):
+        try:
+            reference = adapter.parse(text)
+        except BadReferenceError as error:  # at a web address of one hub there may be what another one takes
+            broken = broken or error
+            continue
         if reference:
             return adapter(), reference
-    return None
+    known = ", ".join(f"{name}://" for name in ADAPTERS)
+    raise broken or BadReferenceError(f"{named(text)} names no hub that is known here; known are {known}")
+
+
+def _candidates(scheme: str) -> Iterator[type[HubAdapter]]:
+    """The adapters that may understand a reference: those of its scheme, or all for a web address."""
+    ours = [name for name in ADAPTERS if name == scheme or (scheme in _WEB and name != "https")]
+    for name in ours:
+        if name != "https":
+            yield _ours(name)
+    if scheme not in ADAPTERS or scheme in _WEB:
+        yield from _others(scheme)
+    if scheme in _WEB:
+        yield _ours("https")
+
+
+def _ours(name: str) -> type[HubAdapter]:
+    module, attribute = ADAPTERS[name]
+    return cast("type[HubAdapter]", getattr(import_module(module), attribute))
+
+
+def _others(scheme: str) -> Iterator[type[HubAdapter]]:
+    """The adapters of other packages; one that cannot be loaded stands in the way of its own references only."""
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group=ENTRY_POINTS):
+        if point.name in ADAPTERS or (scheme not in _WEB and point.name != scheme):
+            continue
+        try:
+            yield _load(point)
+        except HubError as error:
+            if point.name == scheme:
+                raise
+            import logging  # here, because every start would pay for it
+
+            logging.getLogger(__name__).warning("%s", error)
+
+
+def _load(point: EntryPoint) -> type[HubAdapter]:
+    from hub_adapters.interface import HubAdapter
+
+    package = point.dist.name if point.dist else point.value
+    try:
+        adapter = point.load()
+    except Exception as error:
+        raise HubError(
+            f"the package '{package}' has an adapter for {point.name}:// that cannot be loaded: {error}"
+        ) from error
+    if not (isinstance(adapter, type) and issubclass(adapter, HubAdapter)):
+        raise HubError(f"what the package '{package}' has for {point.name}:// is no HubAdapter")
+    return adapter

@@ -20,6 +20,9 @@ HUB_SIDE = {
     "hub_signature",
     "listing",
     "staging",
+    "detached_signature",
+    "fetched_model",
+    "fetching",
     "cli",
 }  # where signing and hubs meet
 

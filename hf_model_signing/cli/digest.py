@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hf_model_signing.cli import output
-from hf_model_signing.cli.options import REFERENCE_HELP, manifest_options, reference_argument
+from hf_model_signing.cli.options import REFERENCE_HELP, fetch_options, manifest_options, reference_argument
 from hf_model_signing.cli.progress import progress_bars
 from hf_model_signing.cli.settings import Command
 from hf_model_signing.cli.target import statement_of
@@ -20,7 +20,7 @@ def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
 
 command = Command(
     name="digest",
-    params=[*manifest_options(), reference_argument()],
+    params=[*manifest_options(), *fetch_options(), reference_argument()],
     callback=_run,
     help=f"Print the root digest of a model, without signing. {REFERENCE_HELP}",
 )

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from hf_model_signing.statement import Statement
 
 # Annotations that a push makes, under the words for them here; others are shown apart, so that none hides a fact.
-_KNOWN = {"revision": "revision", "signed_at": "signed at", "digests_from": "digests from"}
+_KNOWN = {
+    "revision": "revision",
+    "signed_at": "signed at",
+    "digests_from": "digests from",
+    "url": "downloaded from",
+    "etag": "ETag",
+    "archive_sha256": "archive SHA-256",
+}
 _UNSIGNED = "skip (the bundle is unsigned: anybody could have written it)"
 _WARNING = "Nothing was verified: this is what the file says of itself. Check it with `hf-sign verify METHOD … MODEL`."
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,31 @@ import click
 
 from hf_model_signing.cli.output import note
 from hf_model_signing.errors import UsageError
+from hub_adapters.limits import Limits
 
 if TYPE_CHECKING:
     from hf_model_signing.signing import HowToHash
+    from hub_adapters.interface import DownloadProgress, FetchOptions, HubAdapter, Reference
 
+_UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}  # powers of 1000, or with an `i` of 1024
 _HASH = click.Choice(["sha256", "blake2b", "blake3"])
 _SIZE = click.IntRange(min=1)
+
+
+class ByteCount(click.ParamType[int]):
+    """A number of bytes: plain, or with a unit as in 500MB, 20GiB or 1.5G."""
+
+    name = "BYTES"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401
+        """Return the number; fails for what is none, or not above zero."""
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?) ?([kmgt]?)(i?)b?", value.strip(), re.IGNORECASE)
+        count = int(float(match[1]) * (1024 if match[3] else 1000) ** _UNITS[match[2].lower()]) if match else 0
+        if count < 1:
+            self.fail(f"'{value}' is no number of bytes; write it as 500MB or 20GiB", param, ctx)
+        return count
 
 
 def reference_argument(name: str = "reference", metavar: str = "REFERENCE") -> click.Argument:
@@ -25,7 +45,8 @@ def reference_argument(name: str = "reference", metavar: str = "REFERENCE") -> c
 
 REFERENCE_HELP = (
     "REFERENCE is a path (a folder, a single file, a snapshot folder of the Hugging Face cache), "
-    "hf://[datasets/|spaces/]ORG/NAME[@REV], or the web address of a repository."
+    "hf://[datasets/|spaces/]ORG/NAME[@REV], tfhub://PUBLISHER/MODEL/VARIATION/VERSION, torchhub://OWNER/REPO[:REF], "
+    "the web address of a repository, or that of an .onnx file or an archive (.tar.gz, .tgz, .zip)."
 )
 REPO_HELP = "REPO is ORG/NAME[@REV] of the kind that --type says, or hf://[datasets/|spaces/]ORG/NAME[@REV]."
 
@@ -65,6 +86,71 @@ def manifest_options() -> list[click.Parameter]:
             help="Sign Git LFS pointers as they are, not the files they stand for.",
         ),
     ]
+
+
+def fetch_options() -> list[click.Parameter]:
+    """What is taken of a model that a server gives, and how much of it."""
+    size = ByteCount()
+    limits = Limits()
+    return [
+        click.Option(
+            ["--with", "beside"],
+            multiple=True,
+            metavar="PATH",
+            help="A data file beside the .onnx that REFERENCE names, relative to it. Repeatable.",
+        ),
+        click.Option(
+            ["--max-download"],
+            type=size,
+            default=limits.max_download,
+            show_default="100 GiB",
+            help="Download no more than this of TensorFlow Hub, PyTorch Hub or a web address.",
+        ),
+        click.Option(
+            ["--max-unpacked"],
+            type=size,
+            default=limits.max_unpacked,
+            show_default="200 GiB",
+            help="Take no more than this out of an archive.",
+        ),
+        click.Option(
+            ["--max-members"],
+            type=_SIZE,
+            metavar="N",
+            default=limits.max_members,
+            show_default=True,
+            help="Take no more files and folders than this out of an archive.",
+        ),
+        click.Option(
+            ["--max-ratio"],
+            type=_SIZE,
+            metavar="N",
+            default=limits.max_ratio,
+            show_default=True,
+            help="Take no more than this many times its size out of an archive.",
+        ),
+    ]
+
+
+def how_to_fetch(values: dict[str, Any], progress: DownloadProgress | None) -> FetchOptions:
+    """What `fetch_options` say."""
+    from hub_adapters.interface import FetchOptions
+
+    limits = Limits(values["max_download"], values["max_members"], values["max_unpacked"], values["max_ratio"])
+    return FetchOptions(limits, progress, note)
+
+
+def on_hub(values: dict[str, Any]) -> tuple[HubAdapter, Reference] | None:
+    """The adapter and the reference for the REFERENCE of a command; None for a path."""
+    from hub_adapters import find_adapter
+
+    found = find_adapter(values["reference"])
+    if not values["beside"]:
+        return found
+    if found is None:
+        raise UsageError("--with names files beside a web address; sign the folder that holds them all")
+    adapter, reference = found
+    return adapter, adapter.beside(reference, values["beside"])
 
 
 def expected_options() -> list[click.Parameter]:
@@ -145,9 +231,12 @@ def _below(model: str, path: str) -> str | None:
 
 def check_signature_file(path: str) -> None:
     """Raise `UsageError` when the signature that was named is not there: a slip, and no verdict on a model."""
-    if not os.path.exists(path):
-        hint = ": name a file on this disk (`hf download REPO model.sig` gets one)" if "://" in path else ""
-        raise UsageError(f"there is no signature file '{path}'{hint}")
+    if "://" in path and not path.lower().startswith(("https://", "http://")):
+        from hub_adapters.urls import named
+
+        raise UsageError(f"{named(path)} names no signature: give a file, or an address that begins with https://")
+    if "://" not in path and not os.path.exists(path):
+        raise UsageError(f"there is no signature file '{path}'")
 
 
 def hub_arguments(values: dict[str, Any]) -> tuple[Any, Any]:

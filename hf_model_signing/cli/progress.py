@@ -7,45 +7,64 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from hf_model_signing.cli.settings import settings_of
 
-if TYPE_CHECKING:
-    from hf_model_signing.hashing import Progress
-
 _OWN_BAR = 256 * 1024 * 1024  # bytes; a smaller file is gone before its bar is read
 
 
 @contextlib.contextmanager
-def progress_bars() -> Iterator[Progress | None]:
+def progress_bars() -> Iterator[Bars | None]:
     """An observer that draws on stderr, or None when nobody is there to look; quiets the hub's client as well."""
     settings = settings_of(click.get_current_context())
     if not (settings.progress and sys.stderr.isatty()):
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # read by the client when it is imported, which is later
         yield None
         return
-    bars = _Bars()
+    bars = Bars()
     try:
         yield bars
     finally:
         bars.close()
 
 
-class _Bars:
+class Bars:
+    """What watches downloads and hashing, and draws it."""
+
     def __init__(self) -> None:
         self._all: Any = None
         self._files: dict[str, Any] = {}
         self._lock = threading.Lock()
 
+    def download(self, name: str, size: int | None, done: int) -> None:
+        """A bar for a download, which may have been begun before."""
+        from tqdm import tqdm
+
+        self.download_ended(name)
+        text = f"Downloading {name.rpartition('/')[2]}"[:60]
+        self._files[name] = tqdm(total=size, initial=done, desc=text, unit="B", unit_scale=True, leave=False)
+
+    def downloaded(self, name: str, count: int) -> None:
+        """Move its bar."""
+        self._files[name].update(count)
+
+    def download_ended(self, name: str) -> None:
+        """Take its bar away."""
+        bar = self._files.pop(name, None)
+        if bar is not None:
+            bar.close()
+
     def total(self, files: int, size: int) -> None:
+        """A bar for hashing as a whole."""
         from tqdm import tqdm
 
         self._all = tqdm(total=size, desc=f"Hashing {files} files", unit="B", unit_scale=True, leave=False)
 
     def begin(self, name: str, size: int) -> None:
+        """A bar for a large file."""
         if size < _OWN_BAR:
             return
         from tqdm import tqdm
@@ -56,6 +75,7 @@ class _Bars:
             self._files[name] = tqdm(total=size, desc=name[-40:], unit="B", unit_scale=True, leave=False)
 
     def advance(self, name: str, count: int) -> None:
+        """Move the bars."""
         with self._lock:
             self._all.update(count)
             bar = self._files.get(name)
@@ -63,12 +83,14 @@ class _Bars:
                 bar.update(count)
 
     def end(self, name: str) -> None:
+        """Take the bar of a file away."""
         with self._lock:
             bar = self._files.pop(name, None)
             if bar is not None:
                 bar.close()
 
     def close(self) -> None:
+        """Take all bars away."""
         for bar in (*self._files.values(), self._all):
             if bar is not None:
                 bar.close()

@@ -10,10 +10,10 @@ import click
 from hf_model_signing.cli import output
 from hf_model_signing.cli.method_options import METHOD_OPTIONS, MethodOptions
 from hf_model_signing.cli.methods import method_group, own_options
-from hf_model_signing.cli.options import REFERENCE_HELP, manifest_options, reference_argument
+from hf_model_signing.cli.options import REFERENCE_HELP, fetch_options, manifest_options, reference_argument
 from hf_model_signing.cli.progress import progress_bars
 from hf_model_signing.cli.settings import Command
-from hf_model_signing.cli.target import check_there, statement_of
+from hf_model_signing.cli.target import check_there, label, statement_of
 from hf_model_signing.errors import UsageError
 
 
@@ -24,8 +24,10 @@ def _make(method: str, options: MethodOptions) -> click.Command:
         from hf_model_signing.walking import names_in_model
 
         model, signature = values["reference"], values["signature"]
+        if "://" in signature:
+            raise UsageError("the signature is written to a file on this disk: name one with --signature")
         check_replaceable(signature)
-        check_there(model)
+        check_there(values)
         signer = options.signer(values)
         if os.path.exists(model) and os.path.exists(signature) and os.path.samefile(model, signature):
             raise UsageError(f"'{signature}' is the model; name another file for the signature")
@@ -39,7 +41,7 @@ def _make(method: str, options: MethodOptions) -> click.Command:
         digest = f"sha256:{statement.manifest.root_digest}"
         output.result(
             {"signature": signature, "digest": digest, "signer": signer.describe(), **signer.facts()},
-            f"Signed {model} ({digest}) with {signer.describe()}: {signature}",
+            f"Signed {label(model)} ({digest}) with {signer.describe()}: {signature}",
         )
 
     signature = click.Option(
@@ -53,7 +55,14 @@ def _make(method: str, options: MethodOptions) -> click.Command:
         "signature, which must be yours.",
     )
     again = [reuse] if options.sign else []  # who signs nothing has no earlier signature
-    parameters = [*own_options(method, options.sign), signature, *again, *manifest_options(), reference_argument()]
+    parameters = [
+        *own_options(method, options.sign),
+        signature,
+        *again,
+        *manifest_options(),
+        *fetch_options(),
+        reference_argument(),
+    ]
     about = f"Sign with the method '{method}'. {options.about} {REFERENCE_HELP}"
     return Command(name=method, params=parameters, callback=run, short_help=options.about, help=about)
 

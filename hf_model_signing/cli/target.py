@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from hf_model_signing.cli import output
-from hf_model_signing.cli.options import how_to_hash, ignored_below
+from hf_model_signing.cli.options import how_to_fetch, how_to_hash, ignored_below, on_hub
 from hf_model_signing.errors import UsageError
 
 if TYPE_CHECKING:
-    from hf_model_signing.hashing import Progress
+    from hf_model_signing.cli.progress import Bars
     from hf_model_signing.methods.interface import Signer
     from hf_model_signing.receipts import Receipts
     from hf_model_signing.signing import HowToHash
@@ -19,18 +19,24 @@ if TYPE_CHECKING:
     from hub_adapters.interface import HubAdapter, Reference
 
 
-def check_there(reference: str) -> None:
+def check_there(values: dict[str, Any]) -> None:
     """Raise `UsageError` for a path at which nothing is, before anybody is asked for a signature."""
     from hf_model_signing.signing import no_model
-    from hub_adapters import find_adapter
 
-    if not os.path.exists(reference) and find_adapter(reference) is None:
-        raise UsageError(no_model(reference))
+    if on_hub(values) is None and not os.path.exists(values["reference"]):
+        raise UsageError(no_model(values["reference"]))
+
+
+def label(reference: str) -> str:
+    """A reference as it may be shown: of an address only what holds no secret."""
+    from hub_adapters.urls import shown
+
+    return shown(reference) if reference.lower().startswith(("http://", "https://")) else reference
 
 
 def statement_of(
     values: dict[str, Any],
-    progress: Progress | None,
+    progress: Bars | None,
     left_out: Iterable[str] = (),
     signer: Signer | None = None,
 ) -> Statement:
@@ -38,9 +44,7 @@ def statement_of(
 
     For a `signer` receipts are kept, and the digests of an earlier signature of it are taken as `--reuse` says.
     """
-    from hub_adapters import find_adapter
-
-    remote = find_adapter(values["reference"])
+    remote = on_hub(values)
     if remote:
         return _of_hub(remote, values, progress, signer)
     return _of_path(values, progress, left_out, signer)
@@ -55,7 +59,7 @@ def _receipts(how: HowToHash, values: dict[str, Any], signer: Signer | None) -> 
 
 
 def _of_path(
-    values: dict[str, Any], progress: Progress | None, left_out: Iterable[str], signer: Signer | None
+    values: dict[str, Any], progress: Bars | None, left_out: Iterable[str], signer: Signer | None
 ) -> Statement:
     from hf_model_signing.signing import make_manifest
     from hf_model_signing.statement import Statement
@@ -66,13 +70,19 @@ def _of_path(
 
 
 def _of_hub(
-    remote: tuple[HubAdapter, Reference], values: dict[str, Any], progress: Progress | None, signer: Signer | None
+    remote: tuple[HubAdapter, Reference], values: dict[str, Any], progress: Bars | None, signer: Signer | None
 ) -> Statement:
     from hf_model_signing.hub_manifest import HubModel, Take
     from hf_model_signing.pushing import check_canonical_name
 
     adapter, reference = remote
+    how = how_to_hash(values, values["ignore_paths"])
+    receipts = _receipts(how, values, signer)
+    if not adapter.lists_files:
+        from hf_model_signing.fetched_model import fetched_statement
+
+        options = how_to_fetch(values, progress)
+        return fetched_statement(adapter, reference, how, options, progress=progress, receipts=receipts)
     resolved = adapter.resolve(reference)
     check_canonical_name(resolved, output.note)
-    take = Take(how=how_to_hash(values, values["ignore_paths"]))
-    return HubModel(adapter, resolved, take, progress, _receipts(take.how, values, signer)).statement()
+    return HubModel(adapter, resolved, Take(how=how), progress, receipts).statement()

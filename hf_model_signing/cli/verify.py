@@ -16,16 +16,21 @@ from hf_model_signing.cli.options import (
     check_signature_file,
     coverage_options,
     expected_options,
+    fetch_options,
+    how_to_fetch,
     ignore_options,
     ignored_below,
+    on_hub,
     reference_argument,
 )
 from hf_model_signing.cli.progress import progress_bars
 from hf_model_signing.cli.settings import Command
+from hf_model_signing.cli.target import label
 from hf_model_signing.errors import UsageError
 
 if TYPE_CHECKING:
-    from hf_model_signing.hashing import Progress
+    from hf_model_signing.bundle import Bundle
+    from hf_model_signing.cli.progress import Bars
     from hf_model_signing.methods.interface import Verifier
     from hf_model_signing.verifying import Coverage, Verification
 
@@ -41,13 +46,18 @@ def _make(method: str, options: MethodOptions) -> click.Command:
         with progress_bars() as progress:
             path, verification = _verify(values, verifier, progress)
         note_old_forms(verification.old_forms)
-        output.result(summary(path, verification), f"Verified {values['reference']}: {sentence(verification)}")
+        where = "" if path == values["reference"] else f": {path}"
+        output.result(
+            summary(path, verification), f"Verified {label(values['reference'])}: {sentence(verification)}{where}"
+        )
 
     signature = click.Option(
-        ["--signature"], metavar="FILE", help="The signature.  [default: model.sig in the model, then ./model.sig]"
+        ["--signature"],
+        metavar="FILE",
+        help="The signature: a file, or the address of one.  [default: model.sig in the model, then ./model.sig]",
     )
     parameters = [*own_options(method, options.verify), signature, *coverage_options(), *ignore_options()]
-    parameters += [*expected_options(), reference_argument()]
+    parameters += [*expected_options(), *fetch_options(), reference_argument()]
     about = f"Verify with the method '{method}'. {options.about} {REFERENCE_HELP}"
     return Command(name=method, params=parameters, callback=run, short_help=options.about, help=about)
 
@@ -84,31 +94,27 @@ def sentence(verification: Verification) -> str:
     return f"{total} {'file is' if signed == 1 else 'files are'} what {verification.signer} signed"
 
 
-def _verify(values: dict[str, Any], verifier: Verifier, progress: Progress | None) -> tuple[str, Verification]:
-    from hf_model_signing.bundle import Bundle
+def _verify(values: dict[str, Any], verifier: Verifier, progress: Bars | None) -> tuple[str, Verification]:
     from hf_model_signing.signing import no_model
     from hf_model_signing.verifying import Coverage, find_signature, verify
-    from hub_adapters import find_adapter
 
     model = values["reference"]
-    remote = find_adapter(model)
+    remote = on_hub(values)
     if remote is None:
         coverage = _coverage(values, ignored_below(model, values["ignore_paths"]), Coverage)
         if not os.path.exists(model):
             raise UsageError(no_model(model))
-        where = values["signature"] or find_signature(model, ".")
-        return model, verify(model, where, verifier=verifier, coverage=coverage, progress=progress)
-    from hf_model_signing.pulling import pull
+        where: str | Bundle = values["signature"] or find_signature(model, ".")
+        if values["signature"] and "://" in values["signature"]:
+            from hf_model_signing.detached_signature import read_signature
 
-    pulled = pull(
-        remote[1],
-        adapter=remote[0],
-        verifier=verifier,
-        signature=Bundle.read(values["signature"]) if values["signature"] else None,
-        coverage=_coverage(values, values["ignore_paths"], Coverage),
-        progress=progress,
-        note=output.note,
-    )
+            where = read_signature(values["signature"], how_to_fetch(values, progress))
+        return model, verify(model, where, verifier=verifier, coverage=coverage, progress=progress)
+    from hf_model_signing.fetching import Fetching
+
+    coverage = _coverage(values, values["ignore_paths"], Coverage)
+    work = Fetching(remote[0], verifier, coverage, how_to_fetch(values, progress), progress)
+    pulled = work.run(remote[1], values["signature"])
     return pulled.path, pulled.verification
 
 

@@ -1,0 +1,31 @@
+"""From a model that a hub gives only as a whole to the statement that a signature of it makes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hf_model_signing.hashing import Progress
+from hf_model_signing.signing import HowToHash, make_manifest
+from hf_model_signing.statement import SIGNED_AT, Statement, signing_time
+from hub_adapters.interface import FetchOptions, HubAdapter, Reference
+
+if TYPE_CHECKING:
+    from hf_model_signing.receipts import Receipts
+
+
+def fetched_statement(
+    adapter: HubAdapter,
+    reference: Reference,
+    how: HowToHash,
+    options: FetchOptions,
+    *,
+    progress: Progress | None = None,
+    receipts: Receipts | None = None,
+) -> Statement:
+    """Download `reference` and hash it: the manifest, the hub reference, what exactly was downloaded, and the time.
+
+    Raises `HubError` when it cannot be had, `ModelError` when it cannot be signed.
+    """
+    snapshot = adapter.fetch(adapter.resolve(reference), options=options)
+    manifest = make_manifest(snapshot.path, how, progress=progress, receipts=receipts)
+    return Statement(manifest, reference.uri, {**snapshot.pins, SIGNED_AT: signing_time()})

@@ -1,0 +1,180 @@
+"""Fetch: what any hub has under a reference, as a path on this disk that holds what a trusted signer signed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from hf_model_signing.bundle import Bundle
+from hf_model_signing.detached_signature import is_address, read_signature
+from hf_model_signing.errors import MismatchError, ModelError, UsageError, VerificationError
+from hf_model_signing.hashing import Progress
+from hf_model_signing.manifest import SIGNATURE_NAME
+from hf_model_signing.methods.interface import Verifier
+from hf_model_signing.newest import Newest
+from hf_model_signing.paths import several
+from hf_model_signing.pulling import Pulled, note_unnamed, pull
+from hf_model_signing.statement import Statement
+from hf_model_signing.verifying import (
+    Coverage,
+    Verification,
+    check_subject,
+    expected_files,
+    find_signature,
+    verify_files,
+)
+from hub_adapters import find_adapter
+from hub_adapters.errors import AccessError, NotFoundError, UnavailableError
+from hub_adapters.interface import FetchOptions, HubAdapter, Reference, Snapshot
+from hub_adapters.limits import Limits
+
+Path = str | os.PathLike[str]
+
+
+def fetch(
+    reference: str,
+    *,
+    verifier: Verifier,
+    signature: Path | Bundle | None = None,
+    coverage: Coverage | None = None,
+    beside: str | Iterable[str] = (),
+    limits: Limits | None = None,
+    progress: Progress | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> str:
+    """Download what `reference` names on any hub, and return its path once it is verified.
+
+    `signature` is a path or an address, and defaults to `model.sig` in the model, then in the current folder. `beside`
+    names data files of an .onnx; those that the signature lists are fetched anyhow. Raises `VerificationError` when it
+    is not what the signer signed, `HubError` when it cannot be had, `UsageError` when nothing on a hub is named.
+    """
+    found = find_adapter(reference)
+    if found is None:
+        raise UsageError(f"'{reference}' names nothing on a hub; `verify` is for what is on this disk")
+    adapter, named = found
+    if beside:
+        named = adapter.beside(named, several(beside))
+    work = Fetching(adapter, verifier, coverage or Coverage(), FetchOptions(limits or Limits(), note=note), progress)
+    return work.run(named, signature).path
+
+
+@dataclass(frozen=True)
+class Fetching:
+    """How a model is fetched and verified; `options.note` is told what a person may want to know."""
+
+    adapter: HubAdapter
+    verifier: Verifier
+    coverage: Coverage = field(default_factory=Coverage)
+    options: FetchOptions = field(default_factory=FetchOptions)
+    progress: Progress | None = None
+
+    def run(self, reference: Reference, signature: Path | Bundle | None) -> Pulled:
+        """The verified model; raises as `fetch` does."""
+        bundle = self._read(signature)
+        try:
+            if self.adapter.lists_files:
+                return self._pull(reference, bundle)
+            held = signature is not None and (isinstance(signature, Bundle) or not is_address(signature))
+            return self._fetch(reference, bundle, held=held)
+        except ModelError as error:
+            raise VerificationError(str(error)) from error
+
+    def _read(self, signature: Path | Bundle | None) -> Bundle | None:
+        if signature is None or isinstance(signature, Bundle):
+            return signature
+        return read_signature(signature, self.options)
+
+    def _pull(self, reference: Reference, bundle: Bundle | None) -> Pulled:
+        return pull(
+            reference,
+            adapter=self.adapter,
+            verifier=self.verifier,
+            signature=bundle,
+            coverage=self.coverage,
+            progress=self.progress,
+            note=self.options.note,
+        )
+
+    def _fetch(self, reference: Reference, bundle: Bundle | None, *, held: bool) -> Pulled:
+        """Download a model that nobody lists; whatever the signature tells is checked before.
+
+        `held` says that the signature is the user's own, and not a server's to choose.
+        """
+        downloaded, signature_file = None, None
+        if bundle is None:
+            downloaded = self._download(reference)
+            signature_file = find_signature(downloaded[0].path, ".")
+            held = os.path.dirname(signature_file) == "."
+            bundle = Bundle.read(signature_file)
+        statement = self.verifier.verify(bundle)
+        check_subject(statement, reference.uri)
+        wanted = self._with_signed_files(reference, statement)
+        if downloaded is None or wanted != reference:
+            downloaded = self._download(wanted)
+        snapshot, from_cache = downloaded
+        if not held:
+            self._check_newest(reference, statement, snapshot.commit)
+        snapshot, files = self._verify(wanted, snapshot, statement, signature_file, from_cache=from_cache)
+        if not held and not from_cache and reference.revision != snapshot.commit:
+            self._newest(reference).advance(statement, snapshot.commit or str(reference))
+        note_unnamed(statement, self.options.note)
+        verification = Verification.of(bundle, statement, self.verifier, files)
+        return Pulled(snapshot.path, snapshot.commit, verification, from_cache)
+
+    def _with_signed_files(self, reference: Reference, statement: Statement) -> Reference:
+        """The reference with the files beside it that the signature lists, where somebody has to name them."""
+        expected = expected_files(statement.manifest, self.coverage)
+        if not self.adapter.names_files(reference):
+            return reference
+        return self.adapter.beside(reference, (name for name in expected if name != "."))
+
+    def _download(self, reference: Reference) -> tuple[Snapshot, bool]:
+        """The model, and whether an earlier download stands in for it because it cannot be had now."""
+        try:
+            return self.adapter.fetch(self.adapter.resolve(reference), options=self.options), False
+        except (AccessError, NotFoundError, UnavailableError) as error:
+            before = self.adapter.cached(reference)
+            if before is None:
+                raise
+            self.options.note(f"{error}; using the copy in '{before.path}'")
+            return replace(before, fresh=frozenset()), True
+
+    def _verify(
+        self,
+        reference: Reference,
+        snapshot: Snapshot,
+        statement: Statement,
+        signature_file: str | None,
+        *,
+        from_cache: bool,
+    ) -> tuple[Snapshot, tuple[str, ...]]:
+        """What was verified, and its files; what came earlier and is not what was signed is fetched once more."""
+        try:
+            return snapshot, self._verify_once(reference, snapshot, statement, signature_file)
+        except MismatchError:
+            if from_cache or snapshot.fresh:
+                raise
+        options = replace(self.options, anew=True)
+        again = self.adapter.fetch(self.adapter.resolve(reference), options=options)
+        return again, self._verify_once(reference, again, statement, signature_file)
+
+    def _verify_once(
+        self, reference: Reference, snapshot: Snapshot, statement: Statement, signature_file: str | None
+    ) -> tuple[str, ...]:
+        own = signature_file or os.path.join(snapshot.path, SIGNATURE_NAME)
+        try:
+            return verify_files(snapshot.path, statement.manifest, self.coverage, own, self.progress)
+        except MismatchError as error:
+            self.adapter.discard(snapshot, snapshot.fresh)
+            message = f"'{reference}' is not what was signed: {error.difference.describe()}"
+            raise MismatchError(message, error.difference) from error
+
+    def _newest(self, reference: Reference) -> Newest:
+        return Newest(self.adapter.place(reference), self.verifier.describe())
+
+    def _check_newest(self, reference: Reference, statement: Statement, commit: str) -> None:
+        """Refuse a server that goes back to an older signature, unless the revision was asked for by its name."""
+        if reference.revision != commit:
+            how = "If going back is meant, give that signature as a file: --signature FILE"
+            self._newest(reference).check(statement, commit or str(reference), how)

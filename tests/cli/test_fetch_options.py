@@ -1,0 +1,72 @@
+"""What is taken of a server, as options say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Cli
+from tests.real_models import tarball
+from tests.servers.static import StaticHosts
+from tests.user import small_folder
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("1000", 1000),
+        ("1k", 1000),
+        ("1 KB", 1000),
+        ("1KiB", 1024),
+        ("1.5k", 1500),
+        ("0.001MB", 1000),
+        ("0.001mib", 1048),
+    ],
+)
+def test_sizes_with_units(hosts: StaticHosts, cli: Cli, text: str, limit: int) -> None:
+    for size, code in ((limit, 0), (limit + 1, 1)):
+        reference = hosts.put("/a.onnx", bytes(size))
+        assert cli("digest", "--max-download", text, reference).code == code
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1X", "k", "1e3", "1kk", "nan", "0.0001"])
+def test_sizes_that_are_none(cli: Cli, text: str) -> None:
+    done = cli("digest", "--max-download", text, "https://host/a.onnx")
+    assert done.code == 2
+    assert f"'{text}' is no number of bytes; write it as 500MB or 20GiB" in done.err
+
+
+@pytest.mark.parametrize(
+    ("option", "good", "bad", "sentence"),
+    [
+        ("--max-members", "3", "2", "it has more than 2 members (--max-members permits more)"),
+        ("--max-unpacked", "20KiB", "1000", "more than 1,000 bytes come out of it (--max-unpacked permits more)"),
+        ("--max-ratio", "1000", "1", "more than 1 times its size comes out of it (--max-ratio permits more)"),
+    ],
+)
+def test_limits_of_an_archive(
+    hosts: StaticHosts, cli: Cli, tmp_path: Path, option: str, good: str, bad: str, sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("hub_adapters.archive._SMALL", 1000)  # bytes; less than tar makes of anything
+    reference = hosts.put("/a.tar.gz", tarball(small_folder(tmp_path)))
+    refused = cli("digest", option, bad, reference)
+    assert refused.code == 1
+    assert sentence in refused.err
+    assert cli("digest", option, good, reference).code == 0
+
+
+def test_files_beside_a_path(cli: Cli, model: Path) -> None:
+    done = cli("digest", "--with", "a.bin", model)
+    assert done.code == 2
+    assert "--with names files beside a web address; sign the folder that holds them all" in done.err
+
+
+def test_secrets_are_not_shown(hosts: StaticHosts, cli: Cli) -> None:
+    address = hosts.put("/a.onnx", b"x").replace("://", "://user:s3cret@") + "?token=s3cret"
+    hosts.fail(404)
+    for expected in (3, 0):
+        done = cli("--log-level", "debug", "--debug", "digest", address)
+        assert done.code == expected
+        assert "s3cret" not in done.out + done.err.replace("<stdin>", "")
