@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.real_models import tarball
 from tests.servers.hub import Hub
 from tests.servers.sigstore_fixtures import Keyless
+from tests.servers.static import StaticHosts
+from tests.user import small_folder
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -23,12 +26,13 @@ def _examples() -> list[tuple[str, int]]:
 
 
 @pytest.fixture
-def environment(hub: Hub, keyless: Keyless, tmp_path: Path) -> dict[str, str]:
+def environment(hub: Hub, hosts: StaticHosts, keyless: Keyless, tmp_path: Path) -> dict[str, str]:
     hub.create_repo("acme/bert")
     hub.commit("acme/bert", {"config.json": b'{"a": 1}', "model.safetensors": bytes(4096), ".gitattributes": b""})
     hub.branch("acme/bert", "dev")
     hub.create_repo("acme/words", repo_type="dataset")
     hub.commit("acme/words", {"train.csv": b"a,b\n"}, repo_type="dataset")
+    hosts.tfhub("google/bertseq2seq/bert24_en_de/1", tarball(small_folder(tmp_path)))
     programs = tmp_path / "bin"
     programs.mkdir()
     # Not links: a Python that is called by another path does not find the packages of its environment.
