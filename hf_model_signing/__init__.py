@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hf_model_signing.methods.pkcs11 import Pkcs11Signer
     from hf_model_signing.methods.sigstore import SigstoreSigner, SigstoreVerifier
     from hf_model_signing.methods.skip import SkipSigner
+    from hf_model_signing.policy import Policy
     from hf_model_signing.pulling import pull
     from hf_model_signing.pushing import push
     from hf_model_signing.signing import digest, sign
@@ -57,6 +58,7 @@ _HOMES = {
     "hf_model_signing.methods.pkcs11": ("Pkcs11Signer",),
     "hf_model_signing.methods.sigstore": ("SigstoreSigner", "SigstoreVerifier"),
     "hf_model_signing.methods.skip": ("SkipSigner",),
+    "hf_model_signing.policy": ("Policy",),
     "hf_model_signing.pulling": ("pull",),
     "hf_model_signing.pushing": ("push",),
     "hf_model_signing.signing": ("digest", "sign"),
@@ -78,6 +80,7 @@ __all__ = [
     "ModelError",
     "ModelWarning",
     "Pkcs11Signer",
+    "Policy",
     "RefusedError",
     "Signer",
     "SigstoreSigner",

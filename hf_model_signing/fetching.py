@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 from hf_model_signing.bundle import Bundle
 from hf_model_signing.detached_signature import is_address, read_signature
@@ -14,6 +15,7 @@ from hf_model_signing.manifest import SIGNATURE_NAME
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.newest import Newest
 from hf_model_signing.paths import several
+from hf_model_signing.policy import Policy
 from hf_model_signing.pulling import Pulled, note_unnamed, pull
 from hf_model_signing.statement import Statement
 from hf_model_signing.verifying import (
@@ -35,7 +37,8 @@ Path = str | os.PathLike[str]
 def fetch(
     reference: str,
     *,
-    verifier: Verifier,
+    verifier: Verifier | None = None,
+    policy: Path | Policy | None = None,
     signature: Path | Bundle | None = None,
     coverage: Coverage | None = None,
     beside: str | Iterable[str] = (),
@@ -45,9 +48,11 @@ def fetch(
 ) -> str:
     """Download what `reference` names on any hub, and return its path once it is verified.
 
-    `signature` is a path or an address, and defaults to `model.sig` in the model, then in the current folder. `beside`
-    names data files of an .onnx; those that the signature lists are fetched anyhow. Raises `VerificationError` when it
-    is not what the signer signed, `HubError` when it cannot be had, `UsageError` when nothing on a hub is named.
+    Who must have signed it says either `verifier` or `policy`, a trust policy or its file; what no rule of that names
+    is refused, whatever its default. `signature` is a path or an address, and defaults to `model.sig` in the model,
+    then in the current folder. `beside` names data files of an .onnx; those that the signature lists are fetched
+    anyhow. Raises `VerificationError` when it is not what the signer signed, `HubError` when it cannot be had,
+    `UsageError` when nothing on a hub is named, or for a policy with an error in it.
     """
     found = find_adapter(reference)
     if found is None:
@@ -55,8 +60,21 @@ def fetch(
     adapter, named = found
     if beside:
         named = adapter.beside(named, several(beside))
-    work = Fetching(adapter, verifier, coverage or Coverage(), FetchOptions(limits or Limits(), note=note), progress)
+    trusted, allow_rollback = _trusted(named, verifier, policy)
+    options = FetchOptions(limits or Limits(), note=note)
+    work = Fetching(adapter, trusted, coverage or Coverage(), options, progress, allow_rollback)
     return work.run(named, signature).path
+
+
+def _trusted(reference: Reference, verifier: Verifier | None, policy: Path | Policy | None) -> tuple[Verifier, bool]:
+    """Who may have signed the reference, and whether it may go back to what was signed before."""
+    if (verifier is None) == (policy is None):
+        raise UsageError("say whose signature to accept: give either a verifier or a policy")
+    if verifier is not None:
+        return verifier, False
+    known = policy if isinstance(policy, Policy) else Policy.read(cast("Path", policy))
+    rule = known.rule_for(reference.uri)
+    return rule.verifier(), rule.allow_rollback
 
 
 @dataclass(frozen=True)
@@ -68,6 +86,7 @@ class Fetching:
     coverage: Coverage = field(default_factory=Coverage)
     options: FetchOptions = field(default_factory=FetchOptions)
     progress: Progress | None = None
+    allow_rollback: bool = False
 
     def run(self, reference: Reference, signature: Path | Bundle | None) -> Pulled:
         """The verified model; raises as `fetch` does."""
@@ -94,6 +113,7 @@ class Fetching:
             coverage=self.coverage,
             progress=self.progress,
             note=self.options.note,
+            allow_rollback=self.allow_rollback,
         )
 
     def _fetch(self, reference: Reference, bundle: Bundle | None, *, held: bool) -> Pulled:
@@ -175,6 +195,6 @@ class Fetching:
 
     def _check_newest(self, reference: Reference, statement: Statement, commit: str) -> None:
         """Refuse a server that goes back to an older signature, unless the revision was asked for by its name."""
-        if reference.revision != commit:
+        if reference.revision != commit and not self.allow_rollback:
             how = "If going back is meant, give that signature as a file: --signature FILE"
             self._newest(reference).check(statement, commit or str(reference), how)

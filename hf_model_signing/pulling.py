@@ -58,13 +58,15 @@ def pull(
     to: str | None = None,
     progress: Progress | None = None,
     note: Callable[[str], None] = lambda _: None,
+    allow_rollback: bool = False,
 ) -> Pulled:
     """Download `reference` into the hub's cache, or into the folder `to`, and return it once it is verified.
 
     The signature, the repository it was made for and all that the hub lists are checked before anything large is
     downloaded. `signature` stands in for the `model.sig` of the repository; `note` is told what a person may want to
-    know. When the hub does not give the repository, what its cache holds is verified in its place. Raises
-    `VerificationError` when it is not what the signer signed, `HubError` when the hub fails.
+    know; `allow_rollback` accepts what was signed before what was verified here already. When the hub does not give the
+    repository, what its cache holds is verified in its place. Raises `VerificationError` when it is not what the signer
+    signed, `HubError` when the hub fails.
     """
     if not adapter.lists_files:
         raise UsageError(
@@ -73,7 +75,7 @@ def pull(
         )
     if to == "":
         raise UsageError("--to names no folder")
-    work = _Pull(adapter, reference, verifier, coverage or Coverage(), progress, note)
+    work = _Pull(adapter, reference, verifier, coverage or Coverage(), progress, note, allow_rollback)
     try:
         resolved = adapter.resolve(reference)
         listing = adapter.remote_manifest(resolved)
@@ -97,6 +99,7 @@ class _Pull:
     coverage: Coverage
     progress: Progress | None
     note: Callable[[str], None]
+    allow_rollback: bool = False
 
     def from_cache(self, error: HubError, signature: Bundle | None) -> Pulled:
         """What was downloaded before, while the hub does not give it; it is verified all the same."""
@@ -159,7 +162,7 @@ class _Pull:
 
     def _check_newest(self, statement: Statement, commit: str) -> None:
         """Refuse a hub that goes back to an older signature, unless it is what was asked for by its name."""
-        if self.reference.revision != commit:
+        if self.reference.revision != commit and not self.allow_rollback:
             by_name = f"{self.reference.name}@{commit}"
             self._newest.check(statement, commit, f"If going back is meant, name the revision: '{by_name}'")
 

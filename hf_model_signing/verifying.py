@@ -80,7 +80,8 @@ class Verification:
     def of(cls, bundle: Bundle, statement: Statement, verifier: Verifier, files: tuple[str, ...]) -> Verification:
         """What `verifier` says of a bundle that it verified."""
         old = bundle.old_forms + statement.old_forms
-        return cls(statement, verifier.signer_of(bundle), verifier.method, files, old, verifier.facts_of(bundle))
+        who = verifier.accepting(bundle)
+        return cls(statement, who.signer_of(bundle), who.method, files, old, who.facts_of(bundle))
 
 
 def verify(

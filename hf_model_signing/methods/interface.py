@@ -118,6 +118,10 @@ class Verifier(ABC):
     def describe(self) -> str:
         """Whose signature is accepted, in a few words."""
 
+    def accepting(self, bundle: Bundle) -> Verifier:
+        """Who of those that this one stands for accepts `bundle`; raises `VerificationError` when nobody does."""
+        return self
+
     def signer_of(self, bundle: Bundle) -> str:
         """Who signed a bundle that was verified, in a few words."""
         return self.describe()

@@ -1,0 +1,270 @@
+"""Trust policy: the file that says whose signature each repository must carry."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hf_model_signing.bundle import Bundle
+from hf_model_signing.errors import UsageError, VerificationError
+from hf_model_signing.manifest import show
+from hf_model_signing.methods.interface import Verifier
+from hf_model_signing.statement import Statement
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_LARGEST = 1024 * 1024  # bytes
+_DEFAULTS = ("refuse", "warn", "allow")
+_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+_HUB = re.compile(r"[a-z][a-z0-9+.-]*://")
+_KINDS = ("datasets/", "spaces/")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which repositories a rule names, and who may have signed them; `digest` is the only root digest accepted, in hex.
+
+    `where` says where it stands, for errors. Files are read when a repository comes that it names.
+    """
+
+    where: str
+    repos: tuple[str, ...]
+    signers: tuple[Callable[[], Verifier], ...]
+    digest: str | None = None
+    allow_rollback: bool = False
+
+    def names(self, uri: str) -> bool:
+        """Whether one of the patterns fits a hub reference without a revision."""
+        return any(_fits(uri, pattern) for pattern in self.repos)
+
+    def verifier(self) -> Verifier:
+        """What accepts any of the signers; raises `UsageError` for a file that cannot be used."""
+        return TrustedSigners([make() for make in self.signers], self.digest)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The rules in their order, of which the first one that names a repository decides.
+
+    `default` is what happens to a repository that none names, where a program may go without a signature.
+    """
+
+    path: str
+    rules: tuple[Rule, ...]
+    default: str = "refuse"
+    always_hash: bool = False
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Policy:
+        """Read a policy file (TOML); raises `UsageError`, which says where, for anything in it that is not known."""
+        name = os.fspath(path)
+        try:
+            with open(name, "rb") as file:
+                data = file.read(_LARGEST + 1)
+        except OSError as error:
+            raise UsageError(f"cannot read the trust policy '{name}': {error.strerror}") from error
+        if len(data) > _LARGEST:
+            raise UsageError(f"'{name}' is too large to be a trust policy")
+        try:
+            values = tomllib.loads(data.decode("utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"the trust policy '{name}' is not TOML: {error}") from error
+        return _Reader(name).policy(values)
+
+    def rule_for(self, uri: str) -> Rule:
+        """The rule that decides about a hub reference; raises `VerificationError` when none names it."""
+        for rule in self.rules:
+            if rule.names(uri):
+                return rule
+        raise VerificationError(f"'{uri}' is not trusted: no rule of the trust policy '{self.path}' names it")
+
+
+class TrustedSigners(Verifier):
+    """Accepts what any of several signers signed; with `digest`, only the model that has this root digest."""
+
+    method = "policy"
+
+    def __init__(self, verifiers: Sequence[Verifier], digest: str | None = None) -> None:
+        if not verifiers:
+            raise UsageError("nobody is trusted: a rule without signers accepts nothing")
+        self._verifiers, self._digest = tuple(verifiers), digest
+
+    def verify(self, bundle: Bundle) -> Statement:
+        """The statement, if one of the signers signed it; raises `VerificationError` with what each has against it."""
+        statement = self.accepting(bundle).verify(bundle)
+        found = statement.manifest.root_digest
+        if self._digest is not None and found != self._digest:
+            raise VerificationError(
+                f"the model has the root digest sha256:{found}, and the trust policy wants sha256:{self._digest}"
+            )
+        return statement
+
+    def accepting(self, bundle: Bundle) -> Verifier:
+        """The one of the signers who signed the bundle."""
+        refusals = []
+        for verifier in self._verifiers:
+            try:
+                verifier.verify(bundle)
+            except VerificationError as error:
+                refusals.append(str(error))
+            else:
+                return verifier
+        raise VerificationError("nobody whom the trust policy names signed it: " + "; ".join(dict.fromkeys(refusals)))
+
+    def describe(self) -> str:
+        """All of them, and the digest."""
+        whose = " or ".join(verifier.describe() for verifier in self._verifiers)
+        return whose if self._digest is None else f"{whose}, sha256:{self._digest} alone"
+
+    def _verify_signature(self, bundle: Bundle) -> None:
+        self.accepting(bundle)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads the values of a policy file; whatever it does not know is an error, because it may be what protects."""
+
+    path: str
+
+    def policy(self, values: Mapping[str, Any]) -> Policy:
+        self._check_keys(values, "", {"version", "default", "always_hash", "trust"})
+        if values.get("version") != 1 or isinstance(values.get("version"), bool):
+            raise self._error("version", "must be 1: this program knows no other")
+        default = values.get("default", "refuse")
+        if default not in _DEFAULTS:
+            raise self._error("default", 'must be "refuse", "warn" or "allow"')
+        rules = values.get("trust", [])
+        if not isinstance(rules, list):
+            raise self._error("trust", "must be written as [[trust]]")
+        read = tuple(self._rule(rule, f"trust[{number}]") for number, rule in enumerate(rules, 1))
+        return Policy(self.path, read, default, self._flag(values, "", "always_hash"))
+
+    def _rule(self, rule: Any, where: str) -> Rule:  # noqa: ANN401 - TOML
+        if not isinstance(rule, dict):
+            raise self._error(where, "must be a table")
+        self._check_keys(rule, where, {"repos", "digest", "allow_rollback", "signers"})
+        repos = self._texts(rule, where, "repos")
+        for pattern in repos:
+            _check_pattern(pattern, lambda why: self._error(f"{where}.repos", why))
+        signers = rule.get("signers")
+        if not isinstance(signers, list) or not signers:
+            raise self._error(f"{where}.signers", "must be a list that names at least one signer")
+        made = tuple(self._signer(signer, f"{where}.signers[{number}]") for number, signer in enumerate(signers, 1))
+        digest = rule.get("digest")
+        match = _DIGEST.fullmatch(digest) if isinstance(digest, str) else None
+        if digest is not None and match is None:
+            raise self._error(f"{where}.digest", 'must be "sha256:" and 64 hex digits, as `hf-sign digest` prints it')
+        rollback = self._flag(rule, where, "allow_rollback")
+        return Rule(f"{self.path}: {where}", repos, made, match[1] if match else None, rollback)
+
+    def _signer(self, signer: Any, where: str) -> Callable[[], Verifier]:  # noqa: ANN401 - TOML
+        method = signer.get("method") if isinstance(signer, dict) else None
+        if not isinstance(method, str) or method not in _SIGNERS:
+            raise self._error(f"{where}.method", f"must be one of {', '.join(map(repr, _SIGNERS))}")
+        needed, optional, make = _SIGNERS[method]
+        self._check_keys(signer, where, {"method", *needed, *optional})
+        for key in needed:
+            if key not in signer:
+                raise self._error(where, f"has no {key}, which the method '{method}' needs")
+        values = {key: self._value(signer, where, key) for key in signer if key != "method"}
+        return lambda: make(values)
+
+    def _value(self, signer: Mapping[str, Any], where: str, key: str) -> Any:  # noqa: ANN401 - TOML
+        if key == "use_staging":
+            return self._flag(signer, where, key)
+        if key in ("root_certs", "tsa_certs"):
+            return [self._file(text) for text in self._texts(signer, where, key)]
+        if not isinstance(signer[key], str) or not signer[key]:
+            raise self._error(f"{where}.{key}", "must be a text")
+        return self._file(signer[key]) if key in ("public_key", "trust_config") else signer[key]
+
+    def _file(self, name: str) -> str:
+        return os.path.join(os.path.dirname(os.path.abspath(self.path)), name)
+
+    def _texts(self, values: Mapping[str, Any], where: str, key: str) -> tuple[str, ...]:
+        texts = values.get(key)
+        if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text for text in texts):
+            raise self._error(f"{where}.{key}", "must be a list of texts, and not be empty")
+        return tuple(texts)
+
+    def _flag(self, values: Mapping[str, Any], where: str, key: str) -> bool:
+        value = values.get(key, False)
+        if not isinstance(value, bool):
+            raise self._error(f"{where}.{key}".lstrip("."), "must be true or false")
+        return value
+
+    def _check_keys(self, values: Mapping[str, Any], where: str, known: set[str]) -> None:
+        for key in values:
+            if key not in known:
+                raise self._error(f"{where}.{key}".lstrip("."), f"is not known; known are {', '.join(sorted(known))}")
+
+    def _error(self, where: str, why: str) -> UsageError:
+        return UsageError(f"the trust policy '{self.path}' accepts nothing until it is mended: {show(where)} {why}")
+
+
+def _key(values: Mapping[str, Any]) -> Verifier:
+    from hf_model_signing.methods.key import KeyVerifier
+
+    return KeyVerifier(**values)
+
+
+def _certificate(values: Mapping[str, Any]) -> Verifier:
+    from hf_model_signing.methods.certificate import CertificateVerifier
+
+    named = {("identity" if key == "cert_identity" else key): value for key, value in values.items()}
+    return CertificateVerifier(**named)
+
+
+def _sigstore(values: Mapping[str, Any]) -> Verifier:
+    from hf_model_signing.methods.sigstore import SigstoreVerifier
+
+    return SigstoreVerifier(**values)
+
+
+# The method of a signer -> (what it needs, what it may have besides, what makes its verifier); the words are those of
+# the command line. A key or a certificate on a token is verified as any other.
+_Maker = Callable[[Mapping[str, Any]], Verifier]
+_SIGNERS: dict[str, tuple[tuple[str, ...], tuple[str, ...], _Maker]] = {
+    "key": (("public_key",), (), _key),
+    "certificate": (("root_certs",), ("cert_identity", "tsa_certs"), _certificate),
+    "sigstore": (
+        ("identity_provider",),
+        ("identity", "identity_pattern", "trust_config", "use_staging"),
+        _sigstore,
+    ),
+}
+_SIGNERS |= {"pkcs11-key": _SIGNERS["key"], "pkcs11-certificate": _SIGNERS["certificate"]}
+
+
+def _fits(uri: str, pattern: str) -> bool:
+    """Whether a reference fits; a pattern without a hub is of the Hugging Face Hub, where `*` stands for one name."""
+    from fnmatch import fnmatchcase
+
+    full = pattern if _HUB.match(pattern) else f"hf://{pattern}"
+    if not full.startswith("hf://"):
+        return fnmatchcase(uri, full)
+    asked, wanted = uri.split("/"), full.split("/")
+    return len(asked) == len(wanted) and all(map(fnmatchcase, asked, wanted)) and _kind(uri) == _kind(full)
+
+
+def _kind(uri: str) -> str:
+    return next((kind for kind in _KINDS if uri.startswith(f"hf://{kind}")), "")
+
+
+def _check_pattern(pattern: str, error: Callable[[str], UsageError]) -> None:
+    name = pattern.removeprefix("hf://")
+    if _HUB.match(name):
+        return
+    for kind in _KINDS:
+        name = name.removeprefix(kind)
+    if name.count("/") > 1 or "" in name.split("/"):
+        raise error(f"has {pattern!a}, which names no repository: write ORG/NAME, or a whole reference")
+    if "@" in name:
+        raise error(f"has {pattern!a} with a revision; rules are for whole repositories")
