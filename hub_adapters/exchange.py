@@ -161,9 +161,11 @@ def why(error: BaseException) -> str:
     *_, cause = _causes(error)
     if isinstance(cause, TimeoutError) or "timed out" in str(cause).lower():
         return "it did not answer in time"
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return cause.verify_message
     if isinstance(cause, (urllib3.exceptions.HTTPError, ValueError)) or type(cause).__module__ == "http.client":
         return "the connection was closed" if "IncompleteRead" in repr(error) else "what it sends is not HTTP"
-    text = getattr(cause, "strerror", None) or getattr(cause, "verify_message", None) or _plain(str(cause))
+    text = getattr(cause, "strerror", None) or _plain(str(cause))
     return str(text)[:300]
 
 

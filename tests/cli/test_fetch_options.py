@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import Cli
 from tests.real_models import tarball
 from tests.servers.static import StaticHosts
-from tests.user import small_folder
+from tests.user import User, small_folder
 
 
 @pytest.mark.parametrize(
@@ -63,10 +63,60 @@ def test_files_beside_a_path(cli: Cli, model: Path) -> None:
     assert "--with names files beside a web address; sign the folder that holds them all" in done.err
 
 
-def test_secrets_are_not_shown(hosts: StaticHosts, cli: Cli) -> None:
-    address = hosts.put("/a.onnx", b"x").replace("://", "://user:s3cret@") + "?token=s3cret"
+SECRET = "s3" + "cret"  # not as the lines of a traceback show it
+
+
+def test_secrets_are_not_shown(hosts: StaticHosts, user: User, tmp_path: Path) -> None:
+    address = hosts.put("/a.onnx", b"x").replace("://", f"://user:{SECRET}@") + f"?token={SECRET}"
     hosts.fail(404)
     for expected in (3, 0):
-        done = cli("--log-level", "debug", "--debug", "digest", address)
+        done = user.cli("--log-level", "debug", "--debug", "digest", address)
         assert done.code == expected
-        assert "s3cret" not in done.out + done.err.replace("<stdin>", "")
+        assert SECRET not in done.out + done.err
+    ends = (("sign", "--private-key", user.pair.private), ("verify", "--public-key", user.pair.public))
+    for command, option, key in ends:
+        for global_options in ((), ("--json",), ("--log-level", "debug", "--debug")):
+            done = user.cli(*global_options, command, "key", option, key, "--signature", "s.sig", address)
+            assert done.code == 0, done.err
+            assert SECRET not in done.out + done.err
+    assert SECRET not in user.cli("--json", "inspect", "s.sig").out
+    assert not [
+        path for path in (tmp_path / "cache").rglob("*") if path.is_file() and SECRET in path.read_text("latin-1")
+    ]
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "ftp://user:{}@host/a.onnx",
+        "HTTPS://user:{}@host/a?token={}",
+        "https://user:{}@host/a.html?token={}",
+        "https://tfhub.dev/a/b?token={}",
+        "tfhub://user:{}@a/b/c",
+        "torchhub://user:{}@a/b",
+        "https://huggingface.co/a/b/c/d?token={}",
+        "https://user:{}@höst/a.onnx",
+        "https://user:{}@[::1/a.onnx",
+    ],
+)
+def test_secrets_of_broken_references_are_not_shown(cli: Cli, reference: str) -> None:
+    text = reference.replace("{}", SECRET)
+    for arguments in (("digest", text), ("verify", "key", "--public-key", "x", "--signature", text, "x")):
+        done = cli("--debug", *arguments)
+        assert done.code == 2, done.err
+        assert SECRET not in done.out + done.err
+
+
+def test_signature_is_not_written_to_an_address(user: User, model: Path) -> None:
+    address = f"https://user:{SECRET}@host/s.sig"
+    done = user.cli("sign", "key", "--private-key", user.pair.private, "--signature", address, model)
+    assert done.code == 2
+    assert "the signature is written to a file on this disk: name one with --signature" in done.err
+    assert SECRET not in done.err
+
+
+def test_schemes_in_capitals(hosts: StaticHosts, user: User) -> None:
+    address = hosts.put("/a.onnx", b"x").replace("http://", "HTTP://")
+    user.sign(address)
+    hosts.put("/a.sig", Path("s.sig").read_bytes())
+    user.verify(address, "--signature", address.replace(".onnx", ".sig"))

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import io
+import ipaddress
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from hub_adapters.download import Download
 from hub_adapters.download_cache import DownloadCache, Stored
-from hub_adapters.errors import HubError, NotFoundError, UnavailableError
+from hub_adapters.errors import DishonestError, HubError, NotFoundError, UnavailableError
 from hub_adapters.interface import FetchOptions
+from tests.certificates import make_authority
 from tests.helpers import sha256
-from tests.servers.hub_http import Reply
+from tests.servers.hub_http import Log, Reply, Request, Server, redirect
 from tests.servers.hub_store import Synthetic
 from tests.servers.static import Page, StaticHosts
 
@@ -329,6 +334,45 @@ def test_bundle_of_authorities_that_is_not_there(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "nothing.pem"))
     with pytest.raises(UnavailableError, match="cannot ask .*CA certificate bundle"):
         _get(url)
+
+
+@pytest.fixture
+def https(hosts: StaticHosts, tmp_path: Path) -> Iterator[str]:
+    """A server with a certificate of an authority of its own, whose certificate is `root.pem`."""
+    authority = make_authority("Acme")
+    (tmp_path / "root.pem").write_bytes(authority.pem)
+    names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    key, cert = authority.issue("host", sans=names, eku=(ExtendedKeyUsageOID.SERVER_AUTH,)).write(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+
+    def answer(request: Request) -> Reply:
+        if request.path == "/down":
+            return redirect(302, f"{hosts.url}/a.onnx")
+        return redirect(302, "/b.onnx") if request.path == "/a.onnx" else Reply(200, {}, [b"safe"], 4)
+
+    server = Server("https", answer, Log())
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.start()
+    yield server.url.replace("http://", "https://")
+    server.stop()
+
+
+def test_authority_of_the_environment(https: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UnavailableError, match=r"'127.0.0.1:\d+' cannot be trusted to be who it says it is: .*issuer"):
+        _get(f"{https}/a.onnx")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "root.pem"))
+    assert _get(f"{https}/a.onnx") == b"safe"
+
+
+def test_way_from_https_to_http(
+    hosts: StaticHosts, https: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "root.pem"))
+    with pytest.raises(DishonestError, match="which is not followed: that would leave https"):
+        _get(f"{https}/down")
+    assert not hosts.requests
+    assert _get(hosts.lead("/up", f"{https}/a.onnx")) == b"safe"
 
 
 def test_moved_branch_is_found_without_the_server(hosts: StaticHosts, tmp_path: Path) -> None:
