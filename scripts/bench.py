@@ -43,6 +43,20 @@ for path in sys.argv[1:]:
         while count := file.readinto(buffer):
             digest.update(buffer[:count])
 """
+# Serve the current folder, run a shell script with its address in $URL and an empty cache, and end the server.
+SERVED = """
+import os, re, shutil, subprocess, sys
+shutil.rmtree("cache", ignore_errors=True)
+shutil.rmtree("unpacked", ignore_errors=True)
+command = [sys.executable, "-u", "-m", "http.server", "--bind", "127.0.0.1", "0"]
+with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+    try:
+        port = re.search(r"port ([0-9]+)", server.stdout.readline())[1]
+        ours = {"URL": f"http://127.0.0.1:{port}", "XDG_CACHE_HOME": os.path.abspath("cache"), "NO_PROXY": "127.0.0.1"}
+        sys.exit(subprocess.run(["sh", "-ec", sys.argv[1]], env={**os.environ, **ours}).returncode)
+    finally:
+        server.terminate()
+"""
 
 Command = list[str]
 
@@ -135,6 +149,17 @@ def digest_commands(folder: Path, files: dict[str, int]) -> tuple[Command, Comma
     return [HF_SIGN, "digest", model], [PYTHON, "-c", HASH, *(f"{model}/{name}" for name in files)]
 
 
+def download_commands(folder: Path) -> tuple[Command, Command]:
+    """We sign an archive by its address; the other uses curl and tar for that, and signs the folder."""
+    write_model(folder, {"config.json": KIB, "weights": 256 * MIB})
+    measure(["tar", "-cz", "-f", "model.tar.gz", "-C", "model", "."], folder)
+    measure([PYTHON, "-c", MAKE_KEYS], folder)
+    sign = f"{HF_SIGN} sign key --private-key key.pem --signature ours.sig"
+    recipe = "curl -s $URL/model.tar.gz -o m.tar.gz; mkdir unpacked; tar -xzf m.tar.gz -C unpacked"
+    by_address, by_hand = f"{sign} $URL/model.tar.gz", f"{recipe}; {sign} unpacked"
+    return [PYTHON, "-c", SERVED, by_address], [PYTHON, "-c", SERVED, by_hand]
+
+
 def memory_commands(folder: Path) -> tuple[Command, Command]:
     """We verify a large file, and we verify a small one."""
     commands = []
@@ -186,6 +211,12 @@ MEASUREMENTS = (
         "digest 8 x 256 MiB / hashlib, one thread",
         "-",
         lambda folder: digest_commands(folder, {f"weights-{number}": 256 * MIB for number in range(8)}),
+    ),
+    Measurement(
+        "sign-address",
+        "sign .tar.gz of 256 MiB by address / curl, tar, sign",
+        "-",
+        download_commands,
     ),
     Measurement(
         "peak-sign",
@@ -245,7 +276,7 @@ def compare(measurement: Measurement, runs: int) -> str:
 
 def row(*cells: str) -> str:
     """One line of the table."""
-    return "{:<16}{:<47}{:>10}{:>10}{:>6} {:>10}  {}".format(*cells)
+    return "{:<16}{:<53}{:>10}{:>10}{:>6} {:>10}  {}".format(*cells)
 
 
 def header(runs: int) -> str:
