@@ -11,6 +11,7 @@ from typing import Any
 
 from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import UsageError, VerificationError
+from hf_model_signing.files import read_input
 from hf_model_signing.manifest import show
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.statement import Statement
@@ -65,13 +66,7 @@ class Policy:
     def read(cls, path: str | os.PathLike[str]) -> Policy:
         """Read a policy file (TOML); raises `UsageError`, which says where, for anything in it that is not known."""
         name = os.fspath(path)
-        try:
-            with open(name, "rb") as file:
-                data = file.read(_LARGEST + 1)
-        except OSError as error:
-            raise UsageError(f"cannot read the trust policy '{name}': {error.strerror}") from error
-        if len(data) > _LARGEST:
-            raise UsageError(f"'{name}' is too large to be a trust policy")
+        data = read_input(name, "trust policy", _LARGEST)
         try:
             values = tomllib.loads(data.decode("utf-8"))
         except (ValueError, RecursionError) as error:

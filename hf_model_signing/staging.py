@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from hf_model_signing.errors import HfSignError, UsageError
 from hf_model_signing.manifest import show
 from hub_adapters.errors import DishonestError, HubError
+from hub_adapters.locks import is_at
 
 _CLIENT_FILES = ".cache/huggingface"  # what the client notes in a folder that it downloads into
 _STAGE = ".hf-sign"
@@ -83,7 +84,7 @@ def _locked(stage: str, target: str) -> Iterator[None]:
         handle = os.open(stage, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_at(handle, stage):
+            if is_at(handle, stage):
                 yield
                 return
         except BlockingIOError as error:
@@ -91,13 +92,6 @@ def _locked(stage: str, target: str) -> Iterator[None]:
         finally:
             os.close(handle)
         # Who held the lock before has put the folder in its place meanwhile: take a new one.
-
-
-def _is_at(handle: int, path: str) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle), os.stat(path, follow_symlinks=False))
-    except FileNotFoundError:
-        return False
 
 
 def _prune(stage: str, names: set[str]) -> None:

@@ -23,7 +23,7 @@ def locked(path: str, waiting: Callable[[], None] = lambda: None) -> Iterator[bo
                     waiting()
                 waited = True
                 fcntl.flock(handle, fcntl.LOCK_EX)
-            if _is_at(handle, path):
+            if is_at(handle, path):
                 try:
                     yield waited
                 finally:
@@ -34,7 +34,8 @@ def locked(path: str, waiting: Callable[[], None] = lambda: None) -> Iterator[bo
         # Who held it before has removed it: take the one that is there now.
 
 
-def _is_at(handle: int, path: str) -> bool:
+def is_at(handle: int, path: str) -> bool:
+    """Whether what is open is still what is at the path."""
     try:
         return os.path.samestat(os.fstat(handle), os.stat(path, follow_symlinks=False))
     except FileNotFoundError:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from hf_model_signing import staging
+from hub_adapters import locks
 from tests.helpers import COMMIT, KeyPair, Outcome
 from tests.servers.fixtures import Person
 from tests.servers.hub import Hub
@@ -335,11 +336,11 @@ class TestFolder:
         stage = tmp_path / "stage"
         stage.mkdir()
         handle = os.open(stage, os.O_RDONLY)
-        assert staging._is_at(handle, str(stage))
+        assert locks.is_at(handle, str(stage))
         stage.rename(tmp_path / "place")
-        assert not staging._is_at(handle, str(stage))
+        assert not locks.is_at(handle, str(stage))
         stage.mkdir()
-        assert not staging._is_at(handle, str(stage))
+        assert not locks.is_at(handle, str(stage))
         os.close(handle)
 
     def test_stage_that_is_taken_away_while_it_is_locked(self, tmp_path: Path) -> None:

@@ -238,10 +238,10 @@ def test_policy_with_an_error_accepts_nothing(signed_model: str, tmp_path: Path,
 
 
 def test_policy_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(hms.UsageError, match=r"cannot read the trust policy '.*nothing\.toml': No such file"):
+    with pytest.raises(hms.UsageError, match=r"cannot read the trust policy file '.*nothing\.toml': No such file"):
         hms.Policy.read(tmp_path / "nothing.toml")
     (tmp_path / "large.toml").write_bytes(b"#" * (1024 * 1024 + 1))
-    with pytest.raises(hms.UsageError, match="is too large to be a trust policy"):
+    with pytest.raises(hms.UsageError, match="is too large to be a trust policy file"):
         hms.Policy.read(tmp_path / "large.toml")
 
 
