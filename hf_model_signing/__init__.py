@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from hf_model_signing.pushing import push
     from hf_model_signing.signing import digest, sign
     from hf_model_signing.verifying import Coverage, Verification, verify
+    from hub_adapters.errors import HubError
 
 __version__ = "0.1.0"
 
@@ -63,6 +64,7 @@ _HOMES = {
     "hf_model_signing.pushing": ("push",),
     "hf_model_signing.signing": ("digest", "sign"),
     "hf_model_signing.verifying": ("Coverage", "Verification", "verify"),
+    "hub_adapters.errors": ("HubError",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -73,6 +75,7 @@ __all__ = [
     "CertificateVerifier",
     "Coverage",
     "HfSignError",
+    "HubError",
     "KeySigner",
     "KeyVerifier",
     "MismatchError",

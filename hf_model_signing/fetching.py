@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -11,12 +11,12 @@ from hf_model_signing.bundle import Bundle
 from hf_model_signing.detached_signature import is_address, read_signature
 from hf_model_signing.errors import MismatchError, ModelError, UsageError, VerificationError
 from hf_model_signing.hashing import Progress
-from hf_model_signing.manifest import SIGNATURE_NAME
+from hf_model_signing.manifest import SIGNATURE_NAME, some
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.newest import Newest
 from hf_model_signing.paths import several
 from hf_model_signing.policy import Policy
-from hf_model_signing.pulling import Pulled, note_unnamed, pull
+from hf_model_signing.pulling import HARMLESS, Pulled, note_unnamed, pull
 from hf_model_signing.statement import Statement
 from hf_model_signing.verifying import (
     Coverage,
@@ -24,6 +24,7 @@ from hf_model_signing.verifying import (
     check_subject,
     expected_files,
     find_signature,
+    ignored_paths,
     verify_files,
 )
 from hub_adapters import find_adapter
@@ -77,6 +78,12 @@ def _trusted(reference: Reference, verifier: Verifier | None, policy: Path | Pol
     return rule.verifier(), rule.allow_rollback
 
 
+def _files_below(folder: str) -> Iterator[str]:
+    """The paths of all files of a folder, with `/`."""
+    for where, _, names in os.walk(folder):
+        yield from (os.path.relpath(os.path.join(where, name), folder).replace(os.sep, "/") for name in names)
+
+
 @dataclass(frozen=True)
 class Fetching:
     """How a model is fetched and verified; `options.note` is told what a person may want to know."""
@@ -121,26 +128,35 @@ class Fetching:
 
         `held` says that the signature is the user's own, and not a server's to choose.
         """
-        downloaded, signature_file = None, None
+        signature_file = None
         if bundle is None:
-            downloaded = self._download(reference)
-            signature_file = find_signature(downloaded[0].path, ".")
-            held = os.path.dirname(signature_file) == "."
+            first, _ = self._download(reference, self.options)
+            signature_file = find_signature(first.path, ".")
             bundle = Bundle.read(signature_file)
         statement = self.verifier.verify(bundle)
         check_subject(statement, reference.uri)
         wanted = self._with_signed_files(reference, statement)
-        if downloaded is None or wanted != reference:
-            downloaded = self._download(wanted)
-        snapshot, from_cache = downloaded
+        options = self._only_what_is_verified(statement)
+        snapshot, from_cache = self._download(wanted, options)
         if not held:
             self._check_newest(reference, statement, snapshot.commit)
-        snapshot, files = self._verify(wanted, snapshot, statement, signature_file, from_cache=from_cache)
+        snapshot, files = self._verify(wanted, snapshot, statement, options, from_cache=from_cache)
         if not held and not from_cache and reference.revision != snapshot.commit:
-            self._newest(reference).advance(statement, snapshot.commit or str(reference))
+            signer = self.verifier.accepting(bundle).describe()
+            newest = Newest(self.adapter.place(reference), signer)
+            newest.advance(statement, snapshot.commit or str(reference))
         note_unnamed(statement, self.options.note)
+        self._note_unverified(snapshot, files)
         verification = Verification.of(bundle, statement, self.verifier, files)
         return Pulled(snapshot.path, snapshot.commit, verification, from_cache)
+
+    def _only_what_is_verified(self, statement: Statement) -> FetchOptions:
+        """Nothing is kept that the signature leaves out, and of a part nothing but that part."""
+        ignored = ignored_paths(statement.manifest, self.coverage) - HARMLESS - {SIGNATURE_NAME}
+        keep = None
+        if self.coverage.only or self.coverage.ignore_unsigned_files:
+            keep = frozenset({*expected_files(statement.manifest, self.coverage), SIGNATURE_NAME})
+        return replace(self.options, leave_out=ignored, keep=keep)
 
     def _with_signed_files(self, reference: Reference, statement: Statement) -> Reference:
         """The reference with the files beside it that the signature lists, where somebody has to name them."""
@@ -149,12 +165,12 @@ class Fetching:
             return reference
         return self.adapter.beside(reference, (name for name in expected if name != "."))
 
-    def _download(self, reference: Reference) -> tuple[Snapshot, bool]:
+    def _download(self, reference: Reference, options: FetchOptions) -> tuple[Snapshot, bool]:
         """The model, and whether an earlier download stands in for it because it cannot be had now."""
         try:
-            return self.adapter.fetch(self.adapter.resolve(reference), options=self.options), False
+            return self.adapter.fetch(self.adapter.resolve(reference), options=options), False
         except (AccessError, NotFoundError, UnavailableError) as error:
-            before = self.adapter.cached(reference)
+            before = self.adapter.cached(reference, options)
             if before is None:
                 raise
             self.options.note(f"{error}; using the copy in '{before.path}'")
@@ -165,24 +181,21 @@ class Fetching:
         reference: Reference,
         snapshot: Snapshot,
         statement: Statement,
-        signature_file: str | None,
+        options: FetchOptions,
         *,
         from_cache: bool,
     ) -> tuple[Snapshot, tuple[str, ...]]:
         """What was verified, and its files; what came earlier and is not what was signed is fetched once more."""
         try:
-            return snapshot, self._verify_once(reference, snapshot, statement, signature_file)
+            return snapshot, self._verify_once(reference, snapshot, statement)
         except MismatchError:
             if from_cache or snapshot.fresh:
                 raise
-        options = replace(self.options, anew=True)
-        again = self.adapter.fetch(self.adapter.resolve(reference), options=options)
-        return again, self._verify_once(reference, again, statement, signature_file)
+        again = self.adapter.fetch(self.adapter.resolve(reference), options=replace(options, anew=True))
+        return again, self._verify_once(reference, again, statement)
 
-    def _verify_once(
-        self, reference: Reference, snapshot: Snapshot, statement: Statement, signature_file: str | None
-    ) -> tuple[str, ...]:
-        own = signature_file or os.path.join(snapshot.path, SIGNATURE_NAME)
+    def _verify_once(self, reference: Reference, snapshot: Snapshot, statement: Statement) -> tuple[str, ...]:
+        own = os.path.join(snapshot.path, SIGNATURE_NAME)
         try:
             return verify_files(snapshot.path, statement.manifest, self.coverage, own, self.progress)
         except MismatchError as error:
@@ -190,11 +203,16 @@ class Fetching:
             message = f"'{reference}' is not what was signed: {error.difference.describe()}"
             raise MismatchError(message, error.difference) from error
 
-    def _newest(self, reference: Reference) -> Newest:
-        return Newest(self.adapter.place(reference), self.verifier.describe())
+    def _note_unverified(self, snapshot: Snapshot, files: tuple[str, ...]) -> None:
+        """Say it when the path holds more than what was verified, as it may where another package adds a hub."""
+        if os.path.isdir(snapshot.path):
+            others = sorted(set(_files_below(snapshot.path)) - {*files, *HARMLESS, SIGNATURE_NAME})
+            if others:
+                self.options.note(f"in '{snapshot.path}', and not verified: {some(others)}")
 
     def _check_newest(self, reference: Reference, statement: Statement, commit: str) -> None:
         """Refuse a server that goes back to an older signature, unless the revision was asked for by its name."""
         if reference.revision != commit and not self.allow_rollback:
             how = "If going back is meant, give that signature as a file: --signature FILE"
-            self._newest(reference).check(statement, commit or str(reference), how)
+            place = self.adapter.place(reference)
+            Newest.check_all(place, self.verifier, statement, commit or str(reference), how)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.files import write_file
+from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.paths import own_cache
 from hf_model_signing.statement import SIGNED_AT, Statement
 
@@ -25,6 +26,12 @@ class Newest:
 
     place: str
     signer: str
+
+    @classmethod
+    def check_all(cls, place: str, verifier: Verifier, statement: Statement, commit: str, how_to_go_back: str) -> None:
+        """Refuse what is older than what was verified before of any signer that `verifier` accepts."""
+        for signer in verifier.signers():
+            cls(place, signer).check(statement, commit, how_to_go_back)
 
     def check(self, statement: Statement, commit: str, how_to_go_back: str) -> None:
         """Raise `VerificationError` when `statement` is older than one that was verified before."""

@@ -114,9 +114,12 @@ class TrustedSigners(Verifier):
         raise VerificationError("nobody whom the trust policy names signed it: " + "; ".join(dict.fromkeys(refusals)))
 
     def describe(self) -> str:
-        """All of them, and the digest."""
-        whose = " or ".join(verifier.describe() for verifier in self._verifiers)
-        return whose if self._digest is None else f"{whose}, sha256:{self._digest} alone"
+        """All of them."""
+        return " or ".join(verifier.describe() for verifier in self._verifiers)
+
+    def signers(self) -> tuple[str, ...]:
+        """Each of them."""
+        return tuple(verifier.describe() for verifier in self._verifiers)
 
     def _verify_signature(self, bundle: Bundle) -> None:
         self.accepting(bundle)
@@ -243,6 +246,8 @@ def _fits(uri: str, pattern: str) -> bool:
     from fnmatch import fnmatchcase
 
     full = pattern if _HUB.match(pattern) else f"hf://{pattern}"
+    if full.startswith(("hf://", "torchhub://")):  # whose names differ in more than case
+        uri, full = uri.casefold(), full.casefold()
     if not full.startswith("hf://"):
         return fnmatchcase(uri, full)
     asked, wanted = uri.split("/"), full.split("/")
@@ -256,7 +261,15 @@ def _kind(uri: str) -> str:
 def _check_pattern(pattern: str, error: Callable[[str], UsageError]) -> None:
     name = pattern.removeprefix("hf://")
     if _HUB.match(name):
+        rest = name.partition("://")[2]
+        host = rest.partition("/")[0]
+        if name.startswith(("https://", "http://")) and (host != host.lower() or set("@?#") & set(rest)):
+            raise error(f"has {pattern!a}: write the host in small letters, without a user, and no query")
+        if name.startswith("torchhub://") and ":" in rest:
+            raise error(f"has {pattern!a} with a revision; rules are for whole repositories")
         return
+    if name.startswith("models/"):
+        raise error(f"has {pattern!a}: models are written without a kind")
     for kind in _KINDS:
         name = name.removeprefix(kind)
     if name.count("/") > 1 or "" in name.split("/"):

@@ -31,7 +31,7 @@ from hub_adapters.errors import AccessError, HubError, NoRevisionError, NotFound
 from hub_adapters.interface import HubAdapter, Reference, RemoteFile, Resolved, Snapshot
 
 # Not signed by anybody, read by no loader, and part of what people expect in a clone.
-_HARMLESS = (".gitattributes", ".gitignore")
+HARMLESS = frozenset({".gitattributes", ".gitignore"})
 _MAX_HARMLESS = 1024 * 1024  # bytes; a larger one is not what its name says
 
 
@@ -152,19 +152,17 @@ class _Pull:
                 snapshot = self._fetch(resolved, files, statement, to=stage)
                 names = self._verify(snapshot, statement, own)
         if signature is None and self.reference.revision != resolved.commit:
-            self._newest.advance(statement, resolved.commit)
+            signer = self.verifier.accepting(bundle).describe()
+            Newest(self.adapter.place(self.reference), signer).advance(statement, resolved.commit)
         verification = Verification.of(bundle, statement, self.verifier, names)
         return Pulled(to or snapshot.path, resolved.commit, verification)
-
-    @property
-    def _newest(self) -> Newest:
-        return Newest(self.adapter.place(self.reference), self.verifier.describe())
 
     def _check_newest(self, statement: Statement, commit: str) -> None:
         """Refuse a hub that goes back to an older signature, unless it is what was asked for by its name."""
         if self.reference.revision != commit and not self.allow_rollback:
             by_name = f"{self.reference.name}@{commit}"
-            self._newest.check(statement, commit, f"If going back is meant, name the revision: '{by_name}'")
+            how = f"If going back is meant, name the revision: '{by_name}'"
+            Newest.check_all(self.adapter.place(self.reference), self.verifier, statement, commit, how)
 
     def _check_listing(self, statement: Statement, listing: Mapping[str, RemoteFile]) -> dict[str, RemoteFile]:
         """The files to download; refuses here, before any large download, what the listing shows to be different."""
@@ -183,7 +181,7 @@ class _Pull:
                 f"{difference.describe()}",
                 difference,
             )
-        harmless = {path for path in _HARMLESS if path in listing and listing[path].size <= _MAX_HARMLESS}
+        harmless = {path for path in HARMLESS if path in listing and listing[path].size <= _MAX_HARMLESS}
         wanted = {*expected, *harmless, *({SIGNATURE_NAME} & listing.keys())}
         left_out = sorted(path for path in listing if is_below(path, ignored) and path not in wanted)
         if left_out and not self.coverage.only:
@@ -219,7 +217,7 @@ class _Pull:
 
     def _verify(self, snapshot: Snapshot, statement: Statement, bundle: Bundle | None) -> tuple[str, ...]:
         place = os.path.join(snapshot.path, SIGNATURE_NAME)
-        for name in (SIGNATURE_NAME, *_HARMLESS):
+        for name in (SIGNATURE_NAME, *HARMLESS):
             if os.path.lexists(os.path.join(snapshot.path, name)):
                 describe_file(os.path.join(snapshot.path, name))
         if bundle is not None and Bundle.read(place) != bundle:
@@ -242,7 +240,7 @@ class _Pull:
 
     def _note_unsigned(self, folder: str, statement: Statement) -> None:
         """Name what other programs put into the folder and the signature leaves out."""
-        ignored = ignored_paths(statement.manifest, self.coverage) - {SIGNATURE_NAME, *_HARMLESS}
+        ignored = ignored_paths(statement.manifest, self.coverage) - {SIGNATURE_NAME, *HARMLESS}
         there = sorted(path for path in ignored if os.path.lexists(os.path.join(folder, path)))
         if there:
             self.note(f"in the folder, and not signed: {some(there)}")

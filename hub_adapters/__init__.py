@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
@@ -36,32 +35,44 @@ def find_adapter(text: str) -> tuple[HubAdapter, Reference] | None:
     Raises `BadReferenceError` for what is written as a reference and is none.
     """
     scheme, found, _ = text.partition("://")
-    if not found or os.path.exists(text):
+    if not found:
         return None
     text = f"{scheme.lower()}{text[len(scheme) :]}"
     broken: BadReferenceError | None = None
-    for adapter in _candidates(scheme.lower()):
+    for hub, adapter in _candidates(scheme.lower()):
         try:
-            reference = adapter.parse(text)
+            reference = _parse(hub, adapter, text)
         except BadReferenceError as error:  # at a web address of one hub there may be what another one takes
             broken = broken or error
             continue
         if reference:
             return adapter(), reference
-    known = ", ".join(f"{name}://" for name in ADAPTERS)
+    known = ", ".join(f"{name}://" for name in dict.fromkeys([*ADAPTERS, *_registered()]))
     raise broken or BadReferenceError(f"{named(text)} names no hub that is known here; known are {known}")
 
 
-def _candidates(scheme: str) -> Iterator[type[HubAdapter]]:
+def _parse(hub: str, adapter: type[HubAdapter], text: str) -> Reference | None:
+    """What an adapter makes of a reference; one of another package cannot speak for another hub, or break them."""
+    if hub in ADAPTERS:
+        return adapter.parse(text)
+    try:
+        reference = adapter.parse(text)
+    except HubError:
+        raise
+    except Exception as error:
+        raise BadReferenceError(f"the adapter for {hub}:// cannot read {named(text)}: {error}") from error
+    return reference if reference and reference.hub == hub else None
+
+
+def _candidates(scheme: str) -> Iterator[tuple[str, type[HubAdapter]]]:
     """The adapters that may understand a reference: those of its scheme, or all for a web address."""
-    ours = [name for name in ADAPTERS if name == scheme or (scheme in _WEB and name != "https")]
-    for name in ours:
-        if name != "https":
-            yield _ours(name)
+    for name in ADAPTERS:
+        if name != "https" and (name == scheme or scheme in _WEB):
+            yield name, _ours(name)
     if scheme not in ADAPTERS or scheme in _WEB:
         yield from _others(scheme)
     if scheme in _WEB:
-        yield _ours("https")
+        yield "https", _ours("https")
 
 
 def _ours(name: str) -> type[HubAdapter]:
@@ -69,21 +80,27 @@ def _ours(name: str) -> type[HubAdapter]:
     return cast("type[HubAdapter]", getattr(import_module(module), attribute))
 
 
-def _others(scheme: str) -> Iterator[type[HubAdapter]]:
+def _others(scheme: str) -> Iterator[tuple[str, type[HubAdapter]]]:
     """The adapters of other packages; one that cannot be loaded stands in the way of its own references only."""
     from importlib.metadata import entry_points
 
     for point in entry_points(group=ENTRY_POINTS):
-        if point.name in ADAPTERS or (scheme not in _WEB and point.name != scheme):
+        if point.name in (*ADAPTERS, *_WEB) or (scheme not in _WEB and point.name != scheme):
             continue
         try:
-            yield _load(point)
+            yield point.name, _load(point)
         except HubError as error:
             if point.name == scheme:
                 raise
             import logging  # here, because every start would pay for it
 
-            logging.getLogger(__name__).warning("%s", error)
+            logging.getLogger(__name__).info("%s", error)
+
+
+def _registered() -> list[str]:
+    from importlib.metadata import entry_points
+
+    return sorted(point.name for point in entry_points(group=ENTRY_POINTS))
 
 
 def _load(point: EntryPoint) -> type[HubAdapter]:
@@ -98,4 +115,7 @@ def _load(point: EntryPoint) -> type[HubAdapter]:
         ) from error
     if not (isinstance(adapter, type) and issubclass(adapter, HubAdapter)):
         raise HubError(f"what the package '{package}' has for {point.name}:// is no HubAdapter")
+    missing = sorted(adapter.__abstractmethods__)
+    if missing:
+        raise HubError(f"the adapter of the package '{package}' for {point.name}:// lacks {', '.join(missing)}")
     return adapter

@@ -41,6 +41,8 @@ class MemberNames:
         parts = _parts(name)
         if not parts and not folder:
             raise refuse(name, "is the model's own folder, and a file")
+        if not folder and name.rpartition("/")[2] == ".":
+            raise refuse(name, "is a file, and has the name of a folder")
         node = self._root
         for index, part in enumerate(parts):
             last = index == len(parts) - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, BinaryIO, cast
@@ -18,14 +19,38 @@ def decompressed(file: BinaryIO) -> BinaryIO:
     """`file` itself, or what is compressed in it (gzip, bzip2, xz, zstd)."""
     start = file.read(6)
     file.seek(0)
-    if start.startswith(b"\x1f\x8b"):
-        import gzip
-
-        return cast("BinaryIO", gzip.GzipFile(fileobj=file, mode="rb"))
     for magic, make in _DECOMPRESSORS.items():
         if start.startswith(magic):
             return cast("BinaryIO", io.BufferedReader(_Stream(file, make), _CHUNK))
     return file
+
+
+class Inflate:
+    """zlib's decompressor with the interface of the others; `window` says what is around the data, as for zlib."""
+
+    def __init__(self, window: int) -> None:
+        self._inner = zlib.decompressobj(window)
+        self.needs_input = True
+
+    @property
+    def eof(self) -> bool:
+        """Whether the stream has ended."""
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        """What came behind its end."""
+        return self._inner.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        """At most so many bytes of what is in the data."""
+        out = self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
+        self.needs_input = not self._inner.unconsumed_tail and len(out) < max_length
+        return out
+
+
+def _gzip() -> Inflate:
+    return Inflate(16 + zlib.MAX_WBITS)
 
 
 def _bzip2() -> Any:  # noqa: ANN401 - the decompressors have no common type
@@ -51,7 +76,8 @@ def _zstd() -> Any:  # noqa: ANN401
     )
 
 
-_DECOMPRESSORS = {b"BZh": _bzip2, b"\xfd7zXZ\x00": _xz, b"\x28\xb5\x2f\xfd": _zstd}
+_XZ = b"\xfd7zXZ\x00"
+_DECOMPRESSORS = {b"\x1f\x8b": _gzip, b"BZh": _bzip2, _XZ: _xz, b"\x28\xb5\x2f\xfd": _zstd}
 
 
 class _Stream(io.RawIOBase):
@@ -82,10 +108,13 @@ class _Stream(io.RawIOBase):
                 return len(data)
 
     def _next(self) -> bool:
-        """Go on with another stream, if one follows; zeros between them are padding."""
-        self._rest = self._stream.unused_data.lstrip(b"\0")
-        while not self._rest and (piece := self._file.read(_CHUNK)):
+        """Go on with another stream, if one follows; zeros are padding, which has to end the file but for xz."""
+        begun = self._stream.unused_data or self._file.read(_CHUNK)
+        self._rest = begun.lstrip(b"\0")
+        while begun and not self._rest and (piece := self._file.read(_CHUNK)):
             self._rest = piece.lstrip(b"\0")
+        if self._rest and begun[:1] == b"\0" and self._make is not _xz:
+            raise EOFError("there is something behind its padding")
         self._empty += 1
         if self._empty > _MOST_EMPTY:
             raise ContentError("the archive is refused, and nothing of it is kept: it is full of empty streams")

@@ -22,6 +22,7 @@ _CHUNK = 256 * 1024
 _BLOCK = 512
 _LONGEST_HEADER = 16 * 1024  # bytes of a pax header or a long name; the longest path has a quarter of that
 _MOST_GLOBALS = 64  # headers for all members of an archive; git writes one
+_SPARSE = (b"GNU.sparse", b"SUN.holesdata", b"SCHILY.realsize")
 _LARGE = 1 << 33  # bytes; what does not fit into the plain header, and so stands in a pax header
 
 _POSIX, _GNU, _OLD = b"ustar\x0000", b"ustar  \0", bytes(8)
@@ -122,13 +123,15 @@ def _note(before: _Before, header: _Header, data: bytes) -> None:
         before.globals += 1
         if before.globals > _MOST_GLOBALS:
             raise _damaged(f"it has more than {_MOST_GLOBALS} headers for all its members")
-        if any(key in (b"path", b"size", b"linkpath") or key.startswith(b"GNU.sparse") for key in _records(data)):
+        if any(key in (b"path", b"size", b"linkpath") or key.startswith(_SPARSE) for key in _records(data)):
             raise _damaged("a header of it gives all members the same name or size")
         return
     if before.pax is not None or before.long_name is not None:
         raise _damaged("two headers of it are about the same member")
     if header.kind == _PAX:
         before.pax = _records(data)
+        if before.pax.get(b"path") == b"":
+            raise _damaged("a header of it gives a member an empty name")
         if before.pax.get(b"hdrcharset", _CHARSETS[0]) not in _CHARSETS:
             raise _damaged("a header of it is in another encoding than UTF-8")
     else:
@@ -157,7 +160,7 @@ def _member(header: _Header, before: _Before, source: _Source) -> Member:
     name = _text(pax.get(b"path", header.name if before.long_name is None else before.long_name))
     # Before there was a kind for folders, a slash behind the name was what told them.
     folder = header.kind == _FOLDER or (header.kind == _OLD_FILE and name.endswith("/"))
-    if header.kind == b"S" or any(keyword.startswith(b"GNU.sparse") for keyword in pax):
+    if header.kind == b"S" or any(keyword.startswith(_SPARSE) for keyword in pax):
         raise refuse(name, "is a sparse file")
     if not folder and header.kind not in (_FILE, _OLD_FILE):
         raise refuse(name, _KINDS.get(header.kind, f"is of the unknown kind {header.kind!a}"))

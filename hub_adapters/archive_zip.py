@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 from hub_adapters.archive import Budget, Member
 from hub_adapters.archive_names import refuse
+from hub_adapters.archive_streams import Inflate
 from hub_adapters.zip_layout import Entry, read_layout
 
 _CHUNK = 256 * 1024
@@ -93,28 +94,7 @@ def _unpacked(packed: Iterator[bytes], entry: Entry) -> Iterator[bytes]:
 
 def _stream(method: int) -> Any:  # noqa: ANN401 - the decompressors have no common type
     if method == _DEFLATED:
-        return _Inflate()
+        return Inflate(-zlib.MAX_WBITS)
     import bz2
 
     return bz2.BZ2Decompressor()
-
-
-class _Inflate:
-    """zlib's decompressor with the interface of the others."""
-
-    def __init__(self) -> None:
-        self._inner = zlib.decompressobj(-zlib.MAX_WBITS)
-        self.needs_input = True
-
-    @property
-    def eof(self) -> bool:
-        return self._inner.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._inner.unused_data
-
-    def decompress(self, data: bytes, max_length: int) -> bytes:
-        out = self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
-        self.needs_input = not self._inner.unconsumed_tail and len(out) < max_length
-        return out

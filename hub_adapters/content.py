@@ -24,9 +24,7 @@ def check_content(path: str, content_type: str, where: str) -> None:
         raise ContentError(f"'{where}' is an empty file, not a model")
     kind = content_type.partition(";")[0].strip().lower()
     if _PAGE.match(start) or (kind in _PAGE_TYPES and start.lstrip()[:1] == b"<"):
-        raise ContentError(
-            f"'{where}' is a web page, not a model: open it in a browser, and copy the address of the file itself"
-        )
+        raise ContentError(f"'{where}' is a web page, not a model; the address of the file itself must be another one")
     if len(start) <= _START and _POINTER.match(start):
         raise ContentError(f"'{where}' is a Git LFS pointer, not the file itself{_media(where)}")
 

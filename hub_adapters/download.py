@@ -182,7 +182,7 @@ class Download:
         now = Received(
             response.url,
             _matching(_ETAG, response.headers.get("ETag")),
-            _matching(_DATE, response.headers.get("Last-Modified")),
+            _modified(response),
             _length(response),
             response.headers.get("Content-Type", "")[:200],
         )
@@ -206,7 +206,8 @@ class Download:
         total = None if match is None or match[3] == "*" else int(match[3])
         pairs = ((now.etag, self.known.etag), (now.modified, self.known.modified), (total, self.known.total))
         changed = any(one and other and one != other for one, other in pairs)
-        if match is None or int(match[1]) != self._size or changed:
+        same = self.known.validator in (now.etag, now.modified) and (total or self.known.total) is not None
+        if match is None or int(match[1]) != self._size or changed or not same:
             size = self._size
             self._start_over()
             self.known = Received()
@@ -293,6 +294,16 @@ def _length(response: requests.Response) -> int | None:
         return None  # whatever else it says (RFC 9112, section 6.3)
     text = response.headers.get("Content-Length", "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
+
+
+def _modified(response: requests.Response) -> str:
+    """The time of the last change, if it is old enough to tell one content from the next (RFC 9110, 8.8.2.2)."""
+    text = _matching(_DATE, response.headers.get("Last-Modified"))
+    try:
+        then, now = (email.utils.parsedate_to_datetime(date) for date in (text, response.headers.get("Date", "")))
+        return text if (now - then).total_seconds() >= 1 else ""
+    except (ValueError, TypeError, OverflowError):
+        return ""
 
 
 def _matching(pattern: re.Pattern[str], text: str | None) -> str:

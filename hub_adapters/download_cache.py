@@ -108,16 +108,12 @@ class DownloadCache:
                 make(os.path.join(making, _MODEL, name))
                 with open(os.path.join(making, _LIST), "w", encoding="utf-8") as file:
                     json.dump(_states(os.path.join(making, _MODEL)), file)
-                shutil.rmtree(home, ignore_errors=True)
+                if os.path.lexists(home):
+                    os.rename(home, f"{making}.old")  # somebody may be opening it: it is away for a moment only
                 os.rename(making, home)
             finally:
-                shutil.rmtree(making, ignore_errors=True)
+                self._clear_up(os.path.basename(home))
         return os.path.join(home, _MODEL, name), True
-
-    def find_model(self, key: str, name: str) -> str | None:
-        """The path of the model if it was made already and nobody changed it."""
-        home = self._home(key, name)
-        return os.path.join(home, _MODEL, name) if _is_intact(home) else None
 
     def remove_model(self, path: str) -> None:
         """Remove a model that `model` made."""
@@ -132,7 +128,7 @@ class DownloadCache:
         def note(received: Received) -> None:
             replace_file(notes, json.dumps(asdict(replace(received, url=""))).encode())  # it may hold a secret
 
-        with open(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b") as file:
+        with open(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600), "r+b") as file:
             have = Received(known.url, known.etag) if known else Received()
             download = Download(address, file, options, _read_notes(notes), have, note)
             try:
@@ -178,7 +174,8 @@ class DownloadCache:
 
     def _place(self, folder: str, name: str) -> str:
         with _disk():
-            os.makedirs(os.path.join(self.root, folder), mode=0o700, exist_ok=True)
+            for level in (os.path.dirname(self.root), self.root, os.path.join(self.root, folder)):
+                os.makedirs(level, mode=0o700, exist_ok=True)
         return os.path.join(self.root, folder, name)
 
     @contextlib.contextmanager
@@ -189,7 +186,8 @@ class DownloadCache:
 
     def _clear_up(self, key: str) -> None:
         """Remove what a process that was killed has left of this; nobody else works on it now."""
-        shutil.rmtree(self._place("making", key), ignore_errors=True)
+        for name in (key, f"{key}.old"):
+            shutil.rmtree(self._place("making", name), ignore_errors=True)
         for folder in ("addresses", "partial"):
             _remove(*glob.glob(f"{glob.escape(self._place(folder, key))}.json.*"))
 

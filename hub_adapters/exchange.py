@@ -49,7 +49,11 @@ class Exchange:
         self._items: queue.Queue[requests.Response | bytes | BaseException | None] = queue.Queue(_AHEAD)
         self._given_up = threading.Event()
         threading.Thread(target=self._run, name="exchange", daemon=True).start()
-        self.response = self._answer()
+        try:
+            self.response = self._answer()
+        except BaseException:
+            self._given_up.set()
+            raise
 
     def __enter__(self) -> Exchange:
         return self
@@ -81,7 +85,6 @@ class Exchange:
         try:
             item = self._items.get(timeout=_ANSWER)
         except queue.Empty:
-            self._given_up.set()
             raise BrokenError(f"'{host_of(self._address)}' did not answer in time") from None
         if isinstance(item, BaseException):
             raise item

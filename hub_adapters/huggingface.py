@@ -210,7 +210,7 @@ class HuggingFaceAdapter(HubAdapter):
 
         return self._call(reference, "writing to", commit)
 
-    def cached(self, reference: Reference) -> Snapshot | None:
+    def cached(self, reference: Reference, options: FetchOptions | None = None) -> Snapshot | None:
         """The snapshot that the cache has for the branch, tag or commit, whole or not."""
         commit = reference.revision or DEFAULT_REVISION
         if not _COMMIT.fullmatch(commit):

@@ -101,13 +101,16 @@ class DownloadProgress(Protocol):
 class FetchOptions:
     """How something is fetched: how much of it, who watches, and who is told what a person may want to know.
 
-    `anew` asks for all of it again, whatever is here already.
+    `anew` asks for all of it again, whatever is here already. Of a model that comes as a whole, `leave_out` are files
+    and folders that are not kept, and `keep` the only files that are, if it is given.
     """
 
     limits: Limits = Limits()
     progress: DownloadProgress | None = None
     note: Callable[[str], None] = lambda _: None
     anew: bool = False
+    leave_out: frozenset[str] = frozenset()
+    keep: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -197,7 +200,7 @@ class HubAdapter(ABC):
         if not self.takes_commits:
             raise self._takes_no_commits(reference)
 
-    def cached(self, reference: Reference) -> Snapshot | None:
+    def cached(self, reference: Reference, options: FetchOptions | None = None) -> Snapshot | None:
         """What the hub's own cache holds for `reference`, without asking the hub."""
         return None
 

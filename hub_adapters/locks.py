@@ -14,7 +14,7 @@ def locked(path: str, waiting: Callable[[], None] = lambda: None) -> Iterator[bo
 
     waited = False
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -27,7 +27,8 @@ def locked(path: str, waiting: Callable[[], None] = lambda: None) -> Iterator[bo
                 try:
                     yield waited
                 finally:
-                    os.unlink(path)
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(path)
                 return
         finally:
             os.close(handle)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import re
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from hub_adapters.archive import lift_lone_folder, unpack
 from hub_adapters.archive_names import MemberNames
@@ -20,7 +21,12 @@ from hub_adapters.web import Part, WebAdapter, last_name
 _FILE = ".onnx"
 _ARCHIVES = (".tar.gz", ".tgz", ".zip", ".tar", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
 _BLOB = re.compile(r"(/[^/]+/[^/]+)/blob/(.+)")  # GitHub's page about a file; `raw` in its place is the file
+# What need not be written so: letters, digits and -._~ (RFC 3986, section 2.3).
+_DISGUISED = re.compile(r"%(?:2[DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])")
 _MOST_BESIDE = 10_000
+_LARGEST_GRAPH = 64 * 1024 * 1024  # bytes; a larger file has its weights in itself
+# The key, then the value with its length in one byte.
+_LOCATION = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])(.{1,127})", re.DOTALL)
 
 
 class OnnxAdapter(WebAdapter):
@@ -38,11 +44,14 @@ class OnnxAdapter(WebAdapter):
         address = _file_on_github(text)
         parts = urlsplit(address)
         if not parts.path.lower().endswith((_FILE, *_ARCHIVES)):
-            ends = ", ".join((_FILE, *_ARCHIVES[:3]))
+            ends = ", ".join((_FILE, *_ARCHIVES))
             raise BadReferenceError(f"'{shown(text)}' is not the address of a model: it would end in {ends}")
         if not is_plain_path(last_name(address)) or "/" in last_name(address):
             raise BadReferenceError(f"'{shown(text)}' does not end in the name of a file")
-        name = parts._replace(netloc=parts.netloc.rpartition("@")[2].lower(), query="", fragment="").geturl()
+        if not is_plain_path(unquote(parts.path[1:])) or _DISGUISED.search(parts.path):
+            # Rules of a trust policy are about addresses, so none may have several spellings.
+            raise BadReferenceError(f"'{shown(text)}' has //, /./, /../ or such as %2E in it: write it plainly")
+        name = parts._replace(netloc=_host(parts), query="", fragment="").geturl()
         return Reference(parts.scheme, "model", name.partition("://")[2], address=address)
 
     def names_files(self, reference: Reference) -> bool:
@@ -73,12 +82,11 @@ class OnnxAdapter(WebAdapter):
         unpack(archive, place, limits)
         lift_lone_folder(place)
 
-    def cached(self, reference: Reference) -> Snapshot | None:
+    def cached(self, reference: Reference, options: FetchOptions | None = None) -> Snapshot | None:
         """What was downloaded last, when all of it is here."""
         found = [(address, self._cache.known(address), path) for address, path in self._files(reference)]
         parts = [Part(address, stored, path) for address, stored, path in found if stored is not None]
-        path = self._cache.find_model(*self._model_of(reference, parts)) if len(parts) == len(found) else None
-        return None if path is None else self._snapshot(reference, parts, path, fresh=False)
+        return self.made_of(reference, parts, options or FetchOptions()) if len(parts) == len(found) else None
 
     def _files(self, reference: Reference) -> list[tuple[str, str]]:
         """The address of each file and its path in the model, which is empty for an archive of it."""
@@ -108,25 +116,43 @@ class OnnxAdapter(WebAdapter):
             rest = replace(options, limits=replace(options.limits, max_download=left))
             parts.append(Part(address, self._cache.get(address, rest), path))
             left -= parts[-1].stored.size
+        if parts[0].path:
+            missing = sorted(_data_files(parts[0].stored.path) - {part.path for part in parts})
+            if missing:
+                options.note(f"'{reference}' keeps data in files beside it, which are no part of this: {missing[:9]}")
         return parts
 
-    def _make(self, reference: Reference, parts: Sequence[Part], place: str, limits: Limits) -> None:
+    def _make(self, reference: Reference, parts: Sequence[Part], place: str, options: FetchOptions) -> None:
         if not parts[0].path:
-            super()._make(reference, parts, place, limits)
+            super()._make(reference, parts, place, options)
             return
         self.check_copies(parts)
         for part in parts:
             target = os.path.join(place, part.path) if reference.beside else place
             os.makedirs(os.path.dirname(target), exist_ok=True)
-            try:
-                os.link(part.stored.path, target)
-            except OSError:  # a file system without hard links
-                shutil.copyfile(part.stored.path, target)
-            os.chmod(target, 0o644)
+            shutil.copyfile(part.stored.path, target)  # no link: `onnx` refuses data files that have several names
+
+
+def _data_files(path: str) -> set[str]:
+    """The files that an ONNX model names as the place of its weights (TensorProto.external_data, key `location`)."""
+    if not 0 < os.path.getsize(path) <= _LARGEST_GRAPH:
+        return set()
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        found = {match[2][: match[1][0]] for match in _LOCATION.finditer(data) if len(match[2]) >= match[1][0]}
+    names = {name.decode("utf-8", "replace") for name in found}
+    return {name for name in names if name.isprintable() and is_plain_path(name)}
 
 
 def _archive_ending(name: str) -> str:
     return next((ending for ending in sorted(_ARCHIVES, key=len, reverse=True) if name.lower().endswith(ending)), "")
+
+
+def _host(parts: SplitResult) -> str:
+    """The host and the port in the one way in which they are signed."""
+    host = (parts.hostname or "").rstrip(".")
+    port = parts.port if parts.port != {"https": 443, "http": 80}[parts.scheme] else None
+    shown_host = f"[{host}]" if ":" in host else host
+    return shown_host if port is None else f"{shown_host}:{port}"
 
 
 def _file_on_github(address: str) -> str:

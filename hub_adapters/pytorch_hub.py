@@ -17,6 +17,7 @@ from hub_adapters.zip_layout import read_comment
 _SERVICE = "https://github.com"
 _BRANCHES = ("main", "master")  # in the order in which `torch.hub` looks for them
 _REFERENCE = re.compile(r"([\w-][\w.-]*/[\w.-]+)(?::(.+))?", re.ASCII)
+_PAGE = re.compile(r"([\w-][\w.-]*/[\w.-]+?)(?:\.git)?(?:/tree/([^?#]+?))?/?(?:[?#].*)?", re.ASCII)
 _REF = re.compile(r"[\w./+@=-]{1,255}", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 # GitHub's own address of an archive, and the one that `torch.hub` asks for, which is all that some mirrors have.
@@ -33,6 +34,10 @@ class PyTorchHubAdapter(WebAdapter):
     def parse(cls, text: str) -> Reference | None:
         """Understands `torchhub://OWNER/REPO[:REF]`."""
         if not text.startswith("torchhub://"):
+            page = _PAGE.fullmatch(text.removeprefix(f"{endpoint('HF_SIGN_GITHUB_ENDPOINT', _SERVICE)}/"))
+            if page:
+                ref = f":{page[2]}" if page[2] else ""
+                raise BadReferenceError(f"for the repository at {named(text)} write torchhub://{page[1]}{ref}")
             return None
         match = _REFERENCE.fullmatch(text.removeprefix("torchhub://"))
         if not match or match[1].endswith(("/.", "/..", ".git")) or not _is_ref(match[2]):

@@ -74,6 +74,8 @@ def _problem(url: str) -> str:
         return "that is no address"
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
         return "it has characters that no address can hold"
+    if not parts.scheme:
+        return "it does not begin with https://"
     if parts.scheme not in ("https", "http"):
         return f"only https is asked, not '{parts.scheme}'"
     if not parts.hostname or port == 0:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+import shutil
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -80,24 +83,33 @@ class WebAdapter(HubAdapter):
             raise
         try:
             path, fresh = self._cache.model(
-                *self._model_of(reference, parts), lambda place: self._make(reference, parts, place, options.limits)
+                *self._model_of(reference, parts, options), lambda place: self._make(reference, parts, place, options)
             )
         except ContentError as error:
             self._forget(parts)
             raise ContentError(f"'{reference}': {error}") from error
         return self._snapshot(reference, parts, path, fresh)
 
-    def cached(self, reference: Reference) -> Snapshot | None:
+    def cached(self, reference: Reference, options: FetchOptions | None = None) -> Snapshot | None:
         """What was downloaded last, when all of it is here."""
         known = [(address, self._cache.known(address)) for address in self.addresses(reference)]
         there = [(address, stored) for address, stored in known if stored is not None]
         # A branch that was there once may have become another one.
         for address, stored in sorted(there, key=lambda each: self._cache.last_asked(each[0]), reverse=True):
-            parts = [Part(address, stored)]
-            path = self._cache.find_model(*self._model_of(reference, parts))
-            if path is not None:
-                return self._snapshot(reference, parts, path, fresh=False)
+            snapshot = self.made_of(reference, [Part(address, stored)], options or FetchOptions())
+            if snapshot is not None:
+                return snapshot
         return None
+
+    def made_of(self, reference: Reference, parts: Sequence[Part], options: FetchOptions) -> Snapshot | None:
+        """The model of what was downloaded earlier, made anew if somebody changed it; None if that cannot be done."""
+        try:
+            path, _ = self._cache.model(
+                *self._model_of(reference, parts, options), lambda place: self._make(reference, parts, place, options)
+            )
+            return self._snapshot(reference, parts, path, fresh=False)
+        except HubError:
+            return None
 
     def discard(self, snapshot: Snapshot, names: Collection[str]) -> None:
         """Remove the model; what it is made of stays, and is what it is."""
@@ -127,12 +139,13 @@ class WebAdapter(HubAdapter):
                 if len(addresses) == 1:
                     raise
         places = ", ".join(f"'{shown(address)}'" for address in addresses)
-        raise NotFoundError(f"there is nothing at any of {places}")
+        raise NotFoundError(f"there is nothing at any of the places of a model: {places}")
 
-    def _model_of(self, reference: Reference, parts: Sequence[Part]) -> tuple[str, str]:
+    def _model_of(self, reference: Reference, parts: Sequence[Part], options: FetchOptions) -> tuple[str, str]:
         """The key of the cache for what is made of these parts, and its name."""
-        made = [type(self).__name__, *(f"{part.path} {part.stored.sha256}" for part in parts)]
-        return "\n".join(made), self.model_name(reference)
+        made = [[part.path, part.stored.sha256] for part in parts]
+        kept = None if options.keep is None else sorted(options.keep)
+        return json.dumps([self.hub, made, sorted(options.leave_out), kept]), self.model_name(reference)
 
     def check_copies(self, parts: Sequence[Part]) -> None:
         """Remove a file that was downloaded earlier and is not any more what came then, and raise."""
@@ -141,9 +154,10 @@ class WebAdapter(HubAdapter):
                 self._forget([part])
                 raise _DamagedCopyError(f"the copy of '{shown(part.address)}' in the cache is damaged")
 
-    def _make(self, reference: Reference, parts: Sequence[Part], place: str, limits: Limits) -> None:
+    def _make(self, reference: Reference, parts: Sequence[Part], place: str, options: FetchOptions) -> None:
         self.check_copies(parts)
-        self.make_model(reference, parts[0].stored.path, place, limits)
+        self.make_model(reference, parts[0].stored.path, place, options.limits)
+        _reduce(place, options)
 
     def _forget(self, parts: Sequence[Part]) -> None:
         for part in parts:
@@ -152,6 +166,20 @@ class WebAdapter(HubAdapter):
     def _snapshot(self, reference: Reference, parts: Sequence[Part], path: str, fresh: bool) -> Snapshot:
         pins = self.pins(reference, parts[0])
         return Snapshot(path, pins.get("revision", ""), frozenset({"."} if fresh else ()), pins=pins)
+
+
+def _reduce(folder: str, options: FetchOptions) -> None:
+    """Remove what is not to be kept."""
+    for where, folders, names in os.walk(folder):
+        below = os.path.relpath(where, folder).replace(os.sep, "/")
+        prefix = "" if below == "." else f"{below}/"
+        for name in {name for name in folders if prefix + name in options.leave_out}:
+            shutil.rmtree(os.path.join(where, name))
+            folders.remove(name)
+        for name in names:
+            path = prefix + name
+            if path in options.leave_out or (options.keep is not None and path not in options.keep):
+                os.unlink(os.path.join(where, name))
 
 
 def last_name(address: str) -> str:

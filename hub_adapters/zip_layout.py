@@ -7,6 +7,7 @@ member. Only a zip that says the same thing in both, byte for byte one member af
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -21,6 +22,8 @@ _END64 = struct.Struct("<4sQ2H2L4Q")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
 _ZIP64, _UNICODE_PATH = 0x0001, 0x7075  # of the extra fields
+# Those that say nothing but times, owners and comments, and what is read here; others may make a link of a file.
+_EXTRAS = (_ZIP64, _UNICODE_PATH, 0x000A, 0x5455, 0x5855, 0x6375, 0x7855, 0x7875, 0xCAFE, 0xD935)
 _ENCRYPTED, _STREAMED, _PATCH, _STRONG, _UTF8, _MASKED = 0x0001, 0x0008, 0x0020, 0x0040, 0x0800, 0x2000
 _UNIX = 3
 _FULL, _FULL16 = 0xFFFFFFFF, 0xFFFF  # that the number stands in the zip64 field
@@ -108,8 +111,10 @@ def _read_end(file: BinaryIO) -> tuple[tuple[int, int, int], bytes, int]:
     end = first + found
     if end >= _END64_LOCATOR.size:
         file.seek(end - _END64_LOCATOR.size)
-        magic, _, place, _ = _END64_LOCATOR.unpack(file.read(_END64_LOCATOR.size))
+        magic, disk, place, disks = _END64_LOCATOR.unpack(file.read(_END64_LOCATOR.size))
         if magic == b"PK\x06\x07":
+            if disk or disks != 1:
+                raise _damaged("it is a part of several")
             count, size, start = _read_end64(file, place, end, (count, size, start))
             end = place
     return (count, size, start), comment, end
@@ -155,6 +160,8 @@ def _check_flags(name: str, raw_name: bytes, flags: int, extra: bytes) -> None:
         raise refuse(name, "is encrypted")
     if flags & _PATCH:
         raise refuse(name, "is a patch of another file")
+    if re.search(r";\d+$", name):
+        raise refuse(name, "has a name that `unzip` makes another of")
     _check_second_name(name, raw_name, extra)
 
 
@@ -178,6 +185,8 @@ def _fields(name: str, extra: bytes) -> dict[int, bytes]:
     at = 0
     while len(extra) - at >= 4:
         kind, length = struct.unpack_from("<2H", extra, at)
+        if kind not in _EXTRAS:
+            raise refuse(name, f"has an extra field of the unknown kind {kind:#06x}")
         if at + 4 + length > len(extra) or (kind in (_ZIP64, _UNICODE_PATH) and kind in fields):
             raise refuse(name, "has extra fields that are none")
         fields[kind] = extra[at + 4 : at + 4 + length]
@@ -221,6 +230,8 @@ def _with_start(file: BinaryIO, entry: Entry, following: int) -> Entry:
         raise refuse(entry.name, "is described otherwise before its data than in the directory")
     begin = file.tell()
     end = begin + entry.packed
+    if end > following:
+        raise refuse(entry.name, "does not end where the next one begins")
     if streamed:
         file.seek(end)
         _check_descriptor(entry, file.read(max(min(following - end, 25), 0)))

@@ -24,6 +24,7 @@ HUB_SIDE = {
     "fetched_model",
     "fetching",
     "cli",
+    "__init__",
 }  # where signing and hubs meet
 
 

@@ -59,6 +59,54 @@ def test_signature_that_cannot_be(user: User, published: str, signature: str, se
     assert sentence in user.refused(TFHUB, "--signature", signature, code=2)
 
 
+def test_inspecting_an_address(user: User, published: str) -> None:
+    assert user.cli("--json", "inspect", published).document["uri"] == TFHUB
+
+
+@pytest.mark.parametrize("option", [("--only", "*.pb"), ("--ignore-unsigned-files",)])
+def test_files_that_are_not_verified_are_not_there(
+    hosts: StaticHosts, user: User, published: str, tmp_path: Path, option: tuple[str, ...]
+) -> None:
+    folder = small_folder(tmp_path)
+    (folder / "evil.txt").write_text("evil")
+    hosts.tfhub("acme/small/double/1", tarball(folder))
+    path = Path(user.verify(TFHUB, "--signature", published, *option))
+    there = {file.name for file in path.rglob("*") if file.is_file()}
+    assert there == ({"saved_model.pb"} if option[0] == "--only" else {"saved_model.pb", "variables.index"})
+
+
+def test_what_the_signature_leaves_out_is_not_there(
+    hosts: StaticHosts, user: User, published: str, tmp_path: Path
+) -> None:
+    folder = small_folder(tmp_path)
+    for name in (".git/config", ".github/x", ".cache/huggingface/e.py", ".gitignore", "variables/.git/config"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("[core]\n\tfsmonitor = touch /tmp/x; false\n")
+    hosts.tfhub("acme/small/double/1", tarball(folder))
+    assert "added: variables/.git/config" in user.refused(TFHUB, "--signature", published)
+    shutil.rmtree(folder / "variables" / ".git")
+    hosts.tfhub("acme/small/double/1", tarball(folder))
+    path = Path(user.verify(TFHUB, "--signature", published))
+    there = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()}
+    assert there == {"saved_model.pb", "variables/variables.index", ".gitignore"}
+
+
+def test_old_signature_in_the_current_folder(hosts: StaticHosts, user: User, published: str, tmp_path: Path) -> None:
+    (tmp_path / "model.sig").write_bytes(hosts.page("/double.sig"))
+    user.sign(TFHUB)
+    user.verify(TFHUB, "--signature", hosts.put("/new.sig", (tmp_path / "s.sig").read_bytes()))
+    done = user.cli("verify", "key", "--public-key", user.pair.public, TFHUB)
+    assert done.code == 1
+    assert "the hub went back" in done.err
+
+
+def test_folder_that_is_called_as_a_reference(hosts: StaticHosts, user: User, published: str, tmp_path: Path) -> None:
+    small_folder(tmp_path / "tfhub:" / "acme" / "small" / "double" / "1")
+    hosts.forget()
+    user.verify(TFHUB, "--signature", published)
+    assert hosts.requests
+
+
 def test_signature_in_the_model(hosts: StaticHosts, user: User, tmp_path: Path) -> None:
     folder = small_folder(tmp_path)
     user.sign(str(folder))
@@ -125,9 +173,16 @@ def test_copy_stands_in_for_the_server(hosts: StaticHosts, user: User, downloade
 
 
 @pytest.mark.usefixtures("pauses")
-def test_copy_is_verified_all_the_same(hosts: StaticHosts, user: User, downloaded: str, other_pair: KeyPair) -> None:
+def test_copy_is_verified_all_the_same(
+    hosts: StaticHosts, user: User, downloaded: str, other_pair: KeyPair, tmp_path: Path
+) -> None:
     hosts.fail(503, times=None)
     assert "refused" in User(user.cli, other_pair).refused(TFHUB)
+    Path(downloaded, "saved_model.pb").write_text("other")
+    user.verify(TFHUB)
+    assert Path(downloaded, "saved_model.pb").read_text() == "x"  # made anew of what was downloaded
+    for blob in (tmp_path / "cache/hf-sign/downloads/blobs").iterdir():
+        blob.write_bytes(bytes(blob.stat().st_size))
     Path(downloaded, "saved_model.pb").write_text("other")
     assert "cannot be had now" in user.refused(TFHUB, code=3)
 

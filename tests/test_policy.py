@@ -59,11 +59,12 @@ def signed_model(hosts: StaticHosts, user: User, pair: KeyPair, tmp_path: Path) 
         ("datasets/*", "hf://datasets/words", True),
         ("spaces/acme/*", "hf://datasets/acme/words", False),
         ("acme/b?rt", "hf://acme/bert", True),
-        ("ACME/*", "hf://acme/bert", False),
+        ("ACME/*", "hf://acme/bert", True),
         ("tfhub://acme/*", "tfhub://acme/small/double/1", True),
         ("tfhub://acme/*", "tfhub://acme.evil/small/1", False),
         ("tfhub://*", "hf://acme/bert", False),
-        ("torchhub://acme/*", "torchhub://acme/model", True),
+        ("torchhub://acme/*", "torchhub://Acme/model", True),
+        ("tfhub://acme/*", "tfhub://Acme/small/1", False),
         ("https://acme.example/*", "https://acme.example/models/a.onnx", True),
         ("https://acme.example/*", "https://acme.example.evil/a.onnx", False),
     ],
@@ -153,6 +154,26 @@ def test_digest_that_is_pinned(signed_model: str, tmp_path: Path) -> None:
         hms.fetch(signed_model, policy=policy, signature="s.sig")
 
 
+def test_going_back_is_noticed_by_another_rule(
+    hosts: StaticHosts, user: User, signed_model: str, other_pair: KeyPair, tmp_path: Path
+) -> None:
+    (tmp_path / "other.pub").write_bytes(other_pair.public_pem)
+    old = hosts.put("/old.sig", (tmp_path / "s.sig").read_bytes())
+    user.sign(signed_model)
+    hms.fetch(
+        signed_model, policy=_write(tmp_path, _rule()), signature=hosts.put("/new.sig", Path("s.sig").read_bytes())
+    )
+    digest = hms.digest(small_folder(tmp_path))
+    other = "{ method = 'key', public_key = 'other.pub' }"
+    for rule in (
+        _rule(signers=f"{other}, {KEY}"),
+        _rule(signers=f"{KEY}, {KEY}"),
+        _rule(more=f'digest = "sha256:{digest}"'),
+    ):
+        with pytest.raises(hms.VerificationError, match="the hub went back"):
+            hms.fetch(signed_model, policy=_write(tmp_path, rule), signature=old)
+
+
 @pytest.mark.parametrize(("more", "accepted"), [("", False), ("allow_rollback = true", True)])
 def test_going_back(
     hosts: StaticHosts, user: User, signed_model: str, tmp_path: Path, more: str, accepted: bool
@@ -215,6 +236,12 @@ SIGSTORE = '{ method = "sigstore", identity = "a@b", identity_provider = "https:
         (_rule('"a/b/c"'), r"trust\[1\]\.repos has 'a/b/c', which names no repository"),
         (_rule('"hf://a/b/c"'), "which names no repository"),
         (_rule('"a/"'), "which names no repository"),
+        (_rule('"https://Acme.example/*"'), "write the host in small letters, without a user, and no query"),
+        (_rule('"https://a@acme.example/*"'), "write the host in small letters"),
+        (_rule('"https://acme.example/a.zip?x=1"'), "and no query"),
+        (_rule('"torchhub://acme/model:v1"'), "with a revision"),
+        (_rule('"models/bert"'), "models are written without a kind"),
+        (_rule('"hf://models/bert"'), "models are written without a kind"),
         (_rule('"a/b@main"'), "with a revision; rules are for whole repositories"),
         (_rule(more="repo = 1"), r"trust\[1\]\.repo is not known"),
         (_rule(more="allow_rollback = 'no'"), r"trust\[1\]\.allow_rollback must be true or false"),

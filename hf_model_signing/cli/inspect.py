@@ -34,7 +34,12 @@ def _run(signature: str) -> None:
     from hf_model_signing.verifying import find_signature
 
     check_signature_file(signature)
-    bundle = Bundle.read(find_signature(signature) if os.path.isdir(signature) else signature)
+    if "://" in signature:
+        from hf_model_signing.detached_signature import read_signature
+
+        bundle = read_signature(signature)
+    else:
+        bundle = Bundle.read(find_signature(signature) if os.path.isdir(signature) else signature)
     statement = Statement.parse(bundle.payload)
     output.result(_values(bundle, statement), _text(bundle, statement))
 
@@ -182,5 +187,6 @@ command = Command(
     name="inspect",
     params=[click.Argument(["signature"], metavar="SIGNATURE")],
     callback=_run,
-    help="Show who signed what, how and when, from a signature file or the folder that holds it. It verifies nothing.",
+    help="Show who signed what, how and when, from a signature file, its web address or the folder that holds it. It "
+    "verifies nothing.",
 )

@@ -46,7 +46,7 @@ def reference_argument(name: str = "reference", metavar: str = "REFERENCE") -> c
 REFERENCE_HELP = (
     "REFERENCE is a path (a folder, a single file, a snapshot folder of the Hugging Face cache), "
     "hf://[datasets/|spaces/]ORG/NAME[@REV], tfhub://PUBLISHER/MODEL/VARIATION/VERSION, torchhub://OWNER/REPO[:REF], "
-    "the web address of a repository, or that of an .onnx file or an archive (.tar.gz, .tgz, .zip)."
+    "the web address of a repository, or that of an .onnx file or an archive (.zip, .tar, .tar.gz and so on)."
 )
 REPO_HELP = "REPO is ORG/NAME[@REV] of the kind that --type says, or hf://[datasets/|spaces/]ORG/NAME[@REV]."
 

@@ -122,6 +122,10 @@ class Verifier(ABC):
         """Who of those that this one stands for accepts `bundle`; raises `VerificationError` when nobody does."""
         return self
 
+    def signers(self) -> tuple[str, ...]:
+        """Each of those that this one stands for, in a few words."""
+        return (self.describe(),)
+
     def signer_of(self, bundle: Bundle) -> str:
         """Who signed a bundle that was verified, in a few words."""
         return self.describe()

@@ -118,6 +118,7 @@ def test_interface_says_what_it_cannot_do(install: Install) -> None:
             "the package 'shelf-hub' has an adapter for shelf:// that cannot be loaded: No mod",
         ),
         ("", "has an adapter for shelf:// that cannot be loaded: module 'shelf_hub' has no attribute 'ShelfAdapter'"),
+        (SHELF.replace("def fetch", "def fetched"), "the adapter of the package 'shelf-hub' for shelf:// lacks fetch"),
         ("ShelfAdapter = 7", "what the package 'shelf-hub' has for shelf:// is no HubAdapter"),
     ],
 )
@@ -128,6 +129,12 @@ def test_adapter_that_is_none(install: Install, code: str, sentence: str) -> Non
     assert find_adapter("tfhub://acme/m/1")
     assert find_adapter("https://host/a.onnx")
     assert _run(site, "digest", "shelf://model").code == 3
+
+
+def test_typing_error_shows_all_hubs(install: Install) -> None:
+    install(SHELF, "shelf = shelf_hub:ShelfAdapter")
+    with pytest.raises(HubError, match="known are hf://, tfhub://, torchhub://, https://, shelf://"):
+        find_adapter("shlef://model")
 
 
 def test_no_package_takes_the_place_of_ours(install: Install) -> None:
@@ -144,6 +151,26 @@ def test_package_may_know_web_addresses(install: Install) -> None:
     found = find_adapter("https://shelf.example/model.onnx")
     assert found is not None
     assert found[0].title == "the Shelf"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('return Reference(cls.hub, "model", text', 'return Reference("hf", "model", text'),
+        ("    def parse(cls, text):\n", "    def parse(cls, text):\n        raise AttributeError('a mistake')\n"),
+    ],
+    ids=["speaks for another hub", "breaks"],
+)
+def test_package_cannot_stand_in_the_way(install: Install, old: str, new: str) -> None:
+    assert old in SHELF
+    code = SHELF.replace('text.startswith("shelf://")', "True").replace(old, new)
+    install(code, "shelf = shelf_hub:ShelfAdapter", "http = shelf_hub:Nothing")
+    for text in ("https://host/a.onnx", "http://127.0.0.1/a.onnx"):
+        found = find_adapter(text)
+        assert found is not None
+        assert found[0].title == "a web server"
+    with pytest.raises(HubError, match="cannot read 'shelf://model': a mistake|names no hub that is known"):
+        find_adapter("shelf://model")
 
 
 def test_our_own_are_registered_as_well() -> None:

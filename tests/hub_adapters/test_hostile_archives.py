@@ -7,6 +7,7 @@ import gzip
 import struct
 import subprocess
 import unicodedata
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -217,6 +218,10 @@ TARS = {
     "sparse-size-only": pax(GNU_sparse_realsize="1") + tar_file("m"),
     "bad-checksum": bytes(tar_file("m")).replace(b"m", b"n", 1),
     "no-header": b"x" * 512,
+    "holes": pax(SUN_holesdata=" 0 3 ") + tar_file("m"),
+    "real-size": pax(SCHILY_realsize="3") + tar_file("m"),
+    "empty-path": pax(path="") + tar_file("m"),
+    "name-of-a-folder": pax(path="d/.") + tar_file("m"),
     "behind-the-end": bytes(512) + HIDDEN,
 }
 
@@ -224,6 +229,13 @@ TARS = {
 @pytest.mark.parametrize("case", TARS)
 def test_tar_with(tmp_path: Path, case: str) -> None:
     _refused(tmp_path, tar_file("good") + TARS[case] + END, "the archive (is|cannot)")
+
+
+@pytest.mark.parametrize("pack", [bz2.compress, gzip.compress], ids=["bz2", "gz"])
+def test_streams_with_padding_between(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    """`tar` stops at the padding and says nothing."""
+    archive = pack(tar_file("a")) + bytes(4) + pack(tar_file("b") + END)
+    _refused(tmp_path, archive, "the archive is cut off, or damaged")
 
 
 CUT_SPARSE = {
@@ -279,7 +291,12 @@ ZIP_MEMBERS = {
     "central-zip64-twice": (replace(M, zip64=True, central_extra=b"\1\0\0\0"), "'m' has extra fields that are none"),
     "central-disk": (replace(M, central={"disk": 1}), "'m' lies in another part"),
     "central-offset": (replace(M, central={"offset": 7}), "'good' does not end where"),
-    "extra-too-long": (replace(M, central_extra=b"\2\0\xff\xff"), "'m' has extra fields that are none"),
+    "extra-too-long": (replace(M, central_extra=b"\x0a\0\xff\xff"), "'m' has extra fields that are none"),
+    "link-by-an-extra-field": (
+        replace(M, central_extra=struct.pack("<HHLHLHH", 0x756E, 14, 0, 0o120777, 0, 0, 0)),
+        "'m' has an extra field of the unknown kind 0x756e",
+    ),
+    "version-of-VMS": (replace(M, name="m;1"), "'m;1' has a name that `unzip` makes another of"),
     "second-name": (replace(M, central_extra=unicode_path("n", b"m")), "'m' has a second name"),
     "second-name-in-local": (replace(M, local_extra=unicode_path("n", b"m")), "'m' has a second name"),
     "second-name-twice": (
@@ -344,6 +361,10 @@ ZIPS = {
     "zip64-count-of-2**63": (zip_of(M, end=ZipEnd(count=0xFFFF, zip64={"count": 2**63})), "more than 100,000 members"),
     "zip64-place": (zip_of(M, end=ZipEnd(zip64={"place": 0})), DAMAGED),
     "zip64-place-of-2**63": (zip_of(M, end=ZipEnd(zip64={"place": 2**63})), DAMAGED),
+    "packed-size-of-2**64": (
+        zip_of(replace(M, method=DEFLATED, descriptor="PK<LQQ", zip64=True, central={"packed": 0xFFFFFFFF})),
+        "'m' ",
+    ),
     "zip64-missing": (zip_of(M, end=ZipEnd(start=0xFFFFFFFF)), DAMAGED),
     "directory-only": (b"PK\x05\x06" + zip_central(M, 0), DAMAGED),
 }

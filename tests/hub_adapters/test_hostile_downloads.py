@@ -83,7 +83,7 @@ def test_part_of_which_nobody_says_how_long_the_whole_is(hosts: StaticHosts) -> 
 
     hosts.spoil(short, times=2)
     assert _get(address) == DATA.read()
-    assert hosts.ranges == [None, "bytes=1000000-", "bytes=1000005-"]
+    assert hosts.ranges == [None, "bytes=1000000-", None]  # that part says nothing that could be checked
 
 
 def test_part_that_is_longer_than_it_says(hosts: StaticHosts) -> None:

@@ -101,6 +101,9 @@ def test_names_that_pytorch_hub_does_not_have(name: str) -> None:
         ("https://host/a/roberta-base-11.onnx", None),
         ("https://HOST:8443/a/B.ONNX", "https://host:8443/a/B.ONNX"),
         ("https://user:s3cret@host/a.onnx?token=s3cret#x", "https://host/a.onnx"),
+        ("https://host:443/a.onnx", "https://host/a.onnx"),
+        ("https://host:/a.onnx", "https://host/a.onnx"),
+        ("https://host.:0443/a.onnx", "https://host/a.onnx"),
         ("https://host/my%20model.tar.gz", None),
         ("http://127.0.0.1:8000/a.tgz", None),
         ("http://localhost/a.zip", None),
@@ -132,6 +135,11 @@ def test_addresses_of_models(text: str, uri: str | None) -> None:
         ("https://host:port/a.onnx", "that is no address"),
         ("https://höst/a.onnx", "it has characters that no address can hold"),
         ("https://host/a b.onnx", "it has characters that no address can hold"),
+        ("https://host/acme/../evil/x.onnx", "write it plainly"),
+        ("https://host/acme/%2e%2E/x.onnx", "write it plainly"),
+        ("https://host//acme/x.onnx", "write it plainly"),
+        ("https://host/./x.onnx", "write it plainly"),
+        ("https://host/%61cme/x.onnx", "write it plainly"),
         ("https://host/a%2Fb.onnx", "does not end in the name of a file"),
         ("https://host/a%00.onnx", "does not end in the name of a file"),
         ("https://host/a%5Cb.onnx", "does not end in the name of a file"),
@@ -163,6 +171,19 @@ def test_web_address_on_a_mirror(hosts: StaticHosts) -> None:
     found = find_adapter(f"{hosts.url}/acme/m/1")
     assert found is not None
     assert found[1].uri == "tfhub://acme/m/1"
+
+
+@pytest.mark.parametrize(
+    ("page", "reference"),
+    [
+        ("https://github.com/hustvl/YOLOP", "torchhub://hustvl/YOLOP"),
+        ("https://github.com/hustvl/YOLOP.git", "torchhub://hustvl/YOLOP"),
+        ("https://github.com/hustvl/YOLOP/tree/v1.0/?tab=readme", "torchhub://hustvl/YOLOP:v1.0"),
+    ],
+)
+def test_page_of_a_repository(page: str, reference: str) -> None:
+    with pytest.raises(BadReferenceError, match=f"for the repository at .* write {reference}$"):
+        find_adapter(page)
 
 
 # Which branch, which commit
@@ -253,13 +274,27 @@ def test_nothing_lies_beside_a_whole_model(reference: str) -> None:
         found[0].beside(found[1], ["w.bin"])
 
 
+def test_data_beside_that_nobody_named(hosts: StaticHosts) -> None:
+    entry = b"\x0a\x08location\x12\x06w.data\x0a\x08location\x12\x07../evil\x0a\x08location\x12\x7fcut off"
+    reference = hosts.put("/m/a.onnx", b"\x08\x0a" + entry)
+    hosts.put("/m/w.data", b"w")
+    adapter, named = OnnxAdapter(), OnnxAdapter.parse(reference)
+    assert named is not None
+    told: list[str] = []
+    options = FetchOptions(note=told.append)
+    adapter.fetch(adapter.resolve(named), options=options)
+    assert told == [f"'{reference}' keeps data in files beside it, which are no part of this: ['w.data']"]
+    adapter.fetch(adapter.resolve(adapter.beside(named, ["w.data"])), options=options)
+    assert len(told) == 1
+
+
 # Not a model
 
 
 @pytest.mark.parametrize(
     ("data", "page", "sentence"),
     [
-        (b"<!DOCTYPE html>\n<html>", None, "is a web page, not a model: open it in a browser"),
+        (b"<!DOCTYPE html>\n<html>", None, "is a web page, not a model; the address of the file itself"),
         (b"\xef\xbb\xbf\n  <!-- x --> <HTML lang=en>", None, "is a web page"),
         (b"<p>No such model</p>", Page(content_type="text/html; charset=utf-8"), "is a web page"),
         (b"", None, "is an empty file, not a model"),
