@@ -16,7 +16,7 @@ from hub_adapters.errors import BadReferenceError, ContentError, UnsupportedErro
 from hub_adapters.interface import FetchOptions, Reference, Snapshot, is_plain_path
 from hub_adapters.limits import Limits
 from hub_adapters.urls import check_address, endpoint, shown
-from hub_adapters.web import Part, WebAdapter, last_name
+from hub_adapters.web import Part, WebAdapter, last_name, reduce_model
 
 _FILE = ".onnx"
 _ARCHIVES = (".tar.gz", ".tgz", ".zip", ".tar", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
@@ -131,6 +131,7 @@ class OnnxAdapter(WebAdapter):
             target = os.path.join(place, part.path) if reference.beside else place
             os.makedirs(os.path.dirname(target), exist_ok=True)
             shutil.copyfile(part.stored.path, target)  # no link: `onnx` refuses data files that have several names
+        reduce_model(place, options)
 
 
 def _data_files(path: str) -> set[str]:

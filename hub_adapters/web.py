@@ -157,7 +157,7 @@ class WebAdapter(HubAdapter):
     def _make(self, reference: Reference, parts: Sequence[Part], place: str, options: FetchOptions) -> None:
         self.check_copies(parts)
         self.make_model(reference, parts[0].stored.path, place, options.limits)
-        _reduce(place, options)
+        reduce_model(place, options)
 
     def _forget(self, parts: Sequence[Part]) -> None:
         for part in parts:
@@ -168,8 +168,8 @@ class WebAdapter(HubAdapter):
         return Snapshot(path, pins.get("revision", ""), frozenset({"."} if fresh else ()), pins=pins)
 
 
-def _reduce(folder: str, options: FetchOptions) -> None:
-    """Remove what is not to be kept."""
+def reduce_model(folder: str, options: FetchOptions) -> None:
+    """Remove of a model what is not to be kept; nothing of one that is a single file."""
     for where, folders, names in os.walk(folder):
         below = os.path.relpath(where, folder).replace(os.sep, "/")
         prefix = "" if below == "." else f"{below}/"

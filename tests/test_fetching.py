@@ -68,6 +68,9 @@ def test_fetch_with_files_beside(hosts: StaticHosts, user: User, pair: KeyPair, 
     path = hms.fetch(reference, verifier=pair.verifier, signature="s.sig", beside="a.data", note=told.append)
     assert names_below(Path(path)) == {"a.onnx", "a.data"}
     assert told == []
+    only = hms.Coverage(only=("*.data",))
+    path = hms.fetch(reference, verifier=pair.verifier, signature="s.sig", coverage=only)
+    assert names_below(Path(path)) == {"a.data"}
 
 
 def test_fetch_from_the_hub(
