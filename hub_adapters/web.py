@@ -82,13 +82,13 @@ class WebAdapter(HubAdapter):
             self._forget(parts)
             raise
         try:
-            path, fresh = self._cache.model(
+            path, _ = self._cache.model(
                 *self._model_of(reference, parts, options), lambda place: self._make(reference, parts, place, options)
             )
         except ContentError as error:
             self._forget(parts)
             raise ContentError(f"'{reference}': {error}") from error
-        return self._snapshot(reference, parts, path, fresh)
+        return self._snapshot(reference, parts, path, fresh=any(part.stored.fresh for part in parts))
 
     def cached(self, reference: Reference, options: FetchOptions | None = None) -> Snapshot | None:
         """What was downloaded last, when all of it is here."""
@@ -163,7 +163,7 @@ class WebAdapter(HubAdapter):
         for part in parts:
             self._cache.forget(part.address)
 
-    def _snapshot(self, reference: Reference, parts: Sequence[Part], path: str, fresh: bool) -> Snapshot:
+    def _snapshot(self, reference: Reference, parts: Sequence[Part], path: str, *, fresh: bool) -> Snapshot:
         pins = self.pins(reference, parts[0])
         return Snapshot(path, pins.get("revision", ""), frozenset({"."} if fresh else ()), pins=pins)
 

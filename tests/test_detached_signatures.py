@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import KeyPair
+from tests.hub_adapters.zips import plain_zip
 from tests.real_models import tarball
-from tests.servers.static import StaticHosts
+from tests.servers.static import Page, StaticHosts
 from tests.user import User, small_folder
 
 TFHUB = "tfhub://acme/small/double/1"
@@ -150,6 +151,39 @@ def test_server_that_goes_back_to_an_older_signature(hosts: StaticHosts, user: U
     assert "give that signature as a file: --signature FILE" in refusal
     (tmp_path / "mine.sig").write_bytes(served[0][1])
     user.verify(TFHUB, "--signature", "mine.sig")
+
+
+def test_new_content_under_the_old_etag(hosts: StaticHosts, user: User, tmp_path: Path) -> None:
+    reference = hosts.put("/a.onnx", b"old", Page(etag='"1"'))
+    user.sign(reference)
+    hosts.put("/a.onnx", b"new", Page(etag='"1"'))
+    (tmp_path / "a.onnx").write_bytes(b"new")
+    user.sign("a.onnx")
+    assert Path(user.verify(reference)).read_bytes() == b"new"  # asked for once more, whatever the ETag says
+
+
+def test_older_commit_that_is_named(hosts: StaticHosts, user: User, tmp_path: Path) -> None:
+    commits = ["a" * 40, "b" * 40]
+    for commit in commits:
+        (tmp_path / "w.bin").write_text(commit)
+        user.sign("w.bin")
+        hosts.github("acme/m", commit, plain_zip({"m/w.bin": commit.encode()}, comment=commit.encode()))
+        hosts.github("acme/m", "main", hosts.page(f"/acme/m/zip/{commit}"))
+        user.sign("torchhub://acme/m")
+        hosts.put(f"/{commit}.sig", Path("s.sig").read_bytes())
+        user.verify("torchhub://acme/m", "--signature", f"{hosts.url}/{commit}.sig")
+    old = f"{hosts.url}/{commits[0]}.sig"
+    hosts.github("acme/m", "main", hosts.page(f"/acme/m/zip/{commits[0]}"))
+    assert "the hub went back" in user.refused("torchhub://acme/m", "--signature", old)
+    user.verify(f"torchhub://acme/m:{commits[0]}", "--signature", old)
+    assert "the hub went back" in user.refused("torchhub://acme/m", "--signature", old)
+
+
+def test_address_of_a_bad_signature_is_shown_without_secrets(hosts: StaticHosts, user: User, published: str) -> None:
+    hosts.put("/double.sig", b"no signature")
+    refusal = user.refused(TFHUB, "--signature", f"{published}?token=s3cret")
+    assert f"'{published}': this is not a model signature" in refusal
+    assert "s3cret" not in refusal
 
 
 # What is there when the server is not

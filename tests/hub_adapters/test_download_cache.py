@@ -146,6 +146,42 @@ def test_secrets_of_an_address_are_not_kept(hosts: StaticHosts, cache: Path) -> 
     assert not any(b"s3cret" in path.read_bytes() for path in cache.rglob("*") if path.is_file())
 
 
+def test_secrets_of_an_unfinished_download_are_not_kept(hosts: StaticHosts, cache: Path, pauses: list[float]) -> None:
+    hosts.put("/a.onnx", DATA, Page(etag='"1"'))
+    first = hosts.lead("/first.onnx", f"{hosts.cdn_url}/a.onnx?X-Signature=s3cret")
+    hosts.cut(1000, path="/a.onnx", times=None)
+    with pytest.raises(UnavailableError):
+        _get(f"{first}?token=s3cret")
+    assert _left(cache)
+    assert not any(b"s3cret" in path.read_bytes() for path in cache.rglob("*") if path.is_file())
+
+
+def test_cache_is_private_to_its_user(hosts: StaticHosts, cache: Path) -> None:
+    before = os.umask(0)
+    try:
+        stored = _get(hosts.put("/a.onnx", DATA))
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o077 for path in (cache / "hf-sign").rglob("*")}
+    assert not any(modes.values()), modes
+    assert os.stat(cache / "hf-sign").st_mode & 0o077 == 0
+    assert os.stat(stored.path).st_mode & 0o777 == 0o600
+
+
+def test_limit_is_also_for_what_is_here(hosts: StaticHosts) -> None:
+    address = hosts.put("/a.onnx", DATA)
+    _get(address)
+    with pytest.raises(ContentError, match=r"has 2,000,000 bytes, and 1,000 are allowed: --max-download"):
+        DownloadCache().get(address, FetchOptions(Limits(max_download=1000)))
+    assert hosts.sent == DATA.size
+
+
+def test_relative_cache_counts_for_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert DownloadCache().root == str(tmp_path / ".cache" / "hf-sign" / "downloads")
+
+
 # Interrupted
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import lzma
 import struct
 import subprocess
 import unicodedata
@@ -218,6 +219,15 @@ TARS = {
     "sparse-size-only": pax(GNU_sparse_realsize="1") + tar_file("m"),
     "bad-checksum": bytes(tar_file("m")).replace(b"m", b"n", 1),
     "no-header": b"x" * 512,
+    "unknown-form": tar_file("m", magic=b"ustar\x0099"),
+    "too-many-for-all": pax(kind=b"g", comment="c") * 65 + tar_file("m"),
+    "path-for-all": pax(kind=b"g", path="q") + tar_file("m"),
+    "sparse-for-all": pax(kind=b"g", GNU_sparse_major="1") + tar_file("m"),
+    "header-too-long": pax(comment="c" * 16_400) + tar_file("m"),
+    "pax-without-value": pax(raw=b"7 abcd\n") + tar_file("m"),
+    "charset-of-another-kind": pax(hdrcharset="ISO-8859-1") + tar_file("m"),
+    "size-of-2**62": tar_file("m", b"", size=b"\x80" + bytes(3) + b"\x40" + bytes(7)),
+    "101-folders": pax(path="d/" * 101 + "m") + tar_file("m"),
     "holes": pax(SUN_holesdata=" 0 3 ") + tar_file("m"),
     "real-size": pax(SCHILY_realsize="3") + tar_file("m"),
     "empty-path": pax(path="") + tar_file("m"),
@@ -373,3 +383,13 @@ ZIPS = {
 @pytest.mark.parametrize("case", ZIPS)
 def test_zip_with(tmp_path: Path, case: str) -> None:
     _refused(tmp_path, *ZIPS[case])
+
+
+def test_what_is_just_not_too_much(tmp_path: Path) -> None:
+    members = pax(kind=b"g", comment="c") * 64 + pax(hdrcharset="BINARY", path="d/" * 99 + "m") + tar_file("x")
+    assert unpacked(tmp_path, members + END)["d/" * 99 + "m"] == b"data"
+
+
+def test_xz_that_wants_much_memory(tmp_path: Path) -> None:
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 256 << 20}]
+    _refused(tmp_path, lzma.compress(tar_file("m") + END, filters=filters), "Memory usage limit exceeded")
