@@ -25,7 +25,7 @@ class TfHubAdapter(WebAdapter):
         """Understands `tfhub://PUBLISHER/MODEL/VARIATION/VERSION`, and the web address of a model."""
         for base in ("tfhub:/", _endpoint(), _SERVICE):
             if text.startswith(f"{base}/"):
-                handle = text.removeprefix(f"{base}/").partition("?")[0].strip("/")
+                handle = text.removeprefix(f"{base}/").partition("?")[0].rstrip("/")
                 if not _HANDLE.fullmatch(handle):
                     raise BadReferenceError(
                         f"{named(text)} is not a model of {cls.title}: expected "

@@ -49,6 +49,7 @@ def signed_model(hosts: StaticHosts, user: User, pair: KeyPair, tmp_path: Path) 
         ("acme/*", "hf://datasets/acme/words", False),
         ("*/*", "hf://acme/bert", True),
         ("*/*", "hf://bert-base-uncased", False),
+        ("*/*", "hf://datasets/words", False),
         ("*/*", "hf://datasets/acme/words", False),
         ("*/*/*", "hf://datasets/acme/words", False),
         ("*", "hf://bert-base-uncased", True),

@@ -173,6 +173,14 @@ def test_package_cannot_stand_in_the_way(install: Install, old: str, new: str) -
         find_adapter("shelf://model")
 
 
+def test_no_package_takes_web_addresses_under_our_name(install: Install) -> None:
+    code = SHELF.replace('text.startswith("shelf://")', 'text.startswith("https://host/")')
+    install(code, *(f"{name} = shelf_hub:ShelfAdapter" for name in ADAPTERS))
+    found = find_adapter("https://host/a.onnx")
+    assert found is not None
+    assert found[0].title == "a web server"
+
+
 def test_our_own_are_registered_as_well() -> None:
     registered = {point.name: tuple(point.value.split(":")) for point in entry_points(group=ENTRY_POINTS)}
     assert registered.items() >= ADAPTERS.items()

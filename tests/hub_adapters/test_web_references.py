@@ -56,7 +56,7 @@ def test_names_of_tensorflow_hub(text: str, uri: str | None) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["tfhub://", "tfhub://google", "tfhub://google/x", "tfhub://google/x/y", "tfhub://google/../1", "tfhub:///x/1",
+    ["tfhub://", "tfhub://google", "tfhub://google/x", "tfhub://google/x/y", "tfhub://google/../1", "tfhub:///x/1", "tfhub:///google/x/1",
      "tfhub://google/x/1/2/", "tfhub://google//x/1", "tfhub://google/x/-1", "tfhub://google/x%2F/1"],
 )  # fmt: skip
 def test_names_that_tensorflow_hub_does_not_have(text: str) -> None:

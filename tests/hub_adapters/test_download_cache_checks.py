@@ -1,0 +1,178 @@
+"""Each check of the cache of downloads, alone."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hub_adapters.download import Download
+from hub_adapters.download_cache import DownloadCache
+from hub_adapters.errors import ContentError, HubError
+from hub_adapters.interface import FetchOptions
+from hub_adapters.limits import Limits
+from hub_adapters.locks import locked
+from tests.hub_adapters.test_download_cache import DATA, _get, _left, _make_folder
+from tests.servers.static import Page, StaticHosts
+
+
+@pytest.fixture
+def cache(tmp_path: Path, hosts: StaticHosts) -> Path:
+    return tmp_path / "cache"
+
+
+def test_relative_name_of_the_cache_counts_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "here")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert DownloadCache().root == str(tmp_path / ".cache" / "hf-sign" / "downloads")
+
+
+def test_who_waited_for_nothing_new_asks(hosts: StaticHosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = hosts.put("/a.onnx", b"old")
+    _get(address)
+    hosts.put("/a.onnx", b"new")
+
+    @contextlib.contextmanager
+    def waited(path: str, waiting: Callable[[], None]) -> Iterator[bool]:
+        yield True
+
+    monkeypatch.setattr("hub_adapters.download_cache.locked", waited)
+    assert Path(_get(address).path).read_bytes() == b"new"
+
+
+def test_anew_is_not_asked_with_what_is_here(hosts: StaticHosts) -> None:
+    address = hosts.put("/a.onnx", b"old", Page(etag='"1"'))
+    _get(address)
+    hosts.put("/a.onnx", b"new", Page(etag='"1"'))
+    stored = DownloadCache().get(address, FetchOptions(anew=True))
+    assert Path(stored.path).read_bytes() == b"new"
+
+
+def test_limit_is_for_what_is_here_as_well(hosts: StaticHosts) -> None:
+    address = hosts.put("/a.onnx", b"four")
+    _get(address)
+    with pytest.raises(ContentError, match="has 4 bytes, and 3 are allowed"):
+        DownloadCache().get(address, FetchOptions(Limits(max_download=3)))
+    assert DownloadCache().get(address, FetchOptions(Limits(max_download=4))).size == 4
+
+
+def test_when_a_server_was_last_asked(hosts: StaticHosts, cache: Path) -> None:
+    address = hosts.put("/a.onnx", b"x")
+    assert DownloadCache().last_asked(address) == 0
+    _get(address)
+    (notes,) = (cache / "hf-sign" / "downloads" / "addresses").iterdir()
+    os.utime(notes, (1, 1))
+    _get(address)
+    assert DownloadCache().last_asked(address) > 10**9
+
+
+class Stopped:
+    """Somebody presses Ctrl-C while a file is on its way."""
+
+    def download(self, name: str, size: int | None, done: int) -> None: ...
+
+    def downloaded(self, name: str, count: int) -> None:
+        raise KeyboardInterrupt
+
+    def download_ended(self, name: str) -> None: ...
+
+
+@pytest.mark.parametrize(("page", "kept"), [(Page(etag='"1"'), True), (Page(), False)])
+def test_what_somebody_stopped_is_kept_if_it_helps(hosts: StaticHosts, cache: Path, page: Page, kept: bool) -> None:
+    address = hosts.put("/a.onnx", DATA, page)
+    with pytest.raises(KeyboardInterrupt):
+        DownloadCache().get(address, FetchOptions(progress=Stopped()))
+    assert bool(_left(cache)) == kept
+    assert _get(address).sha256 == DATA.sha256
+    assert (hosts.ranges[-1] is not None) == kept
+
+
+@pytest.mark.parametrize("folder", ["addresses", "partial"])
+def test_notes_that_were_never_finished_are_removed(hosts: StaticHosts, cache: Path, folder: str) -> None:
+    address = hosts.put("/a.onnx", b"x")
+    _get(address)
+    root = cache / "hf-sign" / "downloads"
+    (notes,) = (root / "addresses").iterdir()
+    (root / folder / f"{notes.name}.abcdefgh").write_text("half")
+    _get(address)
+    assert not list(root.glob(f"{folder}/*.abcdefgh"))
+
+
+def test_nobody_else_may_read_the_cache(hosts: StaticHosts, cache: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        stored = _get(hosts.put("/a.onnx", b"x"))
+    finally:
+        os.umask(before)
+    root = cache / "hf-sign" / "downloads"
+    assert {path.stat().st_mode & 0o077 for path in root.iterdir()} == {0}
+    assert Path(stored.path).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("wrong", [{"etag": 1}, {"size": "4"}, {"content_type": None}, {"url": []}], ids=str)
+def test_notes_of_another_type_mean_downloading_again(
+    hosts: StaticHosts, cache: Path, wrong: dict[str, object]
+) -> None:
+    address = hosts.put("/a.onnx", b"four")
+    first = _get(address)
+    (notes,) = (cache / "hf-sign" / "downloads" / "addresses").iterdir()
+    notes.write_text(json.dumps({**json.loads(notes.read_text()), **wrong}))
+    assert DownloadCache().known(address) is None
+    assert _get(address) == first
+
+
+def test_folder_in_which_something_was_for_a_while(cache: Path) -> None:
+    path = Path(DownloadCache().model("key", "m", _make_folder)[0])
+    (path / "sub" / "lock").touch()
+    (path / "sub" / "lock").unlink()
+    assert DownloadCache().model("key", "m", _make_folder) == (str(path), False)
+
+
+def test_disk_without_room(hosts: StaticHosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Download) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/cache")
+
+    monkeypatch.setattr(Download, "run", fail)
+    with pytest.raises(HubError, match="^the disk is full: '/cache'; XDG_CACHE_HOME can name another place for it"):
+        _get(hosts.put("/a.onnx", b"x"))
+
+
+def test_lock_leaves_nothing(tmp_path: Path) -> None:
+    lock, open_before = tmp_path / "lock", len(os.listdir("/proc/self/fd"))
+    with locked(str(lock)) as waited:
+        assert not waited
+        assert lock.exists()
+    assert not lock.exists()
+    assert len(os.listdir("/proc/self/fd")) == open_before
+
+
+@pytest.mark.usefixtures("pauses")
+def test_secrets_are_not_kept_of_what_is_not_finished(hosts: StaticHosts, cache: Path) -> None:
+    hosts.put("/a.onnx", DATA, Page(etag='"1"'))
+    address = hosts.lead("/first.onnx", f"{hosts.cdn_url}/a.onnx?X-Signature=s3cret", 307)
+    hosts.cut(1000, path="/a.onnx", times=None)
+    with pytest.raises(HubError, match="gave up"):
+        _get(f"{address}?token=s3cret")
+    assert _left(cache)
+    assert not any(b"s3cret" in path.read_bytes() for path in cache.rglob("*") if path.is_file())
+
+
+def test_who_waits_twice_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    def busy(_: int, how: int) -> None:
+        if how & fcntl.LOCK_NB:
+            raise BlockingIOError
+
+    answers = iter([False, True])
+    told: list[str] = []
+    monkeypatch.setattr(fcntl, "flock", busy)
+    monkeypatch.setattr("hub_adapters.locks.is_at", lambda *_: next(answers))
+    with locked(str(tmp_path / "lock"), lambda: told.append("waiting")) as waited:
+        assert waited
+    assert told == ["waiting"]
