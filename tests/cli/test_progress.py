@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import environment
+from tests.servers.hub_store import Synthetic
+from tests.servers.static import StaticHosts
 
 LARGE = 300 * 1024 * 1024  # bytes; sparse, so it costs no disk
 
@@ -65,3 +67,12 @@ def test_no_progress_in_a_pipe(large_model: Path) -> None:
     command = [sys.executable, "-m", "hf_model_signing", "digest", str(large_model)]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_progress_of_a_download(hosts: StaticHosts) -> None:
+    hosts.cut(1_000_000)
+    out, shown = _on_a_terminal("digest", hosts.put("/models/a.onnx", Synthetic(3_000_000)))
+    assert out.startswith("sha256:")
+    assert "Downloading a.onnx" in shown
+    assert "33%" in shown  # where the second attempt begins
+    assert "Hashing 1 files" in shown
