@@ -6,12 +6,11 @@ import os
 from collections.abc import Mapping
 
 from hf_model_signing.bundle import Bundle
+from hf_model_signing.detached_signature import MAX_SIGNATURE
 from hf_model_signing.errors import MissingSignatureError, RefusedError, VerificationError
 from hf_model_signing.manifest import SIGNATURE_NAME
 from hf_model_signing.walking import describe_file
 from hub_adapters.interface import HubAdapter, RemoteFile, Resolved
-
-_MAX_SIGNATURE = 64 * 1024 * 1024  # bytes; a larger one is not even downloaded
 
 
 def fetch_signature(adapter: HubAdapter, resolved: Resolved, listing: Mapping[str, RemoteFile]) -> Bundle:
@@ -22,7 +21,7 @@ def fetch_signature(adapter: HubAdapter, resolved: Resolved, listing: Mapping[st
     where = str(resolved.reference)
     if SIGNATURE_NAME not in listing:
         raise MissingSignatureError(f"'{where}' is not signed: it has no {SIGNATURE_NAME} at {resolved.commit}")
-    if listing[SIGNATURE_NAME].size > _MAX_SIGNATURE:
+    if listing[SIGNATURE_NAME].size > MAX_SIGNATURE:
         raise VerificationError(f"the {SIGNATURE_NAME} of '{where}' is larger than any signature can be")
     snapshot = adapter.fetch(resolved, [listing[SIGNATURE_NAME]])
     path = os.path.join(snapshot.path, SIGNATURE_NAME)

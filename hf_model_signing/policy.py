@@ -32,10 +32,9 @@ _KINDS = ("datasets/", "spaces/")
 class Rule:
     """Which repositories a rule names, and who may have signed them; `digest` is the only root digest accepted, in hex.
 
-    `where` says where it stands, for errors. Files are read when a repository comes that it names.
+    Files are read when a repository comes that it names.
     """
 
-    where: str
     repos: tuple[str, ...]
     signers: tuple[Callable[[], Verifier], ...]
     digest: str | None = None
@@ -160,7 +159,7 @@ class _Reader:
         if digest is not None and match is None:
             raise self._error(f"{where}.digest", 'must be "sha256:" and 64 hex digits, as `hf-sign digest` prints it')
         rollback = self._flag(rule, where, "allow_rollback")
-        return Rule(f"{self.path}: {where}", repos, made, match[1] if match else None, rollback)
+        return Rule(repos, made, match[1] if match else None, rollback)
 
     def _signer(self, signer: Any, where: str) -> Callable[[], Verifier]:  # noqa: ANN401 - TOML
         method = signer.get("method") if isinstance(signer, dict) else None

@@ -57,7 +57,7 @@ def _parse(hub: str, adapter: type[HubAdapter], text: str) -> Reference | None:
         return adapter.parse(text)
     try:
         reference = adapter.parse(text)
-    except HubError:
+    except BadReferenceError:
         raise
     except Exception as error:
         raise BadReferenceError(f"the adapter for {hub}:// cannot read {named(text)}: {error}") from error

@@ -97,12 +97,6 @@ def lift_lone_folder(folder: str) -> bool:
     return True
 
 
-def is_archive(path: str) -> bool:
-    """Whether a file begins as an archive does."""
-    with open(path, "rb") as file:
-        return _kind(file) is not None
-
-
 def _reader(file: BinaryIO) -> Reader:
     kind = _kind(file)
     if kind is None:

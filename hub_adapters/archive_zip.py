@@ -25,7 +25,7 @@ _KINDS = {
 
 def members(file: BinaryIO, budget: Budget) -> Iterator[Member]:
     """The files and folders of the archive; raises `ContentError` for anything else, and where its parts disagree."""
-    entries = read_layout(file, budget.limits.max_members).entries
+    entries = read_layout(file, budget.limits.max_members)
     budget.check(sum(entry.size for entry in entries))
     for entry in entries:
         yield _member(file, entry, budget)

@@ -47,16 +47,8 @@ class Entry:
     start: int = 0
 
 
-@dataclass(frozen=True)
-class Layout:
-    """The members of a zip in the order of their places, and the comment of the whole."""
-
-    entries: tuple[Entry, ...]
-    comment: bytes
-
-
-def read_layout(file: BinaryIO, most: int) -> Layout:
-    """What stands where in the zip; raises `ContentError` when its parts disagree, and for over `most` members."""
+def read_layout(file: BinaryIO, most: int) -> tuple[Entry, ...]:
+    """The members in the order of their places; raises `ContentError` when parts disagree, and for over `most`."""
     try:
         return _read(file, most)
     except struct.error as error:
@@ -69,8 +61,8 @@ def read_comment(path: str) -> bytes:
         return _read_end(file)[1]
 
 
-def _read(file: BinaryIO, most: int) -> Layout:
-    (count, size, start), comment, end = _read_end(file)
+def _read(file: BinaryIO, most: int) -> tuple[Entry, ...]:
+    (count, size, start), _, end = _read_end(file)
     if start + size != end:
         raise _damaged("its directory does not lie where its end says")
     if count > most:
@@ -90,7 +82,7 @@ def _read(file: BinaryIO, most: int) -> Layout:
         at = following
     if at != start:
         raise _damaged("there is something in it that its directory does not list")
-    return Layout(tuple(found), comment)
+    return tuple(found)
 
 
 def _read_end(file: BinaryIO) -> tuple[tuple[int, int, int], bytes, int]:

@@ -11,7 +11,9 @@ import pytest
 
 from hf_model_signing.cli.main import run
 from tests.helpers import FILES, OMS, KeyPair, Outcome, make_pair, write_tree
-from tests.user import User
+from tests.real_models import tarball
+from tests.servers.static import StaticHosts
+from tests.user import User, small_folder
 
 Cli = Callable[..., Outcome]
 
@@ -77,6 +79,23 @@ def user(cli: Cli, pair: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """Somebody with the key of the trusted signer, in a folder of their own."""
     monkeypatch.chdir(tmp_path)
     return User(cli, pair)
+
+
+@pytest.fixture
+def published(hosts: StaticHosts, user: User, tmp_path: Path) -> str:
+    """A signed model of TensorFlow Hub, `acme/small/double/1`; the address of its signature."""
+    hosts.tfhub("acme/small/double/1", tarball(small_folder(tmp_path)))
+    user.sign("tfhub://acme/small/double/1")
+    address = hosts.put("/double.sig", (tmp_path / "s.sig").read_bytes())
+    (tmp_path / "s.sig").unlink()
+    return address
+
+
+@pytest.fixture
+def downloaded(user: User, published: str, hosts: StaticHosts, tmp_path: Path) -> str:
+    """That model was verified once; the path of what was. The signature is `s.sig` again."""
+    (tmp_path / "s.sig").write_bytes(hosts.page("/double.sig"))
+    return user.verify("tfhub://acme/small/double/1")
 
 
 @pytest.fixture

@@ -10,20 +10,10 @@ import pytest
 from tests.helpers import KeyPair
 from tests.hub_adapters.zips import plain_zip
 from tests.real_models import tarball
-from tests.servers.static import Page, StaticHosts
+from tests.servers.static import StaticHosts
 from tests.user import User, small_folder
 
 TFHUB = "tfhub://acme/small/double/1"
-
-
-@pytest.fixture
-def published(hosts: StaticHosts, user: User, tmp_path: Path) -> str:
-    """A signed model of TensorFlow Hub; the address of its signature."""
-    hosts.tfhub("acme/small/double/1", tarball(small_folder(tmp_path)))
-    user.sign(TFHUB)
-    address = hosts.put("/double.sig", (tmp_path / "s.sig").read_bytes())
-    (tmp_path / "s.sig").unlink()
-    return address
 
 
 def test_signature_from_an_address(user: User, published: str, tmp_path: Path) -> None:
@@ -153,15 +143,6 @@ def test_server_that_goes_back_to_an_older_signature(hosts: StaticHosts, user: U
     user.verify(TFHUB, "--signature", "mine.sig")
 
 
-def test_new_content_under_the_old_etag(hosts: StaticHosts, user: User, tmp_path: Path) -> None:
-    reference = hosts.put("/a.onnx", b"old", Page(etag='"1"'))
-    user.sign(reference)
-    hosts.put("/a.onnx", b"new", Page(etag='"1"'))
-    (tmp_path / "a.onnx").write_bytes(b"new")
-    user.sign("a.onnx")
-    assert Path(user.verify(reference)).read_bytes() == b"new"  # asked for once more, whatever the ETag says
-
-
 def test_older_commit_that_is_named(hosts: StaticHosts, user: User, tmp_path: Path) -> None:
     commits = ["a" * 40, "b" * 40]
     for commit in commits:
@@ -179,21 +160,7 @@ def test_older_commit_that_is_named(hosts: StaticHosts, user: User, tmp_path: Pa
     assert "the hub went back" in user.refused("torchhub://acme/m", "--signature", old)
 
 
-def test_address_of_a_bad_signature_is_shown_without_secrets(hosts: StaticHosts, user: User, published: str) -> None:
-    hosts.put("/double.sig", b"no signature")
-    refusal = user.refused(TFHUB, "--signature", f"{published}?token=s3cret")
-    assert f"'{published}': this is not a model signature" in refusal
-    assert "s3cret" not in refusal
-
-
 # What is there when the server is not
-
-
-@pytest.fixture
-def downloaded(user: User, published: str, hosts: StaticHosts, tmp_path: Path) -> str:
-    """The model was verified once; the path of what was. The signature is `s.sig` again."""
-    (tmp_path / "s.sig").write_bytes(hosts.page("/double.sig"))
-    return user.verify(TFHUB)
 
 
 @pytest.mark.usefixtures("pauses")

@@ -16,24 +16,6 @@ from tests.user import User, small_folder
 TFHUB = "tfhub://acme/small/double/1"
 
 
-@pytest.fixture
-def published(hosts: StaticHosts, user: User, tmp_path: Path) -> str:
-    hosts.tfhub("acme/small/double/1", tarball(small_folder(tmp_path)))
-    user.sign(TFHUB)
-    address = hosts.put("/double.sig", (tmp_path / "s.sig").read_bytes())
-    (tmp_path / "s.sig").unlink()
-    return address
-
-
-@pytest.fixture
-def downloaded(user: User, published: str, hosts: StaticHosts, tmp_path: Path) -> str:
-    (tmp_path / "s.sig").write_bytes(hosts.page("/double.sig"))
-    return user.verify(TFHUB)
-
-
-# ---- test_detached_signatures.py
-
-
 def _two_versions(hosts: StaticHosts, user: User, tmp_path: Path) -> list[tuple[Path, bytes]]:
     """An older and a newer model, and the signature of each."""
     made = []
@@ -123,12 +105,6 @@ def test_address_of_a_signature_that_is_too_large(
     user.verify(TFHUB, "--signature", published)
     monkeypatch.setattr("hf_model_signing.detached_signature.MAX_SIGNATURE", size - 1)
     assert "is larger than any signature can be" in user.refused(TFHUB, "--signature", published)
-
-
-def test_limit_of_a_signature() -> None:
-    from hf_model_signing import detached_signature
-
-    assert detached_signature.MAX_SIGNATURE == 64 * 1024 * 1024
 
 
 def test_secret_of_an_address_of_no_signature(hosts: StaticHosts, user: User, published: str) -> None:

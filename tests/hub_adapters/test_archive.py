@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hub_adapters.archive import is_archive, lift_lone_folder, unpack
+from hub_adapters.archive import lift_lone_folder, unpack
 from hub_adapters.errors import ContentError
 from hub_adapters.limits import Limits
 from tests.helpers import names_below, write_tree
@@ -268,14 +268,6 @@ def test_no_lone_folder(tmp_path: Path, names: list[str]) -> None:
 
 
 # What is no archive
-
-
-@pytest.mark.parametrize(
-    ("data", "expected"), [(zip_of(), True), (tar_of({}), False), (b"<html>", False), (b"", False)]
-)
-def test_is_archive(tmp_path: Path, data: bytes, expected: bool) -> None:
-    (tmp_path / "f").write_bytes(data)
-    assert is_archive(str(tmp_path / "f")) is expected
 
 
 NOTHING = {

@@ -13,9 +13,8 @@ import pytest
 
 from hub_adapters.download import Download
 from hub_adapters.download_cache import DownloadCache
-from hub_adapters.errors import ContentError, HubError
+from hub_adapters.errors import HubError
 from hub_adapters.interface import FetchOptions
-from hub_adapters.limits import Limits
 from hub_adapters.locks import locked
 from tests.hub_adapters.test_download_cache import DATA, _get, _left, _make_folder
 from tests.servers.static import Page, StaticHosts
@@ -24,12 +23,6 @@ from tests.servers.static import Page, StaticHosts
 @pytest.fixture
 def cache(tmp_path: Path, hosts: StaticHosts) -> Path:
     return tmp_path / "cache"
-
-
-def test_relative_name_of_the_cache_counts_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", "here")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert DownloadCache().root == str(tmp_path / ".cache" / "hf-sign" / "downloads")
 
 
 def test_who_waited_for_nothing_new_asks(hosts: StaticHosts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,14 +44,6 @@ def test_anew_is_not_asked_with_what_is_here(hosts: StaticHosts) -> None:
     hosts.put("/a.onnx", b"new", Page(etag='"1"'))
     stored = DownloadCache().get(address, FetchOptions(anew=True))
     assert Path(stored.path).read_bytes() == b"new"
-
-
-def test_limit_is_for_what_is_here_as_well(hosts: StaticHosts) -> None:
-    address = hosts.put("/a.onnx", b"four")
-    _get(address)
-    with pytest.raises(ContentError, match="has 4 bytes, and 3 are allowed"):
-        DownloadCache().get(address, FetchOptions(Limits(max_download=3)))
-    assert DownloadCache().get(address, FetchOptions(Limits(max_download=4))).size == 4
 
 
 def test_when_a_server_was_last_asked(hosts: StaticHosts, cache: Path) -> None:
@@ -103,17 +88,6 @@ def test_notes_that_were_never_finished_are_removed(hosts: StaticHosts, cache: P
     assert not list(root.glob(f"{folder}/*.abcdefgh"))
 
 
-def test_nobody_else_may_read_the_cache(hosts: StaticHosts, cache: Path) -> None:
-    before = os.umask(0o022)
-    try:
-        stored = _get(hosts.put("/a.onnx", b"x"))
-    finally:
-        os.umask(before)
-    root = cache / "hf-sign" / "downloads"
-    assert {path.stat().st_mode & 0o077 for path in root.iterdir()} == {0}
-    assert Path(stored.path).stat().st_mode & 0o777 == 0o600
-
-
 @pytest.mark.parametrize("wrong", [{"etag": 1}, {"size": "4"}, {"content_type": None}, {"url": []}], ids=str)
 def test_notes_of_another_type_mean_downloading_again(
     hosts: StaticHosts, cache: Path, wrong: dict[str, object]
@@ -149,17 +123,6 @@ def test_lock_leaves_nothing(tmp_path: Path) -> None:
         assert lock.exists()
     assert not lock.exists()
     assert len(os.listdir("/proc/self/fd")) == open_before
-
-
-@pytest.mark.usefixtures("pauses")
-def test_secrets_are_not_kept_of_what_is_not_finished(hosts: StaticHosts, cache: Path) -> None:
-    hosts.put("/a.onnx", DATA, Page(etag='"1"'))
-    address = hosts.lead("/first.onnx", f"{hosts.cdn_url}/a.onnx?X-Signature=s3cret", 307)
-    hosts.cut(1000, path="/a.onnx", times=None)
-    with pytest.raises(HubError, match="gave up"):
-        _get(f"{address}?token=s3cret")
-    assert _left(cache)
-    assert not any(b"s3cret" in path.read_bytes() for path in cache.rglob("*") if path.is_file())
 
 
 def test_who_waits_twice_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

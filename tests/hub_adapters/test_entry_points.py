@@ -16,6 +16,7 @@ from tests.helpers import ROOT, KeyPair, Outcome, run_program
 
 SHELF = '''
 import os
+from hub_adapters.errors import HubError
 from hub_adapters.interface import HubAdapter, Reference, Resolved, Snapshot
 
 class ShelfAdapter(HubAdapter):
@@ -158,8 +159,9 @@ def test_package_may_know_web_addresses(install: Install) -> None:
     [
         ('return Reference(cls.hub, "model", text', 'return Reference("hf", "model", text'),
         ("    def parse(cls, text):\n", "    def parse(cls, text):\n        raise AttributeError('a mistake')\n"),
+        ("    def parse(cls, text):\n", "    def parse(cls, text):\n        raise HubError('a mistake')\n"),
     ],
-    ids=["speaks for another hub", "breaks"],
+    ids=["speaks for another hub", "breaks", "fails"],
 )
 def test_package_cannot_stand_in_the_way(install: Install, old: str, new: str) -> None:
     assert old in SHELF

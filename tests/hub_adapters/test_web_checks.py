@@ -156,13 +156,7 @@ def test_query_is_for_the_files_beside_as_well(hosts: StaticHosts) -> None:
     assert names_below(Path(adapter.fetch(adapter.resolve(named)).path)) == {"a.onnx", "w.bin"}
 
 
-@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
-def test_mode_of_a_single_file(hosts: StaticHosts, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
-    def fail(*_: object) -> None:
-        raise PermissionError("no hard links here")
-
-    if not links:
-        monkeypatch.setattr("os.link", fail)
+def test_mode_of_a_single_file(hosts: StaticHosts) -> None:
     path = Path(_fetch(hosts.put("/a.onnx", b"x")).path)
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"x", 0o644)
 

@@ -239,37 +239,10 @@ def test_archive_of_no_repository(hosts: StaticHosts) -> None:
         _fetch("torchhub://acme/model")
 
 
-def test_comment_that_is_no_commit(hosts: StaticHosts) -> None:
-    hosts.github("acme/model", "main", plain_zip({"model/a": b"x"}, comment=b"made by hand"))
-    assert "revision" not in _fetch("torchhub://acme/model").pins
-
-
 @pytest.mark.parametrize("ref", ["feature/a+b", "v1@2=3", "refs/tags/v1.0"])
 def test_refs_of_all_kinds(hosts: StaticHosts, ref: str) -> None:
     hosts.github("acme/model", ref, plain_zip({"model/a": b"x"}))
     assert names_below(Path(_fetch(f"torchhub://acme/model:{ref}").path)) == {"a"}
-
-
-def test_real_address_while_there_is_a_mirror(hosts: StaticHosts) -> None:
-    found = find_adapter("https://tfhub.dev/google/x/1")
-    assert found is not None
-    assert found[1].uri == "tfhub://google/x/1"
-
-
-def test_second_fetch_brings_nothing(hosts: StaticHosts) -> None:
-    address = hosts.put("/a.onnx", b"x")
-    assert [_fetch(address).fresh for _ in range(2)] == [{"."}, set()]
-    assert _fetch(address).pins.keys() == {"url", "etag"}
-
-
-def test_whole_models_come_into_the_cache(hosts: StaticHosts, tmp_path: Path) -> None:
-    found = find_adapter(hosts.put("/a.onnx", b"x"))
-    assert found is not None
-    adapter, reference = found
-    with pytest.raises(UnsupportedError, match="a web server gives whole models"):
-        adapter.fetch(adapter.resolve(reference), [])
-    with pytest.raises(UnsupportedError, match="a web server gives whole models"):
-        adapter.fetch(adapter.resolve(reference), to=str(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["...onnx", "..onnx", ".onnx", "....zip", ".hf-sign.json.tar.gz", "files.json.zip"])
@@ -305,29 +278,6 @@ def test_files_beside_in_folders(hosts: StaticHosts) -> None:
     assert reference is not None
     named = adapter.beside(reference, ["deep/w 1.bin", "a.onnx", "deep/w 1.bin"])
     assert names_below(Path(adapter.fetch(adapter.resolve(named)).path)) == {"a.onnx", "deep", "deep/w 1.bin"}
-
-
-def test_files_beside_that_some_file_systems_confuse(hosts: StaticHosts) -> None:
-    adapter, reference = OnnxAdapter(), OnnxAdapter.parse(hosts.put("/m/a.onnx", b"x"))
-    assert reference is not None
-    with pytest.raises(BadReferenceError, match="'W.BIN' cannot lie beside the other files of"):
-        adapter.fetch(adapter.resolve(adapter.beside(reference, ["w.bin", "W.BIN"])))
-
-
-def test_files_beside_are_asked_for_as_the_model_is(hosts: StaticHosts) -> None:
-    hosts.put("/m/w.bin", b"w")
-    adapter, reference = OnnxAdapter(), OnnxAdapter.parse(f"{hosts.put('/m/a.onnx', b'x')}?token=s3cret")
-    assert reference is not None
-    adapter.fetch(adapter.resolve(adapter.beside(reference, ["w.bin"])))
-    assert [record.query for record in hosts.requests] == ["token=s3cret"] * 2
-
-
-def test_part_of_a_copy_is_no_copy(hosts: StaticHosts) -> None:
-    adapter, reference = OnnxAdapter(), OnnxAdapter.parse(hosts.put("/m/a.onnx", b"x"))
-    assert reference is not None
-    adapter.fetch(adapter.resolve(reference))
-    assert adapter.cached(reference) is not None
-    assert adapter.cached(adapter.beside(reference, ["w.bin"])) is None
 
 
 def test_limit_is_for_all_files_together(hosts: StaticHosts) -> None:
