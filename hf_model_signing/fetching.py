@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import cast
 
 from hf_model_signing.bundle import Bundle
 from hf_model_signing.detached_signature import is_address, read_signature
@@ -15,7 +14,7 @@ from hf_model_signing.manifest import SIGNATURE_NAME, some
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.newest import Newest
 from hf_model_signing.paths import several
-from hf_model_signing.policy import Policy
+from hf_model_signing.policy import Policy, Trusted
 from hf_model_signing.pulling import HARMLESS, Pulled, note_unnamed, pull
 from hf_model_signing.statement import Statement
 from hf_model_signing.verifying import (
@@ -50,7 +49,8 @@ def fetch(
     """Download what `reference` names on any hub, and return its path once it is verified.
 
     Who must have signed it says either `verifier` or `policy`, a trust policy or its file; what no rule of that names
-    is refused, whatever its default. `signature` is a path or an address, and defaults to `model.sig` in the model,
+    is refused, whatever its default, and so is, on the Hugging Face Hub, a signature that names neither the repository
+    nor a model with its name. `signature` is a path or an address, and defaults to `model.sig` in the model,
     then in the current folder. `beside` names data files of an .onnx; those that the signature lists are fetched
     anyhow. Raises `VerificationError` when it is not what the signer signed, `HubError` when it cannot be had,
     `UsageError` when nothing on a hub is named, or for a policy with an error in it.
@@ -61,21 +61,18 @@ def fetch(
     adapter, named = found
     if beside:
         named = adapter.beside(named, several(beside))
-    trusted, allow_rollback = _trusted(named, verifier, policy)
+    trusted = Trusted.of(named.uri, verifier, policy)
     options = FetchOptions(limits or Limits(), note=note)
-    work = Fetching(adapter, trusted, coverage or Coverage(), options, progress, allow_rollback)
+    work = Fetching(
+        adapter,
+        trusted.verifier,
+        coverage or Coverage(),
+        options,
+        progress,
+        trusted.allow_rollback,
+        trusted.by_name,
+    )
     return work.run(named, signature).path
-
-
-def _trusted(reference: Reference, verifier: Verifier | None, policy: Path | Policy | None) -> tuple[Verifier, bool]:
-    """Who may have signed the reference, and whether it may go back to what was signed before."""
-    if (verifier is None) == (policy is None):
-        raise UsageError("say whose signature to accept: give either a verifier or a policy")
-    if verifier is not None:
-        return verifier, False
-    known = policy if isinstance(policy, Policy) else Policy.read(cast("Path", policy))
-    rule = known.rule_for(reference.uri)
-    return rule.verifier(), rule.allow_rollback
 
 
 def _files_below(folder: str) -> Iterator[str]:
@@ -86,7 +83,10 @@ def _files_below(folder: str) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Fetching:
-    """How a model is fetched and verified; `options.note` is told what a person may want to know."""
+    """How a model is fetched and verified; `options.note` is told what a person may want to know.
+
+    `allow_rollback` and `by_name` are as in `pull`.
+    """
 
     adapter: HubAdapter
     verifier: Verifier
@@ -94,6 +94,7 @@ class Fetching:
     options: FetchOptions = field(default_factory=FetchOptions)
     progress: Progress | None = None
     allow_rollback: bool = False
+    by_name: bool = False
 
     def run(self, reference: Reference, signature: Path | Bundle | None) -> Pulled:
         """The verified model; raises as `fetch` does."""
@@ -121,6 +122,7 @@ class Fetching:
             progress=self.progress,
             note=self.options.note,
             allow_rollback=self.allow_rollback,
+            by_name=self.by_name,
         )
 
     def _fetch(self, reference: Reference, bundle: Bundle | None, *, held: bool) -> Pulled:
@@ -134,13 +136,14 @@ class Fetching:
             signature_file = find_signature(first.path, ".")
             bundle = Bundle.read(signature_file)
         statement = self.verifier.verify(bundle)
-        check_subject(statement, reference.uri)
+        check_subject(statement, reference.uri, by_name=self.by_name)
         wanted = self._with_signed_files(reference, statement)
         options = self._only_what_is_verified(statement)
         snapshot, from_cache = self._download(wanted, options)
         if not held:
-            self._check_newest(reference, statement, snapshot.commit)
+            self._check_newest(reference, bundle, statement, snapshot.commit)
         snapshot, files = self._verify(wanted, snapshot, statement, options, from_cache=from_cache)
+        self.verifier.pin(bundle)
         if not held and not from_cache and reference.revision != snapshot.commit:
             signer = self.verifier.accepting(bundle).describe()
             newest = Newest(self.adapter.place(reference), signer)
@@ -210,9 +213,9 @@ class Fetching:
             if others:
                 self.options.note(f"in '{snapshot.path}', and not verified: {some(others)}")
 
-    def _check_newest(self, reference: Reference, statement: Statement, commit: str) -> None:
+    def _check_newest(self, reference: Reference, bundle: Bundle, statement: Statement, commit: str) -> None:
         """Refuse a server that goes back to an older signature, unless the revision was asked for by its name."""
         if reference.revision != commit and not self.allow_rollback:
             how = "If going back is meant, give that signature as a file: --signature FILE"
             place = self.adapter.place(reference)
-            Newest.check_all(place, self.verifier, statement, commit or str(reference), how)
+            Newest.check_all(place, self.verifier, statement, commit or str(reference), how, bundle=bundle)

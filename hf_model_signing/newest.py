@@ -9,15 +9,20 @@ import hashlib
 import json
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
+from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.files import write_file
+from hf_model_signing.locking import changing
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.paths import own_cache
 from hf_model_signing.statement import SIGNED_AT, Statement
 
 _logger = logging.getLogger(__name__)
+
+_MOST = 1_000  # root digests of one branch; a repository with a release a day has as many in three years
 
 
 @dataclass(frozen=True)
@@ -28,47 +33,98 @@ class Newest:
     signer: str
 
     @classmethod
-    def check_all(cls, place: str, verifier: Verifier, statement: Statement, commit: str, how_to_go_back: str) -> None:
-        """Refuse what is older than what was verified before of any signer that `verifier` accepts."""
-        for signer in verifier.signers():
+    def check_all(
+        cls,
+        place: str,
+        verifier: Verifier,
+        statement: Statement,
+        commit: str,
+        how_to_go_back: str,
+        *,
+        bundle: Bundle | None = None,
+    ) -> None:
+        """Refuse what is older than what was verified before of any signer that `verifier` accepts.
+
+        With the `bundle`, whoever signed it counts as well, where it is the first use that decides whom to trust.
+        """
+        who = (verifier.accepting(bundle).describe(),) if bundle is not None else ()
+        for signer in dict.fromkeys((*verifier.signers(), *who)):
             cls(place, signer).check(statement, commit, how_to_go_back)
 
     def check(self, statement: Statement, commit: str, how_to_go_back: str) -> None:
-        """Raise `VerificationError` when `statement` is older than one that was verified before."""
-        before = self._read()
-        then, now = before.get("signed_at", ""), statement.annotations.get(SIGNED_AT, "")
-        if now < then:
+        """Raise `VerificationError` when `statement` is older than one that was verified before.
+
+        What was signed later is newer. Where the times say nothing, content is older that was verified before the
+        newest one.
+        """
+        before, now = self._read(), statement.annotations.get(SIGNED_AT, "")
+        if now < before.signed_at:
             raise VerificationError(
                 f"the hub went back: it is now at {commit}, signed {now or 'at no stated time'}, and "
-                f"{before.get('commit')}, signed {then}, was verified here before. {how_to_go_back}"
+                f"{before.commit}, signed {before.signed_at}, was verified here before. {how_to_go_back}"
+            )
+        if now == before.signed_at and statement.manifest.root_digest in before.digests[:-1]:
+            raise VerificationError(
+                f"the hub went back: it is now at {commit}, whose content was verified here already, and after that "
+                f"the newer one of {before.commit}. {how_to_go_back}"
             )
 
     def advance(self, statement: Statement, commit: str) -> None:
         """Note that `statement` was verified; never goes back, and does without when nothing can be written."""
-        now = statement.annotations.get(SIGNED_AT, "")
-        if now <= self._read().get("signed_at", ""):
+        if self._read().after(statement, commit) is None:
             return
         try:
             os.makedirs(os.path.dirname(self._file), mode=0o700, exist_ok=True)
-            write_file(self._file, json.dumps({"place": self.place, "signed_at": now, "commit": commit}).encode())
+            with changing(self._file):
+                after = self._read().after(statement, commit)  # again: another process may have been faster
+                if after is not None:
+                    write_file(self._file, json.dumps({"place": self.place, **asdict(after)}).encode())
         except OSError as error:
             _logger.warning("cannot note what was verified, so an older one will not be noticed: %s", error)
 
-    def _read(self) -> dict[str, str]:
+    def _read(self) -> _Known:
         try:
             with open(self._file, encoding="utf-8") as file:
                 values = json.load(file)
         except FileNotFoundError:
-            return {}
+            return _Known()
         except (OSError, ValueError) as error:
             raise VerificationError(
                 f"cannot read '{self._file}', which says what was verified before: {error}; delete it to start anew"
             ) from error
-        if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+        known = _Known.of(values)
+        if known is None:
             raise VerificationError(f"'{self._file}', which says what was verified before, is damaged; delete it")
-        return values
+        return known
 
     @property
     def _file(self) -> str:
         key = hashlib.sha256(f"{self.place}\n{self.signer}".encode()).hexdigest()
         return os.path.join(own_cache(), "newest", f"{key}.json")
+
+
+@dataclass(frozen=True)
+class _Known:
+    """The newest time, where it stood, and the root digests that were verified, the newest one last."""
+
+    signed_at: str = ""
+    commit: str = ""
+    digests: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, values: Any) -> _Known | None:  # noqa: ANN401 - JSON
+        """What a file says; earlier releases wrote no digests."""
+        if not isinstance(values, dict):
+            return None
+        texts, digests = (values.get("signed_at", ""), values.get("commit", "")), values.get("digests", [])
+        if not isinstance(digests, list) or not all(isinstance(text, str) for text in (*texts, *digests)):
+            return None
+        return cls(*texts, tuple(digests))
+
+    def after(self, statement: Statement, commit: str) -> _Known | None:
+        """What is known once `statement` was verified, too; None when that is nothing new."""
+        now, digest = statement.annotations.get(SIGNED_AT, ""), statement.manifest.root_digest
+        if now < self.signed_at or (now == self.signed_at and digest in self.digests):
+            return None
+        digests = (*(other for other in self.digests if other != digest), digest)
+        return replace(self, signed_at=now, commit=commit, digests=digests[-_MOST:])

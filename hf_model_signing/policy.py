@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import UsageError, VerificationError
 from hf_model_signing.files import read_input
 from hf_model_signing.manifest import show
 from hf_model_signing.methods.interface import Verifier
+from hf_model_signing.paths import several
 from hf_model_signing.statement import Statement
 
 if sys.version_info >= (3, 11):
@@ -21,7 +23,13 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+Path = str | os.PathLike[str]
+
+LOCK_NAME = "trust.lock"  # beside the policy: who is trusted on first use
+
 _LARGEST = 1024 * 1024  # bytes
+_LARGEST_NAMED = 4 * 1024 * 1024  # bytes of a file that a rule names; no larger one can be used
+_FILES = ("public_key", "trust_config", "root_certs", "tsa_certs")
 _DEFAULTS = ("refuse", "warn", "allow")
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 _HUB = re.compile(r"[a-z][a-z0-9+.-]*://")
@@ -32,21 +40,28 @@ _KINDS = ("datasets/", "spaces/")
 class Rule:
     """Which repositories a rule names, and who may have signed them; `digest` is the only root digest accepted, in hex.
 
-    Files are read when a repository comes that it names.
+    `signers` make the verifiers for a repository. The `files` that they need are read when one comes that the rule
+    names.
     """
 
     repos: tuple[str, ...]
-    signers: tuple[Callable[[], Verifier], ...]
+    signers: tuple[Callable[[str], Verifier], ...]
     digest: str | None = None
     allow_rollback: bool = False
+    files: tuple[str, ...] = ()
 
     def names(self, uri: str) -> bool:
         """Whether one of the patterns fits a hub reference without a revision."""
         return any(_fits(uri, pattern) for pattern in self.repos)
 
-    def verifier(self) -> Verifier:
-        """What accepts any of the signers; raises `UsageError` for a file that cannot be used."""
-        return TrustedSigners([make() for make in self.signers], self.digest)
+    def verifier(self, uri: str) -> Verifier:
+        """What accepts any of the signers for a repository; raises `UsageError` for a file that cannot be used."""
+        return TrustedSigners([make(uri) for make in self.signers], self.digest)
+
+    @property
+    def by_name(self) -> bool:
+        """Whether a signature that names no repository must be of a model with its name (see `check_subject`)."""
+        return self.digest is None
 
 
 @dataclass(frozen=True)
@@ -60,9 +75,10 @@ class Policy:
     rules: tuple[Rule, ...]
     default: str = "refuse"
     always_hash: bool = False
+    content: bytes = field(default=b"", repr=False)  # of the file, as it was read
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> Policy:
+    def read(cls, path: Path) -> Policy:
         """Read a policy file (TOML); raises `UsageError`, which says where, for anything in it that is not known."""
         name = os.fspath(path)
         data = read_input(name, "trust policy", _LARGEST)
@@ -70,14 +86,50 @@ class Policy:
             values = tomllib.loads(data.decode("utf-8"))
         except (ValueError, RecursionError) as error:
             raise UsageError(f"the trust policy '{name}' is not TOML: {error}") from error
-        return _Reader(name).policy(values)
+        return replace(_Reader(name).policy(values), content=data)
+
+    def decide(self, uri: str) -> Rule | None:
+        """The rule that decides about a hub reference without a revision; None when none names it (see `default`)."""
+        return next((rule for rule in self.rules if rule.names(uri)), None)
 
     def rule_for(self, uri: str) -> Rule:
         """The rule that decides about a hub reference; raises `VerificationError` when none names it."""
-        for rule in self.rules:
-            if rule.names(uri):
-                return rule
-        raise VerificationError(f"'{uri}' is not trusted: no rule of the trust policy '{self.path}' names it")
+        rule = self.decide(uri)
+        if rule is None:
+            raise VerificationError(f"'{uri}' is not trusted: no rule of the trust policy '{self.path}' names it")
+        return rule
+
+    def fingerprint(self) -> str:
+        """The SHA-256, in hex, of the policy as it was read and of what the files that its rules name hold now.
+
+        A file that cannot be read counts as such. Who was pinned on first use has no part in it.
+        """
+        whole = hashlib.sha256(hashlib.sha256(self.content).digest())
+        for name in sorted({name for rule in self.rules for name in rule.files}):
+            whole.update(hashlib.sha256(os.fsencode(name)).digest() + _digest_of(name))
+        return whole.hexdigest()
+
+
+@dataclass(frozen=True)
+class Trusted:
+    """Whose signature of one repository is accepted, and under which conditions (see `Rule`)."""
+
+    verifier: Verifier
+    allow_rollback: bool = False
+    by_name: bool = False
+
+    @classmethod
+    def of(cls, uri: str, verifier: Verifier | None, policy: Path | Policy | None) -> Trusted:
+        """What either a verifier or a policy, or its file, says of a repository.
+
+        Raises `UsageError` for both or neither, `VerificationError` when no rule of the policy names the repository.
+        """
+        if (verifier is None) == (policy is None):
+            raise UsageError("say whose signature to accept: give either a verifier or a policy")
+        if verifier is not None:
+            return cls(verifier)
+        rule = (policy if isinstance(policy, Policy) else Policy.read(cast("Path", policy))).rule_for(uri)
+        return cls(rule.verifier(uri), rule.allow_rollback, rule.by_name)
 
 
 class TrustedSigners(Verifier):
@@ -102,6 +154,21 @@ class TrustedSigners(Verifier):
 
     def accepting(self, bundle: Bundle) -> Verifier:
         """The one of the signers who signed the bundle."""
+        return self._accepting(bundle).accepting(bundle)
+
+    def pin(self, bundle: Bundle) -> None:
+        """Remember who signed, if it is the signer pinned on first use who accepts it and nobody named before."""
+        self._accepting(bundle).pin(bundle)
+
+    def describe(self) -> str:
+        """All of them."""
+        return " or ".join(verifier.describe() for verifier in self._verifiers)
+
+    def signers(self) -> tuple[str, ...]:
+        """Each of them."""
+        return tuple(signer for verifier in self._verifiers for signer in verifier.signers())
+
+    def _accepting(self, bundle: Bundle) -> Verifier:
         refusals = []
         for verifier in self._verifiers:
             try:
@@ -112,16 +179,17 @@ class TrustedSigners(Verifier):
                 return verifier
         raise VerificationError("nobody whom the trust policy names signed it: " + "; ".join(dict.fromkeys(refusals)))
 
-    def describe(self) -> str:
-        """All of them."""
-        return " or ".join(verifier.describe() for verifier in self._verifiers)
-
-    def signers(self) -> tuple[str, ...]:
-        """Each of them."""
-        return tuple(verifier.describe() for verifier in self._verifiers)
-
     def _verify_signature(self, bundle: Bundle) -> None:
         self.accepting(bundle)
+
+
+@dataclass(frozen=True)
+class _Signer:
+    """A signer of a rule: what makes its verifier for a repository, its files, and whether all others come before."""
+
+    make: Callable[[str], Verifier]
+    files: tuple[str, ...]
+    last: bool
 
 
 @dataclass(frozen=True)
@@ -153,15 +221,18 @@ class _Reader:
         signers = rule.get("signers")
         if not isinstance(signers, list) or not signers:
             raise self._error(f"{where}.signers", "must be a list that names at least one signer")
-        made = tuple(self._signer(signer, f"{where}.signers[{number}]") for number, signer in enumerate(signers, 1))
+        read = [self._signer(signer, f"{where}.signers[{number}]") for number, signer in enumerate(signers, 1)]
+        # Trust on first use last: who is named goes before whoever comes first.
+        made = tuple(signer.make for signer in sorted(read, key=lambda signer: signer.last))
+        files = tuple(name for signer in read for name in signer.files)
         digest = rule.get("digest")
         match = _DIGEST.fullmatch(digest) if isinstance(digest, str) else None
         if digest is not None and match is None:
             raise self._error(f"{where}.digest", 'must be "sha256:" and 64 hex digits, as `hf-sign digest` prints it')
         rollback = self._flag(rule, where, "allow_rollback")
-        return Rule(repos, made, match[1] if match else None, rollback)
+        return Rule(repos, made, match[1] if match else None, rollback, files)
 
-    def _signer(self, signer: Any, where: str) -> Callable[[], Verifier]:  # noqa: ANN401 - TOML
+    def _signer(self, signer: Any, where: str) -> _Signer:  # noqa: ANN401 - TOML
         method = signer.get("method") if isinstance(signer, dict) else None
         if not isinstance(method, str) or method not in _SIGNERS:
             raise self._error(f"{where}.method", f"must be one of {', '.join(map(repr, _SIGNERS))}")
@@ -171,7 +242,11 @@ class _Reader:
             if key not in signer:
                 raise self._error(where, f"has no {key}, which the method '{method}' needs")
         values = {key: self._value(signer, where, key) for key in signer if key != "method"}
-        return lambda: make(values)
+        files = tuple(name for key in _FILES if key in values for name in several(values[key]))
+        first_use = make is _tofu
+        if first_use:
+            values["lock"] = self._file(LOCK_NAME)
+        return _Signer(lambda uri: make(uri, values), files, first_use)
 
     def _value(self, signer: Mapping[str, Any], where: str, key: str) -> Any:  # noqa: ANN401 - TOML
         if key == "use_staging":
@@ -180,7 +255,7 @@ class _Reader:
             return [self._file(text) for text in self._texts(signer, where, key)]
         if not isinstance(signer[key], str) or not signer[key]:
             raise self._error(f"{where}.{key}", "must be a text")
-        return self._file(signer[key]) if key in ("public_key", "trust_config") else signer[key]
+        return self._file(signer[key]) if key in _FILES else signer[key]
 
     def _file(self, name: str) -> str:
         return os.path.join(os.path.dirname(os.path.abspath(self.path)), name)
@@ -206,28 +281,34 @@ class _Reader:
         return UsageError(f"the trust policy '{self.path}' accepts nothing until it is mended: {show(where)} {why}")
 
 
-def _key(values: Mapping[str, Any]) -> Verifier:
+def _key(_: str, values: Mapping[str, Any]) -> Verifier:
     from hf_model_signing.methods.key import KeyVerifier
 
     return KeyVerifier(**values)
 
 
-def _certificate(values: Mapping[str, Any]) -> Verifier:
+def _certificate(_: str, values: Mapping[str, Any]) -> Verifier:
     from hf_model_signing.methods.certificate import CertificateVerifier
 
     named = {("identity" if key == "cert_identity" else key): value for key, value in values.items()}
     return CertificateVerifier(**named)
 
 
-def _sigstore(values: Mapping[str, Any]) -> Verifier:
+def _sigstore(_: str, values: Mapping[str, Any]) -> Verifier:
     from hf_model_signing.methods.sigstore import SigstoreVerifier
 
     return SigstoreVerifier(**values)
 
 
+def _tofu(uri: str, values: Mapping[str, Any]) -> Verifier:
+    from hf_model_signing.tofu import TofuVerifier
+
+    return TofuVerifier(uri, **values)
+
+
 # The method of a signer -> (what it needs, what it may have besides, what makes its verifier); the words are those of
 # the command line. A key or a certificate on a token is verified as any other.
-_Maker = Callable[[Mapping[str, Any]], Verifier]
+_Maker = Callable[[str, Mapping[str, Any]], Verifier]
 _SIGNERS: dict[str, tuple[tuple[str, ...], tuple[str, ...], _Maker]] = {
     "key": (("public_key",), (), _key),
     "certificate": (("root_certs",), ("cert_identity", "tsa_certs"), _certificate),
@@ -238,6 +319,15 @@ _SIGNERS: dict[str, tuple[tuple[str, ...], tuple[str, ...], _Maker]] = {
     ),
 }
 _SIGNERS |= {"pkcs11-key": _SIGNERS["key"], "pkcs11-certificate": _SIGNERS["certificate"]}
+_SIGNERS["tofu"] = ((), ("trust_config", "use_staging"), _tofu)
+
+
+def _digest_of(name: str) -> bytes:
+    """The SHA-256 of a file; nothing for one that cannot be read."""
+    try:
+        return hashlib.sha256(read_input(name, "trust", _LARGEST_NAMED)).digest()
+    except (UsageError, ValueError):
+        return b""
 
 
 def _fits(uri: str, pattern: str) -> bool:

@@ -14,6 +14,7 @@ from hf_model_signing.listing import compare_listing, covered
 from hf_model_signing.manifest import SIGNATURE_NAME, Difference, compare, fits, is_below, some
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.newest import Newest
+from hf_model_signing.policy import Policy, Trusted
 from hf_model_signing.staging import check_target, staged
 from hf_model_signing.statement import Statement
 from hf_model_signing.verifying import (
@@ -23,7 +24,6 @@ from hf_model_signing.verifying import (
     expected_files,
     find_signature,
     ignored_paths,
-    verify,
     verify_files,
 )
 from hf_model_signing.walking import describe_file
@@ -52,21 +52,26 @@ def pull(
     reference: Reference,
     *,
     adapter: HubAdapter,
-    verifier: Verifier,
+    verifier: Verifier | None = None,
+    policy: str | os.PathLike[str] | Policy | None = None,
     signature: Bundle | None = None,
     coverage: Coverage | None = None,
     to: str | None = None,
     progress: Progress | None = None,
     note: Callable[[str], None] = lambda _: None,
     allow_rollback: bool = False,
+    by_name: bool = False,
 ) -> Pulled:
     """Download `reference` into the hub's cache, or into the folder `to`, and return it once it is verified.
 
+    Who must have signed it says either `verifier` or `policy`, a trust policy or its file; what no rule of that names
+    is refused, whatever its default.
     The signature, the repository it was made for and all that the hub lists are checked before anything large is
     downloaded. `signature` stands in for the `model.sig` of the repository; `note` is told what a person may want to
-    know; `allow_rollback` accepts what was signed before what was verified here already. When the hub does not give the
-    repository, what its cache holds is verified in its place. Raises `VerificationError` when it is not what the signer
-    signed, `HubError` when the hub fails.
+    know. `allow_rollback` accepts what was signed before what was verified here already, and `by_name` refuses a
+    signature that names neither the repository nor a model with its name, where a policy does not say so itself. When
+    the hub does not give the repository, what its cache holds is verified in its place. Raises `VerificationError` when
+    it is not what the signer signed, `HubError` when the hub fails, `UsageError` for a policy with an error in it.
     """
     if not adapter.lists_files:
         raise UsageError(
@@ -75,7 +80,9 @@ def pull(
         )
     if to == "":
         raise UsageError("--to names no folder")
-    work = _Pull(adapter, reference, verifier, coverage or Coverage(), progress, note, allow_rollback)
+    trusted = Trusted.of(reference.uri, verifier, policy)
+    rollback, by_name = allow_rollback or trusted.allow_rollback, by_name or trusted.by_name
+    work = _Pull(adapter, reference, trusted.verifier, coverage or Coverage(), progress, note, rollback, by_name)
     try:
         resolved = adapter.resolve(reference)
         listing = adapter.remote_manifest(resolved)
@@ -100,6 +107,7 @@ class _Pull:
     progress: Progress | None
     note: Callable[[str], None]
     allow_rollback: bool = False
+    by_name: bool = False
 
     def from_cache(self, error: HubError, signature: Bundle | None) -> Pulled:
         """What was downloaded before, while the hub does not give it; it is verified all the same."""
@@ -108,24 +116,23 @@ class _Pull:
             raise error
         self.note(f"{error}; using the copy in '{before.path}'")
         try:
-            verification = verify(
-                before.path,
-                signature or find_signature(before.path),
-                verifier=self.verifier,
-                coverage=self.coverage,
-                uri=self.reference.uri,
-                progress=self.progress,
-            )
+            bundle = signature or Bundle.read(find_signature(before.path))
+            statement = self.verifier.verify(bundle)
+            check_subject(statement, self.reference.uri, by_name=self.by_name)
+            own = os.path.join(before.path, SIGNATURE_NAME)
+            names = verify_files(before.path, statement.manifest, self.coverage, own, self.progress)
             if signature is None:
-                self._check_newest(verification.statement, before.commit)
+                self._check_newest(bundle, statement, before.commit)
+            self.verifier.pin(bundle)
         except MismatchError as refusal:
             if _is_incomplete(refusal.difference):
                 raise UnavailableError(f"{error}; the copy in '{before.path}' is not complete") from refusal
             raise VerificationError(f"{refusal}\n  (this is a copy on this disk; {error})") from refusal
         except VerificationError as refusal:
             raise VerificationError(f"{refusal}\n  (this is a copy on this disk; {error})") from refusal
-        note_unnamed(verification.statement, self.note)
-        self._note_unsigned(before.path, verification.statement)
+        note_unnamed(statement, self.note)
+        self._note_unsigned(before.path, statement)
+        verification = Verification.of(bundle, statement, self.verifier, names)
         return Pulled(before.path, before.commit, verification, from_cache=True)
 
     def from_hub(
@@ -134,15 +141,16 @@ class _Pull:
         """What the hub has, each check as early as it can be made."""
         bundle = signature or fetch_signature(self.adapter, resolved, listing)
         statement = self.verifier.verify(bundle)
-        check_subject(statement, self.reference.uri)
+        check_subject(statement, self.reference.uri, by_name=self.by_name)
         note_unnamed(statement, self.note)
         if signature is None:  # one that the user holds is not the hub's to choose
-            self._check_newest(statement, resolved.commit)
+            self._check_newest(bundle, statement, resolved.commit)
         files = self._check_listing(statement, listing)
         own = bundle if signature is None else None
         if to is None:
             snapshot = self._fetch(resolved, files, statement)
             names = self._verify(snapshot, statement, own)
+            self.verifier.pin(bundle)
             self.adapter.remember(resolved)
             self._note_unsigned(snapshot.path, statement)
         else:
@@ -151,18 +159,20 @@ class _Pull:
             with staged(to, files, former) as stage:
                 snapshot = self._fetch(resolved, files, statement, to=stage)
                 names = self._verify(snapshot, statement, own)
+                self.verifier.pin(bundle)
         if signature is None and self.reference.revision != resolved.commit:
             signer = self.verifier.accepting(bundle).describe()
             Newest(self.adapter.place(self.reference), signer).advance(statement, resolved.commit)
         verification = Verification.of(bundle, statement, self.verifier, names)
         return Pulled(to or snapshot.path, resolved.commit, verification)
 
-    def _check_newest(self, statement: Statement, commit: str) -> None:
+    def _check_newest(self, bundle: Bundle, statement: Statement, commit: str) -> None:
         """Refuse a hub that goes back to an older signature, unless it is what was asked for by its name."""
         if self.reference.revision != commit and not self.allow_rollback:
             by_name = f"{self.reference.name}@{commit}"
             how = f"If going back is meant, name the revision: '{by_name}'"
-            Newest.check_all(self.adapter.place(self.reference), self.verifier, statement, commit, how)
+            place = self.adapter.place(self.reference)
+            Newest.check_all(place, self.verifier, statement, commit, how, bundle=bundle)
 
     def _check_listing(self, statement: Statement, listing: Mapping[str, RemoteFile]) -> dict[str, RemoteFile]:
         """The files to download; refuses here, before any large download, what the listing shows to be different."""
@@ -204,7 +214,10 @@ class _Pull:
     def _former(self, folder: str, files: Mapping[str, RemoteFile]) -> set[str]:
         """Files in the folder that an earlier version of the same signer brought and that are still what it signed."""
         try:
-            signed = self.verifier.verify(Bundle.read(os.path.join(folder, SIGNATURE_NAME))).manifest
+            bundle = Bundle.read(os.path.join(folder, SIGNATURE_NAME))
+            signed = self.verifier.verify(bundle).manifest
+            if self.verifier.accepting(bundle).describe() not in self.verifier.signers():
+                return set()  # before the first use anybody would do, and their files are not ours to replace
             return {
                 name
                 for name, digest in signed.digests.items()

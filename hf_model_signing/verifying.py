@@ -120,16 +120,27 @@ def find_signature(model: Path, *elsewhere: str) -> str:
     raise MissingSignatureError(f"there is no {SIGNATURE_NAME} in {places}: name the signature with --signature")
 
 
-def check_subject(statement: Statement, uri: str | None) -> None:
+def check_subject(statement: Statement, uri: str | None, *, by_name: bool = False) -> None:
     """Raise `VerificationError` when the statement was made for another repository than `uri`.
 
-    A statement without a hub reference, as every tool but a push makes it, is about the files alone and fits anywhere.
+    A statement without a hub reference, as every tool but a push makes it, is about the files alone and fits anywhere;
+    with `by_name` it fits a repository of the Hugging Face Hub only when its subject has the same name. Without that
+    one model of a signer could stand in for another.
     """
-    if not uri or not statement.uri or _same_repository(uri, statement.uri):
+    if not uri:
         return
-    raise VerificationError(
-        f"the signature is for another repository: it was made for '{show(statement.uri)}', and '{uri}' was asked for"
-    )
+    if statement.uri and not _same_repository(uri, statement.uri):
+        made = show(statement.uri)
+        raise VerificationError(
+            f"the signature is for another repository: it was made for '{made}', and '{uri}' was asked for"
+        )
+    wanted, name = _REPOSITORY.fullmatch(uri), statement.manifest.name
+    if by_name and not statement.uri and wanted and name != wanted[3]:
+        raise VerificationError(
+            f"the signature does not say for which repository it was made, and its model is named '{show(name)}', not "
+            f"'{wanted[3]}' as '{uri}' is: it may be another model of the same signer. Ask for a signature made with "
+            "`hf-sign push`, or pin the digest of the model in the trust policy"
+        )
 
 
 def _same_repository(asked: str, signed: str) -> bool:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import hf_model_signing as hms
+from hf_model_signing.pulling import Pulled
+from hf_model_signing.signing import make_manifest
+from hf_model_signing.statement import Statement
+from hub_adapters import find_adapter
 from tests.certificates import make_authority
-from tests.helpers import KeyPair, names_below, sha256
+from tests.helpers import KeyPair, names_below, sha256, write_tree
 from tests.real_models import tarball
 from tests.servers.hub import Hub
+from tests.servers.sigstore_fixtures import Keyless
 from tests.servers.static import StaticHosts
 from tests.user import User, small_folder
 
@@ -86,6 +94,8 @@ def test_first_rule_that_names_a_repository_decides(tmp_path: Path) -> None:
     assert not policy.rule_for("hf://other/bert").allow_rollback
     with pytest.raises(hms.VerificationError, match=r"'tfhub://acme/m/1' is not trusted: no rule of .*trust\.toml'"):
         policy.rule_for("tfhub://acme/m/1")
+    assert policy.decide("hf://other/bert") is policy.rules[1]
+    assert policy.decide("tfhub://acme/m/1") is None
 
 
 @pytest.mark.parametrize("default", ["refuse", "warn", "allow"])
@@ -203,9 +213,126 @@ def test_fetch_from_the_hub_by_a_policy(
 
 
 def test_who_is_trusted_has_to_be_said(signed_model: str, pair: KeyPair, tmp_path: Path) -> None:
+    found = find_adapter("hf://acme/model")
+    assert found is not None
     for given in ({}, {"verifier": pair.verifier, "policy": _write(tmp_path, _rule())}):
         with pytest.raises(hms.UsageError, match="give either a verifier or a policy"):
             hms.fetch(signed_model, signature="s.sig", **given)  # type: ignore[arg-type]
+        with pytest.raises(hms.UsageError, match="give either a verifier or a policy"):
+            hms.pull(found[1], adapter=found[0], **given)  # type: ignore[arg-type]
+
+
+# The right model
+
+
+@pytest.mark.parametrize(
+    ("repo", "subject", "uri", "pinned", "accepted"),
+    [
+        ("acme/model", "model", "", False, True),
+        ("acme/model", "other", "", False, False),
+        ("acme/model", "Model", "", False, False),
+        ("acme/model", "acme/model", "", False, False),
+        ("acme/model", "other", "", True, True),
+        ("acme/model", "other", "hf://acme/model", False, True),
+        ("acme/model", "model", "hf://acme/other", False, False),
+        ("acme/model", "model", "hf://acme/other", True, False),
+    ],
+)
+def test_one_model_of_a_signer_is_not_another(
+    hub: Hub, acme: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pauses: list[float],
+    repo: str, subject: str, uri: str, pinned: bool, accepted: bool,
+) -> None:  # fmt: skip
+    for name, value in {"HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_read", "HF_HOME": str(tmp_path / "home")}.items():
+        monkeypatch.setenv(name, value)
+    manifest = make_manifest(write_tree(tmp_path / "content" / subject, {"config.json": "{}"}))
+    manifest = replace(manifest, name=subject)
+    hub.create_repo(repo)
+    hub.commit(repo, {"config.json": b"{}", "model.sig": acme.signer.sign(Statement(manifest, uri)).to_bytes()})
+    (tmp_path / "key.pub").write_bytes(acme.public_pem)
+    policy = _write(tmp_path, _rule('"acme/*"', more=f'digest = "sha256:{manifest.root_digest}"' if pinned else ""))
+    found = find_adapter(f"hf://{repo}")
+    assert found is not None
+
+    def pull(**who: Any) -> Pulled:  # noqa: ANN401 - those of `pull`
+        return hms.pull(found[1], adapter=found[0], **who)
+
+    def refused(**who: Any) -> None:  # noqa: ANN401
+        with pytest.raises(hms.VerificationError, match="may be another model of the same signer|another repository"):
+            pull(**who)
+        with pytest.raises(hms.VerificationError, match="may be another model of the same signer|another repository"):
+            hms.fetch(f"hf://{repo}", policy=policy)
+
+    if not uri:
+        assert pull(verifier=acme.verifier)  # without a policy that is only noted
+    if not accepted:
+        refused(policy=policy)
+        if not uri:
+            hub.fail("ANY", ".*", 500)
+            refused(policy=hms.Policy.read(policy))
+        return
+    assert pull(policy=policy)
+    assert hms.fetch(f"hf://{repo}", policy=policy)
+    hub.fail("ANY", ".*", 500)
+    assert pull(policy=policy).from_cache
+
+
+def test_pull_by_a_policy_that_names_nobody(signed_model: str, tmp_path: Path) -> None:
+    found = find_adapter("hf://acme/model")
+    assert found is not None
+    with pytest.raises(hms.VerificationError, match="no rule of the trust policy"):
+        hms.pull(found[1], adapter=found[0], policy=_write(tmp_path, _rule('"other/*"')))
+
+
+def test_name_of_the_model_counts_for_nothing_elsewhere(signed_model: str, pair: KeyPair, tmp_path: Path) -> None:
+    hms.sign(small_folder(tmp_path), signer=pair.signer).write("s.sig")  # names no repository, and is named "small"
+    assert hms.fetch(signed_model, policy=_write(tmp_path, _rule()), signature="s.sig")
+
+
+# What changes a policy
+
+
+def test_fingerprint_changes_with_all_that_is_trusted(keyless: Keyless, pair: KeyPair, tmp_path: Path) -> None:
+    assert keyless.config == tmp_path / "trust.json"
+    (tmp_path / "key.pub").write_bytes(pair.public_pem)
+    for name in ("root.pem", "tsa.pem"):
+        (tmp_path / name).write_bytes(make_authority(name).pem)
+    signers = [
+        KEY,
+        '{ method = "certificate", root_certs = ["root.pem"], tsa_certs = ["tsa.pem"] }',
+        SIGSTORE + 'trust_config = "trust.json" }',
+        '{ method = "tofu", trust_config = "trust.json" }',
+    ]
+    text = _rule(signers=", ".join(signers))
+    seen = {hms.Policy.read(_write(tmp_path, text)).fingerprint()}
+    for name in ("key.pub", "root.pem", "tsa.pem", "trust.json"):
+        policy = hms.Policy.read(tmp_path / "trust.toml")
+        (tmp_path / name).write_bytes(b"other")
+        seen.add(policy.fingerprint())
+        (tmp_path / name).unlink()
+        seen.add(policy.fingerprint())
+    assert len(seen) == 9
+    before = hms.Policy.read(tmp_path / "trust.toml")
+    (tmp_path / "trust.lock").write_text("anything")
+    assert before.fingerprint() not in {hms.Policy.read(_write(tmp_path, text + "\n")).fingerprint()}
+    assert before.fingerprint() == hms.Policy.read(_write(tmp_path, text)).fingerprint()
+    assert re.fullmatch("[0-9a-f]{64}", before.fingerprint())
+
+
+def test_fingerprint_tells_which_file_holds_what(tmp_path: Path) -> None:
+    first, second = make_authority("one").pem, make_authority("other").pem
+    policy = hms.Policy.read(
+        _write(tmp_path, _rule(signers='{ method = "certificate", root_certs = ["a"], tsa_certs = ["b"] }'))
+    )
+    found = set()
+    for at_a, at_b in ((first, second), (second, first), (first + second, b""), (b"", first + second)):
+        (tmp_path / "a").write_bytes(at_a)
+        (tmp_path / "b").write_bytes(at_b)
+        found.add(policy.fingerprint())
+    for there, missing in (("a", "b"), ("b", "a")):
+        (tmp_path / there).write_bytes(first)
+        (tmp_path / missing).unlink()
+        found.add(policy.fingerprint())
+    assert len(found) == 6
 
 
 # Errors
@@ -256,6 +383,9 @@ SIGSTORE = '{ method = "sigstore", identity = "a@b", identity_provider = "https:
         (_rule(signers="{ method = 'certificate', root_certs = 'x' }"), r"root_certs must be a list of texts"),
         (_rule(signers=SIGSTORE + "use_staging = 1 }"), r"use_staging must be true or false"),
         (_rule(signers=SIGSTORE + "offline = true }"), r"offline is not known"),
+        (_rule(signers="{ method = 'tofu', public_key = 'x' }"), r"public_key is not known; known are method, t"),
+        (_rule(signers="{ method = 'tofu', lock = 'x' }"), r"lock is not known"),
+        (_rule(signers="{ method = 'tofu', use_staging = 1 }"), r"use_staging must be true or false"),
     ],
 )  # fmt: skip
 def test_policy_with_an_error_accepts_nothing(signed_model: str, tmp_path: Path, text: str, sentence: str) -> None:

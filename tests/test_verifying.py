@@ -498,6 +498,32 @@ def test_subject_is_another(signed_for: str, asked: str) -> None:
         check_subject(_for(signed_for), asked)
 
 
+@pytest.mark.parametrize(
+    ("signed_for", "asked", "fits"),
+    [
+        ("", "hf://org/m", True),
+        ("", "hf://m", True),
+        ("", "hf://datasets/org/m", True),
+        ("", "hf://datasets/m", True),
+        ("", "hf://org/n", False),
+        ("", "hf://org/M", False),
+        ("", "hf://m/n", False),
+        ("", "hf://datasets/m/n", False),
+        ("hf://org/n", "hf://org/n", True),
+        ("hf://org/m", "hf://other/m", False),
+        ("", "tfhub://a/b/c/1", True),
+        ("", None, True),
+    ],
+)
+def test_subject_by_name(signed_for: str, asked: str | None, fits: bool) -> None:
+    check_subject(_for(""), asked)
+    if fits:
+        check_subject(_for(signed_for), asked, by_name=True)
+        return
+    with pytest.raises(VerificationError, match="its model is named 'm', not|for another repository"):
+        check_subject(_for(signed_for), asked, by_name=True)
+
+
 def test_subject_in_message_is_printable() -> None:
     with pytest.raises(VerificationError, match="another repository") as caught:
         check_subject(_for("hf://\x1b[2J/x"), "hf://org/name")

@@ -102,10 +102,7 @@ class Verifier(ABC):
         """
         if bundle.method == UNSIGNED:
             raise VerificationError("nobody signed this bundle (method 'skip'): anybody could have written it")
-        if bundle.method != self.method:
-            raise VerificationError(
-                f"the signature was made by the method '{bundle.method}', and '{self.method}' is what was asked for"
-            )
+        self._check_method(bundle)
         try:
             self._verify_signature(bundle)
         except RefusedError:
@@ -122,6 +119,13 @@ class Verifier(ABC):
         """Who of those that this one stands for accepts `bundle`; raises `VerificationError` when nobody does."""
         return self
 
+    def pin(self, bundle: Bundle) -> None:  # noqa: B027 - most trust somebody whom a person named
+        """Remember who signed a bundle, where it is the first use that decides whom to trust.
+
+        Call it last: when all else is verified, and before anything is handed out. Raises `VerificationError` when
+        somebody else is remembered already, or it cannot be remembered.
+        """
+
     def signers(self) -> tuple[str, ...]:
         """Each of those that this one stands for, in a few words."""
         return (self.describe(),)
@@ -133,6 +137,12 @@ class Verifier(ABC):
     def facts_of(self, bundle: Bundle) -> Mapping[str, str]:
         """Who signed a bundle that was verified, for programs; nothing where `signer_of` says it all."""
         return {}
+
+    def _check_method(self, bundle: Bundle) -> None:
+        if bundle.method != self.method:
+            raise VerificationError(
+                f"the signature was made by the method '{bundle.method}', and '{self.method}' is what was asked for"
+            )
 
     @abstractmethod
     def _verify_signature(self, bundle: Bundle) -> None:

@@ -1,0 +1,197 @@
+"""The file `trust.lock`, beside a trust policy: who signed each repository when it was first used (trust on first use).
+
+One entry for each repository, in JSON: a public key, or an identity of Sigstore and its issuer, and since when. What
+cannot be understood is refused, as else anybody would be trusted again.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+
+from hf_model_signing import strict_json
+from hf_model_signing.bundle import decode_base64
+from hf_model_signing.ecdsa import CURVES
+from hf_model_signing.errors import VerificationError
+from hf_model_signing.files import write_file
+from hf_model_signing.locking import changing
+from hf_model_signing.manifest import show
+from hf_model_signing.shapes import closed_object
+
+_MAX_BYTES = 16 * 1024 * 1024  # some 40,000 repositories
+_OF_A_KEY = {"method", "since", "fingerprint", "public_key"}
+_FIELDS = {"key": _OF_A_KEY, "certificate": _OF_A_KEY, "sigstore": {"method", "since", "identity", "issuer"}}
+_IN_ANY_CASE = ("hf://", "torchhub://")  # where names differ in more than case
+
+
+@dataclass(frozen=True)
+class Pin:
+    """Who signed a repository when it was first used, by the `method` of that signature, and `since` when (UTC).
+
+    `public_key` is a SubjectPublicKeyInfo in base64; a signer of Sigstore has an `identity` and an `issuer` instead.
+    """
+
+    method: str
+    public_key: str = ""
+    identity: str = ""
+    issuer: str = ""
+    since: str = field(default_factory=lambda: f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} UTC")
+
+    @classmethod
+    def of_key(cls, method: str, key: ec.EllipticCurvePublicKey) -> Pin:
+        """The pin of whoever holds a key."""
+        data = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return cls(method, public_key=base64.b64encode(data).decode("ascii"))
+
+    @classmethod
+    def parse(cls, entry: object) -> Pin:
+        """The pin in an entry of the file; raises `ValueError` or an `HfSignError` for anything else."""
+        method = entry.get("method") if isinstance(entry, dict) else None
+        if method not in tuple(_FIELDS):
+            raise ValueError(f"it has the method {method!a}; known are {', '.join(_FIELDS)}")
+        values = dict(closed_object(entry, "it", _FIELDS[method]))
+        if not all(isinstance(text, str) and text for text in values.values()):
+            raise ValueError("it has a field that is no text, or empty")
+        named = values.pop("fingerprint", None)
+        pin = cls(**values)
+        if named is not None and named != pin._fingerprint:
+            raise ValueError("its fingerprint is not that of its public key")
+        return pin
+
+    def entry(self) -> dict[str, str]:
+        """What the file says of it."""
+        values = {name: value for name, value in asdict(self).items() if value}
+        return values | {"fingerprint": self._fingerprint} if self.public_key else values
+
+    def describe(self) -> str:
+        """Who it is, in the words of the verifier of the key or the identity."""
+        if self.public_key:
+            from hf_model_signing.methods.key import describe_key
+
+            return describe_key(self._key)
+        from hf_model_signing.keyless.identity import Holder
+
+        return str(Holder(self.identity, self.issuer))
+
+    def is_signer(self, other: Pin) -> bool:
+        """Whether both are the same signer; a key may sign with a certificate and without one."""
+        mine, theirs = (self.public_key, self.identity, self.issuer), (other.public_key, other.identity, other.issuer)
+        return mine == theirs
+
+    @property
+    def _key(self) -> ec.EllipticCurvePublicKey:
+        key = load_der_public_key(decode_base64(self.public_key, "the public key"))
+        if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in CURVES:
+            raise ValueError("its public key is none that signs models")
+        return key
+
+    @property
+    def _fingerprint(self) -> str:
+        from hf_model_signing.methods.key import fingerprint
+
+        return fingerprint(self._key)
+
+
+@dataclass(frozen=True)
+class TrustLock:
+    """The pins in the file `path`, which need not be there; it is read anew for each question."""
+
+    path: str
+
+    def find(self, uri: str) -> Pin | None:
+        """Who is pinned for a repository; raises `VerificationError` for a file that cannot be read or understood."""
+        return self._pin(self._read(), uri)
+
+    def check(self, uri: str, found: Pin) -> None:
+        """Raise `VerificationError` when another signer than `found` is pinned for a repository."""
+        entries = self._read()
+        pinned = self._pin(entries, uri)
+        if pinned is not None and not pinned.is_signer(found):
+            raise VerificationError(
+                f"the signer of '{uri}' changed: {pinned.describe()} was pinned on {show(pinned.since)}, when it was "
+                f"first used here, and now {found.describe()} signed it. If its maker confirms the change, remove the "
+                f"entry '{show(_name(entries, uri))}' from '{self.path}', and the next use pins the new signer"
+            )
+
+    def add(self, uri: str, pin: Pin) -> None:
+        """Pin a signer; raises `VerificationError` when another one is pinned, or the file cannot be written.
+
+        Of several processes that pin at once, the first one decides.
+        """
+        if self.find(uri) is None:
+            try:
+                with changing(self.path):
+                    entries = self._read()
+                    if _name(entries, uri) not in entries:
+                        write_file(self.path, self._encode({**entries, uri: pin.entry()}))
+            except OSError as error:
+                raise VerificationError(
+                    f"'{uri}' is used here for the first time, and who signed it cannot be noted in '{self.path}': "
+                    f"{error.strerror}; without that the next use would trust anybody. Make that file and its folder "
+                    "writable, or name the signer in the trust policy"
+                ) from error
+        self.check(uri, pin)
+
+    def _read(self) -> dict[str, object]:
+        """The entries, by the names of the repositories."""
+        try:
+            with open(self.path, "rb") as file:
+                data = file.read(_MAX_BYTES + 1)
+        except FileNotFoundError as error:
+            if os.path.lexists(self.path):
+                raise self._refusal("is a link to a file that is not there") from error
+            return {}
+        except OSError as error:
+            raise self._refusal(f"cannot be read: {error.strerror}") from error
+        if len(data) > _MAX_BYTES:
+            raise self._refusal(f"has more than {_MAX_BYTES:,} bytes")
+        try:
+            values = strict_json.loads(data)
+        except ValueError as error:
+            raise self._refusal(f"is damaged: {error}") from error
+        version, entries = values.get("version"), values.get("repositories")
+        if version != 1 or isinstance(version, bool):
+            raise self._refusal(f"has the version {version!a}, of which this release knows nothing: update it")
+        if set(values) != {"version", "repositories"} or not isinstance(entries, dict):
+            raise self._refusal("is damaged: it must hold a version and the repositories, and nothing else")
+        if len({_folded(name) for name in entries}) != len(entries):
+            raise self._refusal("is damaged: it names a repository twice, in other letters")
+        return entries
+
+    def _pin(self, entries: Mapping[str, object], uri: str) -> Pin | None:
+        name = _name(entries, uri)
+        if name not in entries:
+            return None
+        try:
+            return Pin.parse(entries[name])
+        except Exception as error:  # whatever a malformed key makes the library raise
+            raise self._refusal(f"is damaged: its entry '{show(name)}' cannot be understood: {error}") from error
+
+    def _encode(self, entries: Mapping[str, object]) -> bytes:
+        data = json.dumps({"version": 1, "repositories": entries}, indent=2, sort_keys=True).encode("ascii") + b"\n"
+        if len(data) > _MAX_BYTES:
+            raise VerificationError(f"'{self.path}' is full: remove the entries of repositories that you no longer use")
+        return data
+
+    def _refusal(self, why: str) -> VerificationError:
+        return VerificationError(
+            f"the file '{self.path}', which says who signed each repository when it was first used, {why}. Nobody is "
+            "trusted on first use until it is mended: put back a good copy, or delete it to trust anew whoever signs"
+        )
+
+
+def _name(entries: Mapping[str, object], uri: str) -> str:
+    """How a repository is called in the entries; `uri` itself where it has none."""
+    return next((name for name in entries if _folded(name) == _folded(uri)), uri)
+
+
+def _folded(uri: str) -> str:
+    folded = uri.casefold()
+    return folded if folded.startswith(_IN_ANY_CASE) else uri

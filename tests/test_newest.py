@@ -1,0 +1,154 @@
+"""What was verified here before, and what counts as going back behind it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from subprocess import PIPE, Popen, TimeoutExpired
+
+import pytest
+
+from hf_model_signing import newest
+from hf_model_signing.errors import VerificationError
+from hf_model_signing.locking import changing
+from hf_model_signing.manifest import Manifest, Serialization
+from hf_model_signing.newest import Newest
+from hf_model_signing.statement import SIGNED_AT, Statement
+from tests.helpers import environment
+
+ADVANCE = """
+import sys
+from hf_model_signing.newest import Newest
+from tests.test_newest import of
+for number in range(int(sys.argv[1]), int(sys.argv[2])):
+    Newest("hub acme/model@main", "key P-256 ab").advance(of(number), f"commit {number}")
+"""
+
+
+def of(content: int, signed_at: str = "") -> Statement:
+    manifest = Manifest.of("m", {"f": content.to_bytes(32, "big")}, Serialization())
+    return Statement(manifest, annotations={SIGNED_AT: signed_at} if signed_at else {})
+
+
+@pytest.fixture
+def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Newest:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return Newest("hub acme/model@main", "key P-256 ab")
+
+
+def _verified(known: Newest, *statements: Statement) -> None:
+    for number, statement in enumerate(statements):
+        known.check(statement, f"commit {number}", "")
+        known.advance(statement, f"commit {number}")
+
+
+def _refused(known: Newest, statement: Statement) -> str:
+    with pytest.raises(VerificationError, match="the hub went back") as caught:
+        known.check(statement, "commit x", "Name the revision.")
+    return str(caught.value)
+
+
+def test_content_that_was_there_before_the_newest(known: Newest) -> None:
+    _verified(known, of(1), of(2), of(3))
+    assert _refused(known, of(1)) == (
+        "the hub went back: it is now at commit x, whose content was verified here already, and after that the newer "
+        "one of commit 2. Name the revision."
+    )
+    _refused(known, of(2))
+    known.check(of(3), "", "")
+    known.check(of(4), "", "")
+
+
+def test_going_back_that_was_allowed_makes_nothing_newest(known: Newest) -> None:
+    _verified(known, of(1), of(2))
+    known.advance(of(1), "commit 0")
+    _refused(known, of(1))
+    known.check(of(2), "", "")
+
+
+def test_newer_time_may_bring_back_old_content(known: Newest) -> None:
+    _verified(known, of(1, "2026-01"), of(2, "2026-02"), of(1, "2026-03"))
+    _refused(known, of(2, "2026-02"))
+    _refused(known, of(2, "2026-03"))
+    known.check(of(1, "2026-03"), "", "")
+
+
+def test_time_after_none(known: Newest) -> None:
+    _verified(known, of(1), of(2), of(1, "2026-01"))
+    assert "signed at no stated time" in _refused(known, of(3))
+
+
+def test_other_places_and_signers_are_apart(known: Newest) -> None:
+    _verified(known, of(1), of(2))
+    Newest(known.place, "key P-256 cd").check(of(1), "", "")
+    Newest("hub acme/model@v1", known.signer).check(of(1), "", "")
+
+
+def test_as_many_as_are_kept(known: Newest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(newest, "_MOST", 3)
+    _verified(known, of(1), of(2), of(3), of(4))
+    known.check(of(1), "", "")
+    _refused(known, of(2))
+
+
+def test_file_of_an_earlier_release(known: Newest) -> None:
+    path = Path(known._file)
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"place": known.place, "signed_at": "2026-02", "commit": "commit 0"}))
+    assert "commit 0, signed 2026-02, was verified" in _refused(known, of(1, "2026-01"))
+    _verified(known, of(2, "2026-02"), of(3, "2026-02"))
+    _refused(known, of(2, "2026-02"))
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{", '{"signed_at": 1}', '{"commit": []}', '{"digests": "a"}', '{"digests": [1]}']
+)
+def test_damaged_file(known: Newest, text: str) -> None:
+    path = Path(known._file)
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    with pytest.raises(VerificationError, match="which says what was verified before"):
+        known.check(of(1), "", "")
+    with pytest.raises(VerificationError, match="which says what was verified before"):
+        known.advance(of(1), "")
+
+
+def test_nothing_can_be_noted(known: Newest, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "hf-sign").write_text("in the way")
+    with pytest.raises(VerificationError):  # what cannot be read is no start
+        known.advance(of(1), "")
+    (tmp_path / "hf-sign").unlink()
+    (tmp_path / "hf-sign" / "newest").mkdir(parents=True)
+    os.symlink("nowhere", f"{known._file}.busy")
+    known.advance(of(1), "")
+    assert "cannot note what was verified" in caplog.text
+
+
+def test_second_process_waits_and_goes_not_back(known: Newest) -> None:
+    code = """
+from hf_model_signing.newest import Newest
+from tests.test_newest import of
+print("now", flush=True)
+Newest("hub acme/model@main", "key P-256 ab").advance(of(1, "2026-01"), "commit 1")
+"""
+    Path(known._file).parent.mkdir(parents=True)
+    with changing(known._file):
+        second = Popen([sys.executable, "-c", code], env=environment(), stdout=PIPE, stderr=PIPE, text=True)
+        assert second.stdout is not None
+        assert second.stdout.readline() == "now\n"
+        with pytest.raises(TimeoutExpired):
+            second.wait(0.5)
+        Path(known._file).write_text(json.dumps({"signed_at": "2026-02", "commit": "commit 2"}))
+    assert second.communicate()[1] == ""
+    assert json.loads(Path(known._file).read_text()) == {"signed_at": "2026-02", "commit": "commit 2"}
+
+
+def test_processes_lose_nothing_of_each_other(known: Newest) -> None:
+    commands = [[sys.executable, "-c", ADVANCE, str(first), str(first + 25)] for first in (0, 25, 50, 75)]
+    running = [Popen(command, env=environment(), stderr=PIPE, text=True) for command in commands]
+    assert [process.communicate()[1] for process in running] == [""] * 4
+    found = json.loads(Path(known._file).read_text())["digests"]
+    assert set(found) == {of(number).manifest.root_digest for number in range(100)}
+    assert os.listdir(Path(known._file).parent) == [Path(known._file).name]
