@@ -143,6 +143,11 @@ _IDENTITY_PROVIDER = MethodOption(
 _OFFLINE = MethodOption(
     ("--offline",), {"is_flag": True, "help": "Do not refresh the trust root: use the copy on this machine."}
 )
+_TOFU = MethodOption(
+    ("--tofu",),
+    {"is_flag": True, "help": "Whoever signed it when it is first used here, and nobody else from then on."},
+    needed=True,
+)
 _PUBLIC_KEY = _file("--public-key", needed=True, help_text="Public key of the signer: PEM.")
 _ROOT_CERTS = _file(
     "--root-certs",
@@ -216,7 +221,7 @@ def _pkcs11_signer(values: Values) -> Signer:
 def _sigstore_signer(values: Values) -> Signer:
     from hf_model_signing.methods.sigstore import SigstoreSigner
 
-    _quiet_libraries()
+    quiet_libraries()
     return SigstoreSigner(
         **{option.name: values[option.name] for option in METHOD_OPTIONS["sigstore"].sign}, ask=_ask_code, note=note
     )
@@ -225,7 +230,7 @@ def _sigstore_signer(values: Values) -> Signer:
 def _sigstore_verifier(values: Values) -> Verifier:
     from hf_model_signing.methods.sigstore import SigstoreVerifier
 
-    _quiet_libraries()
+    quiet_libraries()
     return SigstoreVerifier(
         **{option.name: values[option.name] for option in METHOD_OPTIONS["sigstore"].verify}, note=note
     )
@@ -250,7 +255,7 @@ def _ask(what: str) -> str:
     return secret
 
 
-def _quiet_libraries() -> None:
+def quiet_libraries() -> None:
     """Keep what they log for developers from stderr, where Python puts it when nobody listens."""
     import logging
 
@@ -307,4 +312,14 @@ METHOD_OPTIONS = {
         _skip_signer,
         instead="it signs nothing, so there is nothing to verify",
     ),
+}
+
+# Whom a trust policy may name: the method -> its options there. How one run verifies is no part of a policy.
+POLICY_SIGNERS = {
+    **{
+        method: tuple(option for option in options.verify if option not in (_OFFLINE, _LOG_FINGERPRINTS))
+        for method, options in METHOD_OPTIONS.items()
+        if options.verify
+    },
+    "tofu": (_TOFU, _STAGING, _TRUST_CONFIG),
 }

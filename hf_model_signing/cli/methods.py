@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -16,16 +16,25 @@ if TYPE_CHECKING:
     from hf_model_signing.methods.interface import Signer, Verifier
 
 DEFAULT_METHOD = "sigstore"
+POLICY_OPTION = "--policy"
 
 
 class MethodGroup(GlobalOptions, click.Group):
-    """A command that takes a method as its first word; without one the method is `sigstore`."""
+    """A command that takes a method as its first word; without one the method is `sigstore`.
+
+    With `--policy` there is no method: `by_policy` is the command then, if there is one.
+    """
+
+    by_policy: click.Command | None = None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the method, or say what was meant without one."""
         word = args[0].replace("_", "-")
+        if self.by_policy and _names_policy(args):
+            self._check_no_method(ctx, args)
+            return f"{POLICY_OPTION} FILE", self.by_policy, args
         if word in self.commands:
             return word, self.commands[word], args[1:]
         if word in METHOD_OPTIONS:
@@ -34,6 +43,14 @@ class MethodGroup(GlobalOptions, click.Group):
         for argument in args:
             self._check_option(ctx, argument.replace("_", "-").partition("=")[0])
         return DEFAULT_METHOD, self.commands[DEFAULT_METHOD], args
+
+    def _check_no_method(self, ctx: click.Context, args: list[str]) -> None:
+        """Refuse a method, or an option of one, beside a policy."""
+        first = args[0].replace("_", "-")
+        methods = [f"the method '{first}'"] if first in METHOD_OPTIONS else []
+        own = {name for option in any_verifier() for name in option.opts}
+        words = (argument.replace("_", "-").partition("=")[0] for argument in _before_end(args))
+        check_alone(methods or [word for word in words if word in own], ctx)
 
     def _check_word(self, ctx: click.Context, args: list[str]) -> None:
         """Refuse what was meant as the name of a method and is none."""
@@ -54,6 +71,22 @@ class MethodGroup(GlobalOptions, click.Group):
                 f"`{ctx.command_path} {takers[0]} …`",
                 ctx,
             )
+
+
+def check_alone(given: list[str], ctx: click.Context | None = None) -> None:
+    """Raise `click.UsageError` when anything beside a policy says whose signature to accept."""
+    if given:
+        raise click.UsageError(
+            f"{POLICY_OPTION} says whose signature to accept, and so does {given[0]}: give only one of the two", ctx
+        )
+
+
+def _names_policy(args: list[str]) -> bool:
+    return any(argument == POLICY_OPTION or argument.startswith(f"{POLICY_OPTION}=") for argument in _before_end(args))
+
+
+def _before_end(args: list[str]) -> list[str]:
+    return args[: args.index("--")] if "--" in args else args
 
 
 def _takes(command: click.Command, name: str) -> bool:
@@ -86,47 +119,64 @@ def own_options(method: str, options: tuple[MethodOption, ...]) -> list[click.Pa
     ]
 
 
+Sides = Mapping[str, tuple[MethodOption, ...]]
+_SIGNING = {method: options.sign for method, options in METHOD_OPTIONS.items() if options.sign}
+_VERIFYING = {method: options.verify for method, options in METHOD_OPTIONS.items() if options.verify}
+_WHOSE = "whose signature to accept"
+
+
 def any_signer() -> list[click.Parameter]:
     """The signing options of all methods, for a command that infers the method."""
-    return _all_options({method: options.sign for method, options in METHOD_OPTIONS.items() if options.sign})
+    return any_options(_SIGNING)
 
 
 def any_verifier() -> list[click.Parameter]:
     """The verifying options of all methods, for a command that infers the method."""
-    return _all_options({method: options.verify for method, options in METHOD_OPTIONS.items() if options.verify})
+    return any_options(_VERIFYING)
 
 
 def infer_signer(values: Values) -> Signer:
     """The signer that the given options describe; raises `click.UsageError` when they describe none."""
-    sides = {method: options.sign for method, options in METHOD_OPTIONS.items() if options.sign}
-    return METHOD_OPTIONS[_infer(values, "how to sign", sides)].signer(values)
+    return METHOD_OPTIONS[_infer(values, "how to sign", _SIGNING)].signer(values)
 
 
 def infer_verifier(values: Values) -> Verifier:
     """The verifier that the given options describe; raises `click.UsageError` when they describe none."""
-    sides = {method: options.verify for method, options in METHOD_OPTIONS.items() if options.verify}
-    return METHOD_OPTIONS[_infer(values, "whose signature to accept", sides)].verifier(values)
+    return METHOD_OPTIONS[infer_verifying(values, _VERIFYING)].verifier(values)
 
 
-Sides = dict[str, tuple[MethodOption, ...]]
+def infer_verifying(values: Values, sides: Sides) -> str:
+    """The method of the signer whom the given options describe; raises `click.UsageError` when they describe none."""
+    return _infer(values, _WHOSE, sides)
 
 
-def _all_options(sides: Sides) -> list[click.Parameter]:
+def given_verifier(values: Values) -> list[str]:
+    """The options that say whose signature to accept, as far as they are given."""
+    method = ["--method"] if values.get("method") else []
+    return method + [option.names[0] for option in _given(values, _VERIFYING).values()]
+
+
+def any_options(sides: Sides) -> list[click.Parameter]:
+    """The options of all methods, and the one that names the method."""
     different = {option.name: option for options in sides.values() for option in options}
     inferred = f"Inferred from the other options; {DEFAULT_METHOD} when there are none."
     method = click.Option(["--method"], type=click.Choice(list(sides)), help=inferred)
     return [method, *(option.make() for option in different.values())]
 
 
-def _infer(values: Values, question: str, sides: Sides) -> str:
-    """The method, the one named or the only one that needs and takes what is given."""
-    wanted = [values["method"]] if values.get("method") else list(sides)
-    given = {
+def _given(values: Values, sides: Sides) -> dict[str, MethodOption]:
+    return {
         option.name: option
         for options in sides.values()
         for option in options
         if values.get(option.name) not in (None, (), False)
     }
+
+
+def _infer(values: Values, question: str, sides: Sides) -> str:
+    """The method, the one named or the only one that needs and takes what is given."""
+    wanted = [values["method"]] if values.get("method") else list(sides)
+    given = _given(values, sides)
     fitting = [
         method
         for method in wanted

@@ -7,16 +7,17 @@ from typing import Any
 import click
 
 from hf_model_signing.cli import output
-from hf_model_signing.cli.methods import any_verifier, infer_verifier
+from hf_model_signing.cli.methods import any_verifier, check_alone, given_verifier, infer_verifier
 from hf_model_signing.cli.options import REPO_HELP, coverage_options, hub_arguments, reference_argument, type_option
+from hf_model_signing.cli.policy_option import policy_option, sigstore_notes
 from hf_model_signing.cli.progress import progress_bars
 from hf_model_signing.cli.settings import Command
 from hf_model_signing.cli.verify import note_old_forms, summary
 
 
 def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
-    verifier = infer_verifier(values)
-    with progress_bars() as progress:
+    trusted = _trusted(values)
+    with progress_bars() as progress, sigstore_notes():
         from hf_model_signing.pulling import pull
         from hf_model_signing.verifying import Coverage
 
@@ -24,21 +25,32 @@ def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
         pulled = pull(
             reference,
             adapter=adapter,
-            verifier=verifier,
             coverage=Coverage(only=values["only"], ignore_unsigned_files=values["ignore_unsigned_files"]),
             to=values["to"],
             progress=progress,
             note=output.note,
+            **trusted,
         )
     note_old_forms(pulled.verification.old_forms)
     values = {"revision": pulled.revision, "from_cache": pulled.from_cache}
     output.result({**summary(pulled.path, pulled.verification), **values}, pulled.path)
 
 
+def _trusted(values: dict[str, Any]) -> dict[str, Any]:
+    """Whose signature to accept: what the options say, or the policy."""
+    if values["policy"] is None:
+        return {"verifier": infer_verifier(values)}
+    check_alone(given_verifier(values))
+    from hf_model_signing.policy import Policy
+
+    return {"policy": Policy.read(values["policy"])}
+
+
 command = Command(
     name="pull",
     params=[
         *any_verifier(),
+        policy_option(),
         type_option(),
         click.Option(["--revision"], metavar="REV", help="A branch, tag or commit.  [default: main]"),
         click.Option(["--to"], metavar="DIR", help="Where to put it.  [default: the cache of huggingface_hub]"),

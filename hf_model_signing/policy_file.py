@@ -1,0 +1,363 @@
+"""Editing a trust policy: rules and signers are added and taken out, and all else stays as somebody wrote it.
+
+Before a file is replaced its new text is read as any policy is, so no edit leaves one that accepts nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hf_model_signing.errors import RefusedError, UsageError
+from hf_model_signing.files import write_file
+from hf_model_signing.locking import changing
+from hf_model_signing.manifest import show
+from hf_model_signing.paths import file_name, path_inside
+from hf_model_signing.policy import Policy, Rule
+from hf_model_signing.policy_text import Tables, changed_rule, rule_text
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+POLICY_VARIABLE = "HF_SIGN_POLICY"
+DEFAULT_POLICY = "trust.toml"
+
+_NEW = 'version = 1\ndefault = "refuse"\n'
+_FILE, _FILES = ("public_key", "trust_config"), ("root_certs", "tsa_certs")
+_TOKEN_METHODS = {"pkcs11-key": "key", "pkcs11-certificate": "certificate"}  # verified as these are
+_HUB = re.compile(r"[a-z][a-z0-9+.-]*://")
+_WILD = re.compile(r"\*|\?|\[[^]]+\]")
+
+Signer = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Dead:
+    """A pattern of a rule that never decides, because `by`, of the rule `earlier`, names all that it names."""
+
+    rule: int
+    pattern: str
+    earlier: int
+    by: str
+    whole: bool  # whether none of the patterns of the rule decides
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A policy file, as it was read, and its text and rules as they are to be; the first rule has the number 1."""
+
+    policy: Policy
+    text: str
+    rules: tuple[dict[str, Any], ...]
+    windows: bool = False  # whether its lines end as they do there; in `text` they do not
+
+    @classmethod
+    def read(cls, path: str) -> Draft:
+        """Read a policy; raises `UsageError`, which says where, for one with an error in it, or for none."""
+        if not os.path.lexists(path):
+            raise UsageError(
+                f"there is no trust policy '{path}': name one with --policy or {POLICY_VARIABLE}, or make it with "
+                "`hf-sign trust add`"
+            )
+        policy = Policy.read(path)
+        text = policy.content.decode("utf-8")
+        lines = text.replace("\r\n", "\n")
+        windows = lines != text and text.count("\n") == text.count("\r\n")
+        rules = tuple(tomllib.loads(text).get("trust", []))
+        return cls(policy, lines if windows else text, rules, windows)
+
+    @classmethod
+    def new(cls, path: str) -> Draft:
+        """A policy without a rule, which refuses everything."""
+        return cls(Policy(path, ()), _NEW, ())
+
+    @property
+    def path(self) -> str:
+        """The name of the file."""
+        return self.policy.path
+
+    def dead(self) -> tuple[Dead, ...]:
+        """The patterns that never decide, in the order of the rules."""
+        return tuple(found for number in range(1, len(self.rules) + 1) for found in self._dead_of(number))
+
+    def deciding(self, uri: str) -> int | None:
+        """The number of the rule that decides about a hub reference; None when none names it."""
+        numbers = (number for number, rule in enumerate(self.rules, 1) if names(rule["repos"], uri))
+        return next(numbers, None)
+
+    def file(self, name: str) -> str:
+        """The place of a file that the policy names."""
+        return os.path.join(os.path.dirname(os.path.abspath(self.path)), name)
+
+    def is_same(self, one: Signer, other: Signer) -> bool:
+        """Whether two entries mean the same signer."""
+        return self._meaning(one) == self._meaning(other)
+
+    def with_rule(self, index: int, rule: dict[str, Any] | None) -> Draft:
+        """With a rule changed, or taken out."""
+        tables = self._tables()
+        if rule is None:
+            rules = (*self.rules[:index], *self.rules[index + 1 :])
+            return replace(self, text=str(tables.removed(index)), rules=rules)
+        text = changed_rule(tables.tables[index], self.rules[index], rule)
+        rules = (*self.rules[:index], rule, *self.rules[index + 1 :])
+        return replace(self, text=str(tables.replaced(index, text)), rules=rules)
+
+    def with_new_rule(self, index: int, rule: dict[str, Any]) -> Draft:
+        """With one more rule, directly before another one or at the end."""
+        tables = self._tables().inserted(index, rule_text(rule))
+        return replace(self, text=str(tables), rules=(*self.rules[:index], rule, *self.rules[index:]))
+
+    def _dead_of(self, number: int) -> list[Dead]:
+        rule, found = self.rules[number - 1], []
+        for pattern in rule["repos"]:
+            for earlier, other in enumerate(self.rules[: number - 1], 1):
+                by = next((wide for wide in other["repos"] if covers(wide, pattern)), None)
+                if by is not None:
+                    found.append((pattern, earlier, by))
+                    break
+        whole = len(found) == len(rule["repos"])
+        return [Dead(number, *each, whole) for each in found]
+
+    def _meaning(self, signer: Signer) -> dict[str, Any]:
+        meaning = {key: value for key, value in signer.items() if value is not False}
+        meaning["method"] = _TOKEN_METHODS.get(signer["method"], signer["method"])
+        for key in _FILE:
+            if key in meaning:
+                meaning[key] = os.path.normpath(self.file(meaning[key]))
+        for key in _FILES:
+            if key in meaning:
+                meaning[key] = {os.path.normpath(self.file(name)) for name in meaning[key]}
+        return meaning
+
+    def _tables(self) -> Tables:
+        """The rules in the text; raises `UsageError` when they are written so that they cannot be told apart."""
+        tables = Tables.split(self.text, "trust")
+        if [_rules_of(table) for table in tables.tables] != [[rule] for rule in self.rules]:
+            raise UsageError(
+                f"the rules of the trust policy '{self.path}' are written in a form that is read and not edited: "
+                "begin each with a line [[trust]]"
+            )
+        return tables
+
+
+@dataclass(frozen=True)
+class Added:
+    """What an addition came to: the number of the rule, and the draft afterwards.
+
+    `is_new` says that the rule was made; `signer_added` and `keys_set` say what changed in one that was there.
+    """
+
+    draft: Draft
+    rule: int
+    is_new: bool
+    signer_added: bool
+    keys_set: tuple[str, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was written."""
+        return self.is_new or self.signer_added or bool(self.keys_set)
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What a removal came to: the rules that changed and those that went, by their numbers before."""
+
+    before: Draft
+    draft: Draft
+    changed: tuple[int, ...]
+    gone: tuple[int, ...]
+
+
+def add(
+    path: str, repos: Sequence[str], signer: Signer, *, digest: str | None = None, allow_rollback: bool = False
+) -> Added:
+    """Trust one more signer for `repos`, in a file that is made when it is missing.
+
+    The rule that has exactly these repositories is extended. Otherwise a new one is made, which stands before the first
+    that would decide about one of them. Files of the signer are named as from the current folder. Raises `UsageError`,
+    and changes nothing, for what is no rule.
+    """
+    keys: dict[str, Any] = {} if digest is None else {"digest": digest}
+    keys |= {"allow_rollback": True} if allow_rollback else {}
+    with _editing(path):
+        draft = Draft.read(path) if os.path.lexists(path) else Draft.new(path)
+        added = _added(draft, list(dict.fromkeys(repos)), placed(path, signer), keys)
+        return replace(added, draft=_written(added.draft)) if added.changed else added
+
+
+def remove(path: str, repos: Sequence[str], signer: Signer | None = None) -> Removed:
+    """Take the patterns `repos` out of the rules, or only `signer` out of the rules that have one of them.
+
+    A rule without repositories or without signers goes. Raises `RefusedError`, and changes nothing, when one of the
+    patterns stands nowhere, or none of its rules has the signer.
+    """
+    with _editing(path):
+        draft = Draft.read(path)
+        wanted = None if signer is None else placed(path, signer)
+        _check_there(draft, repos, wanted)
+        after = draft
+        changed: list[int] = []
+        gone: list[int] = []
+        for index in reversed(range(len(draft.rules))):
+            rule = _without(draft, draft.rules[index], repos, wanted)
+            if rule == draft.rules[index]:
+                continue
+            after = after.with_rule(index, rule)
+            (gone if rule is None else changed).append(index + 1)
+        return Removed(draft, _written(after), tuple(reversed(changed)), tuple(reversed(gone)))
+
+
+def names(repos: Sequence[str], uri: str) -> bool:
+    """Whether one of the patterns fits a hub reference."""
+    return Rule(repos=tuple(repos), signers=()).names(uri)
+
+
+def covers(wide: str, narrow: str) -> bool:
+    """Whether a pattern names all that another one names, as far as that is plain to see."""
+    if _canonical(wide) == _canonical(narrow):
+        return True
+    if "[" in wide:
+        return False
+    # What the wild parts of the narrow pattern may stand for: nothing, and more than the wide one could spell out.
+    single = _WILD.sub(lambda part: "*" if part[0] == "*" else "\x01", _full(narrow))
+    return all(names([wide], single.replace("*", many)) for many in ("", "\x01" * (len(wide) + 1)))
+
+
+def placed(path: str, signer: Signer) -> dict[str, Any]:
+    """A signer whose files are named as from the current folder, with their names as they stand in the policy `path`.
+
+    What lies below the folder of the policy is named from there, and anything else by its whole path.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+
+    def place(name: str) -> str:
+        name = file_name(name, "key or certificate")
+        return name and (path_inside(folder, name) or os.path.abspath(name))
+
+    values = dict(signer)
+    for key in _FILE:
+        if key in values:
+            values[key] = place(values[key])
+    for key in _FILES:
+        if key in values:
+            values[key] = [place(name) for name in values[key]]
+    return values
+
+
+def _added(draft: Draft, repos: list[str], signer: dict[str, Any], keys: dict[str, Any]) -> Added:
+    wanted = set(map(_canonical, repos))
+    for index, rule in enumerate(draft.rules):
+        if set(map(_canonical, rule["repos"])) == wanted:
+            return _extended(draft, index, signer, keys)
+    index = _place_for(draft, repos)
+    new = draft.with_new_rule(index, {"repos": repos, **keys, "signers": [signer]})
+    return Added(new, index + 1, is_new=True, signer_added=True)
+
+
+def _extended(draft: Draft, index: int, signer: dict[str, Any], keys: dict[str, Any]) -> Added:
+    rule = draft.rules[index]
+    known = any(draft.is_same(signer, other) for other in rule["signers"])
+    keys_set = {key: value for key, value in keys.items() if rule.get(key) != value}
+    if known and not keys_set:
+        return Added(draft, index + 1, is_new=False, signer_added=False)
+    signers = rule["signers"] if known else [*rule["signers"], signer]
+    new = draft.with_rule(index, {**rule, **keys_set, "signers": signers})
+    return Added(new, index + 1, is_new=False, signer_added=not known, keys_set=tuple(keys_set))
+
+
+def _place_for(draft: Draft, repos: Sequence[str]) -> int:
+    """Before the first rule that would decide about one of the repositories, or else at the end."""
+    for index, rule in enumerate(draft.rules):
+        if any(covers(wide, pattern) for wide in rule["repos"] for pattern in repos):
+            return index
+    return len(draft.rules)
+
+
+def _without(draft: Draft, rule: dict[str, Any], repos: Sequence[str], signer: Signer | None) -> dict[str, Any] | None:
+    """The rule without the patterns, or without the signer; None when nothing is left of it."""
+    gone = set(map(_canonical, repos))
+    left = [pattern for pattern in rule["repos"] if _canonical(pattern) not in gone]
+    if len(left) == len(rule["repos"]):
+        return rule
+    if signer is None:
+        return {**rule, "repos": left} if left else None
+    signers = [other for other in rule["signers"] if not draft.is_same(signer, other)]
+    return {**rule, "signers": signers} if signers else None
+
+
+def _check_there(draft: Draft, repos: Sequence[str], signer: Signer | None) -> None:
+    for pattern in repos:
+        having = [rule for rule in draft.rules if _canonical(pattern) in set(map(_canonical, rule["repos"]))]
+        if not having:
+            there = dict.fromkeys(show(other) for rule in draft.rules for other in rule["repos"])
+            which = f"; it has {', '.join(map(repr, there))}" if there else ", which has no rules"
+            raise RefusedError(f"no rule has the pattern '{show(pattern)}' in the trust policy '{draft.path}'{which}")
+        if signer is not None and not any(draft.is_same(signer, other) for rule in having for other in rule["signers"]):
+            raise RefusedError(
+                f"no rule for '{show(pattern)}' in the trust policy '{draft.path}' names that signer; `hf-sign trust "
+                "list` shows whom they name"
+            )
+
+
+def _editing(path: str) -> AbstractContextManager[None]:
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(folder):
+        raise UsageError(f"the folder '{folder}', in which the trust policy would be, does not exist")
+    return changing(os.path.realpath(path))
+
+
+def _written(draft: Draft) -> Draft:
+    """Put the draft in the place of the file once it is found to be a policy, and the one that was meant."""
+    try:
+        data = (draft.text.replace("\n", "\r\n") if draft.windows else draft.text).encode("utf-8")
+    except UnicodeEncodeError as error:
+        bad = error.object[error.start : error.end]
+        raise UsageError(
+            f"the trust policy '{draft.path}' stays as it is: it holds UTF-8, and {bad!a} is none; give the file with "
+            "that name another one"
+        ) from error
+    _check(draft, data)
+    write_file(draft.path, data)
+    return Draft.read(draft.path)
+
+
+def _check(draft: Draft, data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        trial = os.path.join(folder, "trust.toml")
+        write_file(trial, data)
+        try:
+            Policy.read(trial)
+        except UsageError as error:
+            why = str(error).partition("until it is mended: ")[2] or str(error).replace(trial, draft.path)
+            raise UsageError(f"the trust policy '{draft.path}' stays as it is, for with this change {why}") from error
+    if tuple(tomllib.loads(draft.text).get("trust", [])) != draft.rules:
+        raise UsageError(
+            f"the trust policy '{draft.path}' stays as it is: it is written in a form that is read and not edited; "
+            "change it by hand"
+        )
+
+
+def _rules_of(table: str) -> Any:  # noqa: ANN401 - TOML
+    try:
+        return tomllib.loads(table).get("trust")
+    except ValueError:
+        return None
+
+
+def _full(pattern: str) -> str:
+    return pattern if _HUB.match(pattern) else f"hf://{pattern}"
+
+
+def _canonical(pattern: str) -> str:
+    full = _full(pattern)
+    return full.casefold() if full.casefold().startswith(("hf://", "torchhub://")) else full

@@ -1,0 +1,96 @@
+"""A trust policy in words: whom its rules name, and what is wrong with the files that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hf_model_signing.errors import RefusedError, UsageError
+from hf_model_signing.manifest import show
+from hf_model_signing.policy import LOCK_NAME
+from hf_model_signing.policy_file import Dead, Draft
+
+_FILES = ("public_key", "root_certs", "tsa_certs", "trust_config")
+FIRST_USE = f"whoever signed it when it was first used here, as {LOCK_NAME} says"
+
+# What happens to a repository that no rule names, by the default of the policy.
+DEFAULTS = {
+    "refuse": "refused",
+    "warn": "let through with a warning, without a signature",
+    "allow": "let through without a signature",
+}
+
+
+@dataclass(frozen=True)
+class Named:
+    """A signer of a rule: how it is written, where that stands, and in words who it is, or why it cannot be used."""
+
+    written: Mapping[str, Any]
+    where: str
+    words: str
+    error: str = ""
+
+    @property
+    def line(self) -> str:
+        """All of it in a line, for people."""
+        names = (self.written[key] for key in _FILES if key in self.written)
+        files = [show(name) for value in names for name in (value if isinstance(value, list) else [value])]
+        return f"{self.words} ({', '.join(files)})" if files else self.words
+
+
+def named(draft: Draft, number: int, uri: str = "") -> list[Named]:
+    """The signers of a rule, for a repository where that has a say in who they are; those pinned on first use last."""
+    written = enumerate(draft.rules[number - 1]["signers"], 1)
+    # In the order in which the rule itself asks them.
+    ordered = sorted(written, key=lambda each: each[1]["method"] == "tofu")
+    makers = draft.policy.rules[number - 1].signers
+    found = []
+    for (place, signer), make in zip(ordered, makers, strict=True):
+        where = f"trust[{number}].signers[{place}]"
+        try:
+            words, error = ", ".join(make(uri).signers()), ""
+        except (UsageError, RefusedError) as problem:
+            words, error = f"a signer by the method '{signer['method']}' that cannot be used", str(problem)
+        if signer["method"] == "tofu" and not error:
+            words = f"{words}, pinned on first use" if words and uri else FIRST_USE
+        found.append(Named(signer, where, words, error))
+    return found
+
+
+def problems(draft: Draft, *numbers: int) -> Iterator[str]:
+    """What is wrong with the files that the signers of rules need."""
+    for number in numbers:
+        yield from (f"{signer.where}: {signer.error}" for signer in named(draft, number) if signer.error)
+
+
+def check_files(draft: Draft, *numbers: int) -> None:
+    """Read the files that the rules with these numbers name; raises `UsageError` with all that is wrong with them."""
+    wrong = [f"\n  {problem}" for problem in problems(draft, *numbers)]
+    if wrong:
+        raise UsageError(f"the trust policy '{draft.path}' names what cannot be used:{''.join(wrong)}")
+
+
+def warnings(draft: Draft) -> list[str]:
+    """Why rules, or patterns of them, never decide."""
+    said: dict[str, None] = {}
+    for dead in draft.dead():
+        said[why_dead(draft, dead)] = None
+    return list(said)
+
+
+def why_dead(draft: Draft, dead: Dead) -> str:
+    """A sentence about a pattern that never decides."""
+    what = f"rule {dead.rule} can never decide" if dead.whole else f"rule {dead.rule} can never decide in part"
+    return (
+        f"{what}: rule {dead.earlier} stands before it, and its pattern '{show(dead.by)}' names all that "
+        f"'{show(dead.pattern)}' names; put the narrower rule first"
+        if dead.by != dead.pattern
+        else f"{what}: rule {dead.earlier} stands before it and has the pattern '{show(dead.pattern)}', too; take it "
+        "out of one of them"
+    )
+
+
+def patterns(rule: Mapping[str, Any]) -> str:
+    """The repositories that a rule names."""
+    return ", ".join(map(show, rule["repos"]))
