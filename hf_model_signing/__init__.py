@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hf_model_signing.bundle import Bundle
+    from hf_model_signing.drop_ins import hf_hub_download, snapshot_download
     from hf_model_signing.errors import (
         BundleError,
+        GuardWarning,
         HfSignError,
         MismatchError,
         MissingSignatureError,
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from hf_model_signing.fetching import fetch
+    from hf_model_signing.guarding import guard
     from hf_model_signing.methods.certificate import CertificateSigner, CertificateVerifier
     from hf_model_signing.methods.interface import Signer, Verifier
     from hf_model_signing.methods.key import KeySigner, KeyVerifier
@@ -40,8 +43,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "hf_model_signing.bundle": ("Bundle",),
+    "hf_model_signing.drop_ins": ("hf_hub_download", "snapshot_download"),
     "hf_model_signing.errors": (
         "BundleError",
+        "GuardWarning",
         "HfSignError",
         "MismatchError",
         "MissingSignatureError",
@@ -53,6 +58,7 @@ _HOMES = {
         "VerificationError",
     ),
     "hf_model_signing.fetching": ("fetch",),
+    "hf_model_signing.guarding": ("guard",),
     "hf_model_signing.methods.certificate": ("CertificateSigner", "CertificateVerifier"),
     "hf_model_signing.methods.interface": ("Signer", "Verifier"),
     "hf_model_signing.methods.key": ("KeySigner", "KeyVerifier"),
@@ -74,6 +80,7 @@ __all__ = [
     "CertificateSigner",
     "CertificateVerifier",
     "Coverage",
+    "GuardWarning",
     "HfSignError",
     "HubError",
     "KeySigner",
@@ -96,9 +103,12 @@ __all__ = [
     "Verifier",
     "digest",
     "fetch",
+    "guard",
+    "hf_hub_download",
     "pull",
     "push",
     "sign",
+    "snapshot_download",
     "verify",
 ]
 

@@ -45,6 +45,10 @@ class SigstoreWarning(UserWarning):
     """Something about signing with Sigstore that a person should know of and that does not stop the work."""
 
 
+class GuardWarning(UserWarning):
+    """A program loads what the guard cannot verify, and its mode or policy lets it."""
+
+
 class VerificationError(RefusedError):
     """The model is not verified, for whatever reason."""
 

@@ -21,7 +21,7 @@ from hf_model_signing.hub_cache import CachedSnapshot
 from hf_model_signing.manifest import Manifest, Serialization, show
 from hf_model_signing.paths import true_place
 from hf_model_signing.shards import content_of, shard_ranges
-from hf_model_signing.walking import FileState, Listed, Scope, describe_file, list_model, list_names, state_of
+from hf_model_signing.walking import FileState, Listed, Scope, describe_file, list_model, list_names, look_at, state_of
 
 if TYPE_CHECKING:
     from hf_model_signing.receipts import Receipts
@@ -81,6 +81,23 @@ def hash_model(
         return Manifest.of(model_name(root), {name: parts[0] for name, parts in digests.items()}, serialization)
     sharded = {file.name: (file.size, digests[file.name]) for file in work.states}
     return Manifest.of_shards(model_name(root), sharded, serialization)
+
+
+def hash_listed(
+    files: Sequence[Listed], serialization: Serialization, *, receipts: Receipts | None = None
+) -> dict[FileState, bytes]:
+    """What tells the content of each listed file, as in `Manifest.digests`, by the state in which it was hashed.
+
+    For files that others may join meanwhile. Raises `ModelError` as `hash_model` does.
+    """
+    work = _work_for(files, serialization, True, None)
+    digests = work.done(receipts)
+    if [look_at(file) for file in files] != work.states:
+        raise ModelError("a file changed while it was hashed; wait until nothing writes to it and try again")
+    if receipts:
+        receipts.remember(work.states, digests, work.started)
+    whole = serialization.shard_size is None
+    return {file: digests[file.name][0] if whole else content_of(file.size, digests[file.name]) for file in work.states}
 
 
 def hash_file(path: str | os.PathLike[str], serialization: Serialization | None = None) -> bytes:
@@ -282,7 +299,7 @@ class _Work:
         file, start, end = piece
         size = self.shard_size or end
         try:
-            with FileIO(file.path, "rb", opener=_open) as source:
+            with FileIO(os.open(file.path, _OPEN), "rb") as source:
                 if self.progress:
                     self.progress.begin(file.name, end - start)
                 if not self.allow_lfs_pointers and file.size < _POINTER_MAX:
@@ -314,10 +331,6 @@ class _Work:
                 self.progress.advance(file.name, count)
         result: bytes = digest.digest()
         return result
-
-
-def _open(path: str, _: int) -> int:
-    return os.open(path, _OPEN)
 
 
 def _size_of(file: Listed) -> int:

@@ -42,12 +42,14 @@ class Receipts:
     """The receipts for one way to hash.
 
     `signed` says what a verified signature has for each path (see `Manifest.digests`); only what it says as well is
-    taken from a receipt, and `note` is told how much that is. Without it receipts are made, and none is used.
+    taken from a receipt, and `note` is told how much that is. Without it receipts are made, and none is used. Receipts
+    of another `purpose` count for nothing.
     """
 
     serialization: Serialization
     signed: Mapping[str, bytes] | None = None
     note: Callable[[str], None] = lambda _: None
+    purpose: str = ""
 
     def settle(self, files: Sequence[FileState]) -> int:
         """Wait until a change of the large files would show in their times; returns the time then, in nanoseconds."""
@@ -88,7 +90,7 @@ class Receipts:
         rows = [
             (*_key(file), self._way, b"".join(digests[file.name]), time.time_ns())
             for file in files
-            if file.size >= SMALLEST and not _may_change_unseen(file, started)
+            if file.size >= SMALLEST and not may_change_unseen(file, started)
         ]
         if not rows:
             return
@@ -107,7 +109,7 @@ class Receipts:
     @property
     def _way(self) -> str:
         how = self.serialization
-        return f"{how.method}:{how.hash_type}:{how.shard_size}"
+        return f"{how.method}:{how.hash_type}:{how.shard_size}{self.purpose and ':'}{self.purpose}"
 
     def _is_signed(self, file: FileState, digests: Sequence[bytes]) -> bool:
         whole = self.serialization.shard_size is None
@@ -127,7 +129,7 @@ def _key(file: FileState) -> tuple[str, str, int, int, int]:
     return str(file.device), str(file.inode), file.size, file.modified, file.changed
 
 
-def _may_change_unseen(file: FileState, started: int) -> bool:
+def may_change_unseen(file: FileState, started: int) -> bool:
     """Whether the file could be written after it was read and still have the same times."""
     tick = _TICK if file.changed % 1_000_000_000 else _COARSE_TICK
     return file.changed + tick > started

@@ -105,7 +105,7 @@ def list_model(root: str, scope: Scope, *, allow_symlinks: bool = False) -> list
     """The files of the model at `root`, by name, each as it lies there now; raises as `list_names` does."""
     listed = list_names(root, scope, allow_symlinks=allow_symlinks, warn=False)
     with _readable(root):
-        return [_look_at(file) for file in listed]
+        return [look_at(file) for file in listed]
 
 
 def describe_file(path: str | os.PathLike[str]) -> FileState:
@@ -113,7 +113,7 @@ def describe_file(path: str | os.PathLike[str]) -> FileState:
     where = os.fspath(path)
     walk = _Walk(where, Scope(), allow_symlinks=False, warn=False)
     with _readable(where):
-        return _look_at(walk.find(os.path.basename(where), where))
+        return look_at(walk.find(os.path.basename(where), where))
 
 
 def state_of(status: os.stat_result) -> tuple[int, int, int, int, int]:
@@ -131,7 +131,8 @@ def _readable(root: str) -> Iterator[None]:
         raise ModelError(f"cannot read {show(where)}: {error.strerror or error}") from error
 
 
-def _look_at(file: Listed) -> FileState:
+def look_at(file: Listed) -> FileState:
+    """A listed file as it lies there now; raises `ModelError` when it is not regular any more, `OSError` if gone."""
     status = os.stat(file.path, follow_symlinks=False)
     if not stat.S_ISREG(status.st_mode):
         raise ModelError(f"{show(file.name)} was replaced while the model was looked at")

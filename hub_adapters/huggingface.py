@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import re
@@ -16,7 +15,9 @@ from urllib.parse import unquote, urlsplit
 from hub_adapters.atomic import replace_file
 from hub_adapters.errors import BadReferenceError, BadSettingError, DishonestError, UncertainError
 from hub_adapters.hf_answers import checked, checked_at_least
+from hub_adapters.hf_cache import discard
 from hub_adapters.hf_errors import http_error, is_exchange, retry_after, status_of, traceable, translated
+from hub_adapters.hf_listing import remote_file
 from hub_adapters.hf_oidc import opt_in
 from hub_adapters.interface import (
     Commit,
@@ -26,7 +27,6 @@ from hub_adapters.interface import (
     RemoteFile,
     Resolved,
     Snapshot,
-    check_listed_path,
 )
 from hub_adapters.parallel import call_all
 from hub_adapters.urls import named
@@ -41,7 +41,6 @@ _T = TypeVar("_T")
 DEFAULT_REVISION = "main"
 _KINDS = {"": "model", "models": "model", "datasets": "dataset", "spaces": "space"}
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = r"[\w.-]{1,96}"
 _ID = re.compile(rf"(?:{_NAME}/)?{_NAME}", re.ASCII)
 _REFERENCE = re.compile(rf"(?:(models|datasets|spaces)/)?((?:{_NAME}/)?{_NAME})(?:@(.+))?")
@@ -133,7 +132,7 @@ class HuggingFaceAdapter(HubAdapter):
         )
         if len(listed) > _MOST_ENTRIES:
             raise DishonestError(f"the hub lists more than {_MOST_ENTRIES:,} entries for '{reference}'")
-        files = [_remote_file(item, reference) for item in listed if isinstance(item, RepoFile)]
+        files = [remote_file(item, reference) for item in listed if isinstance(item, RepoFile)]
         tree = {file.path: file for file in files}
         if len(tree) != len(files):
             raise DishonestError(f"the hub lists a file of '{reference}' twice")
@@ -238,15 +237,7 @@ class HuggingFaceAdapter(HubAdapter):
 
     def discard(self, snapshot: Snapshot, names: Collection[str]) -> None:
         """Remove the files, and the blobs that came with them, so that the next fetch gets them anew."""
-        blobs = os.path.realpath(os.path.join(snapshot.path, os.pardir, os.pardir, "blobs"))
-        for name in names:
-            path = os.path.join(snapshot.path, name)
-            with contextlib.suppress(OSError):
-                blob = os.path.realpath(path)
-                os.unlink(path)
-                # Never what other snapshots may share, and never what lies anywhere else.
-                if os.path.dirname(blob) == blobs and os.path.basename(blob) not in snapshot.old_blobs:
-                    os.unlink(blob)
+        discard(snapshot, names)
 
     def _download(self, resolved: Resolved, name: str, to: str | None) -> None:
         reference = resolved.reference
@@ -304,16 +295,6 @@ def _where(resolved: Resolved, create_pr: bool) -> dict[str, Any]:
         "revision": reference.revision,
         "create_pr": create_pr,
     }
-
-
-def _remote_file(item: Any, reference: Reference) -> RemoteFile:  # noqa: ANN401 - the client's RepoFile
-    path = check_listed_path(item.path, str(reference))
-    sha256 = item.lfs.sha256 if item.lfs is not None else None
-    if not isinstance(item.size, int) or not isinstance(item.blob_id, str):
-        raise DishonestError(f"the hub lists '{path}' of '{reference}' without a size or a blob id")
-    if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
-        raise DishonestError(f"the hub lists '{path}' of '{reference}' with something that is not a SHA-256")
-    return RemoteFile(path, item.size, item.blob_id, sha256)
 
 
 def _endpoint() -> str:

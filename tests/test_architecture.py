@@ -23,6 +23,11 @@ HUB_SIDE = {
     "detached_signature",
     "fetched_model",
     "fetching",
+    "drop_ins",
+    "guarding",
+    "guarded_calls",
+    "guarded_paths",
+    "guarded_repository",
     "cli",
     "__init__",
 }  # where signing and hubs meet

@@ -144,9 +144,9 @@ def test_file_written_as_it_is_hashed_gets_no_receipt(model: Path, cache: Path) 
 def test_times_of_whole_seconds_need_a_longer_wait(model: Path) -> None:
     second = 1_700_000_000_000_000_000
     (file, *_) = _listed(model)
-    assert receipts._may_change_unseen(file._replace(changed=second), second + 1_000_000_000)
-    assert not receipts._may_change_unseen(file._replace(changed=second), second + 3_000_000_000)
-    assert not receipts._may_change_unseen(file._replace(changed=second + 1), second + 1_000_000_000)
+    assert receipts.may_change_unseen(file._replace(changed=second), second + 1_000_000_000)
+    assert not receipts.may_change_unseen(file._replace(changed=second), second + 3_000_000_000)
+    assert not receipts.may_change_unseen(file._replace(changed=second + 1), second + 1_000_000_000)
 
 
 def test_fresh_file_is_waited_for(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

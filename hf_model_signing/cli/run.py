@@ -1,0 +1,34 @@
+"""`hf-sign run`: a program as it stands, and the Python processes that it starts, under the guard."""
+
+from __future__ import annotations
+
+import click
+
+from hf_model_signing.cli.settings import Command
+
+
+def _run(policy: str | None, mode: str | None, command: tuple[str, ...]) -> None:
+    from hf_model_signing.guarded_program import run
+
+    run(command, policy, mode)
+
+
+def _parameters() -> list[click.Parameter]:
+    policy = click.Option(["--policy"], metavar="FILE", help="The trust policy.  [default: HF_SIGN_POLICY]")
+    modes = click.Choice(["enforce", "warn", "off"])
+    mode = click.Option(
+        ["--mode"],
+        type=modes,
+        help="What happens to what is not verified: refused, or used with a warning.  [default: HF_SIGN_MODE, enforce]",
+    )
+    return [policy, mode, click.Argument(["command"], nargs=-1, required=True, metavar="-- COMMAND …")]
+
+
+command = Command(
+    name="run",
+    params=_parameters(),
+    callback=_run,
+    context_settings={"allow_interspersed_args": False},  # from the program's name on, everything is the program's
+    help="Run a program that gets from the Hugging Face Hub, or from its cache, what a signer signed whom the trust "
+    "policy names, or an error. The Python processes that it starts are guarded as well.",
+)

@@ -1,0 +1,398 @@
+"""What each function of `huggingface_hub` does under the guard.
+
+Whatever hands out a file of a revision hands out its folder, because libraries open the neighbours of a file by path.
+So all that lies in the folder is verified, each time. What is not downloaded yet is first held against the signature,
+as far as the hub tells what it is. A branch in the cache moves only when what it moves to is verified.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from hf_model_signing.errors import MismatchError, VerificationError
+from hf_model_signing.guarded_files import UNSIGNED
+from hf_model_signing.guarded_repository import Asked, GuardedRepository, Signed
+from hf_model_signing.guarding import Guard
+from hf_model_signing.hashing import hash_file
+from hf_model_signing.loader_hook import Original, original_of, own_calls
+from hf_model_signing.manifest import Difference
+from hub_adapters.errors import HubError
+from hub_adapters.hf_listing import remote_file
+from hub_adapters.interface import Reference, RemoteFile
+
+Values = dict[str, Any]
+
+
+def hf_hub_download(guard: Guard, original: Original, values: Values) -> Any:  # noqa: ANN401 - as the client
+    """One file: its path, when it and what lies beside it in the cache are what was signed."""
+    asked = Asked(values, original)
+    if values.get("dry_run"):
+        with own_calls():
+            return original(**values)
+    return guard.decide(
+        "hf_hub_download", asked.place, lambda facts: _file(GuardedRepository(guard, asked), facts), _plain(asked)
+    )
+
+
+def try_to_load_from_cache(guard: Guard, original: Original, values: Values) -> Any:  # noqa: ANN401 - as the client
+    """One file that may lie in the cache: its path, when the folder in which it lies is what was signed."""
+    with own_calls():
+        found = original(**values)
+    asked = Asked(values, original_of("hf_hub_download"))
+    repository = GuardedRepository(guard, asked)
+    if found is None and not guard.was_refused(asked.place):
+        return None
+    if found is not None and not isinstance(found, str) and not os.path.exists(_cached_signature(asked)):
+        return found  # it is known not to be there, and nobody signed anything else
+
+    def verified(facts: Values) -> Any:  # noqa: ANN401 - as the client
+        guard.check_not_refused(*asked.place)
+        facts["file"] = values["filename"]
+        if not isinstance(found, str):
+            repository.check_absent(values["filename"], _cached_commit(asked))
+            return found
+        commit = _commit_of(found, asked)
+        signed = repository.signed(commit)
+        with repository.downloading(asked.snapshot(commit), commit, []):
+            repository.check_snapshot(signed, commit, [values["filename"]])
+        repository.settle(signed, commit, facts)
+        facts["path"] = found
+        return found
+
+    return guard.decide("try_to_load_from_cache", asked.place, verified, lambda: found)
+
+
+def snapshot_download(guard: Guard, original: Original, values: Values) -> Any:  # noqa: ANN401 - as the client
+    """A whole revision, or the files that patterns choose: its folder, when all in it is what was signed."""
+    asked = Asked(values, original_of("hf_hub_download"))
+    if values.get("dry_run"):
+        with own_calls():
+            return original(**values)
+
+    def plain() -> Any:  # noqa: ANN401 - as the client
+        with asked.own_calls():
+            return original(**{**values, "headers": asked.headers()})
+
+    def verified(facts: Values) -> Any:  # noqa: ANN401 - as the client
+        return _snapshot(GuardedRepository(guard, asked), original, facts)
+
+    return guard.decide("snapshot_download", asked.place, verified, plain)
+
+
+def repository_info(guard: Guard, original: Original, values: Values) -> Any:  # noqa: ANN401 - as the client
+    """What the hub says of a repository; notes which branch a commit is that a library then asks for by its hash."""
+    found = original(**_spread(values))
+    kind = "dataset" if original.__name__ == "dataset_info" else "space" if original.__name__ == "space_info" else None
+    asked = Asked({**values, "repo_type": values.get("repo_type") or kind}, original)
+    commit = getattr(found, "resolved", None) or getattr(found, "sha", None)
+    if isinstance(commit, str) and asked.revision != commit:
+        guard.resolved[asked.uri, commit] = asked.revision
+    return found
+
+
+def open_remote(guard: Guard, original: Original, values: Values) -> Any:  # noqa: ANN401 - a file, as fsspec has it
+    """A file of the file system `hf://`: opened as it lies in the cache, once it is verified there."""
+    if "r" not in values["mode"]:
+        return original(**_spread(values))
+    from fsspec.implementations.local import LocalFileSystem
+
+    return _remote(
+        guard,
+        values["self"],
+        values["path"],
+        values.get("revision"),
+        lambda path: LocalFileSystem()._open(path, "rb"),  # noqa: SLF001 - what fsspec calls as well
+        lambda: original(**_spread(values)),
+    )
+
+
+def get_remote(guard: Guard, original: Original, values: Values) -> Any:  # noqa: ANN401 - as the client
+    """A file of the file system `hf://`, copied to a place of the caller's."""
+    file_system, path = values["self"], values["rpath"]
+    revision = values.get("kwargs", {}).get("revision")
+    if values.get("outfile") is None and isinstance(values["lpath"], (str, os.PathLike)) and file_system.isdir(path):
+        return original(**_spread(values))
+
+    def copy(cached: str) -> None:
+        from fsspec.implementations.local import LocalFileSystem
+
+        target = values["lpath"] if values.get("outfile") is None else values["outfile"]
+        LocalFileSystem(auto_mkdir=True).get_file(cached, target)
+        if isinstance(target, (str, os.PathLike)) and hash_file(target) != hash_file(cached):
+            os.unlink(target)
+            raise VerificationError(f"'{target}' is not what was verified in '{cached}'")
+
+    return _remote(guard, file_system, path, revision, copy, lambda: original(**_spread(values)))
+
+
+def make_remote_file(guard: Guard, original: Original, values: Values) -> Any:  # noqa: ANN401 - None
+    """A file object that reads straight from the hub, made past its file system: there is nothing to verify it by."""
+    mode = values.get("mode") or values.get("kwargs", {}).get("mode", "rb")
+    if "r" not in mode:
+        return original(**_spread(values))
+
+    def refuse(_: str) -> None:
+        raise VerificationError("what is read straight from the hub cannot be verified: open it through HfFileSystem")
+
+    return _remote(
+        guard, values["fs"], values["path"], values.get("revision"), refuse, lambda: original(**_spread(values))
+    )
+
+
+# The name of a hooked function -> what it becomes.
+CALLS: dict[str, Callable[[Guard, Original, Values], Any]] = {
+    "hf_hub_download": hf_hub_download,
+    "try_to_load_from_cache": try_to_load_from_cache,
+    "snapshot_download": snapshot_download,
+    "HfApi.model_info": repository_info,
+    "HfApi.dataset_info": repository_info,
+    "HfApi.space_info": repository_info,
+    "HfApi.resolve_revision": repository_info,
+    "HfFileSystem._open": open_remote,
+    "HfFileSystem.get_file": get_remote,
+    "HfFileSystemFile.__init__": make_remote_file,
+    "HfFileSystemStreamFile.__init__": make_remote_file,
+}
+
+
+def _file(repository: GuardedRepository, facts: Values) -> str:
+    """The path of one file, which the client downloads if it has to."""
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    asked = repository.asked
+    values = asked.values
+    path = f"{values['subfolder']}/{values['filename']}" if values.get("subfolder") else values["filename"]
+    facts["file"] = path
+    try:
+        if values.get("local_files_only"):
+            repository.guard.check_not_refused(*asked.place)
+        info = asked.fetch(dry_run=True)
+    except LocalEntryNotFoundError:
+        repository.guard.check_not_refused(*asked.place)
+        raise
+    except EntryNotFoundError as error:
+        commit = getattr(getattr(error, "response", None), "headers", {}).get("X-Repo-Commit")
+        if commit:
+            repository.check_absent(path, commit)
+        raise
+    commit = info.commit_hash
+    signed = repository.signed(commit)
+    repository.check_listed(signed, path)
+    if info.will_download:
+        repository.check_announced(signed, path, commit, info.file_size)
+    local = values.get("local_dir")
+    folder = os.path.realpath(os.path.expanduser(local)) if local else asked.snapshot(commit)
+    with repository.downloading(folder, commit, [path]):
+        found: str = asked.fetch(revision=commit)
+        if os.path.realpath(found) != os.path.realpath(os.path.join(folder, path)):
+            raise VerificationError(f"the client gives '{found}', and '{os.path.join(folder, path)}' was verified")
+        if local:
+            repository.check_local(signed, folder, [path])
+        else:
+            repository.check_snapshot(signed, commit, [path])
+    return _done(repository, signed, commit, facts, found)
+
+
+def _snapshot(repository: GuardedRepository, original: Original, facts: Values) -> str:
+    asked = repository.asked
+    values = asked.values
+    if values.get("local_files_only"):
+        return _local_snapshot(repository, original, facts, None)
+    try:
+        commit = asked.commit or _look_up(asked)
+        if commit is None:
+            raise VerificationError(f"the hub names no commit for '{asked.revision}'")
+        listing = _list(asked, commit)
+    except VerificationError:
+        raise
+    except Exception as error:
+        from huggingface_hub.errors import RevisionNotFoundError
+
+        if isinstance(error, RevisionNotFoundError) or type(error).__name__ == "ProxyError":
+            raise
+        return _local_snapshot(repository, original, facts, error)
+    signed = repository.signed(commit)
+    wanted = _chosen(asked, {*listing, *signed.manifest.digests})
+    repository.check_listing(signed, listing, wanted)
+    local = values.get("local_dir")
+    folder = os.path.realpath(os.path.expanduser(local)) if local else asked.snapshot(commit)
+    required = wanted & signed.manifest.digests.keys()
+    with repository.downloading(folder, commit, wanted):
+        found: str = _whole(asked, original, revision=commit)
+        if os.path.realpath(found) != os.path.realpath(folder):
+            raise VerificationError(f"the client gives '{found}', and '{folder}' was verified")
+        if local:
+            repository.check_local(signed, folder)
+            _check_there(folder, required)
+        else:
+            repository.check_snapshot(signed, commit, required)
+    return _done(repository, signed, commit, facts, found)
+
+
+def _local_snapshot(repository: GuardedRepository, original: Original, facts: Values, error: Exception | None) -> str:
+    """What the cache has, whole or not, when the hub is not asked or does not answer."""
+    from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
+
+    asked = repository.asked
+    repository.guard.check_not_refused(*asked.place)
+    try:
+        found: str = _whole(asked, original, local_files_only=True)
+    except LocalEntryNotFoundError as nothing:
+        if isinstance(error, RepositoryNotFoundError):
+            raise error from None
+        raise nothing from error
+    if asked.values.get("local_dir"):
+        commit = asked.commit or _cached_commit(asked)
+        signed = repository.signed(commit)
+        repository.check_local(signed, found)
+    else:
+        commit = _commit_of(found, asked)
+        signed = repository.signed(commit)
+        with repository.downloading(found, commit, []):
+            repository.check_snapshot(signed, commit)
+    return _done(repository, signed, commit, facts, found)
+
+
+def _done(repository: GuardedRepository, signed: Signed, commit: str, facts: Values, path: str) -> str:
+    repository.settle(signed, commit, facts)
+    if not repository.asked.values.get("local_dir"):
+        repository.remember_revision(commit)
+    facts["path"] = path
+    return path
+
+
+def _whole(asked: Asked, original: Original, **changed: Any) -> str:  # noqa: ANN401 - as the client
+    with asked.own_calls():
+        return str(original(**{**asked.values, "headers": asked.headers(), **changed}))
+
+
+def _plain(asked: Asked) -> Callable[[], Any]:
+    def plain() -> Any:  # noqa: ANN401 - as the client
+        with own_calls():
+            return asked.download(**asked.values)
+
+    return plain
+
+
+def _look_up(asked: Asked) -> str | None:
+    with asked.own_calls():
+        info = _api(asked).repo_info(asked.repo_id, repo_type=asked.repo_type, revision=asked.values.get("revision"))
+    return info.sha  # type: ignore[no-any-return]
+
+
+def _list(asked: Asked, commit: str) -> dict[str, RemoteFile]:
+    """What the hub lists at a commit."""
+    from huggingface_hub.hf_api import RepoFile
+
+    name = Reference("hf", asked.repo_type, asked.repo_id)
+    with asked.own_calls():
+        tree = _api(asked).list_repo_tree(asked.repo_id, recursive=True, revision=commit, repo_type=asked.repo_type)
+        listed = [item for item in tree if isinstance(item, RepoFile)]
+    try:
+        files = [remote_file(item, name) for item in listed]
+    except HubError as error:
+        raise VerificationError(str(error)) from error
+    return {file.path: file for file in files}
+
+
+def _api(asked: Asked) -> Any:  # noqa: ANN401 - the client's HfApi
+    from huggingface_hub import HfApi
+
+    names = ("token", "library_name", "library_version", "user_agent", "headers")
+    return HfApi(endpoint=asked.endpoint, **{name: asked.values.get(name) for name in names})
+
+
+def _chosen(asked: Asked, names: set[str]) -> set[str]:
+    """The names that the patterns of the call choose."""
+    from huggingface_hub.utils._paths import filter_repo_objects
+
+    patterns = {name: asked.values.get(name) for name in ("allow_patterns", "ignore_patterns")}
+    return set(filter_repo_objects(sorted(names), **patterns)) - UNSIGNED
+
+
+def _check_there(folder: str, required: set[str]) -> None:
+    missing = sorted(name for name in required if not os.path.lexists(os.path.join(folder, name)))
+    if missing:
+        difference = Difference(missing=tuple(missing))
+        raise MismatchError(f"'{folder}' is not what was signed: {difference.describe()}", difference)
+
+
+def _commit_of(path: str, asked: Asked) -> str:
+    """The commit whose snapshot a path of the cache lies in."""
+    snapshots = os.path.join(asked.folder, "snapshots")
+    inside = os.path.relpath(os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path)), snapshots)
+    commit = inside.split(os.sep)[0]
+    if commit in (os.pardir, os.curdir):
+        raise VerificationError(f"'{path}' does not lie in the cache of '{asked.uri}'")
+    return commit
+
+
+def _cached_commit(asked: Asked) -> str:
+    """The commit that the cache has for what was asked for."""
+    if asked.commit is not None:
+        return asked.commit
+    try:
+        with open(os.path.join(asked.folder, "refs", asked.revision), encoding="ascii") as file:
+            return file.read(64).strip()
+    except (OSError, ValueError) as error:
+        raise VerificationError(f"the cache does not tell which revision '{asked.revision}' is: {error}") from error
+
+
+def _cached_signature(asked: Asked) -> str:
+    try:
+        return os.path.join(asked.snapshot(_cached_commit(asked)), "model.sig")
+    except VerificationError:
+        return ""
+
+
+def _spread(values: Values) -> Values:
+    """Arguments as they can be given again."""
+    rest = values.get("kwargs", {})
+    return {**{name: value for name, value in values.items() if name != "kwargs"}, **rest}
+
+
+def _remote(
+    guard: Guard,
+    file_system: Any,  # noqa: ANN401 - the client's HfFileSystem
+    path: str,
+    revision: str | None,
+    verified: Callable[[str], Any],
+    plain: Callable[[], Any],
+) -> Any:  # noqa: ANN401 - as the client
+    """What `verified` makes of the path in the cache at which a file of `hf://` lies once it is verified."""
+
+    def outside() -> Any:  # noqa: ANN401 - as the client
+        with own_calls():
+            return plain()
+
+    resolved = file_system.resolve_path(path, revision=revision)
+    if not hasattr(resolved, "repo_id"):
+        uri = f"hf://buckets/{getattr(resolved, 'bucket_id', path)}"
+        return guard.decide("HfFileSystem", (uri, "main"), lambda _: _refuse_bucket(), outside)
+    values = {
+        "repo_id": resolved.repo_id,
+        "repo_type": resolved.repo_type,
+        "filename": resolved.path_in_repo,
+        "revision": resolved.revision,
+        "endpoint": file_system.endpoint,
+        "token": file_system.token,
+    }
+    asked = Asked(values, original_of("hf_hub_download"))
+
+    def checked(facts: Values) -> Any:  # noqa: ANN401 - as the client
+        from huggingface_hub.errors import EntryNotFoundError
+
+        try:
+            cached = _file(GuardedRepository(guard, asked), facts)
+        except EntryNotFoundError as error:
+            raise FileNotFoundError(path) from error
+        with own_calls():
+            return verified(cached)
+
+    return guard.decide("HfFileSystem", asked.place, checked, outside)
+
+
+def _refuse_bucket() -> None:
+    raise VerificationError("a bucket is no repository: nobody can sign what it holds")

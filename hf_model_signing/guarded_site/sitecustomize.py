@@ -1,0 +1,21 @@
+"""Stops a Python that starts under the guard and has no `hf-sign`; another one gets the `sitecustomize` that it has."""
+
+import os
+import sys
+
+if os.environ.get("HF_SIGN_GUARD") and "hf_model_signing.guarded_start" not in sys.modules:
+    sys.stderr.write(
+        f"hf-sign: refused: '{sys.executable}' was to run under the guard, and hf-sign is not installed in it: install "
+        "it there with pip\n"
+    )
+    sys.stderr.flush()
+    os._exit(1)
+
+_here = os.path.dirname(os.path.abspath(__file__))
+sys.path[:] = [_path for _path in sys.path if os.path.abspath(_path or os.curdir) != _here]
+sys.modules.pop("sitecustomize", None)
+try:
+    import sitecustomize  # type: ignore[import-not-found] # noqa: F401 - the one that stands behind this one
+except ImportError as _error:
+    if _error.name != "sitecustomize":
+        raise

@@ -1,0 +1,323 @@
+"""What a program gets from `huggingface_hub` under the guard: what was signed, or an error."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+from huggingface_hub import HfApi, hf_hub_download, snapshot_download, try_to_load_from_cache
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+import hf_model_signing as hms
+from tests.guarded import REPO, Loader, each, rule, tamper
+from tests.helpers import KeyPair
+from tests.servers.fixtures import Person
+from tests.servers.hub import Hub
+
+People = Callable[..., Person]
+WEIGHTS = "model.safetensors"
+CHANGED = b"\1" * 16384
+
+
+@pytest.fixture
+def guarded(loader: Loader, signed: str) -> Loader:
+    """A machine on which the signed model was loaded under the guard."""
+    with loader.guard():
+        loader.snapshot()
+    return loader
+
+
+class TestSigned:
+    def test_every_way_in_gives_what_was_signed(self, loader: Loader, signed: str) -> None:
+        with loader.guard():
+            path = loader.download(WEIGHTS)
+            assert Path(path).read_bytes() == bytes(range(256)) * 64
+            assert loader.cached(WEIGHTS) == path
+            folder = loader.snapshot()
+            assert path == os.path.join(folder, WEIGHTS)
+            assert Path(folder, "config.json").read_bytes() == b'{"hidden_size": 8}\n'
+            assert loader.snapshot(local_files_only=True) == folder
+            assert loader.download(WEIGHTS, local_files_only=True) == path
+            assert loader.download("a file.txt", subfolder="sub") == os.path.join(folder, "sub/a file.txt")
+            api = HfApi(endpoint=loader.hub.url, token="hf_write")
+            assert api.hf_hub_download(REPO, WEIGHTS, cache_dir=loader.home / "hub") == path
+            assert api.snapshot_download(REPO, cache_dir=loader.home / "hub") == folder
+
+    def test_branch_moves_in_the_cache(self, loader: Loader, signed: str) -> None:
+        with loader.guard():
+            folder = loader.download(WEIGHTS)
+        assert (loader.folder() / "refs" / "main").read_text() == Path(folder).parent.name
+
+    def test_patterns_bring_no_more_than_they_choose(self, loader: Loader, signed: str) -> None:
+        with loader.guard():
+            folder = Path(loader.snapshot(allow_patterns=["*.json"]))
+        assert {path.name for path in folder.iterdir()} == {"config.json", "model.sig"}
+
+    def test_file_that_is_not_there(self, loader: Loader, signed: str) -> None:
+        """As the client answers it, and the cache knows of it from then on."""
+        with loader.guard():
+            loader.download("config.json")
+            with pytest.raises(EntryNotFoundError):
+                loader.download("nothing.json")
+            assert loader.cached("nothing.json") is huggingface_hub._CACHED_NO_EXIST
+
+    def test_repository_that_is_not_there(self, loader: Loader, signed: str) -> None:
+        with loader.guard(), pytest.raises(RepositoryNotFoundError):
+            loader.download("config.json", repo="acme/nothing")
+
+    def test_nothing_in_the_cache(self, loader: Loader, signed: str) -> None:
+        with loader.guard():
+            assert loader.cached(WEIGHTS) is None
+            with pytest.raises(LocalEntryNotFoundError):
+                loader.download(WEIGHTS, local_files_only=True)
+            with pytest.raises(LocalEntryNotFoundError):
+                loader.snapshot(local_files_only=True)
+
+    def test_cache_that_was_filled_before(self, loader: Loader, signed: str) -> None:
+        """Its files are verified where they lie, with the signature that the hub has for that revision."""
+        folder = loader.snapshot(ignore_patterns=["model.sig"])
+        with loader.guard():
+            assert loader.cached(WEIGHTS) == os.path.join(folder, WEIGHTS)
+            assert loader.snapshot() == folder
+
+    def test_part_of_a_repository_when_offline(self, loader: Loader, signed: str) -> None:
+        with loader.guard():
+            loader.download("config.json")
+        loader.hub.stop()
+        with loader.guard():
+            assert os.listdir(loader.snapshot(local_files_only=True))
+            assert loader.snapshot()
+
+    def test_dataset(self, loader: Loader, hub: Hub, person: People, acme: KeyPair) -> None:
+        hub.create_repo("acme/data", repo_type="dataset")
+        hub.commit("acme/data", {"train.csv": b"a,b\n1,2\n"}, repo_type="dataset")
+        assert person("signer").run("push", "acme/data", "--type", "dataset", "--private-key", acme.private).code == 0
+        with loader.guard():
+            assert Path(loader.download("train.csv", "acme/data", repo_type="dataset")).read_bytes() == b"a,b\n1,2\n"
+
+    def test_local_folder(self, loader: Loader, signed: str, tmp_path: Path) -> None:
+        with loader.guard():
+            folder = loader.snapshot(local_dir=tmp_path / "here")
+            assert Path(folder, WEIGHTS).stat().st_size == 16384
+            path = loader.download("config.json", local_dir=tmp_path / "there")
+            assert path == str(tmp_path / "there" / "config.json")
+
+    def test_names_that_were_taken_before(self, loader: Loader, signed: str, stranger: KeyPair) -> None:
+        """Functions, partials and bound methods of before the guard are guarded as well."""
+        loader.write_policy(rule(stranger))
+        api = HfApi(endpoint=loader.hub.url, token="hf_write")
+        before = [
+            partial(hf_hub_download, REPO, WEIGHTS, **loader.how),
+            partial(snapshot_download, REPO, **loader.how),
+            partial(api.hf_hub_download, REPO, WEIGHTS, cache_dir=loader.home / "hub"),
+            partial(api.snapshot_download, REPO, cache_dir=loader.home / "hub"),
+            partial(huggingface_hub.hf_hub_download, REPO, WEIGHTS, **loader.how),
+        ]
+        with loader.guard():
+            for call in before:
+                with pytest.raises(hms.VerificationError, match="signed with another key"):
+                    call()
+        snapshot_download(REPO, **loader.how)
+        with loader.guard(), pytest.raises(hms.VerificationError, match="signed with another key"):
+            try_to_load_from_cache(REPO, WEIGHTS, cache_dir=loader.home / "hub")
+
+
+class TestRefused:
+    def test_not_signed(self, loader: Loader, repo: str) -> None:
+        with loader.guard():
+            for load in each(lambda: loader.download(WEIGHTS), loader.snapshot):
+                with pytest.raises(hms.MissingSignatureError, match="is not signed: it has no model.sig"):
+                    load()
+        assert loader.tree() == set()
+
+    def test_signed_by_somebody_else(self, loader: Loader, repo: str, person: People, stranger: KeyPair) -> None:
+        assert person("signer").run("push", repo, "--private-key", stranger.private).code == 0
+        with loader.guard():
+            for load in each(lambda: loader.download(WEIGHTS), loader.snapshot):
+                with pytest.raises(hms.VerificationError, match="'hf://acme/model' at 'main' was not loaded"):
+                    load()
+        assert loader.tree() == set()
+
+    def test_no_rule_names_it(self, loader: Loader, signed: str, acme: KeyPair) -> None:
+        loader.write_policy(rule(acme, '"other/*"'))
+        with loader.guard(), pytest.raises(hms.VerificationError, match="no rule of the trust policy"):
+            loader.download(WEIGHTS)
+        assert loader.tree() == set()
+
+    @pytest.mark.parametrize("name", [WEIGHTS, "config.json"])
+    def test_changed_on_the_hub(self, loader: Loader, hub: Hub, signed: str, name: str) -> None:
+        """What came with the call is gone from the cache afterwards, and the cache still points to nothing bad."""
+        hub.commit(signed, {name: CHANGED}, lfs=name == WEIGHTS)
+        with loader.guard():
+            for load in each(lambda: loader.download(name), loader.snapshot):
+                with pytest.raises(hms.MismatchError, match=f"1 changed\n  changed: {name}"):
+                    load()
+            assert not any(name in path for path in loader.tree())
+            assert not (loader.folder() / "refs").exists()
+            with pytest.raises(hms.MismatchError):
+                loader.cached(name)
+            with pytest.raises(hms.MismatchError):
+                loader.snapshot(local_files_only=True)
+
+    def test_large_file_is_refused_before_it_is_downloaded(self, loader: Loader, hub: Hub, signed: str) -> None:
+        hub.commit(signed, {WEIGHTS: b"x" * 3_000_000}, lfs=True)
+        hub.clear_requests()
+        with loader.guard():
+            for load in each(lambda: loader.download(WEIGHTS), loader.snapshot):
+                with pytest.raises(hms.MismatchError):
+                    load()
+        assert hub.bytes_sent() < 100_000
+
+    @pytest.mark.parametrize("name", [WEIGHTS, "config.json"])
+    def test_changed_in_the_cache(self, guarded: Loader, name: str) -> None:
+        """It is refused each time, and named; nothing that lay there before is deleted."""
+        before = guarded.tree()
+        tamper(guarded.blob(name))
+        loads = each(
+            lambda: guarded.download(name),
+            lambda: guarded.download("README.md"),  # its neighbour is handed out with it
+            lambda: guarded.cached(name),
+            guarded.snapshot,
+            lambda: guarded.snapshot(local_files_only=True),
+            lambda: guarded.download(name, local_files_only=True),
+        )
+        for _ in range(2):
+            with guarded.guard():
+                for load in loads:
+                    with pytest.raises(hms.MismatchError, match=rf"changed: {name}\n.*it was so already in"):
+                        load()
+        assert guarded.tree() == before
+
+    def test_changed_in_the_cache_while_the_guard_is_on(self, guarded: Loader) -> None:
+        with guarded.guard():
+            guarded.snapshot()
+            tamper(guarded.blob(WEIGHTS))
+            with pytest.raises(hms.MismatchError, match=f"changed: {WEIGHTS}"):
+                guarded.snapshot()
+
+    def test_file_that_the_signature_does_not_list(self, loader: Loader, hub: Hub, signed: str) -> None:
+        hub.commit(signed, {"modeling.py": b"import os\n", "big.bin": b"y" * 3_000_000})
+        hub.clear_requests()
+        with loader.guard():
+            loader.download(WEIGHTS)
+            for name in ("modeling.py", "big.bin"):
+                with pytest.raises(hms.MismatchError, match="not in the signature"):
+                    loader.download(name)
+            with pytest.raises(hms.MismatchError, match="added: big.bin, modeling.py"):
+                loader.snapshot()
+        assert hub.bytes_sent() < 100_000
+
+    def test_file_that_was_signed_as_ignored(self, loader: Loader, repo: str, person: People, acme: KeyPair) -> None:
+        """Verifying a whole model skips ignored paths; handing one to a program never does."""
+        signer = person("signer")
+        assert signer.run("push", repo, "--private-key", acme.private, "--ignore-paths", "config.json").code == 0
+        with loader.guard():
+            assert loader.download(WEIGHTS)
+            for load in each(lambda: loader.download("config.json"), loader.snapshot):
+                with pytest.raises(hms.MismatchError, match=r"config\.json"):
+                    load()
+
+    @pytest.mark.parametrize("name", ["extra.py", "sub/extra.json"])
+    def test_file_that_somebody_put_into_the_cache(self, guarded: Loader, name: str) -> None:
+        (snapshot,) = guarded.folder().glob("snapshots/*")
+        (snapshot / name).write_text("x")
+        with guarded.guard():
+            for load in each(
+                lambda: guarded.download("config.json"), guarded.snapshot, lambda: guarded.cached(WEIGHTS)
+            ):
+                with pytest.raises(hms.MismatchError, match=f"added: {name}"):
+                    load()
+
+    def test_link_that_leads_out_of_the_cache(self, guarded: Loader, tmp_path: Path) -> None:
+        (link,) = guarded.folder().glob("snapshots/*/config.json")
+        (tmp_path / "config.json").write_bytes(link.read_bytes())
+        link.unlink()
+        link.symlink_to(tmp_path / "config.json")
+        with guarded.guard(), pytest.raises(hms.VerificationError, match="not a blob of this repository's cache"):
+            guarded.cached("config.json")
+
+    def test_hub_that_hides_a_signed_file(self, loader: Loader, hub: Hub, signed: str) -> None:
+        hub.commit(signed, {"config.json": None})
+        with loader.guard():
+            with pytest.raises(hms.MismatchError, match=r"says that it has no 'config\.json'"):
+                loader.download("config.json")
+            with pytest.raises(hms.MismatchError, match=r"missing: config\.json"):
+                loader.snapshot()
+
+    def test_another_model_of_the_same_signer(
+        self, loader: Loader, hub: Hub, signed: str, person: People, acme: KeyPair
+    ) -> None:
+        hub.create_repo("acme/other")
+        hub.commit("acme/other", {name: hub.read(signed, name) for name in hub.files(signed)})
+        with loader.guard(), pytest.raises(hms.VerificationError, match="the signature is for another repository"):
+            loader.download(WEIGHTS, "acme/other")
+
+    def test_signature_without_a_repository_of_another_name(
+        self, loader: Loader, hub: Hub, repo: str, acme: KeyPair, tmp_path: Path
+    ) -> None:
+        for name, accepted in (("model", True), ("other", False)):
+            folder = tmp_path / name
+            loader.snapshot(local_dir=folder)
+            data = hms.sign(folder, signer=hms.KeySigner(acme.private)).to_bytes()
+            hub.commit(repo, {"model.sig": data})
+            with loader.guard():
+                if accepted:
+                    assert loader.snapshot()
+                else:
+                    with pytest.raises(hms.VerificationError, match="'other'"):
+                        loader.snapshot()
+
+    def test_signature_that_is_none(self, loader: Loader, hub: Hub, repo: str) -> None:
+        hub.commit(repo, {"model.sig": b"{}"})
+        with loader.guard(), pytest.raises(hms.BundleError):
+            loader.snapshot()
+        assert loader.tree() == set()
+
+    def test_no_signature_on_this_disk_when_offline(self, loader: Loader, hub: Hub, signed: str) -> None:
+        loader.snapshot(ignore_patterns=["model.sig"])
+        hub.stop()
+        with loader.guard():
+            for load in each(
+                lambda: loader.cached(WEIGHTS),
+                loader.snapshot,
+                lambda: loader.snapshot(local_files_only=True),
+            ):
+                with pytest.raises(hms.MissingSignatureError, match="load it once with the hub in reach"):
+                    load()
+
+    def test_cached_copy_that_the_client_falls_back_to(self, guarded: Loader, hub: Hub) -> None:
+        """The client answers a hub that fails with what it has, in silence."""
+        tamper(guarded.blob(WEIGHTS))
+        hub.fail("GET", r"/api/models/", 500, times=100)
+        with guarded.guard(), pytest.raises(hms.MismatchError, match=f"changed: {WEIGHTS}"):
+            guarded.snapshot()
+
+    def test_local_folder(self, loader: Loader, signed: str, tmp_path: Path) -> None:
+        with loader.guard():
+            folder = loader.snapshot(local_dir=tmp_path / "here")
+            tamper(Path(folder, WEIGHTS))
+            with pytest.raises(hms.MismatchError, match=f"changed: {WEIGHTS}"):
+                loader.snapshot(local_dir=folder)
+            with pytest.raises(hms.MismatchError, match=f"changed: {WEIGHTS}"):
+                loader.download(WEIGHTS, local_dir=folder)
+            Path(folder, "more.py").write_text("x")
+            with pytest.raises(hms.MismatchError, match=r"added: more\.py"):
+                loader.snapshot(local_dir=folder)
+
+    @pytest.mark.parametrize("etag", ['"../../../../../escaped"', '"a/b"'])
+    def test_answers_that_the_client_would_make_file_names_of(
+        self, loader: Loader, hub: Hub, signed: str, tmp_path: Path, etag: str
+    ) -> None:
+        def change(reply: object) -> object:
+            for header in ("ETag", "X-Linked-ETag"):
+                reply.headers[header] = etag  # type: ignore[attr-defined]
+            return reply
+
+        hub.spoil("HEAD", r"(config\.json|safetensors)$", change)  # type: ignore[arg-type]
+        with loader.guard(), pytest.raises(hms.VerificationError, match="something that is no identifier"):
+            loader.download("config.json")
+        assert not list(tmp_path.rglob("escaped"))
