@@ -8,16 +8,18 @@ as far as the hub tells what it is. A branch in the cache moves only when what i
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from hf_model_signing.errors import MismatchError, VerificationError
+from hf_model_signing.errors import MismatchError, RefusedError, VerificationError
 from hf_model_signing.guarded_files import UNSIGNED
 from hf_model_signing.guarded_repository import Asked, GuardedRepository, Signed
 from hf_model_signing.guarding import Guard
 from hf_model_signing.hashing import hash_file
 from hf_model_signing.loader_hook import Original, original_of, own_calls
-from hf_model_signing.manifest import Difference
+from hf_model_signing.manifest import SIGNATURE_NAME, Difference
 from hub_adapters.errors import HubError
 from hub_adapters.hf_listing import remote_file
 from hub_adapters.interface import Reference, RemoteFile
@@ -42,6 +44,7 @@ def try_to_load_from_cache(guard: Guard, original: Original, values: Values) -> 
         found = original(**values)
     asked = Asked(values, original_of("hf_hub_download"))
     repository = GuardedRepository(guard, asked)
+    path = posixpath.normpath(values["filename"].replace(os.sep, "/"))
     if found is None and not guard.was_refused(asked.place):
         return None
     if found is not None and not isinstance(found, str) and not os.path.exists(_cached_signature(asked)):
@@ -49,14 +52,14 @@ def try_to_load_from_cache(guard: Guard, original: Original, values: Values) -> 
 
     def verified(facts: Values) -> Any:  # noqa: ANN401 - as the client
         guard.check_not_refused(*asked.place)
-        facts["file"] = values["filename"]
+        facts["file"] = path
         if not isinstance(found, str):
-            repository.check_absent(values["filename"], _cached_commit(asked))
+            repository.check_absent(path, _cached_commit(asked))
             return found
         commit = _commit_of(found, asked)
         signed = repository.signed(commit)
         with repository.downloading(asked.snapshot(commit), commit, []):
-            repository.check_snapshot(signed, commit, [values["filename"]])
+            repository.check_snapshot(signed, commit, [path])
         repository.settle(signed, commit, facts)
         facts["path"] = found
         return found
@@ -87,8 +90,15 @@ def repository_info(guard: Guard, original: Original, values: Values) -> Any:  #
     kind = "dataset" if original.__name__ == "dataset_info" else "space" if original.__name__ == "space_info" else None
     asked = Asked({**values, "repo_type": values.get("repo_type") or kind}, original)
     commit = getattr(found, "resolved", None) or getattr(found, "sha", None)
-    if isinstance(commit, str) and asked.revision != commit:
-        guard.resolved[asked.uri, commit] = asked.revision
+    if not isinstance(commit, str) or asked.revision == commit:
+        return found
+    guard.resolved[asked.uri, commit] = asked.revision
+    try:
+        if guard.names(asked.uri) and os.path.exists(os.path.join(asked.snapshot(commit), SIGNATURE_NAME)):
+            # Some libraries ask for no file then, and go on with what they once made of that revision.
+            GuardedRepository(guard, asked).signed(commit)
+    except RefusedError as error:
+        guard.decide(original.__name__, asked.place, partial(_raise, error), lambda: None)
     return found
 
 
@@ -163,7 +173,7 @@ def _file(repository: GuardedRepository, facts: Values) -> str:
 
     asked = repository.asked
     values = asked.values
-    path = f"{values['subfolder']}/{values['filename']}" if values.get("subfolder") else values["filename"]
+    path = posixpath.normpath(posixpath.join(values.get("subfolder") or "", values["filename"]))
     facts["file"] = path
     try:
         if values.get("local_files_only"):
@@ -342,7 +352,7 @@ def _cached_commit(asked: Asked) -> str:
 
 def _cached_signature(asked: Asked) -> str:
     try:
-        return os.path.join(asked.snapshot(_cached_commit(asked)), "model.sig")
+        return os.path.join(asked.snapshot(_cached_commit(asked)), SIGNATURE_NAME)
     except VerificationError:
         return ""
 
@@ -392,6 +402,10 @@ def _remote(
             return verified(cached)
 
     return guard.decide("HfFileSystem", asked.place, checked, outside)
+
+
+def _raise(error: RefusedError, _: Values) -> None:
+    raise error
 
 
 def _refuse_bucket() -> None:

@@ -13,6 +13,7 @@ import sys
 
 _CACHE = re.compile(r"[/\\](?:models|datasets|spaces)--[^/\\]+[/\\]snapshots[/\\][0-9a-f]{40}[/\\]")
 _CODE = re.compile(r"[/\\](?:transformers|diffusers)_modules[/\\].+[/\\][0-9a-f]{40}[/\\]")
+_TABLES = re.compile(r"[/\\][^/\\]+___[^/\\]+[/\\].+[/\\]dataset_info\.json\Z")
 _installed: list[bool] = []
 
 
@@ -39,6 +40,8 @@ def _look(event: str, arguments: tuple[object, ...]) -> None:
         _ask("open_in_cache", name)
     elif "s_modules" in name and _CODE.search(name):
         _ask("open_code", name)
+    elif "___" in name and _TABLES.search(name):
+        _ask("open_tables", name)
 
 
 def _ask(what: str, path: str) -> None:

@@ -18,6 +18,9 @@ from hf_model_signing.manifest import show
 # Where `transformers` and `diffusers` put the code of a repository before they run it.
 CODE = re.compile(r"[/\\](?:transformers_modules|diffusers_modules[/\\]local)[/\\](.+)[/\\]([0-9a-f]{40})[/\\](.+)\Z")
 
+# Where `datasets` keeps its tables: NAMESPACE___NAME.
+TABLES = re.compile(r"[/\\]([^/\\]+?)___([^/\\]+)[/\\].+[/\\]dataset_info\.json\Z")
+
 
 def open_in_cache(guard: Guard, path: str) -> None:
     """Raise `VerificationError` unless the file, and with it all of its snapshot, is what was signed."""
@@ -67,6 +70,21 @@ def open_code(guard: Guard, path: str) -> None:
 
     with own_calls():
         guard.decide("open", (_repository_of(guard, code), commit), refuse, lambda: None)
+
+
+def open_tables(guard: Guard, path: str) -> None:
+    """Raise what was refused before: `datasets` answers an error with tables that it once made of the repository."""
+    match = TABLES.search(path)
+    if match is not None:
+        wanted = _plain_name(f"{match[1]}/{match[2]}")
+        for uri, revision in guard.refused_places():
+            if uri.startswith("hf://datasets/") and _plain_name(uri.removeprefix("hf://datasets/")) == wanted:
+                guard.check_not_refused(uri, revision)
+
+
+def _plain_name(name: str) -> str:
+    """A name as it can be compared with the one that `datasets` makes of it."""
+    return name.replace("_", "").casefold()
 
 
 def _module_names(uri: str) -> tuple[str, str]:

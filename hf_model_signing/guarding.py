@@ -215,6 +215,10 @@ class Guard:
         """Whether a call for the same place was refused, and none was verified since."""
         return place in self._refusals
 
+    def refused_places(self) -> list[tuple[str, str]]:
+        """All for which that is so."""
+        return list(self._refusals)
+
     def check_not_refused(self, uri: str, revision: str) -> None:
         """Raise again what was refused: libraries answer an error with what they find in the cache."""
         before = self._refusals.get((uri, revision))

@@ -1,0 +1,1 @@
+"""Real libraries load real models from the local hub, guarded and not."""

@@ -1,0 +1,108 @@
+"""Loads models for the tests, in the environment of the libraries: `python -m tests.frameworks.loading`.
+
+Importing them takes seconds, so one process imports them all, and forks for each load that it is told of, as a line of
+JSON; it answers with a line each. `HF_HOME` is a link that leads somewhere else for each load.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+import warnings
+from pathlib import Path
+from typing import Any
+
+from tests.frameworks.models import LIBRARIES, import_library
+
+
+def main() -> None:
+    """Make the models once, then serve."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print is no answer
+    if len(sys.argv) > 1 and sys.argv[1] == "once":
+        import hf_model_signing as hms
+
+        task = json.loads(sys.argv[2])
+        if task.get("policy"):
+            hms.guard(task["policy"])
+        import_library(LIBRARIES[task["library"]].package)
+        print(json.dumps(_outcome(task)), file=answers, flush=True)
+        return
+    for library in LIBRARIES.values():
+        import_library(library.package)
+    print(json.dumps({"ready": True}), file=answers, flush=True)
+    for line in sys.stdin:
+        print(json.dumps(_forked(json.loads(line))), file=answers, flush=True)
+
+
+def _forked(task: dict[str, Any]) -> dict[str, Any]:
+    home = Path(os.environ["HF_HOME"])
+    if home.is_symlink():
+        home.unlink()
+    Path(task["home"]).mkdir(parents=True, exist_ok=True)
+    home.symlink_to(task["home"])
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.close(read)
+            os.environ["XDG_CACHE_HOME"] = task["xdg"]
+            if task.get("offline"):
+                _go_offline()
+            if task.get("policy"):
+                import hf_model_signing as hms
+
+                hms.guard(task["policy"])
+            with os.fdopen(write, "w") as pipe:
+                json.dump(_outcome(task), pipe)
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        text = pipe.read()
+    os.waitpid(child, 0)
+    result: dict[str, Any] = json.loads(text) if text else {"outcome": "error", "why": "the process died"}
+    return result
+
+
+def _go_offline() -> None:
+    import datasets
+    from huggingface_hub import constants
+
+    constants.HF_HUB_OFFLINE = True
+    datasets.config.HF_HUB_OFFLINE = True
+
+
+def _outcome(task: dict[str, Any]) -> dict[str, Any]:
+    """Whether something was made or loaded, or the guard refused it."""
+    library = LIBRARIES[task["library"]]
+    warnings.simplefilter("ignore")
+    try:
+        if task.get("make"):
+            library.make(Path(task["make"]), task["seed"])
+            return {"outcome": "made"}
+        if task.get("fill"):
+            from huggingface_hub import snapshot_download
+
+            kind = "dataset" if task["library"] == "datasets" else "model"
+            snapshot_download(task["repo"], repo_type=kind, ignore_patterns=["model.sig"])
+            return {"outcome": "filled"}
+        return {"outcome": "loaded", "value": library.load(task["repo"])}
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is reported
+        from hf_model_signing.errors import VerificationError
+
+        why = "".join(traceback.format_exception(error))
+        chain: BaseException | None = error
+        while chain is not None:
+            if isinstance(chain, VerificationError):
+                return {"outcome": "refused", "why": str(chain)}
+            chain = chain.__cause__ or chain.__context__
+        return {"outcome": "error", "why": why[-3000:]}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""The guard with the libraries that load models: library, route, attack, in two releases of `huggingface_hub`.
+
+Each cell is decided: what is signed is loaded, and everything else is refused. For each attack there is a load without
+the guard, which shows that the library would have taken it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.frameworks.conftest import Files, Repositories
+from tests.frameworks.models import LIBRARIES
+
+# The state in which the program finds the world -> the attacks that are tried there.
+ROUTES = {
+    "cold": ("none", "weights", "config", "unsigned", "stranger", "ignored", "other", "older"),
+    "warm": ("none", "cache", "weights", "older"),
+    "filled": ("none", "cache", "unsigned", "stranger", "ignored", "other"),
+    "offline": ("none", "cache"),
+}
+ATTACKS = sorted({attack for attacks in ROUTES.values() for attack in attacks} - {"none"})
+SMALL = [library for library in LIBRARIES if library != "minilm"]
+CELLS = [
+    (library, route, attack)
+    for library in SMALL
+    for route, attacks in ROUTES.items()
+    for attack in attacks
+    # Offline, `datasets` reads the tables that it has made and no file of the repository.
+    if (library, route, attack) != ("datasets", "offline", "cache")
+]
+
+pytestmark = pytest.mark.timeout(600)  # the first one of each process starts the libraries
+
+
+class World:
+    """One repository as an attack leaves it, and a machine that loads it."""
+
+    def __init__(self, repositories: Repositories, library: str, tmp_path: Path) -> None:
+        self.repositories, self.library, self.folder = repositories, library, tmp_path
+        self.good, self.bad = (repositories.files(library, seed) for seed in (0, 1))
+        self.repo = repositories.create(library)
+
+    @property
+    def weights(self) -> str:
+        return LIBRARIES[self.library].weights
+
+    def publish(self, files: Files) -> str:
+        return self.repositories.commit(self.library, self.repo, files)
+
+    def publish_signed(self) -> str:
+        return self.publish(self.repositories.signed(self.library, self.repo, self.good))
+
+    def load(self, *, guarded: bool = True, home: str = "home", **task: object) -> dict[str, Any]:
+        """Load it, and say what happened."""
+        more = {"policy": self.repositories.policy} if guarded else {}
+        places = {"home": self.folder / home, "xdg": self.folder / "xdg"}
+        return self.repositories.loads.ask(library=self.library, repo=self.repo, **places, **more, **task)
+
+    def fill(self) -> None:
+        assert self.load(guarded=False, fill=True) == {"outcome": "filled"}
+
+    def change_cache(self) -> None:
+        """Write other weights where the cache has those that were signed."""
+        kind = self.repositories.kind(self.library)
+        folder = self.folder / "home" / "hub" / f"{kind}s--{self.repo.replace('/', '--')}"
+        links = list(folder.glob(f"snapshots/*/{self.weights}"))
+        assert links
+        for link in links:
+            link.resolve().chmod(0o644)
+            link.resolve().write_bytes(self.bad[self.weights])
+
+
+def _config(world: World) -> Files:
+    name = LIBRARIES[world.library].config
+    return {name: world.good[name] + b"\n"}
+
+
+def _stranger(world: World) -> Files:
+    return world.repositories.signed(world.library, world.repo, world.bad, by=world.repositories.stranger)
+
+
+def _ignored(world: World) -> Files:
+    """Signed, but for the weights, which are then somebody else's."""
+    signed = world.repositories.signed(world.library, world.repo, world.good, ignore=world.weights)
+    return {**signed, world.weights: world.bad[world.weights]}
+
+
+def _other(world: World) -> Files:
+    return world.repositories.signed(world.library, "acme/another", world.bad)
+
+
+# An attack on the hub -> the files that it serves in place of what was signed.
+SERVED: dict[str, Callable[[World], Files]] = {
+    "weights": lambda world: {world.weights: world.bad[world.weights]},
+    "config": _config,
+    "unsigned": lambda world: world.bad,
+    "stranger": _stranger,
+    "ignored": _ignored,
+    "other": _other,
+}
+FROM_THE_START = ("unsigned", "stranger", "ignored", "other")  # nothing good was ever there
+
+
+@pytest.fixture
+def make_world(repositories: Repositories, tmp_path: Path) -> Callable[[str], World]:
+    return lambda library: World(repositories, library, tmp_path)
+
+
+def prepare(world: World, route: str, attack: str) -> dict[str, Any]:
+    """Bring the world into the state of the route, under the attack; returns how the last load is to be made."""
+    commit = "" if attack in FROM_THE_START else world.publish_signed()
+    if attack in FROM_THE_START:
+        world.publish(SERVED[attack](world))
+    if route in ("warm", "offline"):
+        assert world.load()["outcome"] == "loaded"
+    if attack == "older":
+        newer = {**world.good, "NOTES.md": b"a newer one\n"}
+        world.publish(world.repositories.signed(world.library, world.repo, newer))
+        assert world.load(home="home" if route == "warm" else "before")["outcome"] == "loaded"
+        world.repositories.hub.roll_back(world.repo, commit, repo_type=world.repositories.kind(world.library))
+    elif attack in SERVED and attack not in FROM_THE_START:
+        world.publish(SERVED[attack](world))
+    if route == "filled":
+        world.fill()
+    if attack == "cache":
+        world.change_cache()
+    return {"offline": True} if route == "offline" else {}
+
+
+@pytest.mark.parametrize(("library", "route", "attack"), CELLS)
+def test_guarded(make_world: Callable[[str], World], library: str, route: str, attack: str) -> None:
+    world = make_world(library)
+    how = prepare(world, route, attack)
+    if library == "datasets" and attack == "cache":
+        _forget_prepared(world)
+    found = world.load(**how)
+    assert found["outcome"] == ("loaded" if attack == "none" else "refused"), found
+    if attack == "none":
+        assert found["value"] != _value(make_world(library), unguarded=True)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("library", SMALL)
+def test_without_the_guard(make_world: Callable[[str], World], library: str, attack: str) -> None:
+    """Everything that the guard refuses is loaded without it."""
+    world = make_world(library)
+    prepare(world, "filled" if attack == "cache" else "cold", attack)
+    assert world.load(guarded=False)["outcome"] == "loaded"
+
+
+@pytest.mark.parametrize("library", SMALL)
+def test_guard_that_comes_first(make_world: Callable[[str], World], library: str, tmp_path: Path) -> None:
+    """The guard is on before the library is imported, and in a program that knows nothing of it."""
+    world = make_world(library)
+    world.publish_signed()
+    if world.repositories.name == "hub2":  # once: each of these programs takes seconds to start
+        assert _program(world, tmp_path, "guard")["outcome"] == "loaded"
+    world.publish(SERVED["weights"](world))
+    assert _program(world, tmp_path, "run")["outcome"] == "refused"
+
+
+def _program(world: World, tmp_path: Path, how: str) -> dict[str, Any]:
+    task = {"library": world.library, "repo": world.repo}
+    python, policy = str(world.repositories.loads.python), str(world.repositories.policy)
+    command = [python, "-m", "tests.frameworks.loading", "once"]
+    if how == "run":
+        command = [python, "-m", "hf_model_signing", "run", "--policy", policy, "--", *command]
+    else:
+        task["policy"] = policy
+    environment = {**world.repositories.loads.environment, "HF_HOME": str(tmp_path / "alone")}
+    done = subprocess.run(
+        [*command, json.dumps(task)],
+        cwd=Path(__file__).parents[2],
+        env={**environment, "XDG_CACHE_HOME": str(tmp_path / "xdg")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = done.stdout.splitlines()
+    assert lines, done.stderr[-3000:]
+    answer: dict[str, Any] = json.loads(lines[-1])
+    return answer
+
+
+def _value(world: World, *, unguarded: bool) -> float:
+    """What the other weights give."""
+    world.publish(world.bad)
+    found = world.load(guarded=not unguarded, home="other")
+    assert found["outcome"] == "loaded", found
+    return float(found["value"])
+
+
+def _forget_prepared(world: World) -> None:
+    """`datasets` keeps tables that it made of the files; what was made of verified ones is not made anew."""
+    import shutil
+
+    shutil.rmtree(world.folder / "home" / "datasets", ignore_errors=True)
