@@ -13,13 +13,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from hf_model_signing.errors import MismatchError, RefusedError, VerificationError
+from hf_model_signing.errors import RefusedError, VerificationError
 from hf_model_signing.guarded_files import UNSIGNED
 from hf_model_signing.guarded_repository import Asked, GuardedRepository, Signed
 from hf_model_signing.guarding import Guard
 from hf_model_signing.hashing import hash_file
 from hf_model_signing.loader_hook import Original, original_of, own_calls
-from hf_model_signing.manifest import SIGNATURE_NAME, Difference
+from hf_model_signing.manifest import SIGNATURE_NAME
 from hub_adapters.errors import HubError
 from hub_adapters.hf_listing import remote_file
 from hub_adapters.interface import Reference, RemoteFile
@@ -199,7 +199,7 @@ def _file(repository: GuardedRepository, facts: Values) -> str:
         if os.path.realpath(found) != os.path.realpath(os.path.join(folder, path)):
             raise VerificationError(f"the client gives '{found}', and '{os.path.join(folder, path)}' was verified")
         if local:
-            repository.check_local(signed, folder, [path])
+            repository.check_local_file(signed, folder, path)
         else:
             repository.check_snapshot(signed, commit, [path])
     return _done(repository, signed, commit, facts, found)
@@ -234,8 +234,7 @@ def _snapshot(repository: GuardedRepository, original: Original, facts: Values) 
         if os.path.realpath(found) != os.path.realpath(folder):
             raise VerificationError(f"the client gives '{found}', and '{folder}' was verified")
         if local:
-            repository.check_local(signed, folder)
-            _check_there(folder, required)
+            repository.check_local(signed, folder, required)
         else:
             repository.check_snapshot(signed, commit, required)
     return _done(repository, signed, commit, facts, found)
@@ -320,13 +319,6 @@ def _chosen(asked: Asked, names: set[str]) -> set[str]:
 
     patterns = {name: asked.values.get(name) for name in ("allow_patterns", "ignore_patterns")}
     return set(filter_repo_objects(sorted(names), **patterns)) - UNSIGNED
-
-
-def _check_there(folder: str, required: set[str]) -> None:
-    missing = sorted(name for name in required if not os.path.lexists(os.path.join(folder, name)))
-    if missing:
-        difference = Difference(missing=tuple(missing))
-        raise MismatchError(f"'{folder}' is not what was signed: {difference.describe()}", difference)
 
 
 def _commit_of(path: str, asked: Asked) -> str:

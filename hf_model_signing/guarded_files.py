@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hf_model_signing.errors import MismatchError, ModelError, VerificationError
 from hf_model_signing.hashing import hash_listed
-from hf_model_signing.manifest import SIGNATURE_NAME, Difference, Manifest, Serialization, show, some
+from hf_model_signing.manifest import SIGNATURE_NAME, Difference, Manifest, Serialization, show
 from hf_model_signing.receipts import Receipts, may_change_unseen
 from hf_model_signing.walking import FileState, Listed, Scope, list_names, look_at
 
@@ -57,39 +57,39 @@ class Files:
     purpose: str = ""
     local: bool = False
 
-    def names(self) -> list[str]:
-        """What the folder holds, apart from what nobody signs."""
-        ignored = frozenset({CLIENT_FOLDER}) if self.local else frozenset()
-        return [file.name for file in self._list(Scope(ignored)) if file.name not in UNSIGNED]
-
-    def check(self, names: Collection[str], required: Collection[str] = ()) -> None:
-        """Raise `MismatchError` unless all `names` are what was signed and all `required` are there.
+    def check_all(self, required: Collection[str] = ()) -> None:
+        """Raise `MismatchError` unless all that the folder holds is what was signed, and all `required` are there.
 
         Raises `VerificationError` for what cannot be hashed, such as a link to anywhere but the client's own cache.
         """
+        ignored = frozenset({CLIENT_FOLDER}) if self.local else frozenset()
+        self._check(self._list(Scope(ignored)), required)
+
+    def check(self, names: Collection[str]) -> None:
+        """Raise as `check_all` does, for some files of it that must be there."""
+        self._check(self._list(Scope(names=frozenset(names))), names)
+
+    def _check(self, listed: Sequence[Listed], required: Collection[str]) -> None:
         signed = self.manifest.digests
-        missing = sorted({*required} - {*names} - UNSIGNED)
-        added = sorted({*names} - signed.keys() - UNSIGNED)
+        files = [file for file in listed if file.name not in UNSIGNED]
+        names = {file.name for file in listed}
+        missing = sorted({*required} - names)
+        added = sorted(file.name for file in files if file.name not in signed)
         if added or missing:
             self._refuse(Difference(missing=tuple(missing), added=tuple(added)))
-        found = self._digests(frozenset(names) - UNSIGNED)
+        found = self._digests(files)
         changed = sorted(name for name, digest in found.items() if digest != signed[name])
-        if changed:
+        if changed or len(found) != len(files):
             self._refuse(Difference(changed=tuple(changed)))
 
-    def _digests(self, names: frozenset[str]) -> dict[str, bytes]:
-        how = self.manifest.serialization
+    def _digests(self, files: Sequence[Listed]) -> dict[str, bytes]:
         try:
-            return self._hash(names, how)
+            return self._hash(files, self.manifest.serialization)
         except (ModelError, OSError) as error:
             raise VerificationError(f"'{show(self.folder)}' cannot be verified: {error}") from error
 
-    def _hash(self, names: frozenset[str], how: Serialization) -> dict[str, bytes]:
+    def _hash(self, listed: Sequence[Listed], how: Serialization) -> dict[str, bytes]:
         started = time.time_ns()
-        listed = self._list(Scope(names=names))
-        if {file.name for file in listed} != names:
-            gone = sorted(names - {file.name for file in listed})
-            raise ModelError(f"files were taken away while they were looked at: {some(gone)}")
         found = self.known.find(map(look_at, listed), how) if self.purpose else {}
         rest = [file for file in listed if file.name not in found]
         if rest:

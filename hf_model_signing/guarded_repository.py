@@ -217,8 +217,7 @@ class GuardedRepository:
 
     def check_snapshot(self, signed: Signed, commit: str, required: Collection[str] = ()) -> None:
         """Raise `VerificationError` unless all that lies in the folder of a revision is what was signed."""
-        files = self._files(signed, self.asked.snapshot(commit))
-        files.check(files.names(), required)
+        self._files(signed, self.asked.snapshot(commit)).check_all(required)
 
     def check_opened(self, signed: Signed, commit: str, name: str) -> None:
         """Raise `VerificationError` unless a file is what was signed, and from time to time look at all beside it.
@@ -227,17 +226,20 @@ class GuardedRepository:
         """
         folder = self.asked.snapshot(commit)
         if time.monotonic() < self.guard.looked_at.get(folder, 0.0):
-            self._files(signed, folder).check([name], [name])
+            self._files(signed, folder).check([name])
             return
         start = time.monotonic()
         self.check_snapshot(signed, commit, [name])
         end = time.monotonic()
         self.guard.looked_at[folder] = end + 10 * (end - start)
 
-    def check_local(self, signed: Signed, folder: str, names: Collection[str] | None = None) -> None:
-        """Raise `VerificationError` unless these files of a folder of the user's, or all, are what was signed."""
-        files = self._files(signed, folder, local=True)
-        files.check(files.names() if names is None else names, names or ())
+    def check_local(self, signed: Signed, folder: str, required: Collection[str] = ()) -> None:
+        """Raise `VerificationError` unless all that lies in a folder of the user's is what was signed."""
+        self._files(signed, folder, local=True).check_all(required)
+
+    def check_local_file(self, signed: Signed, folder: str, name: str) -> None:
+        """Raise `VerificationError` unless a file in a folder of the user's is what was signed."""
+        self._files(signed, folder, local=True).check([name])
 
     @contextlib.contextmanager
     def downloading(self, folder: str, commit: str, names: Collection[str]) -> Iterator[None]:

