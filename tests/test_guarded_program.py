@@ -67,6 +67,7 @@ class TestProgram:
         assert outcome.code == 0, outcome.err
         assert outcome.out.startswith("LOADED ")
         assert outcome.out.endswith("['--an', 'option']\n")
+        assert "sitecustomize" not in outcome.err
 
     def test_not_signed(self, run: Run, program: Path, repo: str) -> None:
         refused(run(sys.executable, program), UNSIGNED)

@@ -56,6 +56,7 @@ def test_readme_examples_do_what_they_say(environment: dict[str, str], tmp_path:
     folder = tmp_path / "work"
     folder.mkdir()
     shutil.copy(tmp_path / "trust.json", folder / "sigstore.json")
+    (folder / "train.py").write_text("import huggingface_hub; huggingface_hub.snapshot_download('acme/bert')\n")
     examples = _examples()
     assert len(examples) > 20
     for line, expected in examples:

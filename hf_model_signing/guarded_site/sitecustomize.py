@@ -13,9 +13,10 @@ if os.environ.get("HF_SIGN_GUARD") and "hf_model_signing.guarded_start" not in s
 
 _here = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [_path for _path in sys.path if os.path.abspath(_path or os.curdir) != _here]
-sys.modules.pop("sitecustomize", None)
+_own = sys.modules.pop("sitecustomize")
 try:
     import sitecustomize  # type: ignore[import-not-found] # noqa: F401 - the one that stands behind this one
 except ImportError as _error:
     if _error.name != "sitecustomize":
         raise
+    sys.modules["sitecustomize"] = _own
