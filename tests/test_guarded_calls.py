@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import pytest
@@ -321,3 +322,40 @@ class TestRefused:
         with loader.guard(), pytest.raises(hms.VerificationError, match="something that is no identifier"):
             loader.download("config.json")
         assert not list(tmp_path.rglob("escaped"))
+
+
+class TestManyAtOnce:
+    def test_processes_that_load_the_same_model_at_once(self, loader: Loader, hub: Hub, signed: str) -> None:
+        """As the workers of a training do, into an empty cache."""
+        import subprocess
+        import sys
+
+        code = (
+            "import sys, hf_model_signing as hms; hms.guard(sys.argv[1])\n"
+            "import huggingface_hub as hub\n"
+            f"hub.hf_hub_download('{REPO}', '{WEIGHTS}'); hub.hf_hub_download('{REPO}', 'config.json')\n"
+            f"print(hub.snapshot_download('{REPO}'))"
+        )
+        environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(loader.home)}
+        command = [sys.executable, "-c", code, str(loader.policy)]
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        running = [subprocess.Popen(command, env=environment, **pipes) for _ in range(6)]
+        results = [(process.communicate(timeout=60), process.returncode) for process in running]
+        assert [code for _, code in results] == [0] * 6, results
+        assert len({out for (out, _), _ in results}) == 1
+
+    def test_threads(self, loader: Loader, signed: str) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        names = [WEIGHTS, "config.json", "README.md", "empty.txt", "sub/a file.txt"] * 4
+        with loader.guard(), ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(loader.download, names))
+        assert [os.path.isfile(path) for path in found] == [True] * 20
+
+    def test_many_files(self, loader: Loader, hub: Hub, person: People, acme: KeyPair) -> None:
+        hub.create_repo("acme/many")
+        hub.commit("acme/many", {f"{number % 7}/{number}.txt": str(number).encode() for number in range(300)})
+        assert person("signer").run("push", "acme/many", "--private-key", acme.private).code == 0
+        with loader.guard():
+            folder = loader.snapshot("acme/many")
+            assert loader.snapshot("acme/many") == folder
