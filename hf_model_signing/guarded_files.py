@@ -2,45 +2,41 @@
 
 from __future__ import annotations
 
-import threading
+import os
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from hf_model_signing.errors import MismatchError, ModelError, VerificationError
 from hf_model_signing.hashing import hash_listed
-from hf_model_signing.manifest import SIGNATURE_NAME, Difference, Manifest, Serialization, show
+from hf_model_signing.manifest import SIGNATURE_NAME, Difference, Manifest, is_below, show, some
 from hf_model_signing.receipts import Receipts, may_change_unseen
-from hf_model_signing.walking import FileState, Listed, Scope, list_names, look_at
+from hf_model_signing.walking import FileState, Listed, Scope, list_names, state_of
 
 # Read by no loader, and not signed by anybody: the signature cannot list itself, git's own files it leaves out.
 UNSIGNED = frozenset({SIGNATURE_NAME, ".gitattributes", ".gitignore"})
 CLIENT_FOLDER = ".cache/huggingface"  # where the client notes in a local_dir what it downloaded
 
+State = tuple[int, int, int, int, int]  # what `state_of` gives
+
 _TRIES = 5  # for a file that another process moves into place while it is looked at
 
 
 class KnownFiles:
-    """What this process has hashed, by the state in which it was hashed; shared by all threads."""
+    """What this process has hashed, by where it lies and the state in which it was hashed; shared by all threads."""
 
     def __init__(self) -> None:
-        self._digests: dict[tuple[str, str], tuple[FileState, bytes]] = {}
-        self._lock = threading.Lock()
+        self._digests: dict[tuple[str, str], tuple[State, bytes]] = {}
 
-    def find(self, files: Iterable[FileState], how: Serialization) -> dict[str, bytes]:
-        """The digests, by name, of the files that lie there just as they did when they were hashed."""
-        way = _way(how)
-        with self._lock:
-            known = {file.name: (file, self._digests.get((file.path, way))) for file in files}
-        return {name: kept[1] for name, (file, kept) in known.items() if kept and kept[0][2:] == file[2:]}
+    def find(self, place: str, way: str, state: State) -> bytes | None:
+        """The digest of a file, if what a program would open there now is just as it was when it was hashed."""
+        before, digest = self._digests.get((place, way), (None, b""))
+        return digest if before == state else None
 
-    def add(self, found: Mapping[FileState, bytes], how: Serialization, started: int) -> None:
+    def add(self, place: str, way: str, file: FileState, digest: bytes, started: int) -> None:
         """Keep what was hashed since `started`, in nanoseconds, unless it could change without its times telling."""
-        way = _way(how)
-        with self._lock:
-            for file, digest in found.items():
-                if not may_change_unseen(file, started):
-                    self._digests[file.path, way] = (file, digest)
+        if not may_change_unseen(file, started):
+            self._digests[place, way] = (file[2:], digest)
 
 
 @dataclass(frozen=True)
@@ -62,53 +58,72 @@ class Files:
 
         Raises `VerificationError` for what cannot be hashed, such as a link to anywhere but the client's own cache.
         """
-        ignored = frozenset({CLIENT_FOLDER}) if self.local else frozenset()
-        self._check(self._list(Scope(ignored)), required)
+        try:
+            places = dict(_walk(self.folder, ""))
+        except OSError as error:
+            raise self._unreadable(error) from error
+        if self.local:
+            places = {name: place for name, place in places.items() if not is_below(name, (CLIENT_FOLDER,))}
+        self._check(places, required)
 
     def check(self, names: Collection[str]) -> None:
         """Raise as `check_all` does, for some files of it that must be there."""
-        self._check(self._list(Scope(names=frozenset(names))), names)
+        places = {name: os.path.join(self.folder, *name.split("/")) for name in names}
+        self._check({name: place for name, place in places.items() if os.path.lexists(place)}, names)
 
-    def _check(self, listed: Sequence[Listed], required: Collection[str]) -> None:
+    def _check(self, places: Mapping[str, str], required: Collection[str]) -> None:
         signed = self.manifest.digests
-        files = [file for file in listed if file.name not in UNSIGNED]
-        names = {file.name for file in listed}
-        missing = sorted({*required} - names)
-        added = sorted(file.name for file in files if file.name not in signed)
+        names = places.keys() - UNSIGNED
+        missing, added = sorted({*required} - places.keys()), sorted(names - signed.keys())
         if added or missing:
             self._refuse(Difference(missing=tuple(missing), added=tuple(added)))
-        found = self._digests(files)
-        changed = sorted(name for name, digest in found.items() if digest != signed[name])
-        if changed or len(found) != len(files):
+        try:
+            found = self._digests({name: places[name] for name in names})
+        except (ModelError, OSError) as error:
+            raise self._unreadable(error) from error
+        changed = sorted(name for name in names if found.get(name) != signed[name])
+        if changed:
             self._refuse(Difference(changed=tuple(changed)))
 
-    def _digests(self, files: Sequence[Listed]) -> dict[str, bytes]:
-        try:
-            return self._hash(files, self.manifest.serialization)
-        except (ModelError, OSError) as error:
-            raise VerificationError(f"'{show(self.folder)}' cannot be verified: {error}") from error
-
-    def _hash(self, listed: Sequence[Listed], how: Serialization) -> dict[str, bytes]:
-        started = time.time_ns()
-        found = self.known.find(map(look_at, listed), how) if self.purpose else {}
-        rest = [file for file in listed if file.name not in found]
+    def _digests(self, places: Mapping[str, str]) -> dict[str, bytes]:
+        """What tells the content of each file, by its name; of what is known from its state alone, without a look."""
+        how = self.manifest.serialization
+        way = f"{how.method}:{how.hash_type}:{how.shard_size}"
+        digests = {}
+        if self.purpose:
+            for name, place in places.items():
+                # Through a link, if it is one: what counts is what a program would open.
+                digest = self.known.find(place, way, state_of(os.stat(place)))
+                if digest is not None:
+                    digests[name] = digest
+        rest = places.keys() - digests.keys()
         if rest:
             receipts = Receipts(how, self.manifest.digests, purpose=self.purpose) if self.purpose else None
-            hashed = hash_listed(rest, how, receipts=receipts)
-            self.known.add(hashed, how, started)
-            found.update({file.name: digest for file, digest in hashed.items()})
-        return found
+            started = time.time_ns()
+            for file, digest in hash_listed(self._list(frozenset(rest)), how, receipts=receipts).items():
+                digests[file.name] = digest
+                self.known.add(places[file.name], way, file, digest, started)
+        return digests
 
-    def _list(self, scope: Scope) -> list[Listed]:
-        for attempt in range(_TRIES):
-            try:
-                return list_names(self.folder, scope)
-            except ModelError as error:
-                # The client replaces a link by removing it first.
-                if attempt == _TRIES - 1 or not isinstance(error.__cause__, FileNotFoundError):
-                    raise VerificationError(f"'{show(self.folder)}' cannot be verified: {error}") from error
-                time.sleep(0.01)
-        raise AssertionError("unreachable")
+    def _list(self, names: frozenset[str]) -> list[Listed]:
+        for _ in range(_TRIES):
+            listed = self._list_once(names)
+            if len(listed) == len(names):
+                return listed
+            time.sleep(0.01)  # the client replaces a link by removing it first
+        gone = sorted(names - {file.name for file in listed})
+        raise ModelError(f"files were taken away while they were looked at: {some(gone)}")
+
+    def _list_once(self, names: frozenset[str]) -> list[Listed]:
+        try:
+            return list_names(self.folder, Scope(names=names))
+        except ModelError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return []
+            raise
+
+    def _unreadable(self, error: Exception) -> VerificationError:
+        return VerificationError(f"'{show(self.folder)}' cannot be verified: {error}")
 
     def _refuse(self, difference: Difference) -> None:
         message = f"'{show(self.folder)}' is not what was signed: {difference.describe()}"
@@ -117,5 +132,11 @@ class Files:
         raise MismatchError(message, difference)
 
 
-def _way(how: Serialization) -> str:
-    return f"{how.method}:{how.hash_type}:{how.shard_size}"
+def _walk(folder: str, prefix: str) -> Iterator[tuple[str, str]]:
+    """Whatever lies in a folder and is none itself: its name with `/`, and its path."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(entry.path, f"{prefix}{entry.name}/")
+            else:
+                yield prefix + entry.name, entry.path
