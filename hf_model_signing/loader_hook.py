@@ -38,6 +38,7 @@ _NAME = "@name"
 
 Original = Callable[..., Any]
 _originals: dict[str, Original] = {}
+_hooked: list[FunctionType] = []  # several of one name, when a module was loaded anew
 _lock = threading.RLock()
 _own = threading.local()
 
@@ -154,10 +155,8 @@ class _Loader:
 def _hook(module: ModuleType) -> None:
     for text in _FUNCTIONS[module.__name__]:
         name = text.rstrip("?")
-        if name in _originals:
-            continue
         function = _find(module, name)
-        if function is None and text != name:
+        if any(function is each for each in _hooked) or (function is None and text != name):
             continue
         if function is None:
             raise ImportError(f"this release of huggingface_hub cannot be guarded: it has no {module.__name__}.{name}")
@@ -178,7 +177,9 @@ def _swap(name: str, function: FunctionType) -> None:
     )
     original.__kwdefaults__ = function.__kwdefaults__
     original.__qualname__ = function.__qualname__
+    original.__annotations__ = function.__annotations__
     _originals[name] = original
+    _hooked.append(function)
     function.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
     function.__defaults__, function.__kwdefaults__ = None, cast("Mapping[str, Any]", {})  # type: ignore[assignment]
     function.__code__ = _code(name, function.__code__)
