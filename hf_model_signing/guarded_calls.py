@@ -17,7 +17,6 @@ from hf_model_signing.errors import RefusedError, VerificationError
 from hf_model_signing.guarded_files import UNSIGNED
 from hf_model_signing.guarded_repository import Asked, GuardedRepository, Signed
 from hf_model_signing.guarding import Guard
-from hf_model_signing.hashing import hash_file
 from hf_model_signing.loader_hook import Original, original_of, own_calls
 from hf_model_signing.manifest import SIGNATURE_NAME
 from hub_adapters.errors import HubError
@@ -34,7 +33,7 @@ def hf_hub_download(guard: Guard, original: Original, values: Values) -> Any:  #
         with own_calls():
             return original(**values)
     return guard.decide(
-        "hf_hub_download", asked.place, lambda facts: _file(GuardedRepository(guard, asked), facts), _plain(asked)
+        "hf_hub_download", asked.place, lambda facts: file_of(GuardedRepository(guard, asked), facts), _plain(asked)
     )
 
 
@@ -86,7 +85,7 @@ def snapshot_download(guard: Guard, original: Original, values: Values) -> Any: 
 
 def repository_info(guard: Guard, original: Original, values: Values) -> Any:  # noqa: ANN401 - as the client
     """What the hub says of a repository; notes which branch a commit is that a library then asks for by its hash."""
-    found = original(**_spread(values))
+    found = original(**spread(values))
     kind = "dataset" if original.__name__ == "dataset_info" else "space" if original.__name__ == "space_info" else None
     asked = Asked({**values, "repo_type": values.get("repo_type") or kind}, original)
     commit = getattr(found, "resolved", None) or getattr(found, "sha", None)
@@ -102,72 +101,7 @@ def repository_info(guard: Guard, original: Original, values: Values) -> Any:  #
     return found
 
 
-def open_remote(guard: Guard, original: Original, values: Values) -> Any:  # noqa: ANN401 - a file, as fsspec has it
-    """A file of the file system `hf://`: opened as it lies in the cache, once it is verified there."""
-    if "r" not in values["mode"]:
-        return original(**_spread(values))
-    from fsspec.implementations.local import LocalFileSystem
-
-    return _remote(
-        guard,
-        values["self"],
-        values["path"],
-        values.get("revision"),
-        lambda path: LocalFileSystem()._open(path, "rb"),  # noqa: SLF001 - what fsspec calls as well
-        lambda: original(**_spread(values)),
-    )
-
-
-def get_remote(guard: Guard, original: Original, values: Values) -> Any:  # noqa: ANN401 - as the client
-    """A file of the file system `hf://`, copied to a place of the caller's."""
-    file_system, path = values["self"], values["rpath"]
-    revision = values.get("kwargs", {}).get("revision")
-    if values.get("outfile") is None and isinstance(values["lpath"], (str, os.PathLike)) and file_system.isdir(path):
-        return original(**_spread(values))
-
-    def copy(cached: str) -> None:
-        from fsspec.implementations.local import LocalFileSystem
-
-        target = values["lpath"] if values.get("outfile") is None else values["outfile"]
-        LocalFileSystem(auto_mkdir=True).get_file(cached, target)
-        if isinstance(target, (str, os.PathLike)) and hash_file(target) != hash_file(cached):
-            os.unlink(target)
-            raise VerificationError(f"'{target}' is not what was verified in '{cached}'")
-
-    return _remote(guard, file_system, path, revision, copy, lambda: original(**_spread(values)))
-
-
-def make_remote_file(guard: Guard, original: Original, values: Values) -> Any:  # noqa: ANN401 - None
-    """A file object that reads straight from the hub, made past its file system: there is nothing to verify it by."""
-    mode = values.get("mode") or values.get("kwargs", {}).get("mode", "rb")
-    if "r" not in mode:
-        return original(**_spread(values))
-
-    def refuse(_: str) -> None:
-        raise VerificationError("what is read straight from the hub cannot be verified: open it through HfFileSystem")
-
-    return _remote(
-        guard, values["fs"], values["path"], values.get("revision"), refuse, lambda: original(**_spread(values))
-    )
-
-
-# The name of a hooked function -> what it becomes.
-CALLS: dict[str, Callable[[Guard, Original, Values], Any]] = {
-    "hf_hub_download": hf_hub_download,
-    "try_to_load_from_cache": try_to_load_from_cache,
-    "snapshot_download": snapshot_download,
-    "HfApi.model_info": repository_info,
-    "HfApi.dataset_info": repository_info,
-    "HfApi.space_info": repository_info,
-    "HfApi.resolve_revision": repository_info,
-    "HfFileSystem._open": open_remote,
-    "HfFileSystem.get_file": get_remote,
-    "HfFileSystemFile.__init__": make_remote_file,
-    "HfFileSystemStreamFile.__init__": make_remote_file,
-}
-
-
-def _file(repository: GuardedRepository, facts: Values) -> str:
+def file_of(repository: GuardedRepository, facts: Values) -> str:
     """The path of one file, which the client downloads if it has to."""
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
@@ -349,56 +283,11 @@ def _cached_signature(asked: Asked) -> str:
         return ""
 
 
-def _spread(values: Values) -> Values:
+def spread(values: Values) -> Values:
     """Arguments as they can be given again."""
     rest = values.get("kwargs", {})
     return {**{name: value for name, value in values.items() if name != "kwargs"}, **rest}
 
 
-def _remote(
-    guard: Guard,
-    file_system: Any,  # noqa: ANN401 - the client's HfFileSystem
-    path: str,
-    revision: str | None,
-    verified: Callable[[str], Any],
-    plain: Callable[[], Any],
-) -> Any:  # noqa: ANN401 - as the client
-    """What `verified` makes of the path in the cache at which a file of `hf://` lies once it is verified."""
-
-    def outside() -> Any:  # noqa: ANN401 - as the client
-        with own_calls():
-            return plain()
-
-    resolved = file_system.resolve_path(path, revision=revision)
-    if not hasattr(resolved, "repo_id"):
-        uri = f"hf://buckets/{getattr(resolved, 'bucket_id', path)}"
-        return guard.decide("HfFileSystem", (uri, "main"), lambda _: _refuse_bucket(), outside)
-    values = {
-        "repo_id": resolved.repo_id,
-        "repo_type": resolved.repo_type,
-        "filename": resolved.path_in_repo,
-        "revision": resolved.revision,
-        "endpoint": file_system.endpoint,
-        "token": file_system.token,
-    }
-    asked = Asked(values, original_of("hf_hub_download"))
-
-    def checked(facts: Values) -> Any:  # noqa: ANN401 - as the client
-        from huggingface_hub.errors import EntryNotFoundError
-
-        try:
-            cached = _file(GuardedRepository(guard, asked), facts)
-        except EntryNotFoundError as error:
-            raise FileNotFoundError(path) from error
-        with own_calls():
-            return verified(cached)
-
-    return guard.decide("HfFileSystem", asked.place, checked, outside)
-
-
 def _raise(error: RefusedError, _: Values) -> None:
     raise error
-
-
-def _refuse_bucket() -> None:
-    raise VerificationError("a bucket is no repository: nobody can sign what it holds")

@@ -80,7 +80,7 @@ def dispatch(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  
     guard = current()
     if guard is None:
         return original(*args, **kwargs)
-    from hf_model_signing.guarded_calls import CALLS
+    from hf_model_signing.guarded_functions import CALLS
 
     bound = inspect.signature(original).bind(*args, **kwargs)
     bound.apply_defaults()

@@ -26,6 +26,7 @@ HUB_SIDE = {
     "drop_ins",
     "guarding",
     "guarded_calls",
+    "guarded_file_system",
     "guarded_paths",
     "guarded_repository",
     "cli",
