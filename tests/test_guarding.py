@@ -292,3 +292,38 @@ class TestLogs:
         (record,) = [record for record in caplog.records if record.name == "hf_model_signing.guard"]
         assert record.levelname == "ERROR"
         assert "refused hf://acme/model (snapshot_download): " in record.getMessage()
+
+
+class TestSigners:
+    TOFU = "[[trust]]\nrepos = ['acme/*']\nsigners = [{ method = 'tofu' }]\n"
+
+    def test_first_signer_stays(
+        self, loader: Loader, hub: Hub, signed: str, person: People, stranger: KeyPair, tmp_path: Path
+    ) -> None:
+        loader.write_policy(self.TOFU)
+        with loader.guard():
+            loader.snapshot()
+        assert "hf://acme/model" in (tmp_path / "trust.lock").read_text()
+        assert person("thief").run("push", signed, "--private-key", stranger.private).code == 0
+        with loader.guard():
+            for load in each(loader.snapshot, lambda: loader.download("config.json")):
+                with pytest.raises(hms.VerificationError, match=r"trust\.lock"):
+                    load()
+
+    def test_nobody_is_pinned_for_what_was_refused(self, loader: Loader, hub: Hub, signed: str, tmp_path: Path) -> None:
+        loader.write_policy(self.TOFU)
+        hub.commit(signed, {"config.json": b"[]"})
+        with loader.guard(), pytest.raises(hms.MismatchError):
+            loader.download("config.json")
+        assert not (tmp_path / "trust.lock").exists()
+
+    def test_root_digest(self, loader: Loader, signed: str, acme: KeyPair) -> None:
+        loader.write_policy(rule(acme, more=f'digest = "sha256:{"0" * 64}"'))
+        with loader.guard(), pytest.raises(hms.VerificationError, match="the trust policy wants sha256:0000"):
+            loader.snapshot()
+
+    def test_any_of_several(self, loader: Loader, signed: str, acme: KeyPair, stranger: KeyPair) -> None:
+        signers = ", ".join(f"{{ method = 'key', public_key = '{keys.public}' }}" for keys in (stranger, acme))
+        loader.write_policy(f"[[trust]]\nrepos = ['acme/*']\nsigners = [{signers}]\n")
+        with loader.guard():
+            assert loader.snapshot()
