@@ -23,7 +23,7 @@ from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.newest import Newest
 from hf_model_signing.statement import Statement
 from hf_model_signing.verifying import check_subject
-from hf_model_signing.walking import describe_file
+from hf_model_signing.walking import describe_file, state_of
 from hub_adapters.atomic import replace_file
 from hub_adapters.hf_answers import checked_at_least
 from hub_adapters.hf_cache import discard
@@ -244,16 +244,19 @@ class GuardedRepository:
     @contextlib.contextmanager
     def downloading(self, folder: str, commit: str, names: Collection[str]) -> Iterator[None]:
         """Take out of the cache what came meanwhile and turns out not to be what was signed."""
-        fresh = {name for name in names if not os.path.lexists(os.path.join(folder, name))}
+        before = {name: _state(os.path.join(folder, name)) for name in names}
         blobs = self._blobs()
         try:
             yield
         except RefusedError as error:
             known = error.difference if isinstance(error, MismatchError) else None
+            fresh = {name for name in names if _state(os.path.join(folder, name)) != before[name]}
             bad = fresh & {*known.changed, *known.added} if known else fresh
+            # A blob that was there and holds something else now came with this call as well.
+            written = {os.path.basename(os.path.realpath(os.path.join(folder, name))) for name in fresh if before[name]}
             if self.guard.mode != "enforce":
                 raise
-            discard(Snapshot(folder, commit, frozenset(fresh), blobs), bad)
+            discard(Snapshot(folder, commit, frozenset(fresh), blobs - written), bad)
             if bad:
                 raise
             where = f"it was so already in '{show(folder)}'; delete it there"
@@ -351,6 +354,14 @@ class GuardedRepository:
             return frozenset(os.listdir(os.path.join(self.asked.folder, "blobs")))
         except OSError:
             return frozenset()
+
+
+def _state(path: str) -> tuple[int, ...] | None:
+    """How a file lies there, through a link if it is one; None when there is none."""
+    try:
+        return state_of(os.stat(path))
+    except OSError:
+        return None
 
 
 def _read_text(path: str) -> str | None:

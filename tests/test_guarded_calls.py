@@ -164,6 +164,20 @@ class TestRefused:
             with pytest.raises(hms.MismatchError):
                 loader.snapshot(local_files_only=True)
 
+    def test_download_that_replaces_what_was_good(self, guarded: Loader, hub: Hub, tmp_path: Path) -> None:
+        """It is taken out of the cache, and the next call gets what was signed."""
+        hub.serve_bytes(REPO, "config.json", b'{"hidden_size": 9}\n', times=2)
+        folder = tmp_path / "local"
+        with guarded.guard():
+            guarded.download("README.md", local_dir=folder)
+            (folder / "config.json").write_bytes(b"mine")
+            for more in ({"force_download": True}, {"local_dir": folder, "force_download": True}):
+                with pytest.raises(hms.MismatchError):
+                    guarded.download("config.json", **more)
+            assert not (folder / "config.json").exists()
+            assert Path(guarded.download("config.json")).read_bytes() == b'{"hidden_size": 8}\n'
+            assert guarded.snapshot()
+
     def test_large_file_is_refused_before_it_is_downloaded(self, loader: Loader, hub: Hub, signed: str) -> None:
         hub.commit(signed, {WEIGHTS: b"x" * 3_000_000}, lfs=True)
         hub.clear_requests()
