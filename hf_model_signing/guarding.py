@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from hf_model_signing import guarded_tables
 from hf_model_signing.errors import HfSignError, MismatchError, RefusedError, UsageError, VerificationError
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ class Guard:
             wanted = {GUARD_VARIABLE: "1", POLICY_VARIABLE: os.path.abspath(self.policy.path), MODE_VARIABLE: self.mode}
             self._environment = {name: os.environ.get(name) for name in wanted}
             os.environ.update(wanted)
+            guarded_tables.keep_apart()
 
     def stop(self) -> None:
         """Stop guarding the process; does nothing the second time."""
@@ -148,6 +150,8 @@ class Guard:
                         os.environ.pop(name, None)
                     else:
                         os.environ[name] = value
+                guarded_tables.put_back()
+                guarded_tables.keep_apart()
 
     def __enter__(self) -> Guard:
         return self
@@ -202,7 +206,8 @@ class Guard:
             if self.mode == "warn":
                 self._warn(call, uri, {**facts, "reason": str(error)})
                 return plain()
-            raise self._refuse(call, place, facts, error) from error
+            refusal = self._refuse(call, place, facts, error)
+            raise refusal from (None if refusal is error else error)
         except Exception:
             if self.mode == "warn":
                 return plain()

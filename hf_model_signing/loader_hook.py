@@ -15,6 +15,8 @@ from importlib.machinery import ModuleSpec
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, cast
 
+from hf_model_signing import guarded_tables
+
 OWN_LIBRARY_NAME = "hf-sign"  # what our own adapter calls itself; what it fetches is verified by whoever asked for it
 
 # module -> its functions and methods; a name with `?` is not in every release of the client.
@@ -120,7 +122,7 @@ class _Finder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name not in _FUNCTIONS:
+        if name not in _FUNCTIONS and name != guarded_tables.MODULE:
             return None
         for finder in sys.meta_path:
             spec = None if finder is self else finder.find_spec(name, path, target)
@@ -145,6 +147,9 @@ class _Loader:
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader
+        if module.__name__ == guarded_tables.MODULE:
+            guarded_tables.keep_apart(module)
+            return
         with _lock:
             _hook(module)
 

@@ -40,6 +40,14 @@ class TestSwitchingOn:
             guard.stop()
         guard.stop()
 
+    def test_refusal_is_not_its_own_cause(self, loader: Loader, hub: Hub, signed: str) -> None:
+        hub.commit(signed, {"config.json": b"[]"})
+        with loader.guard():
+            for load in each(lambda: loader.download("config.json"), lambda: loader.cached("config.json")):
+                with pytest.raises(hms.MismatchError) as caught:
+                    load()
+                assert caught.value.__cause__ is not caught.value
+
     def test_last_one_decides(self, loader: Loader, repo: str) -> None:
         with loader.guard():
             with loader.guard(mode="off"):

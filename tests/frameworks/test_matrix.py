@@ -200,4 +200,14 @@ def _forget_prepared(world: World) -> None:
     """`datasets` keeps tables that it made of the files; what was made of verified ones is not made anew."""
     import shutil
 
-    shutil.rmtree(world.folder / "home" / "datasets", ignore_errors=True)
+    shutil.rmtree(world.folder / "home" / "datasets-verified", ignore_errors=True)
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_tables_of_an_unguarded_program(make_world: Callable[[str], World], offline: bool) -> None:
+    """What `datasets` made of unsigned files is not found under the guard."""
+    world = make_world("datasets")
+    world.publish(world.bad)
+    assert world.load(guarded=False)["outcome"] == "loaded"
+    assert world.load(guarded=False, offline=offline)["outcome"] == "loaded"
+    assert world.load(offline=offline)["outcome"] != "loaded"
