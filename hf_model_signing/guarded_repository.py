@@ -256,10 +256,15 @@ class GuardedRepository:
             written = {os.path.basename(os.path.realpath(os.path.join(folder, name))) for name in fresh if before[name]}
             if self.guard.mode != "enforce":
                 raise
+            # Where the content lies: of a file that is a link, the file that it leads to.
+            places = [os.path.realpath(os.path.join(folder, name)) for name in (known.changed if known else ())]
+            places = [place for place in places if os.path.exists(place)]
             discard(Snapshot(folder, commit, frozenset(fresh), blobs - written), bad)
-            if bad:
-                raise
-            where = f"it was so already in '{show(folder)}'; delete it there"
+            there = [place for place in places if os.path.exists(place)]
+            if bad and not there:
+                where = "that is what the hub sent; it was not kept"
+            else:
+                where = f"it was so already in '{show(there[0] if there else folder)}'; delete it there"
             if isinstance(error, MismatchError):
                 raise MismatchError(f"{error}\n  ({where})", error.difference) from error
             raise

@@ -246,8 +246,14 @@ class _Pull:
         if not difference:
             return
         bad = frozenset(difference.changed) & snapshot.fresh
+        places = [os.path.realpath(os.path.join(snapshot.path, name)) for name in difference.changed]
+        places = [place for place in places if os.path.exists(place)]
         self.adapter.discard(snapshot, bad)
-        where = "that is what the hub sent" if bad else f"it was so already in '{snapshot.path}'; delete it there"
+        # What a link of the cache leads to may have been there before this call made the link.
+        there = [place for place in places if os.path.exists(place)]
+        sent = bad and not there
+        old = there[0] if there else snapshot.path
+        where = "that is what the hub sent" if sent else f"it was so already in '{old}'; delete it there"
         message = f"'{self.reference}' is not what was signed: {difference.describe()}\n  ({where})"
         raise MismatchError(message, difference)
 

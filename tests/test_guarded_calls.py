@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -206,6 +207,20 @@ class TestRefused:
                     with pytest.raises(hms.MismatchError, match=rf"changed: {name}\n.*it was so already in"):
                         load()
         assert guarded.tree() == before
+
+    def test_deleting_what_the_message_names_mends_it(self, guarded: Loader) -> None:
+        """A link to a blob is easily taken for the file itself."""
+        tamper(guarded.blob(WEIGHTS))
+        (link,) = guarded.folder().glob(f"snapshots/*/{WEIGHTS}")
+        with guarded.guard():
+            for _ in range(2):
+                with pytest.raises(hms.MismatchError) as caught:
+                    guarded.download(WEIGHTS)
+                link.unlink(missing_ok=True)
+            named = re.search("already in '(.+)'; delete it there", str(caught.value))
+            assert named is not None
+            os.unlink(named[1])
+            assert guarded.download(WEIGHTS)
 
     def test_changed_in_the_cache_while_the_guard_is_on(self, guarded: Loader) -> None:
         with guarded.guard():
