@@ -27,6 +27,14 @@ class UsageError(HfSignError):
     exit_code = 2
 
 
+class SignInError(HfSignError):
+    """Nobody signed in, where a person has to."""
+
+
+class WorkerError(HfSignError):
+    """A machine that was to hash a repository did not, or what it gave back cannot be."""
+
+
 class RefusedError(HfSignError):
     """What was asked for is refused: not verified, not trusted, or nothing that could be signed."""
 
@@ -35,6 +43,18 @@ class RefusedError(HfSignError):
 
 class ModelError(RefusedError):
     """The model on this disk cannot be hashed as it stands: a link, a device, an unusable name, nothing in it."""
+
+
+class EmptyModelError(ModelError):
+    """There is no file that could be signed."""
+
+
+class RenamedError(RefusedError):
+    """The hub calls the repository by another name; `name` is that name."""
+
+    def __init__(self, message: str, name: str) -> None:
+        super().__init__(message)
+        self.name = name
 
 
 class ModelWarning(UserWarning):

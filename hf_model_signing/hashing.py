@@ -111,6 +111,22 @@ def hash_file(path: str | os.PathLike[str], serialization: Serialization | None 
     return digests[0] if how.shard_size is None else content_of(file.size, digests)
 
 
+def hash_bytes(data: bytes, serialization: Serialization | None = None) -> bytes:
+    """What tells the content of a file that is held in memory, as `hash_file` does of one on disk."""
+    how = serialization or Serialization()
+    new = HASHES[how.hash_type].new
+    if how.shard_size is None:
+        digest: bytes = new(data).digest()
+        return digest
+    shards = [new(data[start:end]).digest() for start, end in shard_ranges(len(data), how.shard_size)]
+    return content_of(len(data), shards)
+
+
+def git_blob_id_of(data: bytes) -> str:
+    """The id, in hex, that git gives to these bytes."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
 def git_blob_id(path: str | os.PathLike[str]) -> str:
     """The id, in hex, that git gives to the file's content; raises as `hash_file` does."""
     file = describe_file(path)
@@ -155,6 +171,11 @@ def is_lfs_pointer(path: str | os.PathLike[str]) -> bool:
     """Whether the file at `path` is a Git LFS pointer and not the file it points to."""
     with open(path, "rb") as file:
         return _looks_like_pointer(os.fstat(file.fileno()).st_size, file.read(len(_POINTER_START)))
+
+
+def holds_lfs_pointer(data: bytes) -> bool:
+    """Whether the bytes of a file are those of a Git LFS pointer."""
+    return _looks_like_pointer(len(data), data)
 
 
 class _Piece(NamedTuple):

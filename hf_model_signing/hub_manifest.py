@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from hf_model_signing.errors import MismatchError, ModelError, UsageError
-from hf_model_signing.hashing import Progress, hash_file, hash_model, is_lfs_pointer
+from hf_model_signing.errors import EmptyModelError, MismatchError, ModelError, UsageError
+from hf_model_signing.hashing import Progress, hash_model
 from hf_model_signing.listing import compare_folder, covered
 from hf_model_signing.manifest import Manifest, Serialization, show
 from hf_model_signing.signing import HowToHash, make_manifest
+from hf_model_signing.small_files import hash_small_files
 from hf_model_signing.statement import DIGESTS_FROM, REVISION, SIGNED_AT, Statement, signing_time
 from hf_model_signing.walking import Scope
 from hub_adapters.interface import HubAdapter, RemoteFile, Resolved, Snapshot
@@ -66,10 +66,12 @@ class HubModel:
 
     @cached_property
     def files(self) -> Mapping[str, RemoteFile]:
-        """The listed files that are signed; raises `ModelError` when there is none."""
+        """The listed files that are signed; raises `EmptyModelError` when there is none."""
         files = covered(self.listing, self.serialization.ignore_paths)
         if not files:
-            raise ModelError(f"'{self.resolved.uri}' holds nothing to sign: no file in it, or every one is ignored")
+            raise EmptyModelError(
+                f"'{self.resolved.uri}' holds nothing to sign: no file in it, or every one is ignored"
+            )
         return files
 
     def statement(self) -> Statement:
@@ -91,14 +93,16 @@ class HubModel:
         return self._from_download()
 
     def listed_manifest(self) -> Manifest:
-        """The manifest by what the hub lists: only files whose SHA-256 it does not know are downloaded and hashed."""
-        small = [path for path, file in self.files.items() if file.sha256 is None]
-        snapshot = self.adapter.fetch(self.resolved, [self.files[path] for path in small])
-        digests = {path: hash_file(os.path.join(snapshot.path, path)) for path in small}
-        self._check_is_listed(snapshot, digests, {path: self.files[path] for path in small})
-        if not self.take.how.allow_lfs_pointers:
-            for path in small:
-                _refuse_pointer(os.path.join(snapshot.path, path), path)
+        """The manifest by what the hub lists: only files whose SHA-256 it does not know are read and hashed."""
+        listed = [file for file in self.files.values() if file.sha256 is None]
+        small = hash_small_files(self.adapter, self.resolved, listed, self.serialization)
+        pointers = [path for path, file in small.items() if file.pointer]
+        if pointers and not self.take.how.allow_lfs_pointers:
+            raise ModelError(
+                f"{show(pointers[0])} is a Git LFS pointer, not the file itself; push the file, or pass "
+                "--allow-lfs-pointers"
+            )
+        digests = {path: file.digest for path, file in small.items()}
         large = {path: bytes.fromhex(file.sha256) for path, file in self.files.items() if file.sha256 is not None}
         return Manifest.of(self._name, {**digests, **large}, self.serialization)
 
@@ -125,7 +129,7 @@ class HubModel:
         )
         self._check_is_listed(snapshot, self._sha256s(snapshot.path, manifest), self.files)
         if not manifest.entries:
-            raise ModelError(f"every file of '{self.resolved.uri}' is empty, and shards list no empty file")
+            raise EmptyModelError(f"every file of '{self.resolved.uri}' is empty, and shards list no empty file")
         return replace(manifest, name=self._name)
 
     def _sha256s(self, folder: str, manifest: Manifest) -> Mapping[str, bytes]:
@@ -161,10 +165,3 @@ class HubModel:
 def is_plain(serialization: Serialization) -> bool:
     """Whether the digests are those that hubs list: SHA-256 of whole files."""
     return serialization.method == "files" and serialization.hash_type == "sha256"
-
-
-def _refuse_pointer(path: str, name: str) -> None:
-    if is_lfs_pointer(path):
-        raise ModelError(
-            f"{show(name)} is a Git LFS pointer, not the file itself; push the file, or pass --allow-lfs-pointers"
-        )

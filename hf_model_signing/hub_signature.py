@@ -18,12 +18,7 @@ def fetch_signature(adapter: HubAdapter, resolved: Resolved, listing: Mapping[st
 
     Raises `MissingSignatureError` when there is none, `VerificationError` when it is not one, and keeps no bad one.
     """
-    where = str(resolved.reference)
-    if SIGNATURE_NAME not in listing:
-        raise MissingSignatureError(f"'{where}' is not signed: it has no {SIGNATURE_NAME} at {resolved.commit}")
-    if listing[SIGNATURE_NAME].size > MAX_SIGNATURE:
-        raise VerificationError(f"the {SIGNATURE_NAME} of '{where}' is larger than any signature can be")
-    snapshot = adapter.fetch(resolved, [listing[SIGNATURE_NAME]])
+    snapshot = adapter.fetch(resolved, [_listed(resolved, listing)])
     path = os.path.join(snapshot.path, SIGNATURE_NAME)
     try:
         describe_file(path)
@@ -31,3 +26,17 @@ def fetch_signature(adapter: HubAdapter, resolved: Resolved, listing: Mapping[st
     except RefusedError:
         adapter.discard(snapshot, snapshot.fresh)
         raise
+
+
+def read_signature(adapter: HubAdapter, resolved: Resolved, listing: Mapping[str, RemoteFile]) -> Bundle:
+    """The `model.sig` of a revision, for a look at it that leaves nothing behind; raises as `fetch_signature` does."""
+    return Bundle.parse(adapter.read(resolved, _listed(resolved, listing)))
+
+
+def _listed(resolved: Resolved, listing: Mapping[str, RemoteFile]) -> RemoteFile:
+    where = str(resolved.reference)
+    if SIGNATURE_NAME not in listing:
+        raise MissingSignatureError(f"'{where}' is not signed: it has no {SIGNATURE_NAME} at {resolved.commit}")
+    if listing[SIGNATURE_NAME].size > MAX_SIGNATURE:
+        raise VerificationError(f"the {SIGNATURE_NAME} of '{where}' is larger than any signature can be")
+    return listing[SIGNATURE_NAME]

@@ -41,7 +41,7 @@ class Rule:
     """Which repositories a rule names, and who may have signed them; `digest` is the only root digest accepted, in hex.
 
     `signers` make the verifiers for a repository. The `files` that they need are read when one comes that the rule
-    names.
+    names. With `first_use` one of them is whoever signed that very repository first.
     """
 
     repos: tuple[str, ...]
@@ -49,6 +49,7 @@ class Rule:
     digest: str | None = None
     allow_rollback: bool = False
     files: tuple[str, ...] = ()
+    first_use: bool = False
 
     def names(self, uri: str) -> bool:
         """Whether one of the patterns fits a hub reference without a revision."""
@@ -230,7 +231,8 @@ class _Reader:
         if digest is not None and match is None:
             raise self._error(f"{where}.digest", 'must be "sha256:" and 64 hex digits, as `hf-sign digest` prints it')
         rollback = self._flag(rule, where, "allow_rollback")
-        return Rule(repos, made, match[1] if match else None, rollback, files)
+        first_use = any(signer.last for signer in read)
+        return Rule(repos, made, match[1] if match else None, rollback, files, first_use)
 
     def _signer(self, signer: Any, where: str) -> _Signer:  # noqa: ANN401 - TOML
         method = signer.get("method") if isinstance(signer, dict) else None

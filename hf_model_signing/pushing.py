@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hf_model_signing.bundle import Bundle
-from hf_model_signing.errors import HfSignError, MissingSignatureError, RefusedError, UsageError, VerificationError
+from hf_model_signing.errors import HfSignError, MissingSignatureError, RenamedError, UsageError, VerificationError
 from hf_model_signing.hashing import Progress
 from hf_model_signing.hub_manifest import HubModel, Take
-from hf_model_signing.hub_signature import fetch_signature
+from hf_model_signing.hub_signature import read_signature
+from hf_model_signing.listing import compare_listing
 from hf_model_signing.manifest import SIGNATURE_NAME, show
 from hf_model_signing.methods.interface import Signer
 from hf_model_signing.statement import DIGESTS_FROM, REVISION, SIGNED_AT, Statement
@@ -26,12 +27,18 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class PushOptions:
-    """What to sign and how to commit it; a dry run does all but the commit."""
+    """What to sign and how to commit it; a dry run does all but the commit.
+
+    `model` makes what is hashed of a repository at one revision, in place of what `take` says; `step` is told what is
+    about to be done with which revision, and may raise to stop it.
+    """
 
     take: Take = field(default_factory=Take)
     create_pr: bool = False
     message: str = DEFAULT_MESSAGE
     dry_run: bool = False
+    model: Callable[[Resolved], HubModel] | None = None
+    step: Callable[[str, str], None] = lambda word, revision: None
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ def push(
     for attempt in range(1, _ATTEMPTS + 1):
         resolved = adapter.resolve(reference)
         check_canonical_name(resolved, note)
-        model = HubModel(adapter, resolved, chosen.take, progress)
+        model = chosen.model(resolved) if chosen.model else HubModel(adapter, resolved, chosen.take, progress)
         try:
             pushed = _push_once(model, signer, chosen, note)
             return _as_signed(pushed) if uncertain and pushed.status == "unchanged" else pushed
@@ -99,38 +106,41 @@ def check_canonical_name(resolved: Resolved, note: Callable[[str], None]) -> Non
     if "/" not in asked and name.rpartition("/")[2] == asked:
         note(f"'{asked}' is '{name}' on the hub; it is signed under that name")
         return
-    raise RefusedError(f"the hub calls '{asked}' '{show(name)}': if that is the one you mean, use this name")
+    raise RenamedError(f"the hub calls '{asked}' '{show(name)}': if that is the one you mean, use this name", name)
 
 
 def _push_once(model: HubModel, signer: Signer, options: PushOptions, note: Callable[[str], None]) -> Pushed:
     resolved = model.resolved
-    there = _signature_there(model, note)
+    there = signature_there(model, note)
     # What it says is no more than a reason to ask now whose it is, and not once all is hashed: some signers have to
     # sign in for that, and what comes of it does not last.
     fits = there is not None and _claims_to_fit(there, model)
-    existing = _if_ours(there, signer, note) if there and fits else None
+    existing = signed_by_us(there, signer, note) if there and fits else None
     if existing:
         return Pushed("unchanged", resolved.commit, existing)
     if not options.dry_run:
         model.adapter.check_writable(resolved, SIGNATURE_NAME, create_pr=options.create_pr)
+    options.step("hashing", resolved.commit)
     statement = model.statement()
     if there and not fits:
-        existing = _if_ours(there, signer, note)
+        existing = signed_by_us(there, signer, note)
     _check_clock(statement, existing)
     if options.dry_run:
         signer.rehearse(statement)
         return Pushed("dry-run", resolved.commit, statement)
+    options.step("signing", resolved.commit)
     bundle = signer.sign(statement)
+    options.step("committing", resolved.commit)
     commit = model.adapter.publish(
         resolved, {SIGNATURE_NAME: bundle.to_bytes()}, message=options.message, create_pr=options.create_pr
     )
     return Pushed("signed", resolved.commit, statement, commit)
 
 
-def _signature_there(model: HubModel, note: Callable[[str], None]) -> Bundle | None:
+def signature_there(model: HubModel, note: Callable[[str], None]) -> Bundle | None:
     """The signature that the hub has, if it is one at all."""
     try:
-        return fetch_signature(model.adapter, model.resolved, model.listing)
+        return read_signature(model.adapter, model.resolved, model.listing)
     except MissingSignatureError:
         return None
     except VerificationError as error:
@@ -138,7 +148,7 @@ def _signature_there(model: HubModel, note: Callable[[str], None]) -> Bundle | N
         return None
 
 
-def _if_ours(bundle: Bundle, signer: Signer, note: Callable[[str], None]) -> Statement | None:
+def signed_by_us(bundle: Bundle, signer: Signer, note: Callable[[str], None]) -> Statement | None:
     """What our own earlier signature says; None when it is another's."""
     try:
         return signer.verifier().verify(bundle)
@@ -150,15 +160,17 @@ def _if_ours(bundle: Bundle, signer: Signer, note: Callable[[str], None]) -> Sta
 def _claims_to_fit(bundle: Bundle, model: HubModel) -> bool:
     """Whether a signature would cover this very tree, if it were ours."""
     try:
-        return _fits(Statement.parse(bundle.payload), model)
+        return fits_tree(Statement.parse(bundle.payload), model)
     except VerificationError:
         return False
 
 
-def _fits(existing: Statement, model: HubModel) -> bool:
+def fits_tree(existing: Statement, model: HubModel) -> bool:
     """Whether a signature of ours covers this very tree; asked of the hub's listing, before any large download."""
     weaker = DIGESTS_FROM in existing.annotations and not model.take.remote
     if weaker or existing.uri != model.resolved.uri or existing.manifest.serialization != model.serialization:
+        return False
+    if compare_listing(existing.manifest.digests, existing.manifest.serialization, model.files):
         return False
     # A folder was named to be looked at, so it is, also when the hub has its signature already.
     listed = model.take.folder is None and model.can_be_listed

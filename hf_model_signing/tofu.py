@@ -85,11 +85,11 @@ class TofuVerifier(Verifier):
         return _SIGNERS[bundle.method](self, bundle)
 
     def _key_holder(self, bundle: Bundle) -> _Signer:
-        key = _key_of(bundle)
+        key = key_of(bundle)
         return KeyVerifier(key), Pin.of_key(bundle.method, key)
 
     def _certified(self, bundle: Bundle) -> _Signer:
-        verifier = LeafVerifier(_leaf_key(bundle))
+        verifier = LeafVerifier(leaf_key(bundle))
         return verifier, Pin.of_key(bundle.method, verifier.key)
 
     def _identity(self, bundle: Bundle) -> _Signer:
@@ -133,12 +133,12 @@ class LeafVerifier(Verifier):
         return f"{self.describe()}, which calls itself {SigningCertificate(_leaf(bundle), ()).describe()}"
 
     def _verify_signature(self, bundle: Bundle) -> None:
-        if _leaf_key(bundle) != self.key:
+        if leaf_key(bundle) != self.key:
             raise VerificationError("the model was signed with another key than the one that is pinned")
         verify_ecdsa(self.key, bundle)
 
 
-def _key_of(bundle: Bundle) -> ec.EllipticCurvePublicKey:
+def key_of(bundle: Bundle) -> ec.EllipticCurvePublicKey:
     """The key of a bundle: the one that old bundles carry, or the one recovered that has the fingerprint they name."""
     hint, raw = bundle.material["publicKey"].get("hint"), bundle.material["publicKey"].get("rawBytes")
     if raw is not None:
@@ -160,7 +160,8 @@ def _leaf(bundle: Bundle) -> x509.Certificate:
     return _certificate(bundle.material["x509CertificateChain"]["certificates"][0])
 
 
-def _leaf_key(bundle: Bundle) -> ec.EllipticCurvePublicKey:
+def leaf_key(bundle: Bundle) -> ec.EllipticCurvePublicKey:
+    """The key of the certificate that the bundle was signed with; raises `VerificationError` if it may not sign."""
     try:
         return check_may_sign(_leaf(bundle))
     except CertificateError as error:

@@ -33,6 +33,14 @@ class AccessError(HubError):
     """The hub knows what was asked for and does not let this user have or do it."""
 
 
+class GatedError(AccessError):
+    """The repository is gated, and this user was not let in."""
+
+
+class DisabledError(AccessError):
+    """The hub has disabled the repository."""
+
+
 class UnavailableError(HubError):
     """The hub cannot be reached, or says that it cannot answer now."""
 

@@ -10,6 +10,8 @@ from hub_adapters.errors import (
     AccessError,
     BadReferenceError,
     ConflictError,
+    DisabledError,
+    GatedError,
     HubError,
     NoRevisionError,
     NotFoundError,
@@ -114,7 +116,7 @@ def _translate(error: BaseException, reference: Reference, endpoint: str, doing:
         return _translate_exchange(error, endpoint)
     what = f"{reference.kind} '{reference.name}'"
     if isinstance(error, hf.GatedRepoError):
-        return AccessError(
+        return GatedError(
             f"the {what} is gated: ask for access on its page at {endpoint}, then {how_to_log_in(reference)}"
         )
     if isinstance(error, hf.RepositoryNotFoundError):
@@ -123,7 +125,7 @@ def _translate(error: BaseException, reference: Reference, endpoint: str, doing:
     if isinstance(error, hf.RevisionNotFoundError):
         return NoRevisionError(f"the {what} has no revision '{reference.revision or 'main'}'")
     if isinstance(error, hf.DisabledRepoError):
-        return AccessError(f"the {what} is disabled on {endpoint}")
+        return DisabledError(f"the {what} is disabled on {endpoint}")
     if isinstance(error, hf.EntryNotFoundError) and status_of(error) == 404:
         return NotFoundError(f"{doing} '{reference}' failed: the hub lists a file and then does not have it")
     if isinstance(error, hf.OfflineModeIsEnabled):

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import islice
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,14 +15,22 @@ from urllib.parse import unquote, urlsplit
 from hub_adapters.atomic import replace_file
 from hub_adapters.errors import BadReferenceError, BadSettingError, DishonestError, UncertainError
 from hub_adapters.hf_answers import checked, checked_at_least
-from hub_adapters.hf_cache import discard
+from hub_adapters.hf_cache import discard, evict
 from hub_adapters.hf_errors import http_error, is_exchange, retry_after, status_of, traceable, translated
 from hub_adapters.hf_listing import remote_file
 from hub_adapters.hf_oidc import opt_in
+from hub_adapters.hf_organisation import (
+    MOST_REPOSITORIES,
+    check_owner,
+    kinds_in_order,
+    list_items,
+    listed_repository,
+)
 from hub_adapters.interface import (
     Commit,
     FetchOptions,
     HubAdapter,
+    ListedRepository,
     Reference,
     RemoteFile,
     Resolved,
@@ -40,6 +48,7 @@ _T = TypeVar("_T")
 
 DEFAULT_REVISION = "main"
 _KINDS = {"": "model", "models": "model", "datasets": "dataset", "spaces": "space"}
+_WEB_BASES = ("https://huggingface.co", "https://hf.co")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _NAME = r"[\w.-]{1,96}"
 _ID = re.compile(rf"(?:{_NAME}/)?{_NAME}", re.ASCII)
@@ -58,19 +67,36 @@ class HuggingFaceAdapter(HubAdapter):
     hub = "hf"
     title = "the Hugging Face Hub"
 
-    def __init__(self) -> None:
-        self._endpoint = _checked_endpoint()
+    def __init__(self, *, endpoint: str | None = None, token: str | bool | None = None) -> None:
+        """By default the hub and the token of the environment; a `token` of False sends none."""
+        self._endpoint = endpoint or _checked_endpoint()
         _check_token()
         from huggingface_hub import HfApi  # after the checks: it prints when its settings are broken
 
-        self._api: HfApi = HfApi(endpoint=self._endpoint, library_name="hf-sign")
+        self._api: HfApi = HfApi(endpoint=self._endpoint, token=token, library_name="hf-sign")
+
+    @property
+    def endpoint(self) -> str:
+        """The address of the hub."""
+        return self._endpoint
+
+    def has_token(self) -> bool:
+        """Whether there is a token to send."""
+        from huggingface_hub import get_token
+
+        return bool(self._api.token or (self._api.token is None and get_token()))
+
+    def about_token(self, token: str) -> Any:  # noqa: ANN401 - JSON
+        """What the hub says of a token: whose it is, and what it may do."""
+        reference = Reference(self.hub, "model", "token")
+        return self._call(reference, "looking up", lambda: self._api.whoami(token=token))
 
     @classmethod
     def parse(cls, text: str) -> Reference | None:
         """Understands `hf://[datasets/|spaces/]ORG/NAME[@REV]` and the web address of a repository."""
         if text.startswith("hf://"):
             return cls.named(text.removeprefix("hf://"))
-        for base in (_endpoint(), "https://huggingface.co", "https://hf.co"):
+        for base in (_endpoint(), *_WEB_BASES):
             if text.startswith(f"{base}/"):
                 match = _WEB.fullmatch(text.removeprefix(f"{base}/"))
                 if not match or match[2].partition("/")[0] in _KINDS:
@@ -161,6 +187,51 @@ class HuggingFaceAdapter(HubAdapter):
         call_all(download, sorted(sizes), _DOWNLOADS)
         return Snapshot(folder, resolved.commit, fresh, old_blobs)
 
+    def repositories(self, owner: str, kinds: Collection[str]) -> Iterator[ListedRepository]:
+        """What the hub lists of the owner; raises `DishonestError` for what is somebody else's."""
+        reference = Reference(self.hub, "model", check_owner(owner))
+        for kind in kinds_in_order(kinds):
+            with translated(reference, self._endpoint, "listing"):
+                items = list_items(self._api, owner, kind)
+            for _ in range(MOST_REPOSITORIES):
+                # One item at a time: what a caller does in between is none of this.
+                with translated(reference, self._endpoint, "listing"), checked_at_least(self._endpoint):
+                    item = next(items, None)
+                if item is None:
+                    break
+                yield listed_repository(item, owner, kind)
+            else:
+                raise DishonestError(f"the hub lists {kind}s of '{owner}' without end")
+
+    def page(self, reference: Reference) -> str:
+        """The address of the repository's page."""
+        return f"{self._endpoint}/{reference.uri.partition('://')[2]}"
+
+    def read(self, resolved: Resolved, file: RemoteFile) -> bytes:
+        """The bytes of a small file, straight from the hub."""
+        from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
+
+        reference = resolved.reference
+        url = hf_hub_url(
+            reference.name, file.path, repo_type=reference.kind, revision=resolved.commit, endpoint=self._endpoint
+        )
+        headers = self._api._build_hf_headers()  # noqa: SLF001 - those of all its requests, the token with them
+
+        def get() -> bytes:
+            data = bytearray()
+            with get_session().stream("GET", url, headers=headers, follow_redirects=True, timeout=60) as response:
+                hf_raise_for_status(response)
+                for piece in response.iter_bytes():
+                    data += piece
+                    if len(data) > file.size:
+                        break
+            if len(data) != file.size:
+                raise DishonestError(f"the hub sends '{file.path}' of '{reference}' with another size than it lists")
+            return bytes(data)
+
+        with checked(self._endpoint, commit=resolved.commit, size=file.size):
+            return self._call(reference, "downloading", get)
+
     def publish(
         self, resolved: Resolved, files: Mapping[str, bytes], *, message: str, create_pr: bool = False
     ) -> Commit:
@@ -239,6 +310,14 @@ class HuggingFaceAdapter(HubAdapter):
         """Remove the files, and the blobs that came with them, so that the next fetch gets them anew."""
         discard(snapshot, names)
 
+    def holds(self, reference: Reference) -> bool:
+        """Whether the client's cache has a folder for the repository."""
+        return os.path.isdir(self._repository_folder(reference))
+
+    def evict(self, reference: Reference) -> None:
+        """Remove that folder."""
+        evict(self._repository_folder(reference))
+
     def _download(self, resolved: Resolved, name: str, to: str | None) -> None:
         reference = resolved.reference
         self._call(
@@ -285,6 +364,14 @@ class HuggingFaceAdapter(HubAdapter):
                     _logger.info("the hub answers HTTP %s; trying again in %.0f s", status_of(error), pause)
                     time.sleep(pause)
             return call()
+
+
+def owner_of_page(address: str) -> str:
+    """The user or organisation whose page has this address; the address itself when it is no such page."""
+    for base in (_endpoint(), *_WEB_BASES):
+        if address.startswith(f"{base}/"):
+            return address.removeprefix(f"{base}/")
+    return address
 
 
 def _where(resolved: Resolved, create_pr: bool) -> dict[str, Any]:

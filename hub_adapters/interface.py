@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
@@ -67,6 +67,18 @@ class RemoteFile:
     size: int
     blob_id: str
     sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class ListedRepository:
+    """A repository as the list of its owner shows it; `commit` is the head of its main branch where the list tells."""
+
+    reference: Reference
+    commit: str = ""
+    private: bool = False
+    gated: bool = False
+    disabled: bool = False
+    archived: bool = False
 
 
 @dataclass(frozen=True)
@@ -200,6 +212,18 @@ class HubAdapter(ABC):
         if not self.takes_commits:
             raise self._takes_no_commits(reference)
 
+    def repositories(self, owner: str, kinds: Collection[str]) -> Iterator[ListedRepository]:
+        """What the hub lists of a user or an organisation, page by page; of the `kinds` model, dataset and space."""
+        raise UnsupportedError(f"{self.title} does not list what somebody has published")
+
+    def page(self, reference: Reference) -> str:
+        """The web address at which people look at the repository; empty where there is none."""
+        return ""
+
+    def read(self, resolved: Resolved, file: RemoteFile) -> bytes:
+        """The bytes of a listed file that is small enough to be held, without keeping them anywhere."""
+        raise UnsupportedError(f"{self.title} gives whole models, not single files")
+
     def cached(self, reference: Reference, options: FetchOptions | None = None) -> Snapshot | None:
         """What the hub's own cache holds for `reference`, without asking the hub."""
         return None
@@ -209,6 +233,13 @@ class HubAdapter(ABC):
 
     def discard(self, snapshot: Snapshot, names: Collection[str]) -> None:  # noqa: B027 - a hub without a cache
         """Take files that turned out bad out of the cache."""
+
+    def holds(self, reference: Reference) -> bool:
+        """Whether the hub's cache has anything of the repository."""
+        return False
+
+    def evict(self, reference: Reference) -> None:  # noqa: B027 - a hub without a cache
+        """Take the repository out of the cache, whole; what cannot be removed stays."""
 
     def _takes_no_commits(self, reference: Reference) -> UnsupportedError:
         return UnsupportedError(

@@ -20,7 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from hf_model_signing.errors import HfSignError, UsageError
+from hf_model_signing.errors import HfSignError, SignInError, UsageError
 from hf_model_signing.keyless.http import ServiceError, ask_service
 from hf_model_signing.keyless.tokens import Token, TokenSource, parse_token
 from hf_model_signing.manifest import show
@@ -66,6 +66,10 @@ class SignIn(TokenSource):
             self._token = self._renewed() or self._signed_in()
         return self._token
 
+    def ask_again(self) -> None:
+        """Ask the person once more when it is needed, however long ago the last time was."""
+        self._asked = None
+
     def _renewed(self) -> Token | None:
         if self._refresh_token is None:
             return None
@@ -81,7 +85,7 @@ class SignIn(TokenSource):
     def _signed_in(self) -> Token:
         since = None if self._asked is None else _clock() - self._asked
         if since is not None and since < ONCE_IN:
-            raise HfSignError(
+            raise SignInError(
                 f"you were asked to sign in {since / 60:.0f} minutes ago, what came of it is good no more, and nobody "
                 f"is asked twice an hour: run the command again to sign what is left, or {_OTHER_WAYS}"
             )
@@ -175,13 +179,13 @@ class _Flow:
     def _code(self, callback: _Callback) -> str:
         values = callback.wait(PATIENCE)
         if values is None:
-            raise HfSignError(
+            raise SignInError(
                 f"nobody signed in within {PATIENCE / 60:g} minutes (was the browser closed?), so no signature was "
                 f"written: run the command again, or {_OTHER_WAYS}"
             )
         if "code" not in values:
             said = ": ".join(values[name] for name in ("error", "error_description") if name in values)
-            raise HfSignError(
+            raise SignInError(
                 f"the sign-in was refused by {self._provider.url} ({show(said) or 'no reason given'}); no signature "
                 "was written"
             )
@@ -198,7 +202,7 @@ class _Flow:
             f"Go to the following link in a browser:\n\n    {address}\n\nEnter verification code: "
         ).strip()
         if not code:
-            raise HfSignError(
+            raise SignInError(
                 "no verification code was entered, so no signature was written; without a person to ask, sign with "
                 "--use-ambient-credentials or --identity-token"
             )

@@ -93,6 +93,9 @@ class TokenSource(ABC):
     def token(self) -> Token:
         """A token that is good now; raises `UsageError` or `HfSignError`, which say why there is none."""
 
+    def ask_again(self) -> None:  # noqa: B027 - most sources ask nobody
+        """Ask the person once more when it is needed."""
+
 
 class GivenToken(TokenSource):
     """One token that the user holds: its text, or a file that it lies in; `what` says where it was given."""

@@ -28,6 +28,9 @@ class Signer(ABC):
         """Find out whether `statement` could be signed, and leave no trace anywhere; raises as `sign` does."""
         self.sign(statement)
 
+    def ask_again(self) -> None:  # noqa: B027 - most signers ask nobody
+        """Let a person be asked once more, after a `SignInError`."""
+
     def _payload(self, statement: Statement) -> bytes:
         """What is signed; raises `ModelError` when no bundle can carry it, before anybody is asked to sign."""
         payload = statement.to_payload()

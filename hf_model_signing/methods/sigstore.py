@@ -117,6 +117,10 @@ class SigstoreSigner(Signer):
         """The identity and its issuer, once there is a certificate."""
         return {} if self._certified is None else _facts(self._certified.holder)
 
+    def ask_again(self) -> None:
+        """Let the next signature ask a person to sign in, if it has to."""
+        self._tokens.ask_again()
+
     def rehearse(self, statement: Statement) -> None:
         """Find out who would sign, and publish nothing."""
         self._payload(statement)

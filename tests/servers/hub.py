@@ -100,12 +100,14 @@ class Hub(Core):
         private: bool | None = None,
         gated: str | bool | None = None,
         disabled: bool | None = None,
+        archived: bool | None = None,
     ) -> None:
-        """Change who may see a repository."""
+        """Change who may see a repository, or whether it takes commits."""
         found = self._repo(repo, repo_type)
         found.private = found.private if private is None else private
         found.gated = found.gated if gated is None else gated
         found.disabled = found.disabled if disabled is None else disabled
+        found.archived = found.archived if archived is None else archived
 
     def delete_repo(self, repo: str, *, repo_type: str = "model") -> None:
         """Remove a repository."""

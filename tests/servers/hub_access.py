@@ -241,6 +241,8 @@ def may_read(exchange: Exchange, repo: Repo) -> None:
 
 def may_write(exchange: Exchange, repo: Repo) -> None:
     """Refuse those who may not write; the author of a pull request may write to it."""
+    if repo.archived:
+        raise Refused(error(403, "This repository is archived, and read-only."))
     revision = exchange.part("rev")
     if exchange.user().role == "write" and repo.pull_authors.get(revision) == exchange.user().user:
         return

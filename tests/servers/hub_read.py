@@ -38,6 +38,7 @@ def _describe(view: View, *, blobs: bool = False) -> dict[str, Any]:
         "private": repo.private,
         "gated": repo.gated,
         "disabled": repo.disabled,
+        **({"archived": True} if repo.archived else {}),
         "downloads": 0,
         "likes": 0,
         "tags": [],
@@ -48,12 +49,16 @@ def _describe(view: View, *, blobs: bool = False) -> dict[str, Any]:
 
 
 def _info(exchange: Exchange) -> Reply:
-    query = exchange.request.query
     data = _describe(exchange.view(), blobs=exchange.request.argument("blobs").lower() in ("true", "1"))
+    names = _expanded(exchange)
+    return json_reply({name: data[name] for name in names if name in data} if names else data)
+
+
+def _expanded(exchange: Exchange) -> tuple[str, ...]:
+    """The properties that are asked for one by one; none when it is the usual ones."""
+    query = exchange.request.query
     expand = query.get("expand", query.get("expand[]", []))
-    if expand:
-        data = {name: value for name, value in data.items() if name in ("_id", "id", *expand)}
-    return json_reply(data)
+    return ("_id", "id", *expand) if expand else ()
 
 
 def _page(exchange: Exchange, items: Sequence[object], size: int) -> Reply:
@@ -73,6 +78,7 @@ def _list(exchange: Exchange) -> Reply:
     kind = exchange.part("kind").removesuffix("s")
     author, search = exchange.request.argument("author"), exchange.request.argument("search").lower()
     full = exchange.request.argument("full").lower() in ("true", "1")
+    names = _expanded(exchange) or _BRIEF
     with exchange.core.store.lock:
         repos = sorted(exchange.core.store.repos.values(), key=lambda repo: repo.key)
     items = []
@@ -82,7 +88,7 @@ def _list(exchange: Exchange) -> Reply:
         if fits and exchange.sees(repo):
             sha = repo.find("main") or next(iter(repo.commits))
             data = _describe(View(repo, key.id, sha, repo.commits[sha]))
-            items.append(data if full else {name: data[name] for name in _BRIEF if name in data})
+            items.append(data if full else {name: data[name] for name in names if name in data})
     limit = int(exchange.request.argument("limit", "0")) or exchange.core.page_size
     return _page(exchange, items, min(limit, exchange.core.page_size))
 

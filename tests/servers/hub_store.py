@@ -226,6 +226,7 @@ class Repo:
     private: bool = False
     gated: str | bool = False
     disabled: bool = False
+    archived: bool = False
     created: str = ""
     refs: dict[str, str] = field(default_factory=dict)
     commits: dict[str, Commit] = field(default_factory=dict)

@@ -1,0 +1,73 @@
+"""The small files of a repository, whose SHA-256 no hub lists: read from the hub, hashed, held against its listing."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from hf_model_signing.errors import MismatchError
+from hf_model_signing.hashing import (
+    git_blob_id,
+    git_blob_id_of,
+    hash_bytes,
+    hash_file,
+    holds_lfs_pointer,
+    is_lfs_pointer,
+)
+from hf_model_signing.manifest import Difference, Serialization
+from hub_adapters.interface import HubAdapter, RemoteFile, Resolved
+from hub_adapters.parallel import call_all
+
+_HELD = 16 * 1024 * 1024  # bytes; the Hub stores what is above 10 MB apart, and what is larger here goes by the disk
+_AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class SmallFile:
+    """What tells the content of a file, as in `Manifest.digests`, and whether it is a Git LFS pointer."""
+
+    digest: bytes
+    pointer: bool
+
+
+def hash_small_files(
+    adapter: HubAdapter, resolved: Resolved, files: Collection[RemoteFile], how: Serialization
+) -> dict[str, SmallFile]:
+    """Hash files of a revision, by path; raises `MismatchError` when one is not what the hub lists."""
+    by_path = {file.path: file for file in files}
+    found: dict[str, SmallFile] = {}
+
+    def take(path: str, _: threading.Event) -> None:
+        found[path] = _take(adapter, resolved, by_path[path], how)
+
+    call_all(take, sorted(by_path), _AT_ONCE)
+    return dict(sorted(found.items()))
+
+
+def _take(adapter: HubAdapter, resolved: Resolved, file: RemoteFile, how: Serialization) -> SmallFile:
+    if file.size > _HELD:
+        return _by_disk(adapter, resolved, file, how)
+    data = adapter.read(resolved, file)
+    if git_blob_id_of(data) != file.blob_id:
+        raise _not_listed(resolved, file)
+    return SmallFile(hash_bytes(data, how), holds_lfs_pointer(data))
+
+
+def _by_disk(adapter: HubAdapter, resolved: Resolved, file: RemoteFile, how: Serialization) -> SmallFile:
+    snapshot = adapter.fetch(resolved, [file])
+    path = os.path.join(snapshot.path, file.path)
+    if git_blob_id(path) != file.blob_id:
+        adapter.discard(snapshot, snapshot.fresh)
+        raise _not_listed(resolved, file)
+    return SmallFile(hash_file(path, how), is_lfs_pointer(path))
+
+
+def _not_listed(resolved: Resolved, file: RemoteFile) -> MismatchError:
+    difference = Difference((), (), (file.path,), ())
+    return MismatchError(
+        f"what the hub sends of '{resolved.uri}' is not what the hub lists at {resolved.commit}: "
+        f"{difference.describe()}",
+        difference,
+    )

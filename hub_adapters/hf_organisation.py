@@ -1,0 +1,58 @@
+"""What the Hugging Face Hub lists of a user or an organisation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING, Any
+
+from hub_adapters.errors import BadReferenceError, DishonestError
+from hub_adapters.interface import ListedRepository, Reference
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+_OWNER = re.compile(r"[\w.-]{1,96}", re.ASCII)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_EXPAND = ["sha", "private", "gated", "disabled"]  # and no more: by default the Hub sends tags and counts
+_METHODS = {"model": "list_models", "dataset": "list_datasets", "space": "list_spaces"}
+MOST_REPOSITORIES = (
+    1_000_000  # several times what the largest organisation has; a hub that goes on for ever is stopped here
+)
+
+
+def check_owner(owner: str) -> str:
+    """Return the name of a user or an organisation; raises `BadReferenceError` for what cannot be one."""
+    if not _OWNER.fullmatch(owner) or ".." in owner:
+        raise BadReferenceError(f"'{owner}' is not the name of an organisation or a user")
+    return owner
+
+
+def list_items(api: HfApi, owner: str, kind: str) -> Iterator[Any]:
+    """The items that the client lists of one kind, fetched page by page as they are taken."""
+    # Spaces are never gated, and the Hub refuses to be asked for it.
+    expand = [name for name in _EXPAND if kind != "space" or name != "gated"]
+    listing: Callable[..., Any] = getattr(api, _METHODS[kind])
+    return iter(listing(author=owner, expand=expand))
+
+
+def kinds_in_order(kinds: Collection[str]) -> list[str]:
+    """The kinds as they are listed."""
+    return [kind for kind in _METHODS if kind in kinds]
+
+
+def listed_repository(item: Any, owner: str, kind: str) -> ListedRepository:  # noqa: ANN401 - the client's ModelInfo
+    """One repository of the list; raises `DishonestError` for one of somebody else, or that cannot be."""
+    name = getattr(item, "id", None)
+    namespace, _, rest = name.partition("/") if isinstance(name, str) else ("", "", "")
+    if namespace.casefold() != owner.casefold() or not _OWNER.fullmatch(rest) or ".." in rest or rest.endswith(".git"):
+        raise DishonestError(f"the hub lists {name!a} among the {kind}s of '{owner}'")
+    commit = getattr(item, "sha", None)
+    return ListedRepository(
+        Reference("hf", kind, f"{namespace}/{rest}"),
+        commit if isinstance(commit, str) and _COMMIT.fullmatch(commit) else "",
+        private=bool(getattr(item, "private", False)),
+        gated=bool(getattr(item, "gated", False)),
+        disabled=bool(getattr(item, "disabled", False)),
+        archived=bool(getattr(item, "archived", False)),
+    )
