@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+from collections.abc import Iterable
 
 from hf_model_signing.errors import UsageError
 
@@ -14,10 +15,17 @@ _OURS = re.compile(r"\.hf-sign-(\d+)-[^/]*\.tmp")
 
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:
     """Write `data` beside `path`, make it durable, and put it in place at once; raises `OSError`, leaving nothing."""
+    write_pieces(path, (data,))
+
+
+def write_pieces(path: str | os.PathLike[str], pieces: Iterable[bytes]) -> None:
+    """Write as `write_file` does what is too much to hold at once; an error while it is made leaves nothing either."""
     target = os.path.realpath(path)  # a link stays a link: the file that it names is replaced
     try:
-        _write_beside(target, data)
+        _write_beside(target, pieces)
     except OSError as error:
+        if error.strerror is None or not (error.filename is None or _is_ours(error.filename, target)):
+            raise  # it is of the pieces, not of the file
         # In the caller's words, not with the name of a temporary file.
         raise type(error)(error.errno, error.strerror, os.fspath(path)) from error
 
@@ -45,7 +53,7 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> None:
                 os.unlink(path)
 
 
-def _write_beside(target: str, data: bytes) -> None:
+def _write_beside(target: str, pieces: Iterable[bytes]) -> None:
     import tempfile  # here, because verifying has no use for it and pays for it at every start
 
     if os.path.isdir(target):
@@ -54,7 +62,7 @@ def _write_beside(target: str, data: bytes) -> None:
     handle, temporary = tempfile.mkstemp(prefix=f".hf-sign-{os.getpid()}-", suffix=".tmp", dir=folder)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, _mode_for(target))
@@ -63,6 +71,10 @@ def _write_beside(target: str, data: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def _is_ours(name: str, target: str) -> bool:
+    return name == target or bool(_OURS.fullmatch(os.path.basename(name)))
 
 
 def _is_alive(process: int) -> bool:

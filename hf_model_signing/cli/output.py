@@ -9,6 +9,9 @@ from typing import Any
 import click
 
 from hf_model_signing.cli.settings import settings_of
+from hf_model_signing.printing import printable
+
+__all__ = ["note", "printable", "result"]
 
 
 def result(values: Mapping[str, Any], text: str) -> None:
@@ -20,8 +23,3 @@ def result(values: Mapping[str, Any], text: str) -> None:
 def note(text: str) -> None:
     """Tell a person something on stderr, beside the result."""
     click.echo(f"hf-sign: note: {printable(text)}", err=True)
-
-
-def printable(text: str) -> str:
-    """A text that may quote a hub or a file, safe to print on a terminal: all controls but line ends are escaped."""
-    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)

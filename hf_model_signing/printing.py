@@ -1,0 +1,13 @@
+"""Text from outside, made safe to print."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    """A text that may quote a hub or a file, safe to print on a terminal: all controls but line ends are escaped."""
+    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
+
+
+def one_line(text: str) -> str:
+    """A text that is printable and stays on its line: line ends are escaped as well."""
+    return text if text.isprintable() else printable(text).replace("\n", "\\n")

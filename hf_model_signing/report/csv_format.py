@@ -1,0 +1,56 @@
+"""A report as CSV (RFC 4180), for spreadsheets: one row for each repository."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+
+from hf_model_signing.report.interface import Format, Record, Report
+
+_COLUMNS = (
+    *("name", "kind", "status", "group", "findings", "reason", "signer", "method", "signed_at", "verified"),
+    *("signed_revision", "revision", "digest", "commit", "private", "gated", "file_count", "uncovered", "url", "uri"),
+)
+_FORMULA = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+)  # what makes a spreadsheet calculate: https://owasp.org/www-community/attacks/CSV_Injection
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class CsvFormat(Format):
+    """A header and a row for each repository; words of a list are separated by spaces, `uncovered` is their number.
+
+    A cell that a spreadsheet would take for a formula begins with an apostrophe.
+    """
+
+    suffix = ".csv"
+
+    def render(self, report: Report) -> Iterator[str]:
+        """The header, then row by row."""
+        yield _row(_COLUMNS)
+        for record in report.records():
+            yield _row(_cell(record, column) for column in _COLUMNS)
+
+
+def _row(cells: Iterator[str] | tuple[str, ...]) -> str:
+    line = io.StringIO(newline="")
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return line.getvalue()
+
+
+def _cell(record: Record, column: str) -> str:
+    value = getattr(record, column)
+    if column == "findings":
+        value = " ".join(value)
+    elif column == "uncovered":
+        value = len(value)
+    elif value is None or isinstance(value, bool):
+        value = {True: "true", False: "false", None: ""}[value]
+    text = str(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -1,0 +1,104 @@
+"""What a report says first: one sentence, the counts, and the worst."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from hf_model_signing.report.interface import Record, Report
+from hf_model_signing.report.statuses import STATUSES, Status
+
+_WORST = 12  # as many as fit on a screen below the headline
+
+# What is said of one repository, and of several.
+_SAID = {
+    "unsigned": ("is not signed", "are not signed"),
+    "untrusted": ("is signed by somebody who is not trusted", "are signed by somebody who is not trusted"),
+    "foreign": ("is signed by somebody else", "are signed by somebody else"),
+    "stale": ("has changed since it was signed", "have changed since they were signed"),
+    "refused": ("could not be signed as it stands", "could not be signed as they stand"),
+    "failed": ("is not finished", "are not finished"),
+}
+_TITLES = {
+    "audit": "Audit of signatures",
+    "batch": "Signing of all repositories",
+    "plan": "Plan for signing all repositories, nothing was changed",
+}
+
+
+@dataclass
+class Survey:
+    """What one pass over the records tells: `unchecked` of the `signatures` were held against no trusted signer."""
+
+    worst: list[Record] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
+    signatures: int = 0
+    unchecked: int = 0
+
+
+def survey(report: Report) -> Survey:
+    """Look at every record once, and keep only a few."""
+    found = Survey()
+    for record in report.records():
+        found.kinds[record.kind] += 1
+        if record.group == "bad" and len(found.worst) < _WORST:
+            found.worst.append(record)
+        if record.signer or record.digest:
+            found.signatures += 1
+            found.unchecked += record.verified is None
+    return found
+
+
+def title(report: Report) -> str:
+    """What was done, and to whom."""
+    return f"{report.owner}: {_TITLES.get(report.command, report.command)}"
+
+
+def counted(report: Report) -> Iterator[tuple[Status, int]]:
+    """Each status that occurs and how often, the worst first."""
+    return ((status, report.totals[word]) for word, status in STATUSES.items() if report.totals.get(word))
+
+
+def headline(report: Report) -> str:
+    """The worst that is true of any repository, in one sentence."""
+    if not report.count:
+        return "No repository was found"
+    for status, number in counted(report):
+        if status.group == "bad":
+            return f"{number:,} of {_repositories(report.count)} {_SAID[status.word][number != 1]}"
+    good = report.in_group("good")
+    if not good:
+        return "No repository has anything to sign"
+    return "The one repository with something to sign is signed" if good == 1 else f"All {good:,} are signed"
+
+
+def other_sentences(report: Report) -> list[str]:
+    """What else is bad, and how many have nothing to sign."""
+    bad = [(status, number) for status, number in counted(report) if status.group == "bad"]
+    said = [f"{number:,} {_SAID[status.word][number != 1]}" for status, number in bad[1:]]
+    good, neutral = report.in_group("good"), report.in_group("neutral")
+    if bad:
+        said.append(f"{good:,} {'is' if good == 1 else 'are'} signed as {'it stands' if good == 1 else 'they stand'}")
+    if neutral:
+        said.append(f"{neutral:,} {'has' if neutral == 1 else 'have'} nothing that could be signed")
+    return said
+
+
+def trust_sentence(found: Survey) -> str:
+    """Whether the signatures were held against a trusted signer, or nothing if all were."""
+    if not found.unchecked:
+        return ""
+    if found.unchecked == found.signatures:
+        return (
+            "Nobody's signature was checked against a trusted signer: the names of signers are only what the "
+            "signatures say. A trust policy (--policy) makes the check."
+        )
+    return (
+        f"{found.unchecked:,} of {found.signatures:,} signatures were not checked against a trusted signer: the signer "
+        "named there is only what the signature says."
+    )
+
+
+def _repositories(count: int) -> str:
+    return "1 repository" if count == 1 else f"{count:,} repositories"

@@ -1,0 +1,164 @@
+"""What holds for every format, or for one that is not a page."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tracemalloc
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from hf_model_signing.report import sarif
+from hf_model_signing.report.csv_format import CsvFormat
+from hf_model_signing.report.interface import FileRecord, Format, Record
+from hf_model_signing.report.json_format import JsonFormat
+from hf_model_signing.report.sarif import SarifFormat
+from hf_model_signing.report.statuses import STATUSES
+from hf_model_signing.report.text import TextFormat
+from hf_model_signing.report.writing import FORMATS
+from tests.helpers import ROOT
+from tests.report.samples import HOSTILE, hostile, many, record, report, usual
+
+_SARIF_SCHEMA = ROOT / "tests/node/node_modules/@microsoft/jest-sarif/lib/schemas/sarif-2.1.0-rtm.5.json"
+
+
+def _text(form: Format, *records: Record) -> str:
+    return "".join(form.render(report(records)))
+
+
+def _sarif(*records: Record) -> dict[str, Any]:
+    run: dict[str, Any] = json.loads(_text(SarifFormat(), *records))["runs"][0]
+    return run
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_memory_does_not_grow(suffix: str) -> None:
+    peaks = []
+    for count in (500, 5000):
+        pieces = FORMATS[suffix]().render(many(count, files=2))
+        next(pieces)  # what is loaded once
+        tracemalloc.start()
+        longest = max(len(piece) for piece in pieces)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert longest < 1_000_000
+    assert peaks[1] < peaks[0] + 300_000
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_records_are_taken_one_by_one(suffix: str) -> None:
+    passes: list[int] = []
+
+    def endless() -> Iterator[Record]:
+        passes.append(0)
+        yield record()
+        if len(passes) > 3:
+            pytest.fail("more than three passes over the records")
+
+    assert "".join(FORMATS[suffix]().render(report((), totals={"signed": 1}, records=endless)))
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_nothing_found_is_a_report(suffix: str) -> None:
+    assert "".join(FORMATS[suffix]().render(report(())))
+
+
+def test_json_round_trip() -> None:
+    document = json.loads("".join(JsonFormat().render(hostile())))
+    assert {one["name"] for one in document["records"]} == set(HOSTILE)
+    assert list(document)[:2] == ["schema", "command"]
+    assert list(document["records"][0])[:4] == ["uri", "kind", "name", "status"]
+
+
+def test_json_counts() -> None:
+    document = json.loads(_text(JsonFormat(), record("a"), record("b", "unsigned"), record("c", "empty")))
+    assert (document["count"], document["totals"]) == (3, {"unsigned": 1, "signed": 1, "empty": 1})
+    assert document["groups"] == {"good": 1, "bad": 1, "neutral": 1}
+
+
+def test_csv_hostile_cells() -> None:
+    rows = list(csv.DictReader(io.StringIO("".join(CsvFormat().render(hostile())), newline="")))
+    assert len(rows) == len(HOSTILE)
+    assert {row["name"].removeprefix("'") for row in rows} == {text.removeprefix("'") for text in HOSTILE}
+    assert not [cell for row in rows for cell in row.values() if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+
+
+def test_csv_line_ends_and_values() -> None:
+    lines = _text(CsvFormat(), record("a/b", "signed", verified=True, findings=("signed", "stale"))).split("\r\n")
+    assert lines[1].startswith("a/b,model,signed,good,signed stale,,release@acme.example,sigstore,")
+    assert (len(lines), lines[2]) == (3, "")
+    assert ",true," in lines[1]
+
+
+def test_text_stays_on_its_lines() -> None:
+    text = "".join(TextFormat().render(hostile()))
+    assert all(char.isprintable() or char == "\n" for char in text)
+    bad_or_neutral = sum(one.group != "good" for one in hostile().records())
+    assert len(text.split("\n\n")[-1].splitlines()) == bad_or_neutral
+
+
+def test_text_counts_first_and_aligned() -> None:
+    lines = "".join(TextFormat().render(usual())).splitlines()
+    assert lines[1] == "12 of 300 repositories are not signed."
+    assert "   12  Not signed: It has no model.sig, or one that is no signature." in lines
+    table = [line for line in lines if "acme/" in line]
+    assert len(table) == 30
+    assert len({line.index("acme/") for line in table}) == 1
+
+
+def test_sarif_fits_schema() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    if not _SARIF_SCHEMA.is_file():
+        pytest.skip("the JSON schema of SARIF is missing: scripts/setup-node installs it")
+    schema = json.loads(_SARIF_SCHEMA.read_text(encoding="utf-8"))
+    checker = jsonschema.Draft4Validator(schema, format_checker=jsonschema.Draft4Validator.FORMAT_CHECKER)
+    for made in (hostile(), usual(), report(())):
+        checker.validate(json.loads("".join(SarifFormat().render(made))))
+
+
+def test_sarif_paths_stay_below() -> None:
+    for result in json.loads("".join(SarifFormat().render(hostile())))["runs"][0]["results"]:
+        path = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        assert path.isascii()
+        assert path.endswith("/model.sig")
+        assert not {":", "..", ""} & set(path.split("/"))
+        assert ":" not in path
+        assert ".." not in unquote(path).split("/")
+
+
+def test_sarif_result_for_each_bad_finding() -> None:
+    run = _sarif(record("a/b", "untrusted", kind="dataset", findings=("untrusted", "stale", "gated")), record("c"))
+    assert [result["ruleId"] for result in run["results"]] == ["untrusted", "stale"]
+    places = {result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for result in run["results"]}
+    assert places == {"datasets/a/b/model.sig"}
+    prints = [result["partialFingerprints"]["primaryLocationLineHash"] for result in run["results"]]
+    assert len(set(prints)) == 2
+    assert all(run["tool"]["driver"]["rules"][r["ruleIndex"]]["id"] == r["ruleId"] for r in run["results"])
+
+
+def test_sarif_has_rule_for_each_bad_status() -> None:
+    rules = {rule["id"] for rule in _sarif()["tool"]["driver"]["rules"]}
+    assert rules == {word for word, status in STATUSES.items() if status.group == "bad"}
+
+
+def test_sarif_message_has_no_links_nor_placeholders() -> None:
+    run = _sarif(record("[link](1) {0}", "unsigned", reason="x"))
+    assert run["results"][0]["message"]["text"] == "model \\[link\\](1) {{0}}: x"
+
+
+def test_sarif_says_what_it_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sarif, "MAX_RESULTS", 2)
+    run = _sarif(*(record(f"a/{n}", "unsigned") for n in range(5)))
+    assert (len(run["results"]), run["properties"]["resultsLeftOut"]) == (2, 3)
+    told = run["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"]
+    assert told.startswith("3 results are left out")
+
+
+def test_file_record_in_json() -> None:
+    files = (FileRecord("a.bin", 3, "signed"),)
+    document = json.loads(_text(JsonFormat(), record("a", files=files, file_count=1)))
+    assert document["records"][0]["files"] == [{"path": "a.bin", "size": 3, "state": "signed"}]
