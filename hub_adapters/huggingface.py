@@ -34,6 +34,8 @@ from hub_adapters.urls import named
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
+    from hub_adapters.budget import Budget
+
 _logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
@@ -58,8 +60,9 @@ class HuggingFaceAdapter(HubAdapter):
     hub = "hf"
     title = "the Hugging Face Hub"
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget | None = None) -> None:
         self._endpoint = _checked_endpoint()
+        self._budget = budget
         _check_token()
         from huggingface_hub import HfApi  # after the checks: it prints when its settings are broken
 
@@ -155,7 +158,9 @@ class HuggingFaceAdapter(HubAdapter):
         old_blobs = self._blobs(resolved.reference)
 
         def download(name: str, stopped: Event) -> None:
-            with checked(self._endpoint, commit=resolved.commit, size=sizes[name], stopped=stopped):
+            with checked(
+                self._endpoint, commit=resolved.commit, size=sizes[name], stopped=stopped, budget=self._budget
+            ):
                 self._download(resolved, name, to)
 
         call_all(download, sorted(sizes), _DOWNLOADS)
@@ -273,7 +278,7 @@ class HuggingFaceAdapter(HubAdapter):
         from huggingface_hub.errors import HfHubHTTPError
 
         _logger.debug("%s %s at %s", doing, reference, self._endpoint)
-        with translated(reference, self._endpoint, doing), checked_at_least(self._endpoint):
+        with translated(reference, self._endpoint, doing), checked_at_least(self._endpoint, self._budget):
             for attempt in range(_TRIES - 1):
                 try:
                     return call()
