@@ -66,7 +66,7 @@ class Budget:
         longest = LONGEST if stopped is None else _POLL
         with self._changed:
             while not (self._stopped or (stopped and stopped.is_set())):
-                now, state = self.clock(), self._drawn_on(bucket)
+                state, now = self._drawn_on(bucket), self.clock()
                 seconds = state.due(now, self._in_flight(bucket), self._last) - now
                 if seconds <= _JUST_NOW:
                     state.go(now)
