@@ -34,8 +34,11 @@ class Pacing(NamedTuple):
 
 def pace(client: Any, current: Callable[[], Pacing | None]) -> None:  # noqa: ANN401 - a client of whichever HTTP library
     """Let each request of the client keep to what is `current` in its thread; proxies are mounted transports."""
-    client._transport = _PacedTransport(client._transport, current)  # noqa: SLF001 - what is set can only be read here
-    mounts = client._mounts  # noqa: SLF001 - as above
+    if not hasattr(client, "_transport"):  # a program has set one of another kind
+        _logger.warning("the HTTP client is not one that can keep to the hub's rate limits")
+        return
+    client._transport = _PacedTransport(client._transport, current)  # noqa: SLF001 - there is no other way to it
+    mounts = getattr(client, "_mounts", {})
     for pattern, transport in list(mounts.items()):
         if transport is not None:  # None stands for the one above
             mounts[pattern] = _PacedTransport(transport, current)

@@ -177,6 +177,15 @@ def test_refusal_makes_all_wait_as_long_as_it_says(status: int, headers: Headers
     assert _waited(time, budget) == pytest.approx(seconds)
 
 
+def test_refusal_counts_whatever_the_next_answer_names() -> None:
+    time = VirtualTime()
+    budget = time.budget()
+    other = budget.acquire("api")
+    _ask(budget, 429, limit(0, 55, 500, name="commits"))
+    budget.learn(other, 200, limit(400, 300, 500))
+    assert _waited(time, budget) == pytest.approx(55)
+
+
 def test_error_of_the_server_is_no_refusal() -> None:
     time = VirtualTime()
     budget = time.budget()
@@ -209,6 +218,14 @@ def test_first_of_a_new_window_goes_alone() -> None:
     assert time.now == pytest.approx(1010)
     budget.learn(first, 200, limit(0, 2, 100))  # it was too early
     assert _waited(time, budget) == pytest.approx(2)
+
+
+def test_others_wait_for_the_first_of_a_new_window() -> None:
+    time = VirtualTime()
+    budget = time.budget()
+    _ask(budget, headers=limit(0, 10, 100))
+    budget.acquire("api")  # and is never answered
+    assert _waited(time, budget) == pytest.approx(30)
 
 
 def test_new_window_has_no_more_than_the_quota() -> None:
@@ -299,25 +316,25 @@ def test_names_of_a_lying_hub_are_bounded() -> None:
 
 
 def test_stop_wakes_all_who_wait() -> None:
-    budget = Budget()
+    waiting = threading.Semaphore(0)
+
+    def wait(changed: threading.Condition, seconds: float) -> None:
+        waiting.release()
+        changed.wait(seconds)
+
+    budget, woken = Budget(wait=wait), threading.Semaphore(0)
     budget.learn(budget.acquire("api"), 429, {"Retry-After": "500"})
-    woken: list[str] = []
-    started = threading.Barrier(5)
 
     def work() -> None:
-        started.wait(10)
         with pytest.raises(UnavailableError, match="stopped"):
             budget.acquire("api")
-        woken.append("api")
+        woken.release()
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    started.wait(10)
+    for _ in range(4):
+        threading.Thread(target=work, daemon=True).start()
+    assert all(waiting.acquire(timeout=20) for _ in range(4))
     budget.stop()
-    for thread in threads:
-        thread.join(30)
-    assert len(woken) == 4
+    assert all(woken.acquire(timeout=20) for _ in range(4))
 
 
 def test_stopped_request_waits_no_longer() -> None:

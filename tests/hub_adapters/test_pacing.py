@@ -203,6 +203,20 @@ def test_stop_ends_a_pause(hub: Hub, repo: str, budget: CountedBudget) -> None:
 
 
 @pytest.mark.usefixtures("repo")
+def test_stopped_thread_waits_no_longer(hub: Hub, budget: CountedBudget) -> None:
+    from huggingface_hub import get_session
+
+    stopped = threading.Event()
+    hub.fail("GET", "/api/models", 429, retry_after=500)
+    hub.after("GET", "/api/models", lambda _: stopped.set())
+    with (
+        checked(hub.url, budget=budget, stopped=stopped),
+        pytest.raises(UnavailableError, match="stopped"),
+    ):
+        get_session().get(f"{hub.url}/api/models/acme/model")
+
+
+@pytest.mark.usefixtures("repo")
 def test_no_budget_is_as_before(hub: Hub, budget: CountedBudget, sleeps: list[float]) -> None:
     HuggingFaceAdapter(budget)  # that another one has a budget means nothing
     hub.fail("GET", "/api/models", 429, retry_after=7, times=1)
