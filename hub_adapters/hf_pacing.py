@@ -35,7 +35,7 @@ class Pacing(NamedTuple):
 def pace(client: Any, current: Callable[[], Pacing | None]) -> None:  # noqa: ANN401 - a client of whichever HTTP library
     """Let each request of the client keep to what is `current` in its thread; proxies are mounted transports."""
     if not hasattr(client, "_transport"):  # a program has set one of another kind
-        _logger.warning("the HTTP client is not one that can keep to the hub's rate limits")
+        _logger.info("the HTTP client is not one that can keep to the hub's rate limits")
         return
     client._transport = _PacedTransport(client._transport, current)  # noqa: SLF001 - there is no other way to it
     mounts = getattr(client, "_mounts", {})
