@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
+from hub_adapters.budget import Budget
 from hub_adapters.errors import DishonestError, UnavailableError
 from hub_adapters.hf_oidc import is_exchange_address, is_id_token_address, may_carry, origin
+from hub_adapters.hf_pacing import Pacing, pace
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 # A digest, as a rule; what matters is that it leads to no other folder.
@@ -31,19 +33,25 @@ class _Expected(NamedTuple):
     commit: str | None
     size: int | None
     stopped: threading.Event | None
+    budget: Budget | None = None
 
 
 @contextlib.contextmanager
 def checked(
-    endpoint: str, *, commit: str | None = None, size: int | None = None, stopped: threading.Event | None = None
+    endpoint: str,
+    *,
+    commit: str | None = None,
+    size: int | None = None,
+    stopped: threading.Event | None = None,
+    budget: Budget | None = None,
 ) -> Iterator[None]:
     """Check what this thread is answered: for one file, the commit and the size in bytes that the hub lists for it.
 
-    Once `stopped` is set, the thread makes no further request.
+    Once `stopped` is set, the thread makes no further request. Its requests to the hub itself keep to the `budget`.
     """
     _install()
     before = getattr(_expected, "value", None)
-    _expected.value = _Expected(endpoint, commit, size, stopped)
+    _expected.value = _Expected(endpoint, commit, size, stopped, budget)
     try:
         yield
     finally:
@@ -51,12 +59,12 @@ def checked(
 
 
 @contextlib.contextmanager
-def checked_at_least(endpoint: str) -> Iterator[None]:
+def checked_at_least(endpoint: str, budget: Budget | None = None) -> Iterator[None]:
     """Check what this thread is answered; what `checked` expects already stays."""
     if getattr(_expected, "value", None):
         yield
         return
-    with checked(endpoint):
+    with checked(endpoint, budget=budget):
         yield
 
 
@@ -77,9 +85,18 @@ def _install() -> None:
                 "request": [*hooks["request"], _check_request],
                 "response": [*hooks["response"], _check_response],
             }
+            pace(client, _pacing)
             return client
 
         set_client_factory(hooked)
+
+
+def _pacing() -> Pacing | None:
+    """What the requests of this thread keep to, if to anything."""
+    expected: _Expected | None = getattr(_expected, "value", None)
+    if expected is None or expected.budget is None:
+        return None
+    return Pacing(expected.budget, expected.endpoint, expected.stopped)
 
 
 def _check_request(request: Any) -> None:  # noqa: ANN401 - a request of whichever HTTP library

@@ -42,6 +42,8 @@ from hub_adapters.urls import named
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
+    from hub_adapters.budget import Budget
+
 _logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
@@ -67,9 +69,12 @@ class HuggingFaceAdapter(HubAdapter):
     hub = "hf"
     title = "the Hugging Face Hub"
 
-    def __init__(self, *, endpoint: str | None = None, token: str | bool | None = None) -> None:
-        """By default the hub and the token of the environment; a `token` of False sends none."""
+    def __init__(
+        self, budget: Budget | None = None, *, endpoint: str | None = None, token: str | bool | None = None
+    ) -> None:
+        """By default the hub and the token of the environment, and no budget; a `token` of False sends none."""
         self._endpoint = endpoint or _checked_endpoint()
+        self._budget = budget
         _check_token()
         from huggingface_hub import HfApi  # after the checks: it prints when its settings are broken
 
@@ -181,7 +186,9 @@ class HuggingFaceAdapter(HubAdapter):
         old_blobs = self._blobs(resolved.reference)
 
         def download(name: str, stopped: Event) -> None:
-            with checked(self._endpoint, commit=resolved.commit, size=sizes[name], stopped=stopped):
+            with checked(
+                self._endpoint, commit=resolved.commit, size=sizes[name], stopped=stopped, budget=self._budget
+            ):
                 self._download(resolved, name, to)
 
         call_all(download, sorted(sizes), _DOWNLOADS)
@@ -195,7 +202,7 @@ class HuggingFaceAdapter(HubAdapter):
                 items = list_items(self._api, owner, kind)
             for _ in range(MOST_REPOSITORIES):
                 # One item at a time: what a caller does in between is none of this.
-                with translated(reference, self._endpoint, "listing"), checked_at_least(self._endpoint):
+                with translated(reference, self._endpoint, "listing"), checked_at_least(self._endpoint, self._budget):
                     item = next(items, None)
                 if item is None:
                     break
@@ -229,7 +236,7 @@ class HuggingFaceAdapter(HubAdapter):
                 raise DishonestError(f"the hub sends '{file.path}' of '{reference}' with another size than it lists")
             return bytes(data)
 
-        with checked(self._endpoint, commit=resolved.commit, size=file.size):
+        with checked(self._endpoint, commit=resolved.commit, size=file.size, budget=self._budget):
             return self._call(reference, "downloading", get)
 
     def publish(
@@ -352,7 +359,7 @@ class HuggingFaceAdapter(HubAdapter):
         from huggingface_hub.errors import HfHubHTTPError
 
         _logger.debug("%s %s at %s", doing, reference, self._endpoint)
-        with translated(reference, self._endpoint, doing), checked_at_least(self._endpoint):
+        with translated(reference, self._endpoint, doing), checked_at_least(self._endpoint, self._budget):
             for attempt in range(_TRIES - 1):
                 try:
                     return call()

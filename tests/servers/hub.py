@@ -37,6 +37,7 @@ from tests.servers.hub_faults import (
     Swap,
 )
 from tests.servers.hub_http import Log, Refused, Reply, Request, Server, error, json_reply
+from tests.servers.hub_limits import Limits, Share
 from tests.servers.hub_store import Blob, Commit, Content, File, Flipped, Repo, RepoKey, Source, Synthetic
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Hub(Core):
         super().__init__()
         self._log = Log()
         self._stopping = threading.Event()
+        self._limits = Limits()
         self._routes = {
             "hub": [*hub_read.ROUTES, *hub_write.ROUTES, *hub_trusted.ROUTES, *(_CONTROL if control else [])],
             "cdn": [*hub_read.CDN_ROUTES, *hub_write.CDN_ROUTES],
@@ -357,13 +359,30 @@ class Hub(Core):
         """Handle requests, and close the connection in the place of answering."""
         return self.after(method, path, _drop, times=times)
 
+    def limit_rate(self, quota: int, window: float, resource: str = "api") -> None:
+        """Answer so many requests for a resource ("api", "resolvers" or "pages") in each window of some seconds."""
+        self._limits.limit(quota, window, resource)
+
+    def fail_share(self, every: int = 3, retry_after: int | None = None) -> Share:
+        """Refuse one request of so many, whatever it is, for the rate of requests."""
+        return self._limits.share(every, retry_after)
+
+    @property
+    def too_many(self) -> int:
+        """How many requests were refused for their rate."""
+        return sum(record.status == 429 for record in self.requests)
+
     def clear_faults(self) -> None:
         """Behave well from now on."""
         self.faults.clear()
+        self._limits.clear()
 
     # Answering
 
     def _answer(self, request: Request) -> Reply:
+        return self._limits.answer(request, self._answer_at_once)
+
+    def _answer_at_once(self, request: Request) -> Reply:
         try:
             return self._handle(request)
         except Refused as refused:

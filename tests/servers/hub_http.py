@@ -196,7 +196,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def serve(self) -> None:
-        path, _, query = self.path.partition("?")
+        # As a proxy is asked, the address is a whole one; then the hub is its own proxy.
+        path, _, query = self.path.removeprefix(self.server.url).partition("?")
         authorization = self.headers.get("Authorization")
         record = Record(self.command, unquote(path), query, self.server.origin, authorization is not None)
         record.authorization = authorization or ""
