@@ -44,7 +44,7 @@ _REASONS = {
 }
 
 
-def record(name: str = "acme/model", status: str = "signed", *, kind: str = "model", **more: object) -> Record:
+def record(name: str = "acme/model", status: str = "signed", **more: object) -> Record:
     """A record of a plain repository; what is signed has a signature."""
     values: dict[str, object] = {"url": f"https://hub.example/{name}", "revision": "a" * 40, "findings": (status,)}
     signed = {"signer": "release@acme.example", "method": "sigstore", "signed_at": "2026-11-20T10:00:00Z"}
@@ -52,6 +52,7 @@ def record(name: str = "acme/model", status: str = "signed", *, kind: str = "mod
         values |= {**signed, "signed_revision": "b" * 40, "digest": "sha256:" + "c" * 64}
     values["reason"] = _REASONS.get(status, "")
     values |= more
+    kind = str(more.get("kind", "model"))
     return dataclasses.replace(Record(f"hf://{kind}/{name}", kind, name, status), **values)  # type: ignore[arg-type]
 
 
@@ -117,10 +118,10 @@ def _usual() -> Iterator[Record]:
             signer = {"signer": "mallory@example.com"} if status == "untrusted" else {}
             if status == "signed" and number % 3 == 0:
                 signer = {"signer": "https://ci.example/acme/release/.github/workflows/sign.yml@refs/heads/main"}
-            more: dict[str, object] = {**signer, "files": files, "file_count": len(files)}
+            more: dict[str, object] = {**signer, "kind": kind, "files": files, "file_count": len(files)}
             if status == "signed":
                 more["signed_at"] = f"2026-{number % 11 + 1:02}-20T10:00:00Z"
-            yield record(name, status, kind=kind, **more)
+            yield record(name, status, **more)
 
 
 def many(count: int, files: int = 200) -> Report:
