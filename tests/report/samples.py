@@ -124,6 +124,13 @@ def _usual() -> Iterator[Record]:
             yield record(name, status, **more)
 
 
+def one_of_each() -> Report:
+    """A repository of each status, and one whose signer is trusted."""
+    files = (FileRecord("model.bin", 10**9, "changed"), FileRecord("a.txt", 7, "signed"), FileRecord("b", 1, "ignored"))
+    records = (record(f"acme/{word}", word, files=files, file_count=9) for word in STATUSES)
+    return report((*records, record("acme/trusted", verified=True, gated=True, uncovered=("b",))))
+
+
 def many(count: int, files: int = 200) -> Report:
     """So many repositories of so many files each, made anew whenever they are asked for; every tenth is not signed."""
     bad = count // 10
