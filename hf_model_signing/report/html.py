@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterator
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,14 @@ def _environment() -> Environment:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, loader=FunctionLoader(_part), trim_blocks=True, lstrip_blocks=True
     )
-    filters = {"shown": _shown, "size": _size, "part_id": _part_id, "safe_url": _safe_url, "listed": _listed}
+    filters = {
+        "shown": _shown,
+        "size": _size,
+        "part_id": _part_id,
+        "safe_url": _safe_url,
+        "listed": _listed,
+        "moment": _moment,
+    }
     environment.filters.update(filters)
     environment.filters["trusted"] = Markup  # for our own style and script only
     environment.globals.update(statuses=STATUSES, file_states=_FILE_STATES, icon_of=_icon_of)
@@ -117,6 +125,12 @@ def _safe_url(url: str) -> str:
 def _listed(files: tuple[FileRecord, ...], most: int) -> list[FileRecord]:
     """So many files, those that are not signed first, and otherwise in their order."""
     return sorted(files, key=lambda file: file.state == "signed")[:most]
+
+
+def _moment(time: str) -> str:
+    """A time in UTC as people write it, or what stands there instead."""
+    found = re.fullmatch(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(:\d\d(\.\d+)?)?(Z|\+00:00)", time, re.ASCII)
+    return f"{found[1]} {found[2]} UTC" if found else time
 
 
 def _size(size: int) -> str:

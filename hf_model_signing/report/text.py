@@ -21,7 +21,10 @@ class TextFormat(Format):
     def render(self, report: Report) -> Iterator[str]:
         """The summary, the counts, and what is not good, aligned."""
         found = survey(report)
-        yield f"{one_line(title(report))} ({one_line(report.made_at)})\n{headline(report)}.\n{coverage(report)}\n\n"
+        yield f"{one_line(title(report))} ({one_line(report.made_at)})\n{headline(report)}.\n"
+        if said := coverage(report):
+            yield f"{said}\n"
+        yield "\n"
         width = len(f"{max((number for _, number in counted(report)), default=0):,}")
         for status, number in counted(report):
             yield f"  {number:>{width},}  {status.label}: {status.meaning}\n"

@@ -34,7 +34,15 @@ HOSTILE = (
     "<!--<script>",
     "http://evil.example/x.png",
 )
-_BAD_URLS = ("javascript:alert(1)", "data:text/html,<script>alert(1)</script>", 'https://x.example/"onclick="alert(1)')
+BAD_URLS = (
+    "javascript:alert(1)",
+    "data:text/html,<script>alert(1)</script>",
+    "//evil.example",
+    "https://",
+    "http://[::1",
+    "file:///etc/passwd",
+    'https://x.example/"onclick="alert(1)',
+)
 _REASONS = {
     "unsigned": "It has no model.sig.",
     "untrusted": "The signer 'mallory@example.com' is not one of the policy.",
@@ -79,7 +87,7 @@ def hostile() -> Report:
 
 
 def _hostile(text: str, status: str, number: int) -> Record:
-    urls = (*_BAD_URLS, text)
+    urls = (*BAD_URLS, text)
     texts = dict.fromkeys(("reason", "signer", "method", "signed_at", "signed_revision", "digest", "commit"), text)
     files = (FileRecord(text, 7, "changed"), FileRecord("plain.bin", 10**9, "signed"))
     more = {"revision": text, "files": files, "file_count": 5, "uncovered": (text,), "url": urls[number % len(urls)]}
