@@ -65,6 +65,11 @@ def test_signing_knows_no_hub(path: Path) -> None:
     assert not [name for name in _imports(path) if name.split(".")[0] in ("hub_adapters", "huggingface_hub")]
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "hf_model_signing/report").glob("*.py")), ids=lambda path: path.stem)
+def test_reports_know_no_commands(path: Path) -> None:
+    assert not [name for name in _imports(path) if name.startswith(("hf_model_signing.cli", "click"))]
+
+
 @pytest.mark.parametrize("package", [hf_model_signing, hub_adapters], ids=lambda package: package.__name__)
 def test_every_module_imports(package: object) -> None:
     found = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")  # type: ignore[attr-defined]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterator
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -11,17 +12,18 @@ from urllib.parse import quote, urlsplit
 
 from hf_model_signing.report.interface import FileRecord, Format, Record, Report
 from hf_model_signing.report.statuses import STATUSES
-from hf_model_signing.report.summary import counted, headline, other_sentences, survey, title, trust_sentence
+from hf_model_signing.report.summary import counted, coverage, headline, survey, title, trust_sentence
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
 _BUFFER = 200  # pieces of the template that are put together into one
-_FILES_OF_PAGE = 60_000  # as many as a browser opens within a second or two
-_FEWEST_FILES = 10  # of a repository, however many there are
+_FILES_OF_PAGE = 30_000  # as many as a browser opens within a second or two
+_FEWEST_FILES = 6  # of a repository, however many there are
 _ICONS = {"unsigned": "cross", "stale": "clock"}  # the others have that of their group
 _GROUP_ICONS = {"bad": "warn", "good": "check", "neutral": "dash"}
+_GAP = 3.0  # between the pieces of the picture, of 1000
 _FILE_STATES = {
     "signed": ("good", "check", "Signed"),
     "unsigned": ("bad", "cross", "Not signed"),
@@ -34,7 +36,7 @@ _FILE_STATES = {
 class HtmlFormat(Format):
     """A page with the worst on top and a table to search, sort and filter; a browser lets nothing out of it or into it.
 
-    It shows at most 60,000 files in all, those that are not signed first; the JSON report has every one that is known.
+    It shows some 30,000 files in all, those that are not signed first; the JSON report has every one that is known.
     """
 
     suffix = ".html"
@@ -48,7 +50,7 @@ class HtmlFormat(Format):
             report=report,
             title=title(report),
             headline=headline(report),
-            others=other_sentences(report),
+            coverage=coverage(report),
             trust=trust_sentence(found),
             totals=list(counted(report)),
             bar=_bar(report),
@@ -70,7 +72,14 @@ def _environment() -> Environment:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, loader=FunctionLoader(_part), trim_blocks=True, lstrip_blocks=True
     )
-    filters = {"shown": _shown, "size": _size, "part_id": _part_id, "safe_url": _safe_url, "listed": _listed}
+    filters = {
+        "shown": _shown,
+        "size": _size,
+        "part_id": _part_id,
+        "safe_url": _safe_url,
+        "listed": _listed,
+        "moment": _moment,
+    }
     environment.filters.update(filters)
     environment.filters["trusted"] = Markup  # for our own style and script only
     environment.globals.update(statuses=STATUSES, file_states=_FILE_STATES, icon_of=_icon_of)
@@ -90,7 +99,7 @@ def _shown(text: str) -> Markup:
     from markupsafe import Markup, escape
 
     if text.isprintable():
-        return Markup("<bdi>{}</bdi>").format(text)
+        return escape(text) if text.isascii() else Markup("<bdi>{}</bdi>").format(text)
     pieces = (
         escape(char) if char.isprintable() else Markup("<span class=esc>{}</span>").format(ascii(char)[1:-1])
         for char in text
@@ -118,6 +127,12 @@ def _listed(files: tuple[FileRecord, ...], most: int) -> list[FileRecord]:
     return sorted(files, key=lambda file: file.state == "signed")[:most]
 
 
+def _moment(time: str) -> str:
+    """A time in UTC as people write it, or what stands there instead."""
+    found = re.fullmatch(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(:\d\d(\.\d+)?)?(Z|\+00:00)", time, re.ASCII)
+    return f"{found[1]} {found[2]} UTC" if found else time
+
+
 def _size(size: int) -> str:
     amount = float(size)
     for unit in ("B", "kB", "MB", "GB"):
@@ -135,8 +150,10 @@ def _bar(report: Report) -> list[dict[str, Any]]:
     """The pieces of the picture on a scale of 1000, each wide enough to be seen."""
     numbers = {group: report.in_group(group) for group in ("bad", "good", "neutral")}
     widths = {group: max(12.0, 1000 * number / report.count) for group, number in numbers.items() if number}
-    scale, x, pieces = 1000 / sum(widths.values(), 0.0) if widths else 0.0, 0.0, []
+    room = 1000 - _GAP * (len(widths) - 1)
+    x, pieces = 0.0, []
     for group, width in widths.items():
-        pieces.append({"group": group, "number": numbers[group], "x": round(x, 1), "width": round(width * scale, 1)})
-        x += width * scale
+        wide = room * width / sum(widths.values())
+        pieces.append({"group": group, "x": round(x, 1), "width": round(wide, 1)})
+        x += wide + _GAP
     return pieces

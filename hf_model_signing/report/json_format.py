@@ -15,7 +15,7 @@ class JsonFormat(Format):
     """One object, in this order of keys, each record on a line of its own.
 
     - `schema`: `hf-sign-report/1`; a later number may take keys away, and any version may add some
-    - `command`, `owner`, `endpoint`, `made_at` (UTC), `version` (of hf-sign), `signer`, `policy`: strings, empty if unknown
+    - `command`, `owner`, `endpoint`, `made_at` (UTC), `version` (of hf-sign), `signer`, `policy`: strings, maybe empty
     - `count`: the number of repositories; `totals`: by status, without those that do not occur, the worst first;
       `groups`: by `good`, `bad` and `neutral`
     - `records`: an array, the worst first. Each has the fields of `Record` under their names and in their order, and

@@ -1,4 +1,4 @@
-"""A report as SARIF 2.1.0, which GitHub code scanning takes: a result for each thing that is wrong with a repository."""
+"""A report as SARIF 2.1.0, which GitHub code scanning takes: a result for whatever is wrong with a repository."""
 
 from __future__ import annotations
 

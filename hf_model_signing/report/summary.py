@@ -70,19 +70,22 @@ def headline(report: Report) -> str:
     good = report.in_group("good")
     if not good:
         return "No repository has anything to sign"
-    return "The one repository with something to sign is signed" if good == 1 else f"All {good:,} are signed"
+    return (
+        "The one repository with something to sign is signed"
+        if good == 1
+        else f"All {good:,} repositories with something to sign are signed"
+    )
 
 
-def other_sentences(report: Report) -> list[str]:
-    """What else is bad, and how many have nothing to sign."""
-    bad = [(status, number) for status, number in counted(report) if status.group == "bad"]
-    said = [f"{number:,} {_SAID[status.word][number != 1]}" for status, number in bad[1:]]
-    good, neutral = report.in_group("good"), report.in_group("neutral")
-    if bad:
-        said.append(f"{good:,} {'is' if good == 1 else 'are'} signed as {'it stands' if good == 1 else 'they stand'}")
-    if neutral:
-        said.append(f"{neutral:,} {'has' if neutral == 1 else 'have'} nothing that could be signed")
-    return said
+def coverage(report: Report) -> str:
+    """How many of those that can be signed are, in one sentence; nothing if none can be."""
+    good, able = report.in_group("good"), report.in_group("good") + report.in_group("bad")
+    if not able:
+        return ""
+    share = 100 * good // able  # never rounded up to a 100 that is not true
+    rest = report.in_group("neutral")
+    more = f"; the other {rest:,} {'has' if rest == 1 else 'have'} nothing that could be" if rest else ""
+    return f"{good:,} of the {able:,} with something to sign are signed as they stand ({share} %){more}."
 
 
 def trust_sentence(found: Survey) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from hf_model_signing.printing import one_line
 from hf_model_signing.report.interface import Format, Record, Report
 from hf_model_signing.report.statuses import STATUSES
-from hf_model_signing.report.summary import counted, headline, survey, title, trust_sentence
+from hf_model_signing.report.summary import counted, coverage, headline, survey, title, trust_sentence
 
 _WIDEST = 48  # columns of a name, so that the reason stays near on a usual terminal
 
@@ -21,7 +21,10 @@ class TextFormat(Format):
     def render(self, report: Report) -> Iterator[str]:
         """The summary, the counts, and what is not good, aligned."""
         found = survey(report)
-        yield f"{one_line(title(report))} ({one_line(report.made_at)})\n{headline(report)}.\n\n"
+        yield f"{one_line(title(report))} ({one_line(report.made_at)})\n{headline(report)}.\n"
+        if said := coverage(report):
+            yield f"{said}\n"
+        yield "\n"
         width = len(f"{max((number for _, number in counted(report)), default=0):,}")
         for status, number in counted(report):
             yield f"  {number:>{width},}  {status.label}: {status.meaning}\n"

@@ -34,7 +34,15 @@ HOSTILE = (
     "<!--<script>",
     "http://evil.example/x.png",
 )
-_BAD_URLS = ("javascript:alert(1)", "data:text/html,<script>alert(1)</script>", 'https://x.example/"onclick="alert(1)')
+BAD_URLS = (
+    "javascript:alert(1)",
+    "data:text/html,<script>alert(1)</script>",
+    "//evil.example",
+    "https://",
+    "http://[::1",
+    "file:///etc/passwd",
+    'https://x.example/"onclick="alert(1)',
+)
 _REASONS = {
     "unsigned": "It has no model.sig.",
     "untrusted": "The signer 'mallory@example.com' is not one of the policy.",
@@ -44,7 +52,7 @@ _REASONS = {
 }
 
 
-def record(name: str = "acme/model", status: str = "signed", *, kind: str = "model", **more: object) -> Record:
+def record(name: str = "acme/model", status: str = "signed", **more: object) -> Record:
     """A record of a plain repository; what is signed has a signature."""
     values: dict[str, object] = {"url": f"https://hub.example/{name}", "revision": "a" * 40, "findings": (status,)}
     signed = {"signer": "release@acme.example", "method": "sigstore", "signed_at": "2026-11-20T10:00:00Z"}
@@ -52,6 +60,7 @@ def record(name: str = "acme/model", status: str = "signed", *, kind: str = "mod
         values |= {**signed, "signed_revision": "b" * 40, "digest": "sha256:" + "c" * 64}
     values["reason"] = _REASONS.get(status, "")
     values |= more
+    kind = str(more.get("kind", "model"))
     return dataclasses.replace(Record(f"hf://{kind}/{name}", kind, name, status), **values)  # type: ignore[arg-type]
 
 
@@ -78,7 +87,7 @@ def hostile() -> Report:
 
 
 def _hostile(text: str, status: str, number: int) -> Record:
-    urls = (*_BAD_URLS, text)
+    urls = (*BAD_URLS, text)
     texts = dict.fromkeys(("reason", "signer", "method", "signed_at", "signed_revision", "digest", "commit"), text)
     files = (FileRecord(text, 7, "changed"), FileRecord("plain.bin", 10**9, "signed"))
     more = {"revision": text, "files": files, "file_count": 5, "uncovered": (text,), "url": urls[number % len(urls)]}
@@ -117,10 +126,17 @@ def _usual() -> Iterator[Record]:
             signer = {"signer": "mallory@example.com"} if status == "untrusted" else {}
             if status == "signed" and number % 3 == 0:
                 signer = {"signer": "https://ci.example/acme/release/.github/workflows/sign.yml@refs/heads/main"}
-            more: dict[str, object] = {**signer, "files": files, "file_count": len(files)}
+            more: dict[str, object] = {**signer, "kind": kind, "files": files, "file_count": len(files)}
             if status == "signed":
                 more["signed_at"] = f"2026-{number % 11 + 1:02}-20T10:00:00Z"
-            yield record(name, status, kind=kind, **more)
+            yield record(name, status, **more)
+
+
+def one_of_each() -> Report:
+    """A repository of each status, and one whose signer is trusted."""
+    files = (FileRecord("model.bin", 10**9, "changed"), FileRecord("a.txt", 7, "signed"), FileRecord("b", 1, "ignored"))
+    records = (record(f"acme/{word}", word, files=files, file_count=9) for word in STATUSES)
+    return report((*records, record("acme/trusted", verified=True, gated=True, uncovered=("b",))))
 
 
 def many(count: int, files: int = 200) -> Report:

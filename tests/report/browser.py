@@ -1,0 +1,76 @@
+"""A real browser, which nothing leaves unnoticed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hf_model_signing.report.interface import Report
+from hf_model_signing.report.writing import write_report
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+Open = Callable[..., "Page"]
+_QUIET = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+_DESKTOP = {"width": 1280, "height": 900}
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium as the system has it."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next((found for name in names if (found := shutil.which(name))), None)
+    give_up = pytest.fail if os.environ.get("CI") else pytest.skip
+    if program is None:
+        give_up("Chromium is missing: scripts/setup-browser installs it where apt can")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        give_up("Playwright is missing: pip install 'hf-sign[test]' gets it")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=list(_QUIET))
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
+    """Write a report and open it; at the end nothing was requested, no dialog came up, nothing was logged."""
+    noticed: list[str] = []
+    contexts = []
+
+    def open_it(report: Report, *, fragment: str = "", **settings: Any) -> Page:  # noqa: ANN401 - the options of Playwright
+        write_report(tmp_path / "report.html", report)
+        address = (tmp_path / "report.html").as_uri()
+        context = browser.new_context(**{"viewport": _DESKTOP, "bypass_csp": False, **settings})
+        contexts.append(context)
+        context.on("dialog", lambda dialog: noticed.append(f"dialog: {dialog.message}"))
+        context.on("console", lambda message: noticed.append(f"console: {message.text}"))
+        context.on("weberror", lambda error: noticed.append(f"error: {error.error}"))
+        context.on("request", lambda request: noticed.append(f"request: {request.url}"))
+        page = context.new_page()
+        page.goto(address + fragment)
+        assert noticed.pop(0).startswith(f"request: {address}")  # the page itself; any other request is a fault
+        return page
+
+    yield open_it
+    for context in contexts:
+        context.close()
+    assert noticed == []
+
+
+@pytest.fixture
+def screenshots(tmp_path: Path) -> Path:
+    """Where pictures go: the folder that HF_SIGN_SCREENSHOTS names, or one that is thrown away."""
+    folder = Path(os.environ.get("HF_SIGN_SCREENSHOTS") or tmp_path / "screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
