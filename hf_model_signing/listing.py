@@ -23,12 +23,18 @@ def compare_listing(
     return compare(signed, {path: _listed(file, signed.get(path), serialization) for path, file in listing.items()})
 
 
+def is_told(file: RemoteFile, serialization: Serialization) -> bool:
+    """Whether what is listed of a large file tells what was signed of it; else `compare_listing` goes by its name."""
+    shard = serialization.shard_size
+    return serialization.hash_type == "sha256" and (shard is None or file.size <= shard)
+
+
 def _listed(file: RemoteFile, signed: bytes | None, serialization: Serialization) -> bytes:
     """The digest of a listed file; where the hub tells none that can be compared, the signed one."""
-    sha256 = bytes.fromhex(file.sha256) if file.sha256 and serialization.hash_type == "sha256" else None
+    sha256 = bytes.fromhex(file.sha256) if file.sha256 and is_told(file, serialization) else None
     if serialization.shard_size is None:
         return sha256 or signed or b"unknown"
-    if sha256 is not None and file.size <= serialization.shard_size:  # the file is one shard
+    if sha256 is not None:  # the file is one shard
         return content_of(file.size, [sha256])
     return content_of(file.size, [(signed or b"")[:-SIZE_BYTES]])
 

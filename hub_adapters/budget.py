@@ -17,8 +17,8 @@ from hub_adapters.errors import UnavailableError
 from hub_adapters.ratelimit import Limit, read_limit, retry_after
 
 LONGEST = 600.0  # seconds; no answer makes anybody wait longer at once
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 60.0  # seconds, when the hub does not say how long
-_LEAST_GAP, _MOST_GAP = 0.02, 1.0  # seconds between the first requests after a pause
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 60.0  # seconds, when the hub does not say how long
+_LEAST_GAP, _MOST_GAP = 0.002, 1.0  # seconds between the first requests after a pause
 _PROBE = 30.0  # seconds that all others wait for the first answer of a new window
 _POLL = 0.5  # seconds after which a waiting request looks whether it is still wanted
 _MOST_BUCKETS = 16
@@ -191,7 +191,9 @@ class _Bucket:
         if number <= self.refused:
             self.paused = max(self.paused, now + min(asked, LONGEST))
             return
-        grown = min(_FIRST_PAUSE * 2 ** min(self.refusals, 16) * random.uniform(1, 1.25), _LONGEST_PAUSE)  # noqa: S311
+        # A single refusal that says nothing is only sent again; a second one in a row is a limit.
+        steps = 2 ** min(self.refusals, 16) - 1
+        grown = min(_FIRST_PAUSE * steps * random.uniform(1, 1.25), _LONGEST_PAUSE)  # noqa: S311
         pause = max(min(asked, LONGEST), grown)
         self.paused = max(self.paused, now + pause)
         self.refusals += 1

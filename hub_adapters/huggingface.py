@@ -59,6 +59,7 @@ _WEB = re.compile(rf"(?:(datasets|spaces)/)?({_NAME}/{_NAME})(?:/tree/(refs/pr/\
 _DOWNLOADS = 8  # as many at once as the client itself uses
 _MOST_ENTRIES = 500_000  # several times what the Hub accepts in one repository
 _TRIES = 5
+_PACED_TRIES = 20  # under a budget, where a try that comes too early costs no wait of its own
 _LONGEST_WAIT = 120.0  # seconds; a hub that asks for more is reported, not waited for
 _BUSY = (429, 502, 503, 504)
 
@@ -360,14 +361,16 @@ class HuggingFaceAdapter(HubAdapter):
 
         _logger.debug("%s %s at %s", doing, reference, self._endpoint)
         with translated(reference, self._endpoint, doing), checked_at_least(self._endpoint, self._budget):
-            for attempt in range(_TRIES - 1):
+            for attempt in range((_TRIES if self._budget is None else _PACED_TRIES) - 1):
                 try:
                     return call()
                 except HfHubHTTPError as error:
                     pause = retry_after(error)
-                    pause = 2.0**attempt if pause is None else pause
+                    pause = 2.0 ** min(attempt, 5) if pause is None else pause
                     if status_of(error) not in _BUSY or pause > _LONGEST_WAIT:
                         raise
+                    if self._budget and status_of(error) == 429:
+                        continue  # the budget knows of it, and lets nobody go before it is time
                     _logger.info("the hub answers HTTP %s; trying again in %.0f s", status_of(error), pause)
                     time.sleep(pause)
             return call()

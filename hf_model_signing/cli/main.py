@@ -29,6 +29,8 @@ COMMANDS = {
     "inspect": ("hf_model_signing.cli.inspect", "Show who signed what, how and when; verifies nothing."),
     "push": ("hf_model_signing.cli.push", "Sign a repository on the Hub and commit model.sig to it."),
     "pull": ("hf_model_signing.cli.pull", "Download a repository; prints its path only when it is verified."),
+    "batch": ("hf_model_signing.cli.batch", "Sign every repository of an organisation on the Hub."),
+    "audit": ("hf_model_signing.cli.audit", "What an organisation has signed, by whom, and what is out of date."),
     "run": ("hf_model_signing.cli.run", "Run a program that gets from the hub what a trusted signer signed."),
     "trust": ("hf_model_signing.cli.trust", "Edit and try a trust policy: whose signature each repository must carry."),
 }

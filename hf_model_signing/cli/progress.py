@@ -31,6 +31,48 @@ def progress_bars() -> Iterator[Bars | None]:
         bars.close()
 
 
+class RepositoryBar:
+    """Counts the repositories that are through, on a terminal; elsewhere it does nothing."""
+
+    def __init__(self, shown: bool) -> None:
+        self._shown = shown
+        self._bar: Any = None
+        self._lock = threading.Lock()
+
+    def begin(self, what: str, count: int) -> None:
+        """A bar for a new part of the work, in place of the one before."""
+        from tqdm import tqdm
+
+        self.close()
+        if self._shown:
+            self._bar = tqdm(total=count, desc=what, unit="repo", leave=False)
+
+    def ended(self, _: object = None) -> None:
+        """One more is through."""
+        with self._lock:
+            if self._bar is not None:
+                self._bar.update(1)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        with self._lock:
+            if self._bar is not None:
+                self._bar.close()
+            self._bar = None
+
+
+@contextlib.contextmanager
+def repository_bar() -> Iterator[RepositoryBar]:
+    """A bar that counts repositories; the client's own bars, one for each download, would get in its way."""
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    settings = settings_of(click.get_current_context())
+    bar = RepositoryBar(settings.progress and sys.stderr.isatty())
+    try:
+        yield bar
+    finally:
+        bar.close()
+
+
 class Bars:
     """What watches downloads and hashing, and draws it."""
 

@@ -1,12 +1,12 @@
-"""A report for the terminal: the counts first, then a line for each repository that is not good."""
+"""A report for the terminal: the counts first, then a line for each repository, the worst first."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from hf_model_signing.printing import one_line
-from hf_model_signing.report.interface import Format, Record, Report
+from hf_model_signing.report.interface import Format, Report
 from hf_model_signing.report.statuses import STATUSES
 from hf_model_signing.report.summary import counted, coverage, headline, survey, title, trust_sentence
 
@@ -19,7 +19,7 @@ class TextFormat(Format):
     suffix = ".txt"
 
     def render(self, report: Report) -> Iterator[str]:
-        """The summary, the counts, and what is not good, aligned."""
+        """The summary, the counts, and a table."""
         found = survey(report)
         yield f"{one_line(title(report))} ({one_line(report.made_at)})\n{headline(report)}.\n"
         if said := coverage(report):
@@ -30,29 +30,25 @@ class TextFormat(Format):
             yield f"  {number:>{width},}  {status.label}: {status.meaning}\n"
         if note := trust_sentence(found):
             yield f"\n{note}\n"
-        if report.in_group("good") < report.count:
+        if report.count:
             yield "\n"
             yield from _lines(report)
 
 
 def _lines(report: Report) -> Iterator[str]:
     """Two passes: the first one measures, as the records are too many to keep."""
-    shown = max((_width(one_line(record.name)) for record in _not_good(report)), default=0)
+    shown = max((_width(one_line(record.name)) for record in report.records()), default=0)
     names = min(shown, _WIDEST)
     labels = max(len(STATUSES[word].label) for word in report.totals if report.totals[word])
-    kinds = max((_width(one_line(record.kind)) for record in _not_good(report)), default=0)
-    for record in _not_good(report):
+    kinds = max((_width(one_line(record.kind)) for record in report.records()), default=0)
+    for record in report.records():
         cells = (
             _padded(STATUSES[record.status].label, labels),
             _padded(one_line(record.kind), kinds),
             _padded(one_line(record.name), names),
-            one_line(record.reason),
+            one_line(record.reason or record.signer),
         )
         yield "  ".join(cells).rstrip() + "\n"
-
-
-def _not_good(report: Report) -> Iterable[Record]:
-    return (record for record in report.records() if record.group != "good")
 
 
 def _padded(text: str, width: int) -> str:

@@ -138,11 +138,11 @@ def test_pauses_grow_and_shrink() -> None:
     time = VirtualTime()
     budget = time.budget()
     pauses = []
-    for _ in range(14):
+    for _ in range(18):
         assert _ask(budget, 429) == 0
         pauses.append(_waited(time, budget))
-    assert pauses[0] == pytest.approx(0.1, rel=0.26)
-    assert all(b > 1.5 * a for a, b in zip(pauses[:8], pauses[1:9], strict=True))
+    assert pauses[0] < 0.01  # a single one says little
+    assert all(b > 1.5 * a for a, b in zip(pauses[1:10], pauses[2:11], strict=False))
     assert pauses[-1] == pytest.approx(60)
     for _ in range(20):
         _ask(budget)

@@ -1,0 +1,236 @@
+"""Look at all repositories of an organisation and change nothing: what is signed, by whom, and does it still fit?"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+import hf_model_signing
+from hf_model_signing.batch_errors import fate_of, reason_of
+from hf_model_signing.bundle import Bundle
+from hf_model_signing.claimed_signer import claimed_signer
+from hf_model_signing.errors import MissingSignatureError, RefusedError, VerificationError
+from hf_model_signing.hub_signature import read_signature
+from hf_model_signing.journal import DONE, LISTED, Entry, Journal
+from hf_model_signing.listing import compare_listing, covered, is_told
+from hf_model_signing.manifest import SIGNATURE_NAME, Difference, compare
+from hf_model_signing.methods.interface import Verifier
+from hf_model_signing.newest import Newest
+from hf_model_signing.policy import Policy, Rule
+from hf_model_signing.pushing import check_canonical_name
+from hf_model_signing.report.interface import Record, Report
+from hf_model_signing.report.statuses import STATUSES
+from hf_model_signing.repository_records import HARMLESS, new_record, reference_of, with_files, with_statement
+from hf_model_signing.selection import Selection
+from hf_model_signing.small_files import hash_small_files
+from hf_model_signing.statement import REVISION, Statement, signing_time
+from hf_model_signing.turns import Turns
+from hf_model_signing.verifying import Coverage, check_subject, expected_files, ignored_paths
+from hub_adapters.errors import NotFoundError
+from hub_adapters.huggingface import HuggingFaceAdapter
+from hub_adapters.interface import RemoteFile, Resolved
+
+_MOST_TRIES = 5  # of one repository
+_UNTOLD = (
+    "whether its large files are what was signed cannot be told without a download: it was signed with another hash "
+    "than the hub tells, and the signature names no revision that is still there; `hf-sign pull` finds out"
+)
+Listing = Mapping[str, RemoteFile]
+
+
+class Audit:
+    """An audit of what `owner` has on a hub. With a `policy` it says as well which signers that accepts."""
+
+    def __init__(
+        self,
+        adapter: HuggingFaceAdapter,
+        owner: str,
+        *,
+        policy: Policy | None = None,
+        selection: Selection | None = None,
+        jobs: int = 8,
+        ended: Callable[[Record], None] = lambda _: None,
+    ) -> None:
+        """Nothing is asked yet; what is found is kept on disk until `close`."""
+        self.owner, self._adapter, self._policy, self._ended = owner, adapter, policy, ended
+        self._selection = selection or Selection()
+        self._found = Journal("", owner=owner)
+        self._turns = Turns(self._found, jobs)
+        self._verifiers: dict[Rule, Verifier] = {}
+        self._lock = threading.Lock()
+        self.findings: Counter[str] = Counter()
+
+    def collect(self) -> int:
+        """Note all that the hub lists and that is selected; returns how many they are."""
+        count = 0
+        for listed in self._adapter.repositories(self.owner, self._selection.kinds):
+            if self._selection.takes(listed.reference):
+                status = "disabled" if listed.disabled else "unsigned"
+                record = new_record(listed, self._adapter.page(listed.reference), status)
+                self._found.add(record, listed.commit, state=DONE if listed.disabled else LISTED)
+                count += 1
+        if not count:
+            raise RefusedError(
+                f"there is nothing to look at: {self._adapter.endpoint} lists no such repository of '{self.owner}' "
+                "for you; check the name, --type, --include and --exclude, and that you are logged in"
+            )
+        return count
+
+    def look(self) -> None:
+        """Look at each of them."""
+        self._turns.work_off(LISTED, self._look)
+
+    def report(self) -> Report:
+        """What was found."""
+        return Report(
+            "audit",
+            self.owner,
+            self._adapter.endpoint,
+            signing_time(),
+            hf_model_signing.__version__,
+            self._found.totals(),
+            self._found.records,
+            policy=self._policy.path if self._policy else "",
+        )
+
+    def close(self) -> None:
+        """Let go of what was found."""
+        self._found.close()
+
+    def _look(self, entry: Entry) -> None:
+        with self._turn(entry):
+            resolved = self._resolved(entry)
+            record = self._judged(replace(entry.record, revision=resolved.commit), resolved)
+            self._found.keep(record, DONE, head=resolved.commit)
+            with self._lock:
+                self.findings.update(record.findings)
+            self._ended(record)
+
+    @contextlib.contextmanager
+    def _turn(self, entry: Entry) -> Iterator[None]:
+        """Whatever goes wrong with one repository is noted, and ends the turn of that one alone."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - one repository must not end the audit
+            fate, reason = fate_of(error), reason_of(error)
+            if fate.again and entry.tries + 1 < _MOST_TRIES:
+                self._found.postpone(replace(entry.record, reason=reason), LISTED, 2.0**entry.tries)
+            else:
+                record = replace(entry.record, status=fate.status, reason=reason)
+                self._found.keep(record, DONE)
+                self._ended(record)
+            self._turns.went(well=not fate.again, reason=reason)
+        else:
+            self._turns.went(well=True)
+
+    def _resolved(self, entry: Entry) -> Resolved:
+        reference = reference_of(entry.record, None)
+        if entry.head:
+            return Resolved(reference, reference.name, entry.head)
+        resolved = self._adapter.resolve(reference)
+        check_canonical_name(resolved, lambda _: None)
+        return resolved
+
+    def _judged(self, record: Record, resolved: Resolved) -> Record:
+        listing = self._adapter.remote_manifest(resolved)
+        if not listing.keys() - HARMLESS:
+            return with_files(replace(record, status="empty"), listing)
+        try:
+            bundle = read_signature(self._adapter, resolved, listing)
+            statement = Statement.parse(bundle.payload)  # what it says; whether that is true comes next
+        except MissingSignatureError:
+            return with_files(_found(record, ["unsigned"]), listing)
+        except VerificationError as error:
+            return with_files(_found(record, ["unsigned", "untrusted"], [str(error)]), listing)
+        record, findings, reasons = self._trusted(with_statement(record, statement, method=bundle.method), bundle)
+        difference = self._difference(statement, resolved, listing, small=not findings)
+        if difference is None or difference:
+            findings.append("stale")
+            reasons.append(f"it has changed since it was signed: {difference.describe()}" if difference else _UNTOLD)
+        return with_files(_found(record, findings, reasons), listing, statement, difference)
+
+    def _trusted(self, record: Record, bundle: Bundle) -> tuple[Record, list[str], list[str]]:
+        """The record with who signed, and what there is against it."""
+        try:
+            signer = claimed_signer(bundle)
+            record = replace(record, signer=signer)
+            check_subject(Statement.parse(bundle.payload), record.uri)
+            if self._policy is None:
+                return record, [], []
+            rule = self._policy.decide(record.uri)
+            if rule is None and self._policy.default != "refuse":
+                return (
+                    record,
+                    [],
+                    [f"no rule of the policy names it, and its default is '{self._policy.default}'"],
+                )
+            return replace(record, signer=self._accepted(record, bundle), verified=True), [], []
+        except MissingSignatureError as error:
+            return replace(record, verified=False), ["unsigned", "untrusted"], [str(error)]
+        except VerificationError as error:
+            return replace(record, verified=False), ["untrusted"], [str(error)]
+
+    def _accepted(self, record: Record, bundle: Bundle) -> str:
+        """Who signed, once the policy's rule accepts it; raises `VerificationError` as a pull would."""
+        assert self._policy is not None  # noqa: S101 - for the type checker
+        rule = self._policy.rule_for(record.uri)
+        verifier = self._verifier(rule, record.uri)
+        statement = verifier.verify(bundle)
+        check_subject(statement, record.uri, by_name=rule.by_name)
+        if not rule.allow_rollback:
+            place = self._adapter.place(reference_of(record, None))
+            how = "If going back is meant, say allow_rollback in its rule"
+            Newest.check_all(place, verifier, statement, record.revision, how, bundle=bundle)
+        return verifier.accepting(bundle).signer_of(bundle)
+
+    def _verifier(self, rule: Rule, uri: str) -> Verifier:
+        """The verifier of a rule, made once unless it is another one for each repository."""
+        if rule.first_use:
+            return rule.verifier(uri)
+        with self._lock:
+            if rule not in self._verifiers:
+                self._verifiers[rule] = rule.verifier(uri)
+            return self._verifiers[rule]
+
+    def _difference(
+        self, statement: Statement, resolved: Resolved, listing: Listing, *, small: bool
+    ) -> Difference | None:
+        """What separates the tree from what was signed, and None when that cannot be told.
+
+        With `small` the small files are read for it as well.
+        """
+        manifest = statement.manifest
+        expected = expected_files(manifest, Coverage())
+        files = covered(listing, ignored_paths(manifest, Coverage()) | {SIGNATURE_NAME})
+        difference = compare_listing(expected, manifest.serialization, files)
+        if difference or not small:
+            return difference
+        unlisted = [file for file in files.values() if file.sha256 is None]
+        found = hash_small_files(self._adapter, resolved, unlisted, manifest.serialization)
+        signed = {path: expected[path] for path in found}
+        difference = compare(signed, {path: file.digest for path, file in found.items()})
+        return difference or self._other_hashes(statement, resolved, files)
+
+    def _other_hashes(self, statement: Statement, resolved: Resolved, files: Listing) -> Difference | None:
+        """Compare large files, of which the hub tells another hash than was signed, with the revision that was."""
+        how = statement.manifest.serialization
+        large = {path: file for path, file in files.items() if file.sha256 and not is_told(file, how)}
+        if not large:
+            return Difference()
+        before = statement.annotations.get(REVISION, "")
+        try:
+            then = self._adapter.remote_manifest(replace(resolved, commit=before)) if before else {}
+        except NotFoundError:
+            then = {}
+        if not large.keys() <= then.keys():
+            return None
+        return compare(*({path: (tree[path].sha256 or "").encode() for path in large} for tree in (then, files)))
+
+
+def _found(record: Record, findings: list[str], reasons: list[str] | None = None) -> Record:
+    """The record with what was found, of which the worst is its status."""
+    ordered = tuple(word for word in STATUSES if word in findings)
+    return replace(record, status=(*ordered, "signed")[0], findings=ordered, reason="; ".join(reasons or ()))

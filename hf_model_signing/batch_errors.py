@@ -1,0 +1,88 @@
+"""What becomes of one repository of a batch when something goes wrong with it."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from typing import NamedTuple
+
+from hf_model_signing.errors import (
+    EmptyModelError,
+    HfSignError,
+    RefusedError,
+    RenamedError,
+    UsageError,
+)
+from hub_adapters.errors import (
+    AccessError,
+    ConflictError,
+    ContentError,
+    DisabledError,
+    DishonestError,
+    GatedError,
+    HubError,
+    NotFoundError,
+    UnavailableError,
+)
+
+
+class Fate(NamedTuple):
+    """The status that the repository gets, and whether to try once more first."""
+
+    status: str
+    again: bool = False
+
+
+class StopBatch(HfSignError):  # noqa: N818 - it is raised to stop, whatever the reason
+    """Nothing more can be done for any repository; what is done stands, and the same command goes on from there."""
+
+
+# The first line that fits decides.
+_FATES: tuple[tuple[type[Exception], Fate], ...] = (
+    (EmptyModelError, Fate("empty")),
+    (RenamedError, Fate("renamed")),
+    (GatedError, Fate("gated")),
+    (DisabledError, Fate("disabled")),
+    (NotFoundError, Fate("gone")),
+    (ConflictError, Fate("failed", again=True)),
+    (UnavailableError, Fate("failed", again=True)),
+    (DishonestError, Fate("refused")),
+    (ContentError, Fate("refused")),
+    (AccessError, Fate("failed")),
+    (HubError, Fate("failed", again=True)),
+    (RefusedError, Fate("refused")),
+    (HfSignError, Fate("failed", again=True)),  # a service that signs, or a worker
+    (OSError, Fate("failed", again=True)),
+)
+
+
+def fate_of(error: Exception) -> Fate:
+    """What becomes of a repository; raises `StopBatch` for what would befall all others as well."""
+    if isinstance(error, (StopBatch, UsageError)) or _is_full(error):
+        raise StopBatch(_sentence(error)) from error
+    if isinstance(error, AccessError) and "archived" in str(error).lower():  # the Hub has no code for it
+        return Fate("archived")
+    return next((fate for kind, fate in _FATES if isinstance(error, kind)), Fate("failed"))
+
+
+def reason_of(error: Exception) -> str:
+    """The sentence for a report."""
+    if isinstance(error, (HfSignError, HubError)):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: '{error.filename}'" if error.filename else error.strerror
+    return f"something unforeseen happened ({type(error).__name__}: {error})"
+
+
+def _is_full(error: Exception) -> bool:
+    return (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)) or isinstance(
+        error.__cause__, sqlite3.Error
+    )
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return (
+            f"the disk is full ({reason_of(error)}); what was signed stands: make room and run the same command again"
+        )
+    return str(error)

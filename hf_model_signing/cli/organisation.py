@@ -1,0 +1,103 @@
+"""What the commands about a whole organisation have in common: which repositories, and what comes of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hf_model_signing.cli.settings import settings_of
+
+if TYPE_CHECKING:
+    from hf_model_signing.report.interface import Report
+    from hf_model_signing.selection import Selection
+
+_MOST_JOBS = 64
+
+
+def organisation_argument() -> click.Argument:
+    """Whose repositories."""
+    return click.Argument(["org"], metavar="ORG", callback=_owner)
+
+
+def selection_options() -> list[click.Parameter]:
+    """Which of them."""
+    kinds = click.Choice(["model", "dataset", "space"])
+    return [
+        click.Option(["--type", "kinds"], type=kinds, multiple=True, help="Only these. Repeatable.  [default: all]"),
+        click.Option(
+            ["--include"], multiple=True, metavar="GLOB", help="Only those whose name fits, as in 'bert-*'. Repeatable."
+        ),
+        click.Option(["--exclude"], multiple=True, metavar="GLOB", help="Not those whose name fits. Repeatable."),
+    ]
+
+
+def jobs_option() -> click.Option:
+    """How many at once."""
+    return click.Option(
+        ["--jobs"], type=click.IntRange(1, _MOST_JOBS), default=8, show_default=True, help="How many at once."
+    )
+
+
+def report_option() -> click.Option:
+    """Files that the report is written to."""
+    return click.Option(
+        ["--report", "reports"],
+        multiple=True,
+        metavar="FILE",
+        help="Write a report: .html, .json, .csv or .sarif. Repeatable.",
+    )
+
+
+def check_reports(values: dict[str, Any]) -> None:
+    """Raise `UsageError` for a report that could not be written, before any work."""
+    if values["reports"]:
+        from hf_model_signing.report.writing import check_report_file
+
+        for path in values["reports"]:
+            check_report_file(path)
+
+
+def selection_of(values: dict[str, Any]) -> Selection:
+    """What `selection_options` say."""
+    from hf_model_signing.selection import KINDS, Selection
+
+    return Selection(values["kinds"] or KINDS, values["include"], values["exclude"])
+
+
+def finish(report: Report, values: dict[str, Any]) -> int:
+    """Write the reports, print the outcome, and return the exit code that it has."""
+    from hf_model_signing.report.json_format import JsonFormat
+    from hf_model_signing.report.text import TextFormat
+
+    if values["reports"]:
+        from hf_model_signing.report.writing import write_report
+
+        for path in values["reports"]:
+            write_report(path, report)
+    form = JsonFormat() if settings_of(click.get_current_context()).json else TextFormat()
+    for piece in form.render(report):
+        click.echo(piece, nl=False)
+    return exit_code(report)
+
+
+def exit_code(report: Report) -> int:
+    """3 when something could not be finished and is worth another run, else 1 when something was refused."""
+    return 3 if report.totals.get("failed") else 1 if report.totals.get("refused") else 0
+
+
+def _owner(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """The name of the organisation, also from `hf://ORG` and from the address of its page."""
+    from hub_adapters.errors import BadReferenceError
+    from hub_adapters.hf_organisation import check_owner
+
+    name = value.removeprefix("hf://").rstrip("/")
+    if "://" in name:
+        from hub_adapters.huggingface import owner_of_page
+
+        name = owner_of_page(name)
+    try:
+        return check_owner(name)
+    except BadReferenceError as error:
+        hint = "; for a single repository there is `hf-sign push`" if "/" in name else ""
+        raise click.BadParameter(f"{error}{hint}", ctx, param) from error

@@ -1,0 +1,82 @@
+"""One signer for all threads of a batch, which waits for a person who has to sign in again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from hf_model_signing.batch_errors import StopBatch
+from hf_model_signing.bundle import Bundle
+from hf_model_signing.errors import SignInError, UsageError
+from hf_model_signing.methods.interface import Signer, Verifier
+from hf_model_signing.statement import Statement
+
+_PAUSES = (0.0, 60.0, 300.0, 900.0, 3600.0)  # seconds; nobody finds a hundred tabs in the browser in the morning
+
+_T = TypeVar("_T")
+
+
+class SharedSigner(Signer):
+    """Signs with `signer`; where that needs a new sign-in all threads wait for it, and nothing is given up meanwhile.
+
+    Raises `StopBatch` when no sign-in helps: a token that was given has expired, or nobody came for more than an hour.
+    """
+
+    def __init__(self, signer: Signer, note: Callable[[str], None]) -> None:
+        self._signer, self._note = signer, note
+        self._asking = threading.Lock()
+        self._verifier: Verifier | None = None
+        self.method = signer.method
+
+    def verifier(self) -> Verifier:
+        """The verifier of the signer, made once."""
+        with self._asking:
+            self._verifier = self._verifier or self._patiently(self._signer.verifier)
+            return self._verifier
+
+    def describe(self) -> str:
+        """Who signs."""
+        return self._signer.describe()
+
+    def facts(self) -> Mapping[str, str]:
+        """Who signed last."""
+        return self._signer.facts()
+
+    def sign(self, statement: Statement) -> Bundle:
+        """Sign; where it takes a sign-in that nobody made yet, one thread asks for it and the others wait."""
+        try:
+            return self._signer.sign(statement)
+        except SignInError:
+            with self._asking:
+                return self._patiently(lambda: self._signer.sign(statement))
+        except UsageError as error:
+            raise _stop(error) from error
+
+    def rehearse(self, statement: Statement) -> None:
+        """As the signer does."""
+        self._signer.rehearse(statement)
+
+    def _patiently(self, call: Callable[[], _T]) -> _T:
+        for pause in _PAUSES:
+            try:
+                return call()  # another thread may have waited for the sign-in meanwhile
+            except SignInError as error:
+                later = f" in {pause / 60:.0f} minutes" if pause else ""
+                self._note(f"a new sign-in is needed, and the batch waits for it; you are asked again{later} ({error})")
+                time.sleep(pause)
+                self._signer.ask_again()
+            except UsageError as error:
+                raise _stop(error) from error
+        try:
+            return call()
+        except (SignInError, UsageError) as error:
+            raise _stop(error) from error
+
+    def _bundle(self, payload: bytes) -> Bundle:
+        raise NotImplementedError("`sign` is the other signer's")
+
+
+def _stop(error: Exception) -> StopBatch:
+    return StopBatch(f"{error}; what was signed stands: the same command goes on from there")

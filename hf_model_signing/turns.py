@@ -1,0 +1,79 @@
+"""Every repository of a journal gets its turn, in a few threads."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+
+from hf_model_signing.batch_errors import StopBatch
+from hf_model_signing.journal import Entry, Journal
+
+_TAIL = 0.05  # seconds between looks for what others may put back
+
+
+class Turns:
+    """Works off what is in one state of a journal; `jobs` is the number of threads.
+
+    A turn tells with `went` how it ended. When many in a row could not be finished, as when the hub is down, all pause,
+    longer each time, and at last `StopBatch` is raised.
+    """
+
+    def __init__(self, journal: Journal, jobs: int) -> None:
+        self._journal, self._jobs = journal, jobs
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._in_a_row = 0
+
+    def work_off(self, state: str, turn: Callable[[Entry], None]) -> None:
+        """Call `turn` with each entry, and raise the first error that a turn lets out."""
+        ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+
+        def work() -> None:
+            try:
+                while not self._stopped.is_set() and self._next(state, turn):
+                    pass
+            except BaseException as error:  # noqa: BLE001 - raised below, in the thread that waits
+                ended.put(error)
+            else:
+                ended.put(None)
+
+        # Daemons: Ctrl-C ends the program, and the journal knows where it was.
+        for _ in range(self._jobs):
+            threading.Thread(target=work, daemon=True).start()
+        try:
+            for _ in range(self._jobs):
+                error = ended.get()
+                if error is not None:
+                    raise error
+        finally:
+            self._stopped.set()
+        self._stopped = threading.Event()
+
+    def went(self, well: bool, reason: str = "") -> None:
+        """Note how a turn ended, and pause when too many could not be finished."""
+        with self._lock:
+            self._in_a_row = 0 if well else self._in_a_row + 1
+            beyond = self._in_a_row - 2 * self._jobs
+        if beyond < 0:
+            return
+        pause = 2.0 ** (beyond / self._jobs)
+        if pause > _LONGEST_PAUSE:
+            raise StopBatch(
+                f"{self._in_a_row} repositories in a row could not be finished, the last because {reason}\n  What was "
+                "done stands: the same command goes on from there"
+            )
+        self._stopped.wait(pause)
+
+    def _next(self, state: str, turn: Callable[[Entry], None]) -> bool:
+        entry = self._journal.take(state)
+        if entry is not None:
+            turn(entry)
+            return True
+        if not self._journal.left(state):
+            return False
+        self._stopped.wait(_TAIL)
+        return True
+
+
+_LONGEST_PAUSE = 60.0  # seconds; about as many minutes go by before a batch gives up

@@ -1,0 +1,98 @@
+"""An organisation on the local hub with repositories of all kinds and states, and what has to become of each."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from hf_model_signing.bundle import Bundle
+from hf_model_signing.manifest import default_ignores, is_below
+from hf_model_signing.statement import REVISION
+from tests.helpers import KeyPair
+from tests.servers.fixtures import Person
+from tests.servers.hub import Hub
+
+KINDS = ("model", "dataset", "space")
+STATES = ("unsigned", "current", "unsigned", "stale", "unsigned", "foreign", "unsigned", "private", "empty", "broken")
+SIGNED_AT_THE_END = {"unsigned", "stale", "foreign", "private", "broken"}  # by one new commit
+
+
+@dataclass
+class Repository:
+    """One repository: `commits` is how many it had before."""
+
+    name: str
+    kind: str
+    state: str
+    commits: int = 0
+
+    @property
+    def uri(self) -> str:
+        prefix = "" if self.kind == "model" else f"{self.kind}s/"
+        return f"hf://{prefix}{self.name}"
+
+
+@dataclass
+class Organisation:
+    """What was made; `check` says whether a batch left it as it should."""
+
+    hub: Hub
+    pair: KeyPair
+    repositories: list[Repository] = field(default_factory=list)
+
+    def among(self, *states: str) -> Iterator[Repository]:
+        return (repo for repo in self.repositories if repo.state in states)
+
+    def add(self, name: str, kind: str = "model", state: str = "unsigned") -> Repository:
+        repo = Repository(f"acme/{name}", kind, state)
+        self.hub.create_repo(repo.name, repo_type=kind, private=state == "private")
+        if state != "empty":
+            weights = hashlib.sha256(name.encode()).digest() * 40
+            files = {"README.md": f"# {name}\n".encode(), "config.json": b"{}", "sub/model.safetensors": weights}
+            self.hub.commit(repo.name, files, repo_type=kind)
+        self.repositories.append(repo)
+        return repo
+
+    def check(self) -> None:
+        for repo in self.repositories:
+            made = len(self.hub.log(repo.name, repo_type=repo.kind)) - repo.commits
+            assert made == (1 if repo.state in SIGNED_AT_THE_END else 0), (repo, made)
+            if repo.state in SIGNED_AT_THE_END or repo.state == "current":
+                check_signed(self.hub, repo, self.pair)
+
+
+def check_signed(hub: Hub, repo: Repository, pair: KeyPair) -> None:
+    """The signature at the head is by this key, for this repository, of its parent and of exactly its files."""
+    statement = pair.verifier.verify(Bundle.parse(hub.read(repo.name, "model.sig", repo_type=repo.kind)))
+    files = hub.files(repo.name, repo_type=repo.kind)
+    expected = {
+        path: hashlib.sha256(hub.read(repo.name, path, repo_type=repo.kind)).digest()
+        for path in files
+        if not is_below(path, default_ignores())
+    }
+    assert statement.uri == repo.uri
+    assert statement.manifest.digests == expected
+    assert statement.annotations[REVISION] == hub.log(repo.name, repo_type=repo.kind)[1].sha
+
+
+def make_organisation(
+    hub: Hub, person: Callable[..., Person], count: int, pair: KeyPair, stranger: KeyPair, *how: str
+) -> Organisation:
+    """`count` repositories, of which some are signed by `pair` already, and some by `stranger`; `how` are options."""
+    made = Organisation(hub, pair)
+    for number in range(count):
+        made.add(f"r{number:04d}", KINDS[number % 3], STATES[number // 3 % len(STATES)])
+    for pair_, states in ((pair, ("current", "stale")), (stranger, ("foreign",))):
+        names = [option for repo in made.among(*states) for option in ("--include", repo.uri)]
+        if names:
+            done = person("before").run("batch", "acme", "--private-key", pair_.private, *how, *names)
+            assert done.code == 0, done.err
+    for repo in made.among("stale"):
+        hub.commit(repo.name, {"config.json": b'{"changed": 1}'}, repo_type=repo.kind)
+    for repo in made.among("broken"):
+        hub.commit(repo.name, {"model.sig": b"not a signature"}, repo_type=repo.kind)
+    for repo in made.repositories:
+        repo.commits = len(hub.log(repo.name, repo_type=repo.kind))
+    hub.clear_requests()
+    return made

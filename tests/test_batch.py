@@ -1,0 +1,423 @@
+"""Batches over an organisation on the local hub: plan, sign, stop, go on."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers import KeyPair, Outcome
+from tests.organisations import Organisation, Repository, check_signed, make_organisation
+from tests.servers.fixtures import Person
+from tests.servers.hub import DropConnection, Hub, Record
+
+People = Callable[..., Person]
+
+
+@pytest.fixture
+def organisation(hub: Hub, person: People, acme: KeyPair, stranger: KeyPair) -> Organisation:
+    """Thirty repositories: each state in each kind."""
+    return make_organisation(hub, person, 30, acme, stranger, "--remote")
+
+
+def by_name(outcome: Outcome) -> dict[str, dict[str, Any]]:
+    return {record["uri"]: record for record in outcome.document["records"]}
+
+
+def batch(who: Person, pair: KeyPair, *options: str | Path) -> Outcome:
+    return who.run("--json", "batch", "acme", "--private-key", pair.private, *options)
+
+
+@pytest.mark.parametrize("how", [(), ("--remote",)], ids=["download", "remote"])
+def test_batch_signs_what_is_not_signed_as_it_is(
+    hub: Hub, person: People, acme: KeyPair, stranger: KeyPair, how: tuple[str, ...]
+) -> None:
+    organisation = make_organisation(hub, person, 30, acme, stranger, *how)
+    done = batch(person(), acme, *how)
+    assert done.code == 0, done.err
+    organisation.check()
+    statuses = {record["uri"]: record["status"] for record in done.document["records"]}
+    expected = {"current": "unchanged", "empty": "empty"}
+    for repo in organisation.repositories:
+        assert statuses[repo.uri] == expected.get(repo.state, "signed"), repo
+
+
+def test_digests_of_the_hub_are_signed_anew_from_the_files(
+    organisation: Organisation, person: People, acme: KeyPair
+) -> None:
+    assert batch(person(), acme).document["totals"]["signed"] == 27
+
+
+def test_batch_again_has_nothing_to_do_and_asks_for_the_list_alone(
+    organisation: Organisation, person: People, acme: KeyPair
+) -> None:
+    batch(person(), acme, "--remote")
+    organisation.hub.clear_requests()
+    done = batch(person(), acme, "--remote")
+    assert done.code == 0
+    assert set(done.document["totals"]) == {"unchanged", "empty"}
+    paths = {record.path for record in organisation.hub.requests if record.status == 200}
+    empty = {repo.name for repo in organisation.among("empty")}
+    assert {path for path in paths if path.count("/") > 2 and not any(name in path for name in empty)} == set()
+
+
+def test_batch_without_its_journal_finds_out_from_the_hub(
+    organisation: Organisation, person: People, acme: KeyPair, tmp_path: Path
+) -> None:
+    batch(person(), acme, "--remote")
+    done = batch(person(), acme, "--remote", "--journal", tmp_path / "another")
+    assert set(done.document["totals"]) == {"unchanged", "empty"}
+    organisation.check()
+
+
+def test_dry_run_tells_the_plan_and_commits_nothing(organisation: Organisation, person: People, acme: KeyPair) -> None:
+    done = batch(person(), acme, "--remote", "--dry-run")
+    assert done.code == 0
+    words = {"private": "unsigned", "broken": "unsigned", "current": "unchanged"}
+    for uri, record in by_name(done).items():
+        (repo,) = (repo for repo in organisation.repositories if repo.uri == uri)
+        assert record["status"] == words.get(repo.state, repo.state)
+        assert len(organisation.hub.log(repo.name, repo_type=repo.kind)) == repo.commits
+    assert not [record for record in organisation.hub.requests if record.method == "POST"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--type", "dataset"), r"hf://datasets/acme/r\d+"),
+        (("--type", "model", "--type", "space"), r"hf://(spaces/)?acme/r\d+"),
+        (("--include", "R000*"), r"hf://.*r000\d"),
+        (("--include", "acme/r001*", "--exclude", "*5"), r"hf://.*r001[0-46-9]"),
+        (("--include", "datasets/acme/*"), r"hf://datasets/acme/r\d+"),
+        (("--exclude", "hf://spaces/acme/*"), r"hf://(datasets/)?acme/r\d+"),
+    ],
+)
+def test_batch_takes_what_is_selected(
+    organisation: Organisation, person: People, acme: KeyPair, options: tuple[str, ...], expected: str
+) -> None:
+    found = set(by_name(batch(person(), acme, "--dry-run", *options)))
+    assert found == {repo.uri for repo in organisation.repositories if re.fullmatch(expected, repo.uri)}
+
+
+def test_batch_lists_page_by_page(organisation: Organisation, person: People, acme: KeyPair) -> None:
+    organisation.hub.page_size = 3
+    assert len(by_name(batch(person(), acme, "--dry-run"))) == 30
+
+
+@pytest.mark.parametrize("options", [("--include", "nothing"), ("--type", "space", "--exclude", "*")])
+def test_batch_of_nothing_is_refused(organisation: Organisation, person: People, acme: KeyPair, options: Any) -> None:  # noqa: ANN401
+    done = batch(person(), acme, *options)
+    assert done.code == 1
+    assert "nothing to sign" in done.err
+
+
+@pytest.mark.parametrize("name", ["acme/model", "a b", "..", "ftp://acme"])
+def test_what_is_no_organisation(person: People, acme: KeyPair, name: str) -> None:
+    done = person().run("batch", name, "--private-key", acme.private)
+    assert done.code == 2
+    assert "is not the name of an organisation" in done.err
+
+
+def test_nobody_is_logged_in(hub: Hub, person: People, acme: KeyPair) -> None:
+    done = person(token="").run("batch", "acme", "--private-key", acme.private)
+    assert done.code == 2
+    assert "log in" in done.err
+    assert hub.requests == []
+
+
+class TestStates:
+    """Repositories that cannot be signed are reported, and the others are signed."""
+
+    @pytest.mark.parametrize(
+        ("state", "change"),
+        [
+            ("gated", {"gated": "manual"}),
+            ("disabled", {"disabled": True}),
+            ("archived", {"archived": True}),
+        ],
+    )
+    def test_state(self, hub: Hub, person: People, acme: KeyPair, state: str, change: dict[str, Any]) -> None:
+        org = Organisation(hub, acme)
+        good = org.add("good")
+        org.add("bad")
+        hub.update_repo("acme/bad", **change)
+        hub.add_token("hf_some", user="some", orgs=["others"])
+        outsider = state == "gated"  # members of an organisation are let into what it has gated
+        done = batch(person(token="hf_some" if outsider else "hf_write"), acme, "--remote")
+        assert by_name(done)["hf://acme/bad"]["status"] == state
+        if not outsider:
+            assert done.code == 0
+            check_signed(hub, good, acme)
+
+    def test_may_not_write(self, hub: Hub, person: People, acme: KeyPair) -> None:
+        Organisation(hub, acme).add("model")
+        done = batch(person(token="hf_read"), acme)
+        assert done.code == 3
+        assert by_name(done)["hf://acme/model"]["status"] == "failed"
+        assert "write" in by_name(done)["hf://acme/model"]["reason"]
+
+    def test_renamed_meanwhile_is_signed_under_its_new_name(self, hub: Hub, person: People, acme: KeyPair) -> None:
+        Organisation(hub, acme).add("old")
+        hub.after("GET", "/tree/", lambda _: hub.rename("acme/old", "acme/new"), times=1)
+        done = batch(person(), acme, "--remote", "--jobs", "1")
+        assert done.code == 0, done.err
+        assert by_name(done)["hf://acme/old"]["status"] == "renamed"
+        check_signed(hub, Repository("acme/new", "model", "unsigned"), acme)
+
+    def test_renamed_into_another_organisation_is_left_alone(self, hub: Hub, person: People, acme: KeyPair) -> None:
+        Organisation(hub, acme).add("old")
+        hub.after("GET", "/tree/", lambda _: hub.rename("acme/old", "others/new"), times=1)
+        done = batch(person(), acme, "--remote", "--jobs", "1")
+        assert set(by_name(done)) == {"hf://acme/old"}
+        assert "model.sig" not in hub.files("others/new")
+
+    def test_deleted_meanwhile(self, hub: Hub, person: People, acme: KeyPair) -> None:
+        org = Organisation(hub, acme)
+        org.add("gone")
+        good = org.add("good")
+        hub.after("GET", "acme/gone/tree/", lambda _: hub.delete_repo("acme/gone"), times=1)
+        done = batch(person(), acme, "--remote", "--jobs", "1")
+        assert done.code == 0, done.err
+        assert by_name(done)["hf://acme/gone"]["status"] == "gone"
+        check_signed(hub, good, acme)
+
+    def test_hub_that_lists_what_is_somebody_elses(self, hub: Hub, person: People, acme: KeyPair) -> None:
+        Organisation(hub, acme).add("model")
+        hub.create_repo("others/model")
+
+        def lie(reply: Any) -> Any:  # noqa: ANN401 - a Reply
+            reply.body = [b"".join(reply.body).replace(b"acme/model", b"others/model")]
+            reply.length = len(reply.body[0])
+            return reply
+
+        hub.spoil("GET", "/api/models$", lie)
+        done = batch(person(), acme)
+        assert done.code == 1
+        assert "lists 'others/model' among the models of 'acme'" in done.err
+
+
+class TestJournal:
+    """What a batch remembers."""
+
+    def test_second_batch_over_the_same_journal_refuses(
+        self, organisation: Organisation, person: People, acme: KeyPair, tmp_path: Path
+    ) -> None:
+        journal = tmp_path / "journal"
+        seen: list[Outcome] = []
+
+        def second(_: Record) -> None:
+            process = person("second").start(
+                "batch", "acme", "--private-key", acme.private, "--journal", journal, "--remote"
+            )
+            out, err = process.communicate(timeout=60)
+            seen.append(Outcome(process.returncode, out, err))
+
+        organisation.hub.before("POST", "/commit/", second, times=1)
+        first = person("first").start(
+            "batch", "acme", "--private-key", acme.private, "--journal", journal, "--remote", "--jobs", "1"
+        )
+        assert first.wait(timeout=60) == 0
+        assert seen[0].code == 1
+        assert f"another batch is using the journal '{journal}'" in seen[0].err
+        organisation.check()
+
+    @pytest.mark.parametrize("content", [b"text", b"", None])
+    def test_what_is_no_journal(
+        self, organisation: Organisation, person: People, acme: KeyPair, tmp_path: Path, content: bytes | None
+    ) -> None:
+        journal = tmp_path / "journal"
+        if content is None:
+            with sqlite3.connect(journal) as database:
+                database.execute("CREATE TABLE mine (x)")
+        else:
+            journal.write_bytes(content * 300)
+        before = journal.read_bytes()
+        done = batch(person(), acme, "--journal", journal, "--dry-run")
+        assert done.code == (0 if content == b"" else 2)
+        if content != b"":
+            assert "is no journal" in done.err
+            assert journal.read_bytes() == before
+
+    def test_journal_of_another_organisation(
+        self, organisation: Organisation, person: People, acme: KeyPair, tmp_path: Path
+    ) -> None:
+        batch(person(), acme, "--journal", tmp_path / "j", "--dry-run")
+        done = person().run("batch", "others", "--private-key", acme.private, "--journal", tmp_path / "j")
+        assert done.code == 2
+        assert "name another file for 'others at" in done.err
+
+    def test_steps_are_recorded(self, hub: Hub, person: People, acme: KeyPair, tmp_path: Path) -> None:
+        Organisation(hub, acme).add("model")
+        batch(person(), acme, "--journal", tmp_path / "j")
+        with sqlite3.connect(tmp_path / "j") as database:
+            steps = [row[0] for row in database.execute("SELECT step FROM steps")]
+        assert steps == ["planned", "hashing", "signing", "committing", "signed"]
+
+    def test_another_signer_signs_anew(
+        self, organisation: Organisation, person: People, acme: KeyPair, stranger: KeyPair
+    ) -> None:
+        batch(person(), stranger, "--remote")
+        done = batch(person(), acme, "--remote")
+        assert "signed" in done.document["totals"]
+        check_signed(organisation.hub, organisation.repositories[0], acme)
+
+    def test_new_commit_is_signed(self, organisation: Organisation, person: People, acme: KeyPair) -> None:
+        batch(person(), acme, "--remote")
+        repo = organisation.repositories[0]
+        organisation.hub.commit(repo.name, {"new.txt": b"new"}, repo_type=repo.kind)
+        done = batch(person(), acme, "--remote")
+        assert done.document["totals"]["signed"] == 1
+        check_signed(organisation.hub, repo, acme)
+
+
+class TestTrouble:
+    """A batch that is killed, or whose hub fails."""
+
+    @pytest.mark.parametrize("how", [(), ("--remote",)], ids=["download", "remote"])
+    def test_killed_at_many_moments_and_continued(
+        self, hub: Hub, person: People, acme: KeyPair, stranger: KeyPair, how: tuple[str, ...]
+    ) -> None:
+        organisation = make_organisation(hub, person, 300 if how else 60, acme, stranger, *how)
+        moments, codes = random.Random(7), []
+        for _ in range(20 if how else 5):
+            process = person().start("batch", "acme", "--private-key", acme.private, *how)
+            left = moments.randrange(5, 250)
+            when = hub.before if moments.random() < 0.5 else hub.after
+
+            def kill(_: Record, process: Any = process) -> None:  # noqa: ANN401 - a Popen
+                nonlocal left
+                left -= 1
+                if left == 0:
+                    process.kill()
+
+            fault = when("ANY", "", kill)
+            process.communicate(timeout=120)
+            codes.append(process.returncode)
+            fault.clear()
+        assert codes.count(-signal.SIGKILL) > len(codes) // 2
+        done = person().run("batch", "acme", "--private-key", acme.private, *how)
+        assert done.code == 0, done.err
+        organisation.check()
+
+    def test_hub_that_refuses_a_third_of_all_requests(
+        self, hub: Hub, person: People, acme: KeyPair, stranger: KeyPair
+    ) -> None:
+        organisation = make_organisation(hub, person, 300, acme, stranger, "--remote")
+        share = hub.fail_share(every=3)
+        done = batch(person(), acme, "--remote")
+        assert done.code == 0, done.err
+        assert share.hits > 500
+        hub.clear_faults()
+        organisation.check()
+
+    def test_limit_of_the_hub_is_kept(self, hub: Hub, person: People, acme: KeyPair, stranger: KeyPair) -> None:
+        organisation = make_organisation(hub, person, 60, acme, stranger, "--remote")
+        hub.limit_rate(150, 2)
+        done = batch(person(), acme, "--remote")
+        assert done.code == 0, done.err
+        assert hub.too_many <= 8
+        organisation.check()
+
+    def test_answer_to_the_commit_is_lost(self, hub: Hub, person: People, acme: KeyPair) -> None:
+        organisation = Organisation(hub, acme)
+        repo = organisation.add("model")
+        repo.commits = 2
+        hub.drop_answer("POST", "/commit/", times=1)
+        done = batch(person(), acme, "--remote")
+        assert done.code == 0, done.err
+        organisation.check()
+
+    def test_what_fails_once_is_tried_again(self, hub: Hub, person: People, acme: KeyPair, pauses: list[float]) -> None:
+        organisation = Organisation(hub, acme)
+        repo = organisation.add("model")
+        repo.commits = 2
+
+        def drop(_: Record) -> None:
+            raise DropConnection
+
+        hub.before("GET", "/tree/", drop, times=8)
+        done = batch(person(), acme, "--remote")
+        assert done.code == 0, done.err
+        organisation.check()
+
+    def test_one_that_cannot_be_signed_leaves_the_others(self, hub: Hub, person: People, acme: KeyPair) -> None:
+        organisation = Organisation(hub, acme)
+        organisation.add("bad")
+        good = organisation.add("good")
+        hub.flip_byte("acme/bad", "config.json")
+        done = batch(person(), acme, "--remote")
+        assert done.code == 1
+        assert by_name(done)["hf://acme/bad"]["status"] == "refused"
+        assert "not what the hub lists" in by_name(done)["hf://acme/bad"]["reason"]
+        check_signed(hub, good, acme)
+
+    def test_hub_that_stays_away(
+        self, hub: Hub, person: People, acme: KeyPair, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        organisation = Organisation(hub, acme)
+        for number in range(40):
+            organisation.add(f"r{number}")
+
+        def drop(_: Record) -> None:
+            raise DropConnection
+
+        monkeypatch.setattr("hf_model_signing.turns._LONGEST_PAUSE", 1.0)
+        monkeypatch.setattr(time, "sleep", lambda _: None)
+        hub.before("GET", "/tree/", drop)
+        done = batch(person(), acme, "--remote", "--jobs", "2")
+        assert done.code == 3
+        assert "in a row could not be finished" in done.err
+
+
+class TestCache:
+    """What a batch leaves on the disk."""
+
+    def test_downloads_do_not_stay(self, organisation: Organisation, person: People, acme: KeyPair) -> None:
+        who = person()
+        assert batch(who, acme).code == 0
+        assert list((who.home / "hub").glob("*--*")) == []
+
+    def test_what_was_there_before_stays(self, hub: Hub, person: People, acme: KeyPair, stranger: KeyPair) -> None:
+        organisation = make_organisation(hub, person, 3, acme, stranger, "--remote")
+        who, repo = person(), organisation.repositories[0]
+        assert who.run("push", repo.name, "--private-key", acme.private, "--dry-run").code == 0
+        (before,) = (who.home / "hub").glob("*--*")
+        assert batch(who, acme).code == 0
+        assert list((who.home / "hub").glob("*--*")) == [before]
+        assert (before / "snapshots").is_dir()
+
+    def test_keep_cache(self, organisation: Organisation, person: People, acme: KeyPair) -> None:
+        who = person()
+        assert batch(who, acme, "--keep-cache").code == 0
+        assert len(list((who.home / "hub").glob("*--*"))) > 20
+
+    def test_remote_downloads_nothing_large_and_keeps_nothing(
+        self, organisation: Organisation, person: People, acme: KeyPair
+    ) -> None:
+        who = person()
+        assert batch(who, acme, "--remote").code == 0
+        assert not [record for record in organisation.hub.requests if record.origin == "cdn"]
+        assert not (who.home / "hub").exists()
+
+
+def test_token_and_key_are_in_nothing_that_is_written(
+    organisation: Organisation, person: People, acme: KeyPair, tmp_path: Path
+) -> None:
+    done = batch(person(), acme, "--journal", tmp_path / "j", "--remote")
+    secret = acme.private.read_text().splitlines()[1]
+    for data in (done.out.encode(), done.err.encode(), (tmp_path / "j").read_bytes()):
+        assert b"hf_write" not in data
+        assert secret.encode() not in data
+
+
+def test_output_is_one_document(organisation: Organisation, person: People, acme: KeyPair) -> None:
+    done = batch(person(), acme, "--remote")
+    assert json.loads(done.out)["count"] == 30

@@ -1,0 +1,228 @@
+"""A batch whose repositories are hashed by the workers of a real Dask cluster."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import ROOT, KeyPair, Outcome
+from tests.organisations import Organisation, make_organisation
+from tests.servers.fixtures import Person
+from tests.servers.hub import Hub, Record
+
+People = Callable[..., Person]
+
+
+@dataclass
+class Cluster:
+    """A scheduler and its workers, each a process of its own, on this machine."""
+
+    folder: Path
+    port: int
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        return f"dask://127.0.0.1:{self.port}"
+
+    def start(self, name: str, *arguments: str, **env: str) -> None:
+        home = {"HF_HOME": str(self.folder / name), "XDG_CACHE_HOME": str(self.folder / name), "PYTHONPATH": str(ROOT)}
+        own = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "COVERAGE_"))}
+        log = (self.folder / f"{name}.log").open("wb")
+        command = [sys.executable, "-m", "distributed.cli.dask_worker", *arguments]
+        if name == "scheduler":
+            command = [sys.executable, "-m", "distributed.cli.dask_scheduler", *arguments]
+        self.processes[name] = subprocess.Popen(command, env={**own, **home, **env}, stdout=log, stderr=log)
+
+    def worker(self, name: str, *arguments: str, **env: str) -> None:
+        scheduler = f"tcp://127.0.0.1:{self.port}"
+        options = ("--no-nanny", "--no-dashboard", "--nthreads", "2", "--host", "127.0.0.1", "--name", name)
+        self.start(name, scheduler, *options, *arguments, **env)
+
+    def wait(self, count: int) -> None:
+        from distributed import Client
+
+        with Client(f"tcp://127.0.0.1:{self.port}", timeout=30, set_as_default=False) as client:  # type: ignore[no-untyped-call]
+            client.wait_for_workers(count, timeout=30)
+
+    def stop(self) -> None:
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    made = Cluster(tmp_path, port)
+    made.start("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard", "--no-show")
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def batch(who: Person, pair: KeyPair, cluster: Cluster, *options: str) -> Outcome:
+    who.extra |= {"NO_PROXY": "127.0.0.1"}
+    return who.run("--json", "batch", "acme", "--private-key", pair.private, "--executor", cluster.address, *options)
+
+
+def test_worker_that_is_killed_costs_a_turn(
+    hub: Hub, person: People, acme: KeyPair, stranger: KeyPair, cluster: Cluster
+) -> None:
+    organisation = make_organisation(hub, person, 30, acme, stranger)
+    for repo in organisation.among("private"):  # which workers without a token cannot see
+        hub.update_repo(repo.name, repo_type=repo.kind, private=False)
+    cluster.worker("one")
+    cluster.worker("two")
+    cluster.wait(2)
+    large = 0
+
+    def kill(_: Record) -> None:
+        nonlocal large
+        large += 1
+        if large == 5:
+            cluster.processes["one"].kill()
+
+    hub.before("GET", r"/[0-9a-f]{64}/", kill)
+    done = batch(person(), acme, cluster)
+    assert done.code == 0, done.err + done.out
+    assert cluster.processes["one"].wait() == -9
+    organisation.check()
+    by_workers = [record for record in hub.requests if record.origin == "cdn" or "/resolve/" in record.path]
+    heads = [record for record in by_workers if record.method == "HEAD"]  # the client's, before it downloads
+    assert heads
+    assert not [record for record in heads if record.authorized]
+    assert not list((person().home / "hub").glob("*--*"))
+
+
+def test_private_repositories_by_a_token_that_reads(hub: Hub, person: People, acme: KeyPair, cluster: Cluster) -> None:
+    organisation = Organisation(hub, acme)
+    repo = organisation.add("secret", state="private")
+    repo.commits = 2
+    hub.add_token("hf_worker", user="robot", orgs=["acme"], role="read")
+    cluster.worker("one")
+    cluster.wait(1)
+    who = person()
+    who.extra["HF_SIGN_WORKER_TOKEN"] = "hf_worker"
+    done = batch(who, acme, cluster)
+    assert done.code == 0, done.err + done.out
+    organisation.check()
+    heads = {record.authorization for record in hub.requests if record.method == "HEAD" and record.origin == "hub"}
+    assert heads == {"Bearer hf_worker"}
+    assert b"hf_write" not in (cluster.folder / "one.log").read_bytes()
+
+
+def test_token_that_may_write_is_not_given_away(hub: Hub, person: People, acme: KeyPair, cluster: Cluster) -> None:
+    Organisation(hub, acme).add("model")
+    who = person()
+    who.extra["HF_SIGN_WORKER_TOKEN"] = "hf_write"
+    done = batch(who, acme, cluster)
+    assert done.code == 2
+    assert "HF_SIGN_WORKER_TOKEN may write" in done.err
+    assert "hf_write" not in done.err
+
+
+_PRELUDE = """
+import dataclasses
+import hf_model_signing.worker as w
+from hf_model_signing.manifest import Manifest
+
+honest = getattr(w, "honest", w.hash_elsewhere)
+w.honest = honest  # such a file is run twice
+
+def with_file(job, path):
+    done = honest(job)
+    digests = {**done.manifest.digests, path: b"x" * 32}
+    return dataclasses.replace(done, manifest=Manifest.of("m", digests, done.manifest.serialization))
+
+"""
+_LIES = {
+    "another version": "lambda job: dataclasses.replace(honest(job), version='9')",
+    "another large file": "lambda job: with_file(job, 'sub/model.safetensors')",
+    "another small file": "lambda job: with_file(job, 'config.json')",
+    "one more file": "lambda job: with_file(job, 'evil.py')",
+    "another job": "lambda job: dataclasses.replace(honest(job), job=dataclasses.replace(job, commit='0' * 40))",
+    "no answer": "lambda job: None",
+}
+
+
+def lying(cluster: Cluster, lie: str) -> tuple[str, str]:
+    path = cluster.folder / "lie.py"
+    path.write_text(f"{_PRELUDE}\nw.hash_elsewhere = {lie}\nw.hash_elsewhere.__qualname__ = 'hash_elsewhere'\n")
+    return "--preload", str(path)
+
+
+@pytest.mark.parametrize("lie", _LIES)
+def test_worker_that_lies_is_found_out(hub: Hub, person: People, acme: KeyPair, cluster: Cluster, lie: str) -> None:
+    organisation = Organisation(hub, acme)
+    for number in range(6):
+        organisation.add(f"r{number}").commits = 2
+    cluster.worker("liar", *lying(cluster, _LIES[lie]))
+    cluster.worker("honest")
+    cluster.wait(2)
+    done = batch(person(), acme, cluster)
+    assert done.code == 0, done.err + done.out
+    assert "gets no more work" in done.err
+    organisation.check()
+
+
+def test_error_that_no_cluster_can_carry(hub: Hub, person: People, acme: KeyPair, cluster: Cluster) -> None:
+    organisation = Organisation(hub, acme)
+    organisation.add("model").commits = 2
+    first = "lambda job: honest(job) if globals().setdefault('calls', []) else calls.append(1) or deep(900)"
+    cluster.worker("one", *lying(cluster, f"{first}\ndef deep(n): return deep(n - 1) if n else 1 / 0\n"))
+    cluster.wait(1)
+    done = batch(person(), acme, cluster)
+    assert done.code == 0, done.err + done.out
+    organisation.check()
+
+
+def test_nobody_but_a_liar_stops_the_batch(hub: Hub, person: People, acme: KeyPair, cluster: Cluster) -> None:
+    Organisation(hub, acme).add("model")
+    cluster.worker("liar", *lying(cluster, _LIES["no answer"]))
+    cluster.wait(1)
+    done = batch(person(), acme, cluster)
+    assert done.code == 3
+    assert "no worker is left whose answers can be used" in done.err
+    assert "model.sig" not in hub.files("acme/model")
+
+
+@pytest.mark.parametrize("text", ["dask://nowhere", "tcp://127.0.0.1:1", "dask://:1", "ray://127.0.0.1:1"])
+def test_what_names_no_executor(hub: Hub, person: People, acme: KeyPair, text: str) -> None:
+    done = person().run("batch", "acme", "--private-key", acme.private, "--executor", text)
+    assert done.code == 2
+    assert "write dask://HOST:PORT" in done.err
+
+
+def test_scheduler_without_workers(hub: Hub, person: People, acme: KeyPair, cluster: Cluster) -> None:
+    Organisation(hub, acme).add("model")
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", cluster.port)) == 0:
+                break
+        time.sleep(0.1)
+    done = batch(person(), acme, cluster)
+    assert done.code == 3
+    assert "has no workers" in done.err
+
+
+def test_scheduler_that_is_not_there(
+    hub: Hub, person: People, acme: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hf_model_signing.dask_cluster._PATIENCE", 1)
+    Organisation(hub, acme).add("model")
+    done = batch(person(), acme, Cluster(tmp_path, 9))
+    assert done.code == 3
+    assert "no Dask scheduler answers at 'dask://127.0.0.1:9'" in done.err

@@ -1,0 +1,169 @@
+"""The journal of a batch, apart from any hub."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hf_model_signing.errors import HfSignError, RefusedError, UsageError
+from hf_model_signing.journal import DONE, LISTED, PLANNED, Journal
+from hf_model_signing.report.interface import FileRecord, Record
+
+HEAD, AFTER = "a" * 40, "b" * 40
+Open = Callable[..., Journal]
+
+
+def record(name: str = "m", status: str = "unsigned") -> Record:
+    return Record(f"hf://acme/{name}", "model", f"acme/{name}", status)
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Open]:
+    journals: list[Journal] = []
+
+    def open_journal(settings: str = "s", owner: str = "acme") -> Journal:
+        if journals:
+            journals[-1].close()
+        journals.append(Journal(str(tmp_path / "journal"), owner=owner, settings=settings))
+        return journals[-1]
+
+    yield open_journal
+    journals[-1].close()
+
+
+def fill(journal: Journal) -> None:
+    for number in range(1000):
+        journal.add(record("n" * 500 + str(number)), HEAD)
+
+
+def signed(journal: Journal) -> None:
+    journal.add(record(), HEAD)
+    journal.take(LISTED)
+    journal.keep(record(status="signed"), DONE, head=HEAD, after=AFTER)
+
+
+@pytest.mark.parametrize(("head", "status"), [(AFTER, "unchanged"), (HEAD, "unsigned"), ("", "unsigned")])
+def test_signed_repository_is_done_while_its_head_is_what_was_committed(opened: Open, head: str, status: str) -> None:
+    signed(opened())
+    journal = opened()
+    journal.add(record(), head)
+    assert journal.totals() == {status: 1}
+    assert (journal.take(LISTED) is None) == (status == "unchanged")
+
+
+def test_signed_repository_is_looked_at_anew_for_another_signer(opened: Open) -> None:
+    signed(opened())
+    journal = opened(settings="another")
+    journal.add(record(), AFTER)
+    assert journal.take(LISTED) is not None
+
+
+@pytest.mark.parametrize("taken", [False, True])
+@pytest.mark.parametrize(("head", "state"), [(HEAD, PLANNED), (AFTER, LISTED)])
+def test_plan_is_kept_while_the_head_is_the_same(opened: Open, head: str, state: str, taken: bool) -> None:
+    journal = opened()
+    journal.add(record(), HEAD)
+    journal.take(LISTED)
+    journal.keep(record(status="stale"), PLANNED, head=HEAD)
+    if taken:  # and the process ended in the middle
+        journal.take(PLANNED)
+    journal = opened()
+    journal.add(record(), head)
+    entry = journal.take(state)
+    assert entry is not None
+    assert entry.record.status == ("stale" if head == HEAD else "unsigned")
+
+
+def test_what_is_not_listed_any_more_is_not_reported(opened: Open) -> None:
+    signed(opened())
+    journal = opened()
+    journal.add(record("other"), HEAD)
+    assert [found.name for found in journal.records()] == ["acme/other"]
+
+
+def test_postponed_waits_and_counts(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = opened()
+    now = 1000.0
+    monkeypatch.setattr("hf_model_signing.journal.time.time", lambda: now)
+    journal.add(record(), HEAD)
+    journal.take(LISTED)
+    journal.postpone(record(), LISTED, 8.0)
+    assert (journal.take(LISTED), journal.left(LISTED)) == (None, 1)
+    now = 1008.0
+    entry = journal.take(LISTED)
+    assert entry is not None
+    assert entry.tries == 1
+
+
+def test_records_come_worst_first_and_page_by_page(opened: Open) -> None:
+    journal = opened()
+    for number in range(250):
+        journal.add(record(f"m{number:03}", "empty" if number % 2 else "unsigned"), "", state=DONE)
+    names = [found.name for found in journal.records()]
+    assert len(names) == 250
+    assert names == [f"acme/m{number:03}" for number in (*range(0, 250, 2), *range(1, 250, 2))]
+
+
+def test_record_is_read_as_it_was_written(opened: Open) -> None:
+    journal = opened()
+    full = replace(
+        record(), files=(FileRecord("ä\n", 3, "signed"),), findings=("stale",), uncovered=("x",), verified=True
+    )
+    journal.add(full, HEAD)
+    assert list(journal.records()) == [full]
+
+
+def test_each_repository_is_taken_once(opened: Open) -> None:
+    journal = opened()
+    for number in range(100):
+        journal.add(record(f"m{number}"), HEAD)
+    taken: list[str] = []
+
+    def take() -> None:
+        while entry := journal.take(LISTED):
+            taken.append(entry.record.uri)
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == len(set(taken)) == 100
+
+
+def test_second_one_over_the_same_file_is_refused(opened: Open, tmp_path: Path) -> None:
+    opened()
+    with pytest.raises(RefusedError, match="another batch is using the journal"):
+        Journal(str(tmp_path / "journal"), owner="acme")
+
+
+def test_version_to_come(opened: Open, tmp_path: Path) -> None:
+    opened().close()
+    with closing(sqlite3.connect(tmp_path / "journal")) as database:
+        database.execute("PRAGMA user_version = 2")
+    with pytest.raises(UsageError, match="of another version"):
+        opened()
+
+
+def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HfSignError, match="cannot be made"):
+        Journal(str(tmp_path / "file" / "journal"), owner="acme")
+
+
+def test_full_disk_is_told(opened: Open) -> None:
+    journal = opened()
+    journal._database.execute("PRAGMA max_page_count = 20")
+    with pytest.raises(HfSignError, match="full.*the same command goes on") as caught:
+        fill(journal)
+    assert isinstance(caught.value.__cause__, sqlite3.Error)
+    before = sum(journal.totals().values())
+    journal._database.execute("PRAGMA max_page_count = 2000")
+    journal.add(record("more"), HEAD)
+    assert sum(journal.totals().values()) == before + 1
