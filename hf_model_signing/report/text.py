@@ -37,10 +37,11 @@ class TextFormat(Format):
 
 def _lines(report: Report) -> Iterator[str]:
     """Two passes: the first one measures, as the records are too many to keep."""
-    shown = max((_width(one_line(record.name)) for record in report.records()), default=0)
-    names = min(shown, _WIDEST)
+    names = kinds = 0
+    for record in report.records():
+        names = max(names, min(_width(one_line(record.name)), _WIDEST))
+        kinds = max(kinds, _width(one_line(record.kind)))
     labels = max(len(STATUSES[word].label) for word in report.totals if report.totals[word])
-    kinds = max((_width(one_line(record.kind)) for record in report.records()), default=0)
     for record in report.records():
         cells = (
             _padded(STATUSES[record.status].label, labels),
