@@ -63,7 +63,7 @@ class SharedSigner(Signer):
             try:
                 return call()  # another thread may have waited for the sign-in meanwhile
             except SignInError as error:
-                later = f" in {pause / 60:.0f} minutes" if pause else ""
+                later = f" in {pause:.0f} seconds" if pause else ""
                 self._note(f"a new sign-in is needed, and the batch waits for it; you are asked again{later} ({error})")
                 time.sleep(pause)
                 self._signer.ask_again()
