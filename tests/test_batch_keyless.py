@@ -53,9 +53,9 @@ def test_batch_waits_for_a_new_sign_in_and_loses_nothing(
 ) -> None:
     browser()
     keyless.instance.refreshes = False
-    keyless.instance.token_lifetime = keyless.instance.certificate_lifetime = timedelta(seconds=2)
-    organisation.hub.delay("POST", "/commit/", 0.5)
-    done = batch(person(), keyless, "--jobs", "2")
+    keyless.instance.token_lifetime, keyless.instance.certificate_lifetime = timedelta(seconds=4), timedelta(seconds=2)
+    organisation.hub.delay("POST", "/commit/", 0.9)
+    done = batch(person(), keyless, "--jobs", "1")
     assert done.code == 0, done.err
     all_signed(organisation, keyless)
     assert 2 <= keyless.instance.sign_ins <= 4
@@ -77,8 +77,8 @@ def test_nobody_comes_and_later_somebody_does(
     lines = (opened.parent / "browser").read_text().replace("OPENED", repr(str(opened)))
     (opened.parent / "browser").write_text(lines)
     keyless.instance.refreshes = False
-    keyless.instance.token_lifetime = keyless.instance.certificate_lifetime = timedelta(seconds=3)
-    organisation.hub.delay("POST", "/commit/", 0.5)
+    keyless.instance.token_lifetime, keyless.instance.certificate_lifetime = timedelta(seconds=4), timedelta(seconds=2)
+    organisation.hub.delay("POST", "/commit/", 0.9)
     done = batch(person(), keyless, "--jobs", "1")
     assert done.code == 0, done.err
     all_signed(organisation, keyless)
@@ -87,8 +87,8 @@ def test_nobody_comes_and_later_somebody_does(
 
 
 def test_token_that_was_given_runs_out(organisation: Organisation, person: People, keyless: Keyless) -> None:
-    keyless.instance.token_lifetime = keyless.instance.certificate_lifetime = timedelta(seconds=3)
-    organisation.hub.delay("POST", "/commit/", 0.7)
+    keyless.instance.token_lifetime, keyless.instance.certificate_lifetime = timedelta(seconds=4), timedelta(seconds=2)
+    organisation.hub.delay("POST", "/commit/", 0.9)
     stopped = batch(person(), keyless, "--jobs", "1", "--identity-token", keyless.instance.token())
     assert stopped.code == 3
     assert "expired" in stopped.err
