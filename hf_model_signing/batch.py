@@ -32,7 +32,7 @@ from hf_model_signing.report.interface import Record, Report
 from hf_model_signing.repository_records import new_record, reference_of, with_files, with_statement
 from hf_model_signing.selection import Selection
 from hf_model_signing.shared_signer import SharedSigner
-from hf_model_signing.statement import signing_time
+from hf_model_signing.statement import REVISION, signing_time
 from hf_model_signing.turns import Turns
 from hub_adapters.huggingface import HuggingFaceAdapter
 from hub_adapters.interface import ListedRepository, Resolved
@@ -186,6 +186,8 @@ class Batch:
                 models.append(self._model(resolved))
                 return models[-1]
 
+            if self._options.create_pr and self._is_proposed(entry):
+                return
             pushed = push(
                 reference_of(entry.record, self._options.revision),
                 adapter=self._adapter,
@@ -209,6 +211,20 @@ class Batch:
             record = with_files(record, models[-1].listing, pushed.statement)
             self.journal.keep(record, DONE, head=pushed.revision, after=record.revision)
             self._ended(record)
+
+    def _is_proposed(self, entry: Entry) -> bool:
+        """Whether a pull request with this signature is there already, from a run whose end nobody saw."""
+        resolved = self._adapter.resolve(reference_of(entry.record, self._options.revision))
+        for pull in self._adapter.pull_requests(resolved):
+            bundle = signature_there(self._model(pull), lambda _: None)
+            ours = signed_by_us(bundle, self._signer, lambda _: None) if bundle else None
+            if ours and ours.uri == resolved.uri and ours.annotations.get(REVISION) == resolved.commit:
+                record = with_statement(entry.record, ours, **self._signed_by(self._signer.method))
+                record = replace(record, status="unchanged", reason=f"proposed in {pull.reference.revision}")
+                self.journal.keep(record, DONE, head=resolved.commit, after=resolved.commit)
+                self._ended(record)
+                return True
+        return False
 
     @contextlib.contextmanager
     def _turn(self, entry: Entry, state: str) -> Iterator[None]:

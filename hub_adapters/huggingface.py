@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -58,6 +59,8 @@ _REFERENCE = re.compile(rf"(?:(models|datasets|spaces)/)?((?:{_NAME}/)?{_NAME})(
 _WEB = re.compile(rf"(?:(datasets|spaces)/)?({_NAME}/{_NAME})(?:/tree/(refs/pr/\d+|[^/?#]+))?/?(?:[?#].*)?")
 _DOWNLOADS = 8  # as many at once as the client itself uses
 _MOST_ENTRIES = 500_000  # several times what the Hub accepts in one repository
+_PULL = re.compile(r"refs/pr/(\d{1,9})")
+_PULLS = 20  # of the newest pull requests are looked at
 _TRIES = 5
 _PACED_TRIES = 20  # under a budget, where a try that comes too early costs no wait of its own
 _LONGEST_WAIT = 120.0  # seconds; a hub that asks for more is reported, not waited for
@@ -210,6 +213,23 @@ class HuggingFaceAdapter(HubAdapter):
                 yield listed_repository(item, owner, kind)
             else:
                 raise DishonestError(f"the hub lists {kind}s of '{owner}' without end")
+
+    def pull_requests(self, resolved: Resolved) -> list[Resolved]:
+        """The heads of the newest pull requests, the newest first."""
+        reference = resolved.reference
+        refs = self._call(
+            reference,
+            "listing",
+            lambda: self._api.list_repo_refs(reference.name, repo_type=reference.kind, include_pull_requests=True),
+        )
+        found = []
+        for item in refs.pull_requests or ():
+            number = _PULL.fullmatch(str(item.ref))
+            if number and _COMMIT.fullmatch(str(item.target_commit)):
+                at = Resolved(replace(reference, revision=item.ref), resolved.name, item.target_commit)
+                found.append((int(number[1]), at))
+        newest = sorted(found, key=lambda pull: pull[0], reverse=True)[:_PULLS]
+        return [at for _, at in newest]
 
     def page(self, reference: Reference) -> str:
         """The address of the repository's page."""

@@ -216,6 +216,10 @@ class HubAdapter(ABC):
         """What the hub lists of a user or an organisation, page by page; of the `kinds` model, dataset and space."""
         raise UnsupportedError(f"{self.title} does not list what somebody has published")
 
+    def pull_requests(self, resolved: Resolved) -> list[Resolved]:
+        """The heads of the newest pull requests of a repository, open or not, each under the name of its own branch."""
+        raise UnsupportedError(f"{self.title} has no pull requests")
+
     def page(self, reference: Reference) -> str:
         """The web address at which people look at the repository; empty where there is none."""
         return ""

@@ -18,6 +18,7 @@ from tests.helpers import KeyPair, Outcome
 from tests.organisations import Organisation, Repository, check_signed, make_organisation
 from tests.servers.fixtures import Person
 from tests.servers.hub import DropConnection, Hub, Record
+from tests.servers.hub_store import RepoKey
 
 People = Callable[..., Person]
 
@@ -276,6 +277,57 @@ class TestJournal:
         done = batch(person(), acme, "--remote")
         assert done.document["totals"]["signed"] == 1
         check_signed(organisation.hub, repo, acme)
+
+
+class TestPullRequests:
+    """A signature is proposed once for a revision."""
+
+    @pytest.mark.parametrize("again", [(), ("--journal", "another")])
+    def test_pull_request_is_opened_once(self, hub: Hub, person: People, acme: KeyPair, again: tuple[str, ...]) -> None:
+        Organisation(hub, acme).add("model")
+        first = batch(person(), acme, "--create-pr")
+        assert first.document["totals"] == {"signed": 1}
+        assert "/discussions/1" in by_name(first)["hf://acme/model"]["commit"]
+        assert batch(person(), acme, "--create-pr", *again).document["totals"] == {"unchanged": 1}
+        assert "model.sig" in hub.files("acme/model", "refs/pr/1")
+        assert "refs/pr/2" not in hub.store.repos[RepoKey("model", "acme/model")].refs
+
+    def test_answer_is_lost(self, hub: Hub, person: People, acme: KeyPair, pauses: list[float]) -> None:
+        Organisation(hub, acme).add("model")
+        hub.drop_answer("POST", "/commit/", times=1)
+        done = batch(person(), acme, "--create-pr")
+        assert done.document["totals"] == {"unchanged": 1}
+        assert "refs/pr/2" not in hub.store.repos[RepoKey("model", "acme/model")].refs
+
+    def test_new_revision_is_proposed_anew(self, hub: Hub, person: People, acme: KeyPair) -> None:
+        Organisation(hub, acme).add("model")
+        batch(person(), acme, "--create-pr")
+        hub.commit("acme/model", {"new.txt": b"new"})
+        assert batch(person(), acme, "--create-pr").document["totals"] == {"signed": 1}
+        assert "model.sig" in hub.files("acme/model", "refs/pr/2")
+
+
+class TestRevision:
+    """Another branch than the main one, whose head no list tells."""
+
+    def test_branch(self, hub: Hub, person: People, acme: KeyPair) -> None:
+        Organisation(hub, acme).add("model")
+        hub.branch("acme/model", "dev")
+        done = batch(person(), acme, "--revision", "dev")
+        assert done.code == 0, done.err
+        assert "model.sig" in hub.files("acme/model", "dev")
+        assert "model.sig" not in hub.files("acme/model")
+        assert batch(person(), acme, "--revision", "dev").document["totals"] == {"unchanged": 1}
+
+    def test_hub_that_answers_with_another_repository(self, hub: Hub, person: People, acme: KeyPair) -> None:
+        organisation = Organisation(hub, acme)
+        organisation.add("model")
+        organisation.add("other")
+        hub.branch("acme/model", "dev")
+        hub.branch("acme/other", "dev")
+        hub.impersonate("acme/model", "acme/other", claim=True)
+        done = batch(person(), acme, "--revision", "dev", "--include", "model", "--dry-run")
+        assert by_name(done)["hf://acme/model"]["status"] == "renamed"
 
 
 class TestTrouble:

@@ -141,6 +141,10 @@ from hf_model_signing.manifest import Manifest
 honest = getattr(w, "honest", w.hash_elsewhere)
 w.honest = honest  # such a file is run twice
 
+def otherwise(done):
+    how = dataclasses.replace(done.manifest.serialization, allow_symlinks=True)
+    return dataclasses.replace(done, manifest=dataclasses.replace(done.manifest, serialization=how))
+
 def with_file(job, path):
     done = honest(job)
     digests = {**done.manifest.digests, path: b"x" * 32}
@@ -153,6 +157,7 @@ _LIES = {
     "another small file": "lambda job: with_file(job, 'config.json')",
     "one more file": "lambda job: with_file(job, 'evil.py')",
     "another job": "lambda job: dataclasses.replace(honest(job), job=dataclasses.replace(job, commit='0' * 40))",
+    "another way to hash": "lambda job: otherwise(honest(job))",
     "no answer": "lambda job: None",
 }
 
