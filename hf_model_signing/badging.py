@@ -9,7 +9,7 @@ from urllib.parse import quote
 from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import RefusedError, UsageError
 from hf_model_signing.hashing import holds_lfs_pointer, with_bytes
-from hf_model_signing.hub_manifest import HubModel, Take
+from hf_model_signing.hub_manifest import HubModel
 from hf_model_signing.manifest import is_below, show
 from hf_model_signing.methods.interface import Introduction, Signer
 from hf_model_signing.model_card import CARD_NAME, MAX_CARD, ModelCard, badge
@@ -69,14 +69,13 @@ class Card:
             self.note(f"the {CARD_NAME} in '{folder}' stays as it is: take the one of the hub before the next push")
 
 
-def check_is_signed(take: Take) -> None:
-    """Raise `UsageError` when the card is among what is left out."""
-    if is_below(CARD_NAME, take.how.serialization(take.folder or "").ignore_paths):
-        raise UsageError(f"{CARD_NAME} is ignored, so a badge in it would not be signed: give --badge or ignore it")
-
-
 def read_card(model: HubModel, note: Callable[[str], None]) -> Card:
-    """The card of a repository; raises `RefusedError` when no badge can be put into it."""
+    """The card of a repository.
+
+    Raises `RefusedError` when no badge can be put into it, and `UsageError` when it is among what is left out.
+    """
+    if is_below(CARD_NAME, model.serialization.ignore_paths):
+        raise UsageError(f"{CARD_NAME} is ignored, so a badge in it would not be signed: give --badge or ignore it")
     file = model.listing.get(CARD_NAME)
     if file is None:
         _check_is_free(model)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from hf_model_signing.badging import check_is_signed, read_card
+from hf_model_signing.badging import read_card
 from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import HfSignError, MissingSignatureError, RenamedError, UsageError, VerificationError
 from hf_model_signing.hashing import Progress
@@ -32,7 +32,7 @@ class PushOptions:
 
     `model` makes what is hashed of a repository at one revision, in place of what `take` says; `step` is told what is
     about to be done with which revision, and may raise to stop it. `badge` puts into the model card, in the same
-    commit, who signed and how to verify it; raises `UsageError` when the card is left out of the signature.
+    commit, who signed and how to verify it.
     """
 
     take: Take = field(default_factory=Take)
@@ -42,10 +42,6 @@ class PushOptions:
     model: Callable[[Resolved], HubModel] | None = None
     step: Callable[[str, str], None] = lambda word, revision: None
     badge: bool = False
-
-    def __post_init__(self) -> None:
-        if self.badge:
-            check_is_signed(self.take)
 
 
 @dataclass(frozen=True)
@@ -70,8 +66,9 @@ def push(
     """Sign the repository `reference` and commit `model.sig` to its branch.
 
     A branch that moves meanwhile is signed anew from its new head. `note` is told what a person may want to know.
-    Raises `RefusedError` when there is nothing to sign or the hub contradicts what was hashed, `HubError` for what goes
-    wrong there; then nothing was committed, unless the error is an `UncertainError`.
+    Raises `UsageError` for a badge in a card that is left out, `RefusedError` when there is nothing to sign or the hub
+    contradicts what was hashed, `HubError` for what goes wrong there; then nothing was committed, unless the error is
+    an `UncertainError`.
     """
     chosen = options or PushOptions()
     if _COMMIT.fullmatch(reference.revision or ""):
