@@ -11,7 +11,7 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import FileIO
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -20,7 +20,7 @@ from hf_model_signing.hashes import HASHES
 from hf_model_signing.hub_cache import CachedSnapshot
 from hf_model_signing.manifest import Manifest, Serialization, show
 from hf_model_signing.paths import true_place
-from hf_model_signing.shards import content_of, shard_ranges
+from hf_model_signing.shards import content_of, shard_ranges, split_shard_name
 from hf_model_signing.walking import FileState, Listed, Scope, describe_file, list_model, list_names, look_at, state_of
 
 if TYPE_CHECKING:
@@ -114,12 +114,30 @@ def hash_file(path: str | os.PathLike[str], serialization: Serialization | None 
 def hash_bytes(data: bytes, serialization: Serialization | None = None) -> bytes:
     """What tells the content of a file that is held in memory, as `hash_file` does of one on disk."""
     how = serialization or Serialization()
-    new = HASHES[how.hash_type].new
+    digests = _parts(data, how)
+    return digests[0] if how.shard_size is None else content_of(len(data), digests)
+
+
+def with_bytes(manifest: Manifest, path: str, data: bytes) -> Manifest:
+    """The manifest of the same model when a file that is held in memory takes the place of the one at `path`.
+
+    There need not have been one.
+    """
+    how = manifest.serialization
     if how.shard_size is None:
-        digest: bytes = new(data).digest()
-        return digest
-    shards = [new(data[start:end]).digest() for start, end in shard_ranges(len(data), how.shard_size)]
-    return content_of(len(data), shards)
+        return Manifest.of(manifest.name, {**manifest.digests, path: hash_bytes(data, how)}, how)
+    new = Manifest.of_shards(manifest.name, {path: (len(data), _parts(data, how))}, how)
+    entries = [entry for entry in manifest.entries if split_shard_name(entry.name)[0] != path]
+    empty = {*manifest.empty_files} - {path} | {*new.empty_files}
+    return replace(new, entries=tuple(sorted([*entries, *new.entries])), empty_files=tuple(sorted(empty)))
+
+
+def _parts(data: bytes, how: Serialization) -> list[bytes]:
+    """The digest of the bytes, or for shards that of each."""
+    new = HASHES[how.hash_type].new
+    whole = how.shard_size is None
+    ranges = [(0, len(data))] if whole else shard_ranges(len(data), how.shard_size or 0)
+    return [new(data[start:end]).digest() for start, end in ranges]
 
 
 def git_blob_id_of(data: bytes) -> str:

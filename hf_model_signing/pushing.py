@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from hf_model_signing.badging import read_card
 from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import HfSignError, MissingSignatureError, RenamedError, UsageError, VerificationError
 from hf_model_signing.hashing import Progress
@@ -30,7 +31,8 @@ class PushOptions:
     """What to sign and how to commit it; a dry run does all but the commit.
 
     `model` makes what is hashed of a repository at one revision, in place of what `take` says; `step` is told what is
-    about to be done with which revision, and may raise to stop it.
+    about to be done with which revision, and may raise to stop it. `badge` puts into the model card, in the same
+    commit, who signed and how to verify it.
     """
 
     take: Take = field(default_factory=Take)
@@ -39,6 +41,7 @@ class PushOptions:
     dry_run: bool = False
     model: Callable[[Resolved], HubModel] | None = None
     step: Callable[[str, str], None] = lambda word, revision: None
+    badge: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,9 @@ def push(
     """Sign the repository `reference` and commit `model.sig` to its branch.
 
     A branch that moves meanwhile is signed anew from its new head. `note` is told what a person may want to know.
-    Raises `RefusedError` when there is nothing to sign or the hub contradicts what was hashed, `HubError` for what goes
-    wrong there; then nothing was committed, unless the error is an `UncertainError`.
+    Raises `UsageError` for a badge in a card that is left out, `RefusedError` when there is nothing to sign or the hub
+    contradicts what was hashed, `HubError` for what goes wrong there; then nothing was committed, unless the error is
+    an `UncertainError`.
     """
     chosen = options or PushOptions()
     if _COMMIT.fullmatch(reference.revision or ""):
@@ -111,12 +115,13 @@ def check_canonical_name(resolved: Resolved, note: Callable[[str], None]) -> Non
 
 def _push_once(model: HubModel, signer: Signer, options: PushOptions, note: Callable[[str], None]) -> Pushed:
     resolved = model.resolved
+    card = read_card(model, note) if options.badge else None
     there = signature_there(model, note)
     # What it says is no more than a reason to ask now whose it is, and not once all is hashed: some signers have to
     # sign in for that, and what comes of it does not last.
     fits = there is not None and _claims_to_fit(there, model)
     existing = signed_by_us(there, signer, note) if there and fits else None
-    if existing:
+    if existing and (card is None or card.introduces(signer.introduce(there))):
         return Pushed("unchanged", resolved.commit, existing)
     if not options.dry_run:
         model.adapter.check_writable(resolved, SIGNATURE_NAME, create_pr=options.create_pr)
@@ -126,13 +131,14 @@ def _push_once(model: HubModel, signer: Signer, options: PushOptions, note: Call
         existing = signed_by_us(there, signer, note)
     _check_clock(statement, existing)
     if options.dry_run:
+        statement = card.rehearsed(statement, signer) if card else statement
         signer.rehearse(statement)
         return Pushed("dry-run", resolved.commit, statement)
     options.step("signing", resolved.commit)
-    bundle = signer.sign(statement)
+    statement, bundle, files = card.signed(statement, signer) if card else (statement, signer.sign(statement), {})
     options.step("committing", resolved.commit)
     commit = model.adapter.publish(
-        resolved, {SIGNATURE_NAME: bundle.to_bytes()}, message=options.message, create_pr=options.create_pr
+        resolved, {**files, SIGNATURE_NAME: bundle.to_bytes()}, message=options.message, create_pr=options.create_pr
     )
     return Pushed("signed", resolved.commit, statement, commit)
 

@@ -49,10 +49,17 @@ def hash_small_files(
 def _take(adapter: HubAdapter, resolved: Resolved, file: RemoteFile, how: Serialization) -> SmallFile:
     if file.size > _HELD:
         return _by_disk(adapter, resolved, file, how)
-    data = adapter.read(resolved, file)
-    if git_blob_id_of(data) != file.blob_id:
-        raise _not_listed(resolved, file)
+    data = read_listed(adapter, resolved, file)
     return SmallFile(hash_bytes(data, how), holds_lfs_pointer(data))
+
+
+def read_listed(adapter: HubAdapter, resolved: Resolved, file: RemoteFile) -> bytes:
+    """The bytes of one file of a revision; raises `MismatchError` when they are not what the hub lists."""
+    data = adapter.read(resolved, file)
+    found, listed = (hash_bytes(data).hex(), file.sha256) if file.sha256 else (git_blob_id_of(data), file.blob_id)
+    if found != listed:
+        raise _not_listed(resolved, file)
+    return data
 
 
 def _by_disk(adapter: HubAdapter, resolved: Resolved, file: RemoteFile, how: Serialization) -> SmallFile:

@@ -28,6 +28,7 @@ from hub_adapters.hf_oidc import (
 from hub_adapters.interface import Reference
 
 # What a server may repeat to us: JSON Web Tokens, which start with a brace in Base64, and the hub's own.
+_BAD_CARD = "Invalid metadata in README.md."  # how the client says that the hub looked at a card and refused it
 _TOKEN = re.compile(r"eyJ[\w-]{5,}(?:\.[\w-]*)*|hf_jwt_[\w.-]+|hf_[A-Za-z0-9]{20,}|Bearer \S+", re.ASCII)
 
 
@@ -51,6 +52,9 @@ def translated(reference: Reference, endpoint: str, doing: str) -> Iterator[None
             raise  # this machine's disk, not the hub
         raise UnavailableError(f"{doing} '{reference}' failed: {_first_line(error)}; try again") from error
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError, AssertionError) as error:
+        if str(error).startswith(_BAD_CARD):
+            why = " ".join(str(error).removeprefix(_BAD_CARD).split()).removeprefix("- ")
+            raise HubError(f"the hub does not take the YAML block in the README.md of '{reference}': {why}") from error
         raise HubError(
             f"{doing} '{reference}' failed: the answer of {endpoint} makes no sense ({_first_line(error)})"
         ) from error

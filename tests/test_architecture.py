@@ -20,6 +20,7 @@ HUB_SIDE = {
     "hub_signature",
     "listing",
     "small_files",
+    "badging",
     "batch",
     "batch_errors",
     "batch_hashing",

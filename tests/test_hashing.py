@@ -14,7 +14,7 @@ import pytest
 
 from hf_model_signing import hashing
 from hf_model_signing.errors import ModelError
-from hf_model_signing.hashing import git_blob_id, hash_file, hash_model, is_lfs_pointer, model_name
+from hf_model_signing.hashing import git_blob_id, hash_file, hash_model, is_lfs_pointer, model_name, with_bytes
 from hf_model_signing.manifest import Manifest, Serialization
 from hf_model_signing.walking import Scope
 from tests.helpers import COMMIT, FILES, LONG_AGO, Meddler, cache_snapshot, run_python, sha256, write_tree
@@ -593,3 +593,13 @@ def test_model_name_below_snapshot(tmp_path: Path) -> None:
 
 def test_model_name_of_commit_alone(tmp_path: Path) -> None:
     assert model_name(str(write_tree(tmp_path / COMMIT, FILES))) == COMMIT
+
+
+@pytest.mark.parametrize("path", ["config.json", "weights/a.bin", "new:0:5", "empty"])
+@pytest.mark.parametrize("data", [b"", b"{}", b"0123456789"])
+@pytest.mark.parametrize("size", [None, 1, 5, 1000])
+def test_file_in_memory_counts_as_on_disk(tmp_path: Path, path: str, data: bytes, size: int | None) -> None:
+    how = Serialization("shards" if size else "files", "blake2b", shard_size=size)
+    files = {"config.json": b"0123456", "weights/a.bin": b"A" * 7, "empty": b"", "new": b"12345"}
+    before = hash_model(write_tree(tmp_path / "m", files), how)
+    assert with_bytes(before, path, data) == hash_model(write_tree(tmp_path / "m", {path: data}), how)

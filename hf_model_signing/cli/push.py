@@ -40,10 +40,14 @@ def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
             folder=values["folder"],
             how=how_to_hash(values, ignored_below(values["folder"], ignored) if values["folder"] else ignored),
         )
-        options = PushOptions(take, values["create_pr"], values["message"] or DEFAULT_MESSAGE, values["dry_run"])
+        message, badge = values["message"] or DEFAULT_MESSAGE, values["badge"]
+        options = PushOptions(take, values["create_pr"], message, values["dry_run"], badge=badge)
         adapter, reference = hub_arguments(values)
         pushed = push(reference, adapter=adapter, signer=signer, options=options, progress=progress, note=output.note)
-    output.result({**_values(pushed), "signer": signer.describe(), **signer.facts()}, _text(pushed, signer.describe()))
+    output.result(
+        {**_values(pushed), "badge": badge, "signer": signer.describe(), **signer.facts()},
+        _text(pushed, signer.describe()),
+    )
 
 
 def _values(pushed: Pushed) -> dict[str, Any]:
@@ -94,6 +98,9 @@ command = Command(
         ),  # fmt: skip
         click.Option(["--create-pr"], is_flag=True, help="Open a pull request instead of committing to the branch."),
         click.Option(["--message"], metavar="TEXT", help="The commit's message."),
+        click.Option(
+            ["--badge"], is_flag=True, help="Say in README.md, in the same commit, who signed and how to verify it."
+        ),
         click.Option(["--dry-run"], is_flag=True, help="Do everything but the commit."),
         *manifest_options(),
         reference_argument("repo", "REPO"),

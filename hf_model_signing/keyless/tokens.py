@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from hf_model_signing.deadline import in_time
 from hf_model_signing.errors import HfSignError, UsageError
-from hf_model_signing.keyless.identity import Expected
+from hf_model_signing.keyless.identity import Expected, Holder
 from hf_model_signing.keyless.limits import LATEST, MAX_CLAIM
 from hf_model_signing.manifest import show
 
@@ -78,12 +78,17 @@ class Token:
         return Expected(tuple(issuers), tuple(dict.fromkeys(_identities(self.claims))))
 
     @property
+    def holder(self) -> Holder:
+        """Whom an authority that knows the issuer names in a certificate that it issues for this token."""
+        return Holder(self.expected.identities[0], self.raw.federated_issuer)
+
+    @property
     def unlikely(self) -> tuple[str, ...]:
         """The identities beside the first that an authority may take; for the issuers that all know there is none."""
         return () if self.claims.get("iss") in _KNOWN_ISSUERS else self.expected.identities[1:]
 
     def __str__(self) -> str:
-        return f"'{show(self.expected.identities[0])}' (issuer '{show(self.raw.federated_issuer)}')"
+        return str(self.holder)
 
 
 class TokenSource(ABC):

@@ -27,7 +27,7 @@ from hf_model_signing.certificates import (
 from hf_model_signing.ecdsa import algorithm_of, verify_ecdsa
 from hf_model_signing.errors import BundleError, UsageError, VerificationError
 from hf_model_signing.manifest import show
-from hf_model_signing.methods.interface import DirectSigner, Verifier
+from hf_model_signing.methods.interface import DirectSigner, Introduction, Verifier
 from hf_model_signing.methods.key import load_private_key
 from hf_model_signing.paths import several
 
@@ -67,6 +67,10 @@ class CertificateSigner(DirectSigner):
     def describe(self) -> str:
         """The subject of the certificate, and its fingerprint."""
         return self._certificate.describe()
+
+    def introduce(self, signed: Bundle | None = None) -> Introduction:
+        """The certificate, and the name that it certifies."""
+        return introduce_certificate(self._certificate)
 
     def _material(self) -> Mapping[str, Any]:
         return self._certificate.material()
@@ -149,6 +153,15 @@ class CertificateVerifier(Verifier):
     def _tell(self, which: str, certificates: Iterable[x509.Certificate]) -> None:
         for certificate in certificates:
             self._note(f"{which} certificate '{name_of(certificate)}': SHA-256 {fingerprint_of(certificate)}")
+
+
+def introduce_certificate(certificate: SigningCertificate) -> Introduction:
+    """Who signs with the certificate; nobody knows what others call the file of the root."""
+    named = identities(certificate.leaf, limited=True)
+    kinds = [kind for kind in ("e-mail", "URI", "DNS", "subject") if kind in named]
+    names = [name for kind in kinds for name in named[kind] if has_identity(certificate.leaf, name, limited=True)]
+    whom = ("--cert-identity", names[0]) if names else ()
+    return Introduction(certificate.describe(), ("certificate", "--root-certs", "ROOT_CERTS.pem", *whom))
 
 
 def _load(certificates: Roots) -> list[x509.Certificate]:

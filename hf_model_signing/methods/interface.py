@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from hf_model_signing.bundle import UNSIGNED, Bundle, pae
-from hf_model_signing.errors import ModelError, RefusedError, VerificationError
+from hf_model_signing.errors import ModelError, RefusedError, UsageError, VerificationError
 from hf_model_signing.predicate import check_writable
 from hf_model_signing.statement import Statement
 from hf_model_signing.strict_json import MAX_BYTES
+
+
+@dataclass(frozen=True)
+class Introduction:
+    """Who signs, in a few words, and what `hf-sign verify` has to be told to accept nobody else."""
+
+    who: str
+    verify: tuple[str, ...]
 
 
 class Signer(ABC):
@@ -45,6 +54,13 @@ class Signer(ABC):
     @abstractmethod
     def describe(self) -> str:
         """Who signs, in a few words."""
+
+    def introduce(self, signed: Bundle | None = None) -> Introduction:
+        """Who will sign, before anything is; or who signed `signed`, a bundle of this signer's.
+
+        It is the same at each run as long as the signer is. Raises `UsageError` where there is nobody to introduce.
+        """
+        raise UsageError(f"the method '{self.method}' cannot say how its signatures are verified")
 
     def facts(self) -> Mapping[str, str]:
         """Who signed last, for programs; nothing where `describe` says it all."""

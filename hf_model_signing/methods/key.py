@@ -22,7 +22,7 @@ from hf_model_signing.bundle import Bundle, decode_base64
 from hf_model_signing.ecdsa import CURVES, algorithm_of, verify_ecdsa
 from hf_model_signing.errors import BundleError, UsageError, VerificationError
 from hf_model_signing.files import read_input
-from hf_model_signing.methods.interface import DirectSigner, Verifier
+from hf_model_signing.methods.interface import DirectSigner, Introduction, Verifier
 from hf_model_signing.paths import file_name
 
 PASSWORD_VARIABLE = "HF_SIGN_KEY_PASSWORD"  # noqa: S105 - the name of a variable, not a password
@@ -58,6 +58,10 @@ class KeySigner(DirectSigner):
     def describe(self) -> str:
         """The kind of the key and its fingerprint."""
         return describe_key(self._key.public_key())
+
+    def introduce(self, signed: Bundle | None = None) -> Introduction:
+        """The key, and that its public half is needed."""
+        return introduce_key(self._key.public_key())
 
     def _material(self) -> Mapping[str, Any]:
         return {"publicKey": {"hint": fingerprint(self._key.public_key())}}
@@ -105,6 +109,11 @@ def fingerprint(key: ec.EllipticCurvePublicKey) -> str:
 def describe_key(key: ec.EllipticCurvePublicKey) -> str:
     """The kind of a key and its fingerprint, for people."""
     return f"key {CURVES[key.curve.name][0]} {fingerprint(key)}"
+
+
+def introduce_key(key: ec.EllipticCurvePublicKey) -> Introduction:
+    """Who signs with the key; nobody knows what others call the file of its public half."""
+    return Introduction(describe_key(key), ("key", "--public-key", "PUBLIC_KEY.pem"))
 
 
 def _same_key(raw: bytes, key: ec.EllipticCurvePublicKey) -> bool:

@@ -13,14 +13,15 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from hf_model_signing.ecdsa import CURVES
 from hf_model_signing.errors import HfSignError, UsageError
-from hf_model_signing.methods.interface import DirectSigner, Verifier
-from hf_model_signing.methods.key import KeyVerifier, describe_key, fingerprint
+from hf_model_signing.methods.interface import DirectSigner, Introduction, Verifier
+from hf_model_signing.methods.key import KeyVerifier, describe_key, fingerprint, introduce_key
 from hf_model_signing.methods.pkcs11_objects import find_private_key, find_public_key
 from hf_model_signing.methods.pkcs11_session import TokenSession
 from hf_model_signing.paths import several
 from hf_model_signing.pkcs11_uri import Pkcs11Uri
 
 if TYPE_CHECKING:
+    from hf_model_signing.bundle import Bundle
     from hf_model_signing.certificates import SigningCertificate
 
 
@@ -110,6 +111,14 @@ class Pkcs11Signer(DirectSigner):
         """The key, or its certificate, with the fingerprint, and the token that holds it."""
         who = self._certificate.describe() if self._certificate else describe_key(self._key.public_key)
         return f"{who} on the token '{self._key.token}'"
+
+    def introduce(self, signed: Bundle | None = None) -> Introduction:
+        """The key or its certificate; on which token it is concerns nobody who verifies."""
+        if self._certificate:
+            from hf_model_signing.methods.certificate import introduce_certificate
+
+            return introduce_certificate(self._certificate)
+        return introduce_key(self._key.public_key)
 
     def _material(self) -> Mapping[str, Any]:
         if self._certificate:

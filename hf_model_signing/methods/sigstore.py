@@ -28,7 +28,7 @@ from hf_model_signing.keyless.tokens import (
 )
 from hf_model_signing.keyless.trust import Instance
 from hf_model_signing.manifest import show
-from hf_model_signing.methods.interface import Signer, Verifier
+from hf_model_signing.methods.interface import Introduction, Signer, Verifier
 from hf_model_signing.statement import Statement
 from hf_model_signing.timestamps import MAX_CLOCK_DIFFERENCE
 
@@ -112,6 +112,17 @@ class SigstoreSigner(Signer):
         if self._certified is not None:
             return str(self._certified.holder)
         return str(self._who) if self._who else "an identity that is not known before the sign-in"
+
+    def introduce(self, signed: Bundle | None = None) -> Introduction:
+        """The identity and its issuer, by the token as long as there is no certificate; signs in, if nobody has yet."""
+        if signed is not None:
+            holder = Holder.of(_certificate(signed))
+        else:
+            with self._lock:
+                holder = self._certified.holder if self._certified else self._token(publishing=False).holder
+        private = ("--trust-config", "TRUST_CONFIG.json") if self._instance.config is not None else ()
+        where = ("--use-staging",) if self._instance.staging else private
+        return Introduction(str(holder), (*where, "--identity", holder.identity, "--identity-provider", holder.issuer))
 
     def facts(self) -> Mapping[str, str]:
         """The identity and its issuer, once there is a certificate."""

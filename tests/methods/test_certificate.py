@@ -570,3 +570,27 @@ def test_signer_knows_its_own(desk: Desk, root: Authority, middle: Authority) ->
 def test_nothing_secret_is_shown(desk: Desk, root: Authority) -> None:
     signer = desk.signer(root.issue("leaf"))
     assert "PRIVATE" not in f"{signer!r} {signer.describe()} {vars(signer)!r}"
+
+
+@pytest.mark.parametrize(
+    ("sans", "identity"),
+    [
+        ([x509.DNSName("acme.example"), x509.RFC822Name("a@acme.example")], "a@acme.example"),
+        (
+            [x509.DNSName("acme.example"), x509.UniformResourceIdentifier("https://acme.example/a")],
+            "https://acme.example/a",
+        ),
+        ([x509.DNSName("acme.example")], "acme.example"),
+        ([x509.DNSName("localhost")], "O=T,CN=Acme"),
+        ([], "O=T,CN=Acme"),
+    ],
+)
+def test_introduced_by_a_name_that_verifies(
+    desk: Desk, root: Authority, sans: Sequence[x509.GeneralName], identity: str
+) -> None:
+    signer = desk.signer(root.issue("Acme", sans=sans))
+    introduced = signer.introduce()
+    assert introduced.who == signer.describe()
+    assert introduced.verify == ("certificate", "--root-certs", "ROOT_CERTS.pem", "--cert-identity", identity)
+    bundle = hms.sign(desk.model, signer=signer)
+    assert CertificateVerifier([root.cert], identity=identity).verify(bundle)

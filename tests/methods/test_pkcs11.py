@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 import hf_model_signing as hms
 from hf_model_signing.errors import HfSignError, UsageError
 from hf_model_signing.methods.pkcs11 import Pkcs11Key, Pkcs11Signer
+from tests.certificates import self_signed
 from tests.helpers import loaded_modules, run_python
 from tests.softhsm import CURVES, ODD_PIN, PIN, SoftHsm, add_private_key
 
@@ -267,3 +268,12 @@ def test_secrets_are_in_no_repr(softhsm: SoftHsm) -> None:
     shown = f"{signer!r} {vars(signer)!r} {vars(signer._key)!r} {vars(signer._key._session)!r}"
     assert PIN not in shown
     assert ODD_PIN not in shown
+
+
+def test_introduced_like_a_key_or_a_certificate_in_a_file(softhsm: SoftHsm, tmp_path: Path) -> None:
+    uri, pair = softhsm.uri("token=main;object=p256"), softhsm.pairs["p256"]
+    assert Pkcs11Signer(uri).introduce() == pair.signer.introduce()
+    _, cert = self_signed("Acme", key=pair.key).write(tmp_path)
+    certified = Pkcs11Signer(uri, signing_cert=cert)
+    assert certified.introduce() == hms.CertificateSigner(pair.private, cert).introduce()
+    assert certified.introduce().who == certified.describe().removesuffix(" on the token 'main'")
