@@ -21,6 +21,7 @@ from hub_adapters.errors import (
     DishonestError,
     GatedError,
     HubError,
+    NoRevisionError,
     NotFoundError,
     UnavailableError,
 )
@@ -43,6 +44,7 @@ _FATES: tuple[tuple[type[Exception], Fate], ...] = (
     (RenamedError, Fate("renamed")),
     (GatedError, Fate("gated")),
     (DisabledError, Fate("disabled")),
+    (NoRevisionError, Fate("failed")),
     (NotFoundError, Fate("gone")),
     (ConflictError, Fate("failed", again=True)),
     (UnavailableError, Fate("failed", again=True)),

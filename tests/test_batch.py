@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from hf_model_signing.journal import Journal
 from tests.helpers import KeyPair, Outcome
 from tests.organisations import Organisation, Repository, check_signed, make_organisation
 from tests.servers.fixtures import Person
@@ -376,6 +377,36 @@ class TestTrouble:
         done = batch(person(), acme, "--remote")
         assert done.code == 0, done.err
         assert hub.too_many <= 8
+        organisation.check()
+
+    def test_disk_is_full(
+        self, organisation: Organisation, person: People, acme: KeyPair, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        opened = Journal._open
+
+        def small(journal: Journal, owner: str) -> None:
+            opened(journal, owner)
+            journal._database.execute("PRAGMA max_page_count = 16")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Journal, "_open", small)
+            stopped = batch(person(), acme, "--remote")
+        assert stopped.code == 3
+        assert "full" in stopped.err
+        assert "the same command goes on from there" in stopped.err
+        assert batch(person(), acme, "--remote").code == 0
+        organisation.check()
+
+    def test_ctrl_c_ends_at_once_and_the_same_command_goes_on(
+        self, organisation: Organisation, person: People, acme: KeyPair
+    ) -> None:
+        arguments = ("batch", "acme", "--private-key", acme.private, "--remote", "--jobs", "2")
+        process = person().start(*arguments)
+        organisation.hub.after("POST", "/commit/", lambda _: process.send_signal(signal.SIGINT), times=1)
+        organisation.hub.delay("POST", "/preupload/", 0.2)
+        _, err = process.communicate(timeout=15)
+        assert (process.returncode, "interrupted" in err) == (130, True)
+        assert person().run(*arguments).code == 0
         organisation.check()
 
     def test_answer_to_the_commit_is_lost(self, hub: Hub, person: People, acme: KeyPair) -> None:

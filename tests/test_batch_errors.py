@@ -1,0 +1,81 @@
+"""What becomes of a repository, or of the whole batch, when something goes wrong."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+
+import pytest
+
+from hf_model_signing.batch_errors import StopBatch, fate_of, reason_of
+from hf_model_signing.errors import (
+    EmptyModelError,
+    HfSignError,
+    MissingSignatureError,
+    ModelError,
+    RenamedError,
+    SignInError,
+    UsageError,
+    WorkerError,
+)
+from hub_adapters.errors import (
+    AccessError,
+    ConflictError,
+    DisabledError,
+    DishonestError,
+    GatedError,
+    HubError,
+    NoRevisionError,
+    NotFoundError,
+    UnavailableError,
+    UncertainError,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "fate"),
+    [
+        (EmptyModelError("x"), ("empty", False)),
+        (ModelError("x"), ("refused", False)),
+        (MissingSignatureError("x"), ("refused", False)),
+        (RenamedError("x", "y"), ("renamed", False)),
+        (GatedError("x"), ("gated", False)),
+        (DisabledError("x"), ("disabled", False)),
+        (AccessError("you may not write"), ("failed", False)),
+        (AccessError("HTTP 403: This repository is archived"), ("archived", False)),
+        (NotFoundError("x"), ("gone", False)),
+        (NoRevisionError("x"), ("failed", False)),
+        (DishonestError("x"), ("refused", False)),
+        (UnavailableError("x"), ("failed", True)),
+        (UncertainError("x"), ("failed", True)),
+        (ConflictError("x"), ("failed", True)),
+        (HubError("x"), ("failed", True)),
+        (HfSignError("x"), ("failed", True)),
+        (SignInError("x"), ("failed", True)),
+        (WorkerError("x"), ("failed", True)),
+        (OSError(errno.EIO, "x"), ("failed", True)),
+        (RuntimeError("x"), ("failed", False)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_fate(error: Exception, fate: tuple[str, bool]) -> None:
+    assert tuple(fate_of(error)) == fate
+
+
+def _from_database() -> HfSignError:
+    error = HfSignError("the journal cannot be used")
+    error.__cause__ = sqlite3.OperationalError("database or disk is full")
+    return error
+
+
+@pytest.mark.parametrize(
+    "error", [UsageError("x"), StopBatch("x"), OSError(errno.ENOSPC, "x", "/disk/file"), _from_database()]
+)
+def test_what_befalls_all_stops_the_batch(error: Exception) -> None:
+    with pytest.raises(StopBatch):
+        fate_of(error)
+
+
+def test_reason_names_the_file() -> None:
+    assert reason_of(PermissionError(errno.EACCES, "Permission denied", "/a")) == "Permission denied: '/a'"
+    assert reason_of(KeyError("x")) == "something unforeseen happened (KeyError: 'x')"
