@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-import hf_model_signing
-from hf_model_signing.batch_errors import fate_of, reason_of
 from hf_model_signing.bundle import Bundle
 from hf_model_signing.claimed_signer import claimed_signer
-from hf_model_signing.errors import MissingSignatureError, RefusedError, VerificationError
+from hf_model_signing.errors import MissingSignatureError, VerificationError
 from hf_model_signing.hub_signature import read_signature
-from hf_model_signing.journal import DONE, LISTED, Entry, Journal
+from hf_model_signing.journal import LISTED, Entry, Journal
 from hf_model_signing.listing import compare_listing, covered, is_told
 from hf_model_signing.manifest import SIGNATURE_NAME, Difference, compare
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.newest import Newest
+from hf_model_signing.organisation_run import OrganisationRun
 from hf_model_signing.policy import Policy, Rule
-from hf_model_signing.pushing import check_canonical_name
 from hf_model_signing.report.interface import Record, Report
 from hf_model_signing.report.statuses import STATUSES
-from hf_model_signing.repository_records import HARMLESS, new_record, reference_of, with_files, with_statement
+from hf_model_signing.repository_records import HARMLESS, reference_of, with_files, with_statement
 from hf_model_signing.selection import Selection
 from hf_model_signing.small_files import hash_small_files
-from hf_model_signing.statement import REVISION, Statement, signing_time
-from hf_model_signing.turns import Turns
+from hf_model_signing.statement import REVISION, Statement
 from hf_model_signing.verifying import Coverage, check_subject, expected_files, ignored_paths
 from hub_adapters.errors import NotFoundError
 from hub_adapters.huggingface import HuggingFaceAdapter
 from hub_adapters.interface import RemoteFile, Resolved
 
-_MOST_TRIES = 5  # of one repository
 _UNTOLD = (
     "whether its large files are what was signed cannot be told without a download: it was signed with another hash "
     "than the hub tells, and the signature names no revision that is still there; `hf-sign pull` finds out"
@@ -41,8 +36,11 @@ _UNTOLD = (
 Listing = Mapping[str, RemoteFile]
 
 
-class Audit:
-    """An audit of what `owner` has on a hub. With a `policy` it says as well which signers that accepts."""
+class Audit(OrganisationRun):
+    """An audit of what `owner` has on a hub. With a `policy` it says as well which signers that accepts.
+
+    Call `collect`, then `look`. `findings` counts what was found.
+    """
 
     def __init__(
         self,
@@ -55,84 +53,28 @@ class Audit:
         ended: Callable[[Record], None] = lambda _: None,
     ) -> None:
         """Nothing is asked yet; what is found is kept on disk until `close`."""
-        self.owner, self._adapter, self._policy, self._ended = owner, adapter, policy, ended
-        self._selection = selection or Selection()
-        self._found = Journal("", owner=owner)
-        self._turns = Turns(self._found, jobs)
+        chosen = selection or Selection()
+        super().__init__(adapter, owner, journal=Journal("", owner=owner), selection=chosen, jobs=jobs, ended=ended)
+        self._policy = policy
         self._verifiers: dict[Rule, Verifier] = {}
         self._lock = threading.Lock()
         self.findings: Counter[str] = Counter()
-
-    def collect(self) -> int:
-        """Note all that the hub lists and that is selected; returns how many they are."""
-        count = 0
-        for listed in self._adapter.repositories(self.owner, self._selection.kinds):
-            if self._selection.takes(listed.reference):
-                status = "disabled" if listed.disabled else "unsigned"
-                record = new_record(listed, self._adapter.page(listed.reference), status)
-                self._found.add(record, listed.commit, state=DONE if listed.disabled else LISTED)
-                count += 1
-        if not count:
-            raise RefusedError(
-                f"there is nothing to look at: {self._adapter.endpoint} lists no such repository of '{self.owner}' "
-                "for you; check the name, --type, --include and --exclude, and that you are logged in"
-            )
-        return count
 
     def look(self) -> None:
         """Look at each of them."""
         self._turns.work_off(LISTED, self._look)
 
-    def report(self) -> Report:
+    def done(self) -> Report:
         """What was found."""
-        return Report(
-            "audit",
-            self.owner,
-            self._adapter.endpoint,
-            signing_time(),
-            hf_model_signing.__version__,
-            self._found.totals(),
-            self._found.records,
-            policy=self._policy.path if self._policy else "",
-        )
-
-    def close(self) -> None:
-        """Let go of what was found."""
-        self._found.close()
+        return self.report("audit", policy=self._policy.path if self._policy else "")
 
     def _look(self, entry: Entry) -> None:
-        with self._turn(entry):
+        with self._turn(entry, LISTED):
             resolved = self._resolved(entry)
             record = self._judged(replace(entry.record, revision=resolved.commit), resolved)
-            self._found.keep(record, DONE, head=resolved.commit)
+            self._end(record, head=resolved.commit)
             with self._lock:
                 self.findings.update(record.findings)
-            self._ended(record)
-
-    @contextlib.contextmanager
-    def _turn(self, entry: Entry) -> Iterator[None]:
-        """Whatever goes wrong with one repository is noted, and ends the turn of that one alone."""
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - one repository must not end the audit
-            fate, reason = fate_of(error), reason_of(error)
-            if fate.again and entry.tries + 1 < _MOST_TRIES:
-                self._found.postpone(replace(entry.record, reason=reason), LISTED, 2.0**entry.tries)
-            else:
-                record = replace(entry.record, status=fate.status, reason=reason)
-                self._found.keep(record, DONE)
-                self._ended(record)
-            self._turns.went(well=not fate.again, reason=reason)
-        else:
-            self._turns.went(well=True)
-
-    def _resolved(self, entry: Entry) -> Resolved:
-        reference = reference_of(entry.record, None)
-        if entry.head:
-            return Resolved(reference, reference.name, entry.head)
-        resolved = self._adapter.resolve(reference)
-        check_canonical_name(resolved, lambda _: None)
-        return resolved
 
     def _judged(self, record: Record, resolved: Resolved) -> Record:
         listing = self._adapter.remote_manifest(resolved)

@@ -64,13 +64,14 @@ class Journal:
     Every method raises `HfSignError` when the file cannot be read or written.
     """
 
-    def __init__(self, path: str, *, owner: str, settings: str = "") -> None:
+    def __init__(self, path: str, *, owner: str) -> None:
         """Open the journal at `path`, or begin one for what `owner` names; an empty path is one for this run alone.
 
-        `settings` stand for whatever makes a signature the one that is wanted. Raises `RefusedError` while another
-        process uses the journal, `UsageError` when it is none, or of something else.
+        Raises `RefusedError` while another process uses the journal, `UsageError` when it is none, or of something
+        else.
         """
-        self.path, self._settings, self._lock = path, settings, threading.RLock()
+        self.path, self._lock = path, threading.RLock()
+        self.settings = ""  # stands for whatever makes a signature the one that is wanted
         with _errors(path):
             if path:
                 os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
@@ -125,13 +126,13 @@ class Journal:
             )
             if before and before["run"] == self._run:
                 return
-            if before and before["settings"] == self._settings and head:
+            if before and before["settings"] == self.settings and head:
                 old = _record(before["record"])
                 if state != DONE and before["state"] == DONE and before["after"] == head and old.status in _DONE_WELL:
                     state, record = DONE, replace(old, status="unchanged", private=record.private, gated=record.gated)
                 elif state == LISTED and before["state"] in (PLANNED, _BUSY) and before["head"] == head:
                     state, record = PLANNED, old
-            values = (record.uri, self._run, state, self._settings, head, before["after"] if before else "")
+            values = (record.uri, self._run, state, self.settings, head, before["after"] if before else "")
             self._write(
                 "INSERT INTO repositories (uri, run, state, settings, head, after, rank, record) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (uri) DO UPDATE SET run = excluded.run, "

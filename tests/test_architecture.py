@@ -23,6 +23,7 @@ HUB_SIDE = {
     "badging",
     "batch",
     "batch_errors",
+    "organisation_run",
     "batch_hashing",
     "worker",
     "worker_token",

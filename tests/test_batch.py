@@ -118,7 +118,7 @@ def test_batch_lists_page_by_page(organisation: Organisation, person: People, ac
 def test_batch_of_nothing_is_refused(organisation: Organisation, person: People, acme: KeyPair, options: Any) -> None:  # noqa: ANN401
     done = batch(person(), acme, *options)
     assert done.code == 1
-    assert "nothing to sign" in done.err
+    assert "nothing to do" in done.err
 
 
 @pytest.mark.parametrize("name", ["acme/model", "a b", "..", "ftp://acme"])

@@ -30,7 +30,8 @@ def opened(tmp_path: Path) -> Iterator[Open]:
     def open_journal(settings: str = "s", owner: str = "acme") -> Journal:
         if journals:
             journals[-1].close()
-        journals.append(Journal(str(tmp_path / "journal"), owner=owner, settings=settings))
+        journals.append(Journal(str(tmp_path / "journal"), owner=owner))
+        journals[-1].settings = settings
         return journals[-1]
 
     yield open_journal

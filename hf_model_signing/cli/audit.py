@@ -43,7 +43,7 @@ def _run(**values: Any) -> int:  # noqa: ANN401 - what click parsed
             bar.begin("Looking", audit.collect())
             audit.look()
             bar.close()
-            code = finish(audit.report(), values)
+            code = finish(audit.done(), values)
             return 1 if any(audit.findings[word] for word in values["fail_on"]) else code
 
 

@@ -24,8 +24,9 @@ from hf_model_signing.cli.progress import repository_bar
 from hf_model_signing.cli.settings import Command
 
 if TYPE_CHECKING:
-    from hf_model_signing.batch import Batch, BatchOptions
+    from hf_model_signing.batch import BatchOptions
     from hf_model_signing.batch_hashing import Hashing
+    from hf_model_signing.report.interface import Report
     from hub_adapters.huggingface import HuggingFaceAdapter
 
 
@@ -56,11 +57,11 @@ def _run(**values: Any) -> int:  # noqa: ANN401 - what click parsed
                 bar.begin("Planning", batch.collect())
                 batch.plan()
                 if not values["dry_run"]:
-                    _show_plan(batch)
+                    _show_plan(batch.planned())
                     bar.begin("Signing", batch.left())
                     batch.sign()
                 bar.close()
-                return finish(batch.report("plan" if values["dry_run"] else "batch"), values)
+                return finish(batch.planned() if values["dry_run"] else batch.done(), values)
 
 
 def _options(values: dict[str, Any], hashing: Hashing | None) -> BatchOptions:
@@ -95,11 +96,11 @@ def _hashing(values: dict[str, Any], adapter: HuggingFaceAdapter) -> Iterator[Ha
         yield HashingElsewhere(cluster, adapter.endpoint, values["keep_cache"], token)
 
 
-def _show_plan(batch: Batch) -> None:
+def _show_plan(plan: Report) -> None:
     """Say what is about to be done, beside the result; whose signatures are replaced is named."""
     from hf_model_signing.report.plan import plan_lines
 
-    for line in plan_lines(batch.report("plan")):
+    for line in plan_lines(plan):
         output.note(line)
 
 
