@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,13 +10,15 @@ from typing import Any
 
 import pytest
 
+import hf_model_signing as hms
 from hf_model_signing.bundle import Bundle
 from hf_model_signing.methods.skip import SkipSigner
 from hf_model_signing.statement import Statement
-from tests.helpers import KeyPair, Outcome, forge, sha256
+from tests.helpers import KeyPair, Outcome, forge, sha256, write_tree
 from tests.organisations import make_organisation
 from tests.servers.fixtures import Person
 from tests.servers.hub import Hub, Synthetic
+from tests.servers.sigstore_fixtures import RELEASE, Keyless
 
 People = Callable[..., Person]
 URI = "hf://acme/model"
@@ -195,6 +198,28 @@ class TestUntrusted:
         assert (record["status"], record["verified"]) == ("signed", True)
         assert not (tmp_path / "trust.lock").exists()
 
+    def test_first_use_is_of_each_repository(
+        self, hub: Hub, signed: str, person: People, stranger: KeyPair, tmp_path: Path
+    ) -> None:
+        policy = tmp_path / "p.toml"
+        policy.write_text('version = 1\n[[trust]]\nrepos = ["*/*"]\nsigners = [{ method = "tofu" }]\n')
+        assert person().run("pull", signed, "--policy", policy).code == 0
+        hub.create_repo("acme/other")
+        hub.commit("acme/other", {"config.json": b"{}"})
+        assert person().run("push", "acme/other", "--private-key", stranger.private).code == 0
+        done = audit(person(), "--policy", policy, "--jobs", "1")
+        assert {record["status"] for record in done.document["records"]} == {"signed"}
+
+    @pytest.mark.parametrize(("name", "status"), [("model", "signed"), ("another", "untrusted")])
+    def test_signature_that_names_no_repository(
+        self, hub: Hub, repo: str, person: People, acme: KeyPair, policy: Path, tmp_path: Path, name: str, status: str
+    ) -> None:
+        files = {path: hub.read(repo, path) for path in hub.files(repo)}
+        folder = write_tree(tmp_path / name, files)
+        bundle = hms.sign(folder, signer=acme.signer)
+        hub.commit(repo, {"model.sig": bundle.to_bytes()})
+        assert the_one(audit(person(), "--policy", policy))["status"] == status
+
     def test_going_back_to_an_older_signature(
         self, hub: Hub, signed: str, person: People, acme: KeyPair, policy: Path
     ) -> None:
@@ -261,3 +286,37 @@ def test_hub_that_is_down_is_an_error(hub: Hub, signed: str, person: People, pau
 def test_organisation_as_people_paste_it(signed: str, hub: Hub, person: People) -> None:
     for name in ("acme", "hf://acme", f"{hub.url}/acme", "https://huggingface.co/acme/"):
         assert person().run("--json", "audit", name).document["count"] == 1
+
+
+class TestClaims:
+    """Without a policy the signature must at least be of the key in its own certificate."""
+
+    @pytest.fixture
+    def logged(self, hub: Hub, repo: str, person: People, keyless: Keyless) -> str:
+        given = ("--trust-config", keyless.config, "--identity-token", keyless.instance.token())
+        assert person().run("push", repo, *given).code == 0
+        return repo
+
+    def test_sigstore(self, logged: str, person: People, keyless: Keyless) -> None:
+        record = the_one(audit(person()))
+        assert (record["status"], record["method"], record["verified"]) == ("signed", "sigstore", None)
+        assert RELEASE in record["signer"]
+
+    def test_sigstore_altered(self, hub: Hub, logged: str, person: People) -> None:
+        document = json.loads(hub.read(logged, "model.sig"))
+        statement = json.loads(base64.b64decode(document["dsseEnvelope"]["payload"]))
+        statement["subject"][0]["name"] = "another"
+        document["dsseEnvelope"]["payload"] = base64.b64encode(json.dumps(statement).encode()).decode()
+        hub.commit(logged, {"model.sig": json.dumps(document).encode()})
+        assert the_one(audit(person()))["status"] == "untrusted"
+
+    def test_sigstore_by_the_policy(self, logged: str, person: People, keyless: Keyless, tmp_path: Path) -> None:
+        signer = {"identity": RELEASE, "identity_provider": keyless.instance.identity_provider}
+        text = ", ".join(
+            f'{key} = "{value}"' for key, value in (signer | {"trust_config": str(keyless.config)}).items()
+        )
+        (tmp_path / "p.toml").write_text(
+            f'version = 1\n[[trust]]\nrepos = ["acme/*"]\nsigners = [{{ method = "sigstore", {text} }}]\n'
+        )
+        record = the_one(audit(person(), "--policy", tmp_path / "p.toml"))
+        assert (record["status"], record["verified"]) == ("signed", True), record["reason"]
