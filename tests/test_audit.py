@@ -276,7 +276,10 @@ def test_large_files_are_not_read(hub: Hub, person: People, acme: KeyPair) -> No
     assert hub.bytes_sent() < 1 << 20
 
 
-def test_hub_that_is_down_is_an_error(hub: Hub, signed: str, person: People, pauses: list[float]) -> None:
+def test_hub_that_is_down_is_an_error(
+    hub: Hub, signed: str, person: People, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hf_model_signing.organisation_run.MOST_TRIES", 2)
     hub.fail("GET", "/tree/", 500)
     done = audit(person(), "--fail-on", "unsigned")
     assert done.code == 3

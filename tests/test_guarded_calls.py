@@ -307,7 +307,9 @@ class TestRefused:
             loader.snapshot()
         assert loader.tree() == set()
 
-    def test_no_signature_on_this_disk_when_offline(self, loader: Loader, hub: Hub, signed: str) -> None:
+    def test_no_signature_on_this_disk_when_offline(
+        self, loader: Loader, hub: Hub, signed: str, pauses: list[float]
+    ) -> None:
         loader.snapshot(ignore_patterns=["model.sig"])
         hub.stop()
         with loader.guard():
