@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from hf_model_signing.batch_errors import flat
 from hf_model_signing.bundle import Bundle
 from hf_model_signing.claimed_signer import claimed_signer
 from hf_model_signing.errors import MissingSignatureError, VerificationError
@@ -78,7 +79,7 @@ class Audit(OrganisationRun):
 
     def _judged(self, record: Record, resolved: Resolved) -> Record:
         listing = self._adapter.remote_manifest(resolved)
-        if not listing.keys() - HARMLESS:
+        if SIGNATURE_NAME not in listing and not listing.keys() - HARMLESS:
             return with_files(replace(record, status="empty"), listing)
         try:
             bundle = read_signature(self._adapter, resolved, listing)
@@ -86,9 +87,9 @@ class Audit(OrganisationRun):
         except MissingSignatureError:
             return with_files(_found(record, ["unsigned"]), listing)
         except VerificationError as error:
-            return with_files(_found(record, ["unsigned", "untrusted"], [str(error)]), listing)
+            return with_files(_found(record, ["invalid", "unsigned", "untrusted"], [str(error)]), listing)
         record, findings, reasons = self._trusted(with_statement(record, statement, method=bundle.method), bundle)
-        difference = self._difference(statement, resolved, listing, small=not findings)
+        difference = self._difference(statement, resolved, listing)
         if difference is None or difference:
             findings.append("stale")
             reasons.append(f"it has changed since it was signed: {difference.describe()}" if difference else _UNTOLD)
@@ -97,21 +98,16 @@ class Audit(OrganisationRun):
     def _trusted(self, record: Record, bundle: Bundle) -> tuple[Record, list[str], list[str]]:
         """The record with who signed, and what there is against it."""
         try:
-            signer = claimed_signer(bundle)
-            record = replace(record, signer=signer)
+            record = replace(record, signer=claimed_signer(bundle))
             check_subject(Statement.parse(bundle.payload), record.uri)
-            if self._policy is None:
-                return record, [], []
-            rule = self._policy.decide(record.uri)
-            if rule is None and self._policy.default != "refuse":
-                return (
-                    record,
-                    [],
-                    [f"no rule of the policy names it, and its default is '{self._policy.default}'"],
-                )
-            return replace(record, signer=self._accepted(record, bundle), verified=True), [], []
         except MissingSignatureError as error:
             return replace(record, verified=False), ["unsigned", "untrusted"], [str(error)]
+        except VerificationError as error:
+            return replace(record, verified=False), ["invalid", "untrusted"], [str(error)]
+        if self._policy is None:
+            return record, [], []
+        try:
+            return replace(record, signer=self._accepted(record, bundle), verified=True), [], []
         except VerificationError as error:
             return replace(record, verified=False), ["untrusted"], [str(error)]
 
@@ -137,18 +133,13 @@ class Audit(OrganisationRun):
                 self._verifiers[rule] = rule.verifier(uri)
             return self._verifiers[rule]
 
-    def _difference(
-        self, statement: Statement, resolved: Resolved, listing: Listing, *, small: bool
-    ) -> Difference | None:
-        """What separates the tree from what was signed, and None when that cannot be told.
-
-        With `small` the small files are read for it as well.
-        """
+    def _difference(self, statement: Statement, resolved: Resolved, listing: Listing) -> Difference | None:
+        """What separates the tree from what was signed, and None when that cannot be told; small files are read."""
         manifest = statement.manifest
         expected = expected_files(manifest, Coverage())
         files = covered(listing, ignored_paths(manifest, Coverage()) | {SIGNATURE_NAME})
         difference = compare_listing(expected, manifest.serialization, files)
-        if difference or not small:
+        if difference:
             return difference
         unlisted = [file for file in files.values() if file.sha256 is None]
         found = hash_small_files(self._adapter, resolved, unlisted, manifest.serialization)
@@ -175,4 +166,4 @@ class Audit(OrganisationRun):
 def _found(record: Record, findings: list[str], reasons: list[str] | None = None) -> Record:
     """The record with what was found, of which the worst is its status."""
     ordered = tuple(word for word in STATUSES if word in findings)
-    return replace(record, status=(*ordered, "signed")[0], findings=ordered, reason="; ".join(reasons or ()))
+    return replace(record, status=(*ordered, "signed")[0], findings=ordered, reason=flat("\n".join(reasons or ())))

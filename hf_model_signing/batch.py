@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from hf_model_signing.batch_errors import flat
 from hf_model_signing.batch_hashing import Hashing, HashingHere
 from hf_model_signing.errors import UsageError
 from hf_model_signing.hub_manifest import HubModel, Take
@@ -103,7 +104,7 @@ class Batch(OrganisationRun):
             self.close()
             raise
         self.journal.settings = options.settings(who)
-        self._hashing = options.hashing or HashingHere(adapter, options.keep_cache, self.journal.was_cached)
+        self._hashing = options.hashing or HashingHere(adapter, options.keep_cache)
 
     def plan(self) -> None:
         """Look at each repository that is not known from the journal: is it signed, by whom, and as it is now?"""
@@ -145,12 +146,12 @@ class Batch(OrganisationRun):
         bundle = signature_there(model, said.append)
         _ = model.files  # nothing to sign is told before anything else is planned
         if bundle is None:
-            reason = said[0].partition(": ")[2] if said else ""
+            reason = flat(said[0].partition(": ")[2]) if said else ""
             return with_files(replace(record, status="unsigned", reason=reason), model.listing)
         ours = signed_by_us(bundle, self._signer, said.append)
         if ours is None:
             record = replace(record, method=bundle.method, verified=False)
-            return with_files(replace(record, status="foreign", reason=said[0].partition(": ")[2]), model.listing)
+            return with_files(replace(record, status="foreign", reason=flat(said[0].partition(": ")[2])), model.listing)
         record = with_statement(record, ours, **self._signed_by(bundle.method))
         fits = fits_tree(ours, model)
         return with_files(replace(record, status="unchanged" if fits else "stale"), model.listing, ours)

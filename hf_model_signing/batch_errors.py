@@ -26,6 +26,8 @@ from hub_adapters.errors import (
     UnavailableError,
 )
 
+_LONGEST = 2_000  # characters of a reason
+
 
 class Fate(NamedTuple):
     """The status that the repository gets, and whether to try once more first."""
@@ -44,13 +46,13 @@ _FATES: tuple[tuple[type[Exception], Fate], ...] = (
     (RenamedError, Fate("renamed")),
     (GatedError, Fate("gated")),
     (DisabledError, Fate("disabled")),
-    (NoRevisionError, Fate("failed")),
+    (NoRevisionError, Fate("refused")),
     (NotFoundError, Fate("gone")),
     (ConflictError, Fate("failed", again=True)),
     (UnavailableError, Fate("failed", again=True)),
     (DishonestError, Fate("refused")),
     (ContentError, Fate("refused")),
-    (AccessError, Fate("failed")),
+    (AccessError, Fate("forbidden")),
     (HubError, Fate("failed", again=True)),
     (RefusedError, Fate("refused")),
     (HfSignError, Fate("failed", again=True)),  # a service that signs, or a worker
@@ -68,7 +70,17 @@ def fate_of(error: Exception) -> Fate:
 
 
 def reason_of(error: Exception) -> str:
-    """The sentence for a report."""
+    """The sentence for a report, on one line; what a stranger may have put into it is harmless."""
+    return flat(_said(error))
+
+
+def flat(text: str) -> str:
+    """A text on one line, of a length that people read, that can be written in any encoding."""
+    line = "; ".join(part.strip().rstrip(";") for part in text.splitlines() if part.strip())
+    return line[:_LONGEST].encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _said(error: Exception) -> str:
     if isinstance(error, (HfSignError, HubError)):
         return str(error)
     if isinstance(error, OSError) and error.strerror:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from concurrent.futures import TimeoutError as NotDoneError
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
-import hf_model_signing
-from hf_model_signing.errors import MismatchError, WorkerError
+from hf_model_signing.errors import EmptyModelError, HfSignError, WorkerError
 from hf_model_signing.hub_manifest import HubModel
 from hf_model_signing.listing import compare_listing
 from hf_model_signing.manifest import Manifest, compare
 from hf_model_signing.small_files import hash_small_files
-from hf_model_signing.worker import Hashed, Job, hash_elsewhere, hash_with, raise_error
-from hub_adapters.interface import HubAdapter
+from hf_model_signing.worker import TOKEN_VARIABLE, Job, hash_elsewhere, hash_with
+from hf_model_signing.worker_answer import read_answer
+from hub_adapters.errors import AccessError, HubError
+from hub_adapters.huggingface import HuggingFaceAdapter
 
 _LOOK_EACH = 2.0  # seconds between looks whether the worker is still there
 _IDLE = 3  # looks at which it had no work, though there is no answer
@@ -33,17 +33,14 @@ class Hashing(Protocol):
 
 @dataclass(frozen=True)
 class HashingHere:
-    """Hashes in this process; `was_cached` tells of a repository whether it was in the cache before the batch."""
+    """Hashes in this process."""
 
-    adapter: HubAdapter
+    adapter: HuggingFaceAdapter
     keep_cache: bool
-    was_cached: Callable[[str, bool], bool]
 
     def manifest(self, model: HubModel) -> Manifest:
         """Download to the cache, hash there, and leave in it what is to be left."""
-        job = _job(model, keep_cache=self.keep_cache)
-        held = self.was_cached(model.resolved.uri, self.adapter.holds(job.reference))
-        return hash_with(self.adapter, job, was_cached=held)
+        return hash_with(self.adapter, _job(model, keep_cache=self.keep_cache))
 
 
 class Worker(NamedTuple):
@@ -64,6 +61,9 @@ class Workers(Protocol):
 
     def is_at_work(self, name: str) -> bool:
         """Whether a worker has as many jobs as it was given."""
+
+    def failed(self, name: str) -> None:
+        """Choose others before that worker, until it has done something."""
 
     def distrust(self, name: str, why: str) -> None:
         """Choose that worker no more."""
@@ -86,18 +86,28 @@ class HashingElsewhere:
         job = replace(_job(model, keep_cache=self.keep_cache), endpoint=self.endpoint, token=self.token)
         patience = _PATIENCE + sum(file.size for file in model.files.values()) / _SLOWEST
         with self.workers.chosen() as worker:
-            answer = self._answer(worker, worker.executor.submit(hash_elsewhere, job), patience)
+            try:
+                answer = self._answer(worker, worker.executor.submit(hash_elsewhere, job), patience)
+            except WorkerError:
+                self.workers.failed(worker.name)
+                raise
         try:
-            hashed = _checked(answer, job)
-            if hashed.error is None:
-                return check_manifest(hashed.manifest, model)
+            return check_manifest(read_answer(answer, job.about, model.resolved.name.rpartition("/")[2]), model)
+        except EmptyModelError as error:
+            if not any(file.size for file in model.files.values()):
+                raise
+            self.workers.distrust(worker.name, f"it calls '{model.resolved.uri}' empty, which it is not")
+            raise WorkerError(str(error)) from error
+        except AccessError as error:
+            raise AccessError(f"{error}; what they get is the token in {TOKEN_VARIABLE}, and no login") from error
         except WorkerError as error:
             self.workers.distrust(worker.name, str(error))
             raise
-        raise_error(hashed.error)
-        raise AssertionError("an error was raised")
+        except (HfSignError, HubError):
+            self.workers.failed(worker.name)
+            raise
 
-    def _answer(self, worker: Worker, future: Future[Hashed], patience: float) -> object:
+    def _answer(self, worker: Worker, future: Future[bytes], patience: float) -> object:
         end, idle = time.monotonic() + patience, 0
         while True:
             try:
@@ -114,14 +124,14 @@ class HashingElsewhere:
                 ) from error
 
 
-def check_manifest(manifest: Manifest | None, model: HubModel) -> Manifest:
+def check_manifest(manifest: Manifest, model: HubModel) -> Manifest:
     """Return a manifest that somebody else made of `model`, if it is what the hub lists; raises `WorkerError`.
 
     Small files, whose digests no hub lists, are read and hashed here as well.
     """
     uri = model.resolved.uri
-    if not isinstance(manifest, Manifest) or manifest.serialization != model.serialization:
-        raise WorkerError(f"a worker gave back something else than the manifest of '{uri}' that was asked for")
+    if manifest.serialization != model.serialization:
+        raise WorkerError(f"a worker hashed '{uri}' in another way than it was asked to")
     files = dict(model.files)
     difference = compare_listing(manifest.digests, manifest.serialization, files)
     if not difference:
@@ -130,22 +140,11 @@ def check_manifest(manifest: Manifest | None, model: HubModel) -> Manifest:
         signed = {path: manifest.digests[path] for path in small}
         difference = compare(signed, {path: file.digest for path, file in small.items()})
     if difference:
-        problem = MismatchError(difference.describe(), difference)
         raise WorkerError(
-            f"what a worker gave back of '{uri}' is not what the hub lists at {model.resolved.commit}: {problem}"
-        ) from problem
-    return replace(manifest, name=uri.rpartition("/")[2])
-
-
-def _checked(hashed: object, job: Job) -> Hashed:
-    if not isinstance(hashed, Hashed) or hashed.job != replace(job, token=None):
-        raise WorkerError(f"a worker gave back something else than was asked for of '{job.reference.uri}'")
-    if hashed.version != hf_model_signing.__version__:
-        raise WorkerError(
-            f"a worker has hf-sign {hashed.version!a}, and this is {hf_model_signing.__version__}: install the same "
-            "version on all machines"
+            f"what a worker gave back of '{uri}' is not what the hub lists at {model.resolved.commit}: "
+            f"{difference.describe()}"
         )
-    return hashed
+    return manifest
 
 
 def _job(model: HubModel, *, keep_cache: bool) -> Job:

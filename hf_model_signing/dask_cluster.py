@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -13,6 +14,7 @@ from typing import Any
 from hf_model_signing.batch_errors import StopBatch
 from hf_model_signing.batch_hashing import Worker
 from hf_model_signing.errors import HfSignError, UsageError, WorkerError
+from hf_model_signing.inert_pickle import plain_values_only
 
 _SCHEME = "dask://"
 _PATIENCE = 10  # seconds for the scheduler to answer
@@ -29,6 +31,7 @@ class Cluster:
         self._busy: Counter[str] = Counter()
         self._executors: dict[str, Executor] = {}
         self._distrusted: set[str] = set()
+        self._failures: Counter[str] = Counter()
         self._seen: tuple[float, dict[str, int]] = (float("-inf"), {})
 
     @contextmanager
@@ -49,10 +52,15 @@ class Cluster:
         """Whether the scheduler knows of as many tasks of the worker as are waited for here."""
         try:
             tasks = self._client.processing(workers=[name]).get(name, ())
-        except (OSError, ValueError, KeyError):
+        except Exception:  # noqa: BLE001 - whatever the scheduler says of a worker that it does not know
             return False
         with self._lock:
             return len(tasks) >= self._busy[name]
+
+    def failed(self, name: str) -> None:
+        """Choose others before that worker, until it has done something."""
+        with self._lock:
+            self._failures[name] += 1
 
     def distrust(self, name: str, why: str) -> None:
         """Choose that worker no more, and say so once."""
@@ -77,7 +85,7 @@ class Cluster:
             with self._lock:
                 good = [name for name in there if name not in self._distrusted]
                 if good:
-                    name = min(good, key=lambda name: (self._busy[name] / there[name], name))
+                    name = min(good, key=lambda name: (self._failures[name], self._busy[name] / there[name], name))
                     self._busy[name] += 1
                     return name
             if there:
@@ -116,23 +124,26 @@ def connected(address: str, note: Callable[[str], None]) -> Iterator[Cluster]:
     except ImportError as error:
         raise UsageError("--executor dask://… needs the extra `dask`: pip install 'hf-sign[dask]'") from error
     connect: Any = distributed.Client
+    for name in ("distributed", "tornado"):  # what they say of a lost worker is for their developers
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     protocol = "tls" if dask.config.get("distributed.comm.require-encryption", None) else "tcp"
-    try:
-        client: Any = connect(f"{protocol}://{where}", timeout=_PATIENCE, set_as_default=False)
-    except (OSError, TimeoutError) as error:
-        raise HfSignError(f"no Dask scheduler answers at '{address}': {error or 'it took too long'}") from error
-    try:
-        cluster = Cluster(client, note)
-        if not cluster.threads():
-            raise HfSignError(f"the Dask scheduler at '{address}' has no workers: start some first")
-        yield cluster
-    finally:
-        client.close(timeout=_PATIENCE)
+    with plain_values_only():
+        try:
+            client: Any = connect(f"{protocol}://{where}", timeout=_PATIENCE, set_as_default=False)
+        except (OSError, TimeoutError) as error:
+            raise HfSignError(f"no Dask scheduler answers at '{address}': {error or 'it took too long'}") from error
+        try:
+            cluster = Cluster(client, note)
+            if not cluster.threads():
+                raise HfSignError(f"the Dask scheduler at '{address}' has no workers: start some first")
+            yield cluster
+        finally:
+            client.close(timeout=_PATIENCE)
 
 
 def _threads(client: Any) -> dict[str, int]:  # noqa: ANN401 - a Client of distributed
     try:
         workers = client.scheduler_info(n_workers=-1)["workers"]
-    except (OSError, KeyError):  # the scheduler is gone, and its workers are of no use
+    except Exception:  # noqa: BLE001 - the scheduler is gone, and its workers are of no use
         return {}
     return {name: max(1, int(about["nthreads"])) for name, about in workers.items()}

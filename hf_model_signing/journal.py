@@ -26,6 +26,7 @@ _BUSY = "busy"
 _VERSION = 1
 _APPLICATION = 0x6866736A  # "hfsj"
 _RANKS = {word: rank for rank, word in enumerate(STATUSES)}
+_NAMES = {"about", "repositories", "steps"}
 _DONE_WELL = ("signed", "unchanged")
 
 _TABLES = """
@@ -39,7 +40,6 @@ CREATE TABLE repositories (
     after TEXT NOT NULL DEFAULT '',
     tries INTEGER NOT NULL DEFAULT 0,
     not_before REAL NOT NULL DEFAULT 0,
-    was_cached INTEGER,
     rank INTEGER NOT NULL DEFAULT 0,
     record TEXT NOT NULL
 );
@@ -75,18 +75,24 @@ class Journal:
         with _errors(path):
             if path:
                 os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # it names what is private
             self._database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
             try:
                 self._open(owner)
+            except (KeyError, ValueError, OverflowError, TypeError) as error:
+                self._database.close()
+                raise UsageError(_damaged(path)) from error
             except BaseException:
                 self._database.close()
                 raise
 
     def _open(self, owner: str) -> None:
         run = self._database.execute
+        run("PRAGMA trusted_schema = OFF")
         run("PRAGMA locking_mode = EXCLUSIVE")
         application, version = run("PRAGMA application_id").fetchone()[0], run("PRAGMA user_version").fetchone()[0]
-        new = not run("SELECT 1 FROM sqlite_master").fetchone()
+        tables = {name for (name,) in run("SELECT name FROM sqlite_master WHERE type <> 'index'")}
+        new = not (tables or application or version)
         if new or application == _APPLICATION:  # and no other program's database is changed
             run("PRAGMA journal_mode = WAL")
             run("PRAGMA synchronous = NORMAL")  # what a power cut takes, the hub still knows
@@ -97,7 +103,7 @@ class Journal:
             run(f"PRAGMA application_id = {_APPLICATION}")
             run(f"PRAGMA user_version = {_VERSION}")
             run("INSERT INTO about VALUES ('owner', ?), ('run', '0')", (owner,))
-        elif application != _APPLICATION:
+        elif application != _APPLICATION or (version == _VERSION and tables != _NAMES):
             raise UsageError(f"'{self.path}' is no journal of hf-sign: name another file with --journal")
         elif version != _VERSION:
             raise UsageError(f"the journal '{self.path}' is of another version of hf-sign: name another file")
@@ -189,15 +195,6 @@ class Journal:
             )
             self._note(record.uri, "postponed", record.reason)
 
-    def was_cached(self, uri: str, now: bool) -> bool:
-        """Whether the repository was in the cache before the batch first touched it; `now` is what is seen now."""
-        with self._change():
-            row = self._one("SELECT was_cached FROM repositories WHERE uri = ?", uri)
-            if row and row["was_cached"] is not None:
-                return bool(row["was_cached"])
-            self._write("UPDATE repositories SET was_cached = ? WHERE uri = ?", int(now), uri)
-            return now
-
     # What comes of it
 
     def left(self, *states: str) -> int:
@@ -286,7 +283,18 @@ def _text(record: Record) -> str:
 
 
 def _record(text: str) -> Record:
-    values = json.loads(text)
+    try:
+        return _made(json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(_damaged("")) from error
+
+
+def _damaged(path: str) -> str:
+    name = f"'{path}' " if path else ""
+    return f"the journal {name}is damaged: remove it, or name another one; what is signed is found out from the hub"
+
+
+def _made(values: dict[str, Any]) -> Record:
     files = tuple(FileRecord(**file) for file in values.pop("files"))
     findings, uncovered = tuple(values.pop("findings")), tuple(values.pop("uncovered"))
     return Record(files=files, findings=findings, uncovered=uncovered, **values)

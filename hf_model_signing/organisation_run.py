@@ -46,16 +46,18 @@ class OrganisationRun:
 
         Raises `RefusedError` when there is none.
         """
-        count = 0
+        count = there = 0
         for listed in self._adapter.repositories(self.owner, self._selection.kinds):
+            there += 1
             if self._selection.takes(listed.reference):
                 self._take_in(listed)
                 count += 1
         if not count:
-            raise RefusedError(
-                f"{self._adapter.endpoint} lists no such repository of '{self.owner}' for you, so there is nothing to "
-                "do: check the name, --type, --include and --exclude, and that you are logged in"
-            )
+            why = f"'{self.owner}' has {there:,} repositories, and none fits --include and --exclude"
+            if not there:
+                where = f"{self._adapter.endpoint} lists no repository of '{self.owner}' for you"
+                why = f"{where}: check the name and --type, and that you are logged in"
+            raise RefusedError(f"there is nothing to do: {why}")
         return count
 
     def report(self, command: str, *, signer: str = "", policy: str = "") -> Report:
@@ -109,7 +111,7 @@ class OrganisationRun:
         except Exception as error:  # noqa: BLE001 - one repository must not end the run
             self._went_wrong(entry, state, error)
         else:
-            self._turns.went(well=True)
+            self._turns.went(entry.record.uri, well=True)
 
     def _went_wrong(self, entry: Entry, state: str, error: Exception) -> None:
         fate, reason = fate_of(error), reason_of(error)
@@ -119,7 +121,7 @@ class OrganisationRun:
             self._end(replace(entry.record, status=fate.status, reason=reason), head=entry.head)
             if isinstance(error, RenamedError):
                 self._follow(entry.record, error.name, state)
-        self._turns.went(well=not fate.again, reason=reason)
+        self._turns.went(entry.record.uri, well=not fate.again, reason=reason)
 
     def _follow(self, record: Record, name: str, state: str) -> None:
         """Go on with a repository under the name that it has now, if that is one of those that are meant."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 
 def printable(text: str) -> str:
     """A text that may quote a hub or a file, safe to print on a terminal: all controls but line ends are escaped."""
@@ -11,3 +13,11 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """A text that is printable and stays on its line: line ends are escaped as well."""
     return text if text.isprintable() else printable(text).replace("\n", "\\n")
+
+
+def width_of(text: str) -> int:
+    """Columns on a terminal, where wide characters take two and combining ones none."""
+    if text.isascii():
+        return len(text)
+    marks = sum(unicodedata.combining(char) != 0 for char in text)
+    return len(text) - marks + sum(unicodedata.east_asian_width(char) in "WF" for char in text)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from hf_model_signing.batch_errors import StopBatch
 from hf_model_signing.journal import Entry, Journal
 
+_FEW = 4  # repositories that are broken on the hub, and say nothing of all others
 _TAIL = 0.05  # seconds between looks for what others may put back
 
 
@@ -23,7 +24,7 @@ class Turns:
         self._journal, self._jobs = journal, jobs
         self._stopped = threading.Event()
         self._lock = threading.Lock()
-        self._in_a_row = 0
+        self._in_a_row: set[str] = set()
 
     def work_off(self, state: str, turn: Callable[[Entry], None]) -> None:
         """Call `turn` with each entry, and raise the first error that a turn lets out."""
@@ -50,17 +51,21 @@ class Turns:
             self._stopped.set()
         self._stopped = threading.Event()
 
-    def went(self, well: bool, reason: str = "") -> None:
-        """Note how a turn ended, and pause when too many could not be finished."""
+    def went(self, uri: str, *, well: bool, reason: str = "") -> None:
+        """Note how the turn of a repository ended, and pause when too many could not be finished."""
         with self._lock:
-            self._in_a_row = 0 if well else self._in_a_row + 1
-            beyond = self._in_a_row - 2 * self._jobs
+            if well:
+                self._in_a_row.clear()
+            else:
+                self._in_a_row.add(uri)
+            beyond = len(self._in_a_row) - 2 * self._jobs - _FEW
         if beyond < 0:
             return
         pause = 2.0 ** (beyond / self._jobs)
         if pause > _LONGEST_PAUSE:
+            number = len(self._in_a_row)
             raise StopBatch(
-                f"{self._in_a_row} repositories in a row could not be finished, the last because {reason}\n  What was "
+                f"{number} repositories in a row could not be finished, the last because {reason}\n  What was "
                 "done stands: the same command goes on from there"
             )
         self._stopped.wait(pause)

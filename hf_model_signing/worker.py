@@ -7,25 +7,18 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import hf_model_signing
-from hf_model_signing.errors import EmptyModelError, HfSignError, ModelError, RefusedError
 from hf_model_signing.hub_manifest import HubModel, Take
 from hf_model_signing.manifest import Manifest
 from hf_model_signing.signing import HowToHash
-from hub_adapters.errors import HubError, UnavailableError
-from hub_adapters.interface import HubAdapter, Reference, Resolved
+from hf_model_signing.worker_answer import answer
+from hub_adapters.interface import Reference, Resolved
+
+if TYPE_CHECKING:
+    from hub_adapters.huggingface import HuggingFaceAdapter
 
 TOKEN_VARIABLE = "HF_SIGN_WORKER_TOKEN"  # noqa: S105 - the name of a variable
-
-# What a worker may report by name: an error of another class would be one that cannot be sent.
-_ERRORS: dict[str, type[HfSignError] | type[HubError]] = {
-    "empty": EmptyModelError,
-    "model": ModelError,
-    "refused": RefusedError,
-    "unavailable": UnavailableError,
-    "hub": HubError,
-}
 
 
 @dataclass(frozen=True)
@@ -45,21 +38,16 @@ class Job:
         """The revision that is hashed."""
         return Resolved(self.reference, self.name, self.commit)
 
-
-@dataclass(frozen=True)
-class Hashed:
-    """What came of a job: a manifest, or the kind and the sentence of an error; and by which program it was made."""
-
-    job: Job
-    manifest: Manifest | None = None
-    error: tuple[str, str] | None = None
-    version: str = hf_model_signing.__version__
+    @property
+    def about(self) -> dict[str, str]:
+        """What an answer to this job has to repeat."""
+        return {"endpoint": self.endpoint, "uri": self.resolved.uri, "commit": self.commit}
 
 
-def hash_elsewhere(job: Job) -> Hashed:
+def hash_elsewhere(job: Job) -> bytes:
     """Do a job on a worker's own machine, with the token of the job, or that of `HF_SIGN_WORKER_TOKEN`, or none.
 
-    The worker's own login counts for nothing: it may be allowed to write.
+    The worker's own login counts for nothing: it may be allowed to write. Returns an answer (see `worker_answer`).
     """
     from hub_adapters.budget import Budget
     from hub_adapters.huggingface import HuggingFaceAdapter
@@ -67,34 +55,14 @@ def hash_elsewhere(job: Job) -> Hashed:
     token = job.token or os.environ.get(TOKEN_VARIABLE) or False
     try:
         adapter = HuggingFaceAdapter(Budget(), endpoint=job.endpoint, token=token)
-        manifest = hash_with(adapter, job, was_cached=adapter.holds(job.reference))
-    except (HfSignError, HubError) as error:
-        return Hashed(_without_token(job), error=(_kind_of(error), str(error)))
+        return answer(job.about, manifest=hash_with(adapter, job))
     except Exception as error:  # noqa: BLE001 - not every error can be sent to another machine
-        return Hashed(_without_token(job), error=("unavailable", f"a worker cannot go on: {error}"))
-    return Hashed(_without_token(job), manifest)
+        return answer(job.about, error=error)
 
 
-def hash_with(adapter: HubAdapter, job: Job, *, was_cached: bool) -> Manifest:
-    """Do a job with the adapter given, and unless the cache is kept leave in it only what was there before."""
-    try:
+def hash_with(adapter: HuggingFaceAdapter, job: Job) -> Manifest:
+    """Do a job with the adapter given; what is not in the cache already and is not to be kept, is put elsewhere."""
+    if job.keep_cache or adapter.holds(job.reference):
         return HubModel(adapter, job.resolved, Take(how=job.how)).manifest()
-    finally:
-        if not (job.keep_cache or was_cached):
-            adapter.evict(job.reference)
-
-
-def raise_error(error: tuple[str, str]) -> None:
-    """Raise here what went wrong on a worker."""
-    kind, text = error
-    raise _ERRORS.get(kind, HubError)(text)
-
-
-def _kind_of(error: Exception) -> str:
-    return next((kind for kind, cls in _ERRORS.items() if isinstance(error, cls)), "unavailable")
-
-
-def _without_token(job: Job) -> Job:
-    from dataclasses import replace
-
-    return replace(job, token=None)
+    with adapter.with_own_cache() as alone:
+        return HubModel(alone, job.resolved, Take(how=job.how)).manifest()

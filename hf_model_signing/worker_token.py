@@ -17,6 +17,8 @@ def worker_token(adapter: HuggingFaceAdapter) -> str | None:
     token = os.environ.get(TOKEN_VARIABLE)
     if not token:
         return None
+    if not (token.isascii() and token.isprintable() and " " not in token):
+        raise UsageError(f"{TOKEN_VARIABLE} holds characters that no token has")
     if may_write(adapter.about_token(token)):
         raise UsageError(
             f"the token in {TOKEN_VARIABLE} may write, and workers must not get such a one: make a token of the type "

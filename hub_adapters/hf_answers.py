@@ -11,6 +11,7 @@ import contextlib
 import re
 import threading
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
@@ -22,6 +23,7 @@ from hub_adapters.hf_pacing import Pacing, pace
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 # A digest, as a rule; what matters is that it leads to no other folder.
 _ETAG = re.compile(r'(?:W/)?"?(?!\.+"?$)[\w.+=-]{1,128}"?', re.ASCII)
+_MOST_ANSWERS = 5_000  # to one call: a listing of half a million entries has 500 pages
 _HUBS = ("https://huggingface.co", "https://hf.co")
 
 _expected = threading.local()
@@ -33,7 +35,8 @@ class _Expected(NamedTuple):
     commit: str | None
     size: int | None
     stopped: threading.Event | None
-    budget: Budget | None = None
+    budget: Budget | None
+    answers: Iterator[int]
 
 
 @contextlib.contextmanager
@@ -51,7 +54,7 @@ def checked(
     """
     _install()
     before = getattr(_expected, "value", None)
-    _expected.value = _Expected(endpoint, commit, size, stopped, budget)
+    _expected.value = _Expected(endpoint, commit, size, stopped, budget, count(1))
     try:
         yield
     finally:
@@ -114,6 +117,8 @@ def _check_response(response: Any) -> None:  # noqa: ANN401 - a response of whic
         return  # that one is no answer of the hub; the client may need a new token in the middle of a download
     if is_exchange_address(str(response.request.url)) and response.is_redirect:
         raise DishonestError("the hub sends the proof of this job to another address, and it is not sent there")
+    if next(expected.answers) > _MOST_ANSWERS:
+        raise DishonestError(f"the hub gives one answer in more than {_MOST_ANSWERS:,} parts")
     commit, size = expected.commit, expected.size
     named = response.headers.get("X-Repo-Commit")
     if named is not None and not (_COMMIT.fullmatch(named) if commit is None else named == commit):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import shutil
-from collections.abc import Collection
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 from hub_adapters.interface import Snapshot
+
+_OWN = ".hf-sign-"
 
 
 def discard(snapshot: Snapshot, names: Collection[str]) -> None:
@@ -23,8 +28,37 @@ def discard(snapshot: Snapshot, names: Collection[str]) -> None:
                 os.unlink(blob)
 
 
-def evict(repository_folder: str) -> None:
-    """Remove all that the cache has of a repository, and the locks of its downloads; what cannot be removed stays."""
-    cache, name = os.path.split(repository_folder)
-    shutil.rmtree(repository_folder, ignore_errors=True)
-    shutil.rmtree(os.path.join(cache, ".locks", name), ignore_errors=True)
+@contextmanager
+def own_cache(beside: str) -> Iterator[str]:
+    """A folder in the cache that no other process uses, gone afterwards; what killed processes left goes as well."""
+    os.makedirs(beside, exist_ok=True)
+    for left in glob.glob(os.path.join(glob.escape(beside), f"{_OWN}*")):
+        with contextlib.suppress(OSError), _held(left):
+            shutil.rmtree(left, ignore_errors=True)
+    with contextlib.ExitStack() as stack:
+        folder = _new_folder(beside, stack)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _new_folder(beside: str, stack: contextlib.ExitStack) -> str:
+    while True:
+        folder = tempfile.mkdtemp(prefix=_OWN, dir=beside)
+        with contextlib.suppress(FileNotFoundError, BlockingIOError):
+            stack.enter_context(_held(folder))
+            return folder  # and not one that another process took for a leftover at that very moment
+
+
+@contextmanager
+def _held(folder: str) -> Iterator[None]:
+    """Hold a folder until the end, or that of this process; raises `OSError` when another holds it."""
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)

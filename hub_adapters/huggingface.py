@@ -7,6 +7,8 @@ import os
 import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 from itertools import islice
 from threading import Event
@@ -16,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from hub_adapters.atomic import replace_file
 from hub_adapters.errors import BadReferenceError, BadSettingError, DishonestError, UncertainError
 from hub_adapters.hf_answers import checked, checked_at_least
-from hub_adapters.hf_cache import discard, evict
+from hub_adapters.hf_cache import discard, own_cache
 from hub_adapters.hf_errors import http_error, is_exchange, retry_after, status_of, traceable, translated
 from hub_adapters.hf_listing import remote_file
 from hub_adapters.hf_oidc import opt_in
@@ -79,6 +81,7 @@ class HuggingFaceAdapter(HubAdapter):
         """By default the hub and the token of the environment, and no budget; a `token` of False sends none."""
         self._endpoint = endpoint or _checked_endpoint()
         self._budget = budget
+        self._cache: str | None = None
         _check_token()
         from huggingface_hub import HfApi  # after the checks: it prints when its settings are broken
 
@@ -342,9 +345,16 @@ class HuggingFaceAdapter(HubAdapter):
         """Whether the client's cache has a folder for the repository."""
         return os.path.isdir(self._repository_folder(reference))
 
-    def evict(self, reference: Reference) -> None:
-        """Remove that folder."""
-        evict(self._repository_folder(reference))
+    @contextmanager
+    def with_own_cache(self) -> Iterator[HuggingFaceAdapter]:
+        """An adapter with a cache of its own beside the client's, which is gone afterwards."""
+        with own_cache(self._cache_dir()) as folder:
+            alone = copy(self)
+            alone._cache = folder  # noqa: SLF001 - of this very class
+            yield alone
+
+    def _cache_dir(self) -> str:
+        return self._cache or _cache_dir()
 
     def _download(self, resolved: Resolved, name: str, to: str | None) -> None:
         reference = resolved.reference
@@ -356,7 +366,7 @@ class HuggingFaceAdapter(HubAdapter):
                 name,
                 repo_type=reference.kind,
                 revision=resolved.commit,
-                cache_dir=_cache_dir(),
+                cache_dir=self._cache_dir(),
                 local_dir=to,
             ),
         )
@@ -373,7 +383,7 @@ class HuggingFaceAdapter(HubAdapter):
     def _repository_folder(self, reference: Reference) -> str:
         from huggingface_hub.file_download import repo_folder_name
 
-        return os.path.join(_cache_dir(), repo_folder_name(repo_id=reference.name, repo_type=reference.kind))
+        return os.path.join(self._cache_dir(), repo_folder_name(repo_id=reference.name, repo_type=reference.kind))
 
     def _call(self, reference: Reference, doing: str, call: Callable[[], _T]) -> _T:
         """Make a call to the hub; one that the hub asks to repeat is repeated, after the pause that it asks for."""
@@ -424,6 +434,8 @@ def _checked_endpoint() -> str:
     try:
         parts = urlsplit(endpoint)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        if parts.password or parts.username:  # it would stand in errors, reports and journals
+            raise BadSettingError("HF_ENDPOINT holds a password; an address of a hub has none")
     except ValueError:
         valid = False
     if not valid:

@@ -242,9 +242,6 @@ class HubAdapter(ABC):
         """Whether the hub's cache has anything of the repository."""
         return False
 
-    def evict(self, reference: Reference) -> None:  # noqa: B027 - a hub without a cache
-        """Take the repository out of the cache, whole; what cannot be removed stays."""
-
     def _takes_no_commits(self, reference: Reference) -> UnsupportedError:
         return UnsupportedError(
             f"{self.title} takes no commits: `hf-sign sign … {reference}` writes the signature to a file, which you "

@@ -26,6 +26,7 @@ HUB_SIDE = {
     "organisation_run",
     "batch_hashing",
     "worker",
+    "worker_answer",
     "worker_token",
     "audit",
     "repository_records",

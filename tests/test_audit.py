@@ -55,7 +55,7 @@ def test_audit_tells_the_state_of_each(
         "current": (),
         "stale": ("stale",),
         "foreign": ("untrusted",),
-        "broken": ("unsigned", "untrusted"),
+        "broken": ("invalid", "unsigned", "untrusted"),
         "empty": (),
     }
     records = {record["uri"]: record for record in done.document["records"]}
@@ -146,6 +146,11 @@ class TestStale:
         record = the_one(audit(person()))
         assert (record["status"], "config.json" in record["reason"]) == ("stale", True)
 
+    def test_all_files_are_gone(self, hub: Hub, signed: str, person: People) -> None:
+        hub.commit(signed, dict.fromkeys(set(hub.files(signed)) - {"model.sig"}))
+        done = audit(person(), "--fail-on", "stale")
+        assert (done.code, the_one(done)["status"]) == (1, "stale")
+
     def test_git_files_are_not_missed(self, hub: Hub, signed: str, person: People) -> None:
         hub.commit(signed, {".gitignore": b"x\n"})
         assert the_one(audit(person()))["status"] == "signed"
@@ -168,13 +173,13 @@ class TestUntrusted:
         hub.commit(signed, {"model.sig": json.dumps(document).encode()})
         options = ("--policy", policy) if by_policy else ()
         record = the_one(audit(person(), *options))
-        assert (record["status"], record["verified"]) == ("untrusted", False)
+        assert (record["status"], record["verified"]) == ("invalid", False)
 
     def test_signature_of_another_repository(self, hub: Hub, signed: str, person: People) -> None:
         hub.create_repo("acme/other")
         hub.commit("acme/other", {path: hub.read(signed, path) for path in hub.files(signed)})
         records = {record["uri"]: record for record in audit(person()).document["records"]}
-        assert records["hf://acme/other"]["status"] == "untrusted"
+        assert records["hf://acme/other"]["status"] == "invalid"
         assert "another repository" in records["hf://acme/other"]["reason"]
 
     def test_bundle_that_nobody_signed(self, hub: Hub, signed: str, person: People) -> None:
@@ -182,13 +187,16 @@ class TestUntrusted:
         hub.commit(signed, {"model.sig": SkipSigner().sign(statement).to_bytes()})
         assert the_one(audit(person()))["findings"] == ["unsigned", "untrusted"]
 
-    def test_stale_and_untrusted(self, hub: Hub, repo: str, person: People, stranger: KeyPair, policy: Path) -> None:
+    @pytest.mark.parametrize("name", ["new.bin", "README.md"])
+    def test_stale_and_untrusted(
+        self, hub: Hub, repo: str, person: People, stranger: KeyPair, policy: Path, name: str
+    ) -> None:
         person().run("push", repo, "--private-key", stranger.private)
-        hub.commit(repo, {"new.bin": b"new"})
+        hub.commit(repo, {name: b"new"})
         assert the_one(audit(person(), "--policy", policy))["findings"] == ["untrusted", "stale"]
 
     def test_repository_that_no_rule_names(self, signed: str, person: People, tmp_path: Path) -> None:
-        for default, status in (("refuse", "untrusted"), ("allow", "signed")):
+        for default, status in (("refuse", "untrusted"), ("allow", "untrusted"), ("warn", "untrusted")):
             (tmp_path / "p.toml").write_text(f'version = 1\ndefault = "{default}"\n')
             assert the_one(audit(person(), "--policy", tmp_path / "p.toml"))["status"] == status
 
@@ -311,7 +319,7 @@ class TestClaims:
         statement["subject"][0]["name"] = "another"
         document["dsseEnvelope"]["payload"] = base64.b64encode(json.dumps(statement).encode()).decode()
         hub.commit(logged, {"model.sig": json.dumps(document).encode()})
-        assert the_one(audit(person()))["status"] == "untrusted"
+        assert the_one(audit(person()))["status"] == "invalid"
 
     def test_sigstore_by_the_policy(self, logged: str, person: People, keyless: Keyless, tmp_path: Path) -> None:
         signer = {"identity": RELEASE, "identity_provider": keyless.instance.identity_provider}

@@ -162,8 +162,8 @@ class TestStates:
     def test_may_not_write(self, hub: Hub, person: People, acme: KeyPair) -> None:
         Organisation(hub, acme).add("model")
         done = batch(person(token="hf_read"), acme)
-        assert done.code == 3
-        assert by_name(done)["hf://acme/model"]["status"] == "failed"
+        assert done.code == 1
+        assert by_name(done)["hf://acme/model"]["status"] == "forbidden"
         assert "write" in by_name(done)["hf://acme/model"]["reason"]
 
     def test_renamed_meanwhile_is_signed_under_its_new_name(self, hub: Hub, person: People, acme: KeyPair) -> None:
@@ -190,6 +190,46 @@ class TestStates:
         assert done.code == 0, done.err
         assert by_name(done)["hf://acme/gone"]["status"] == "gone"
         check_signed(hub, good, acme)
+
+    @pytest.mark.parametrize("path", ["/api/models$", "/tree/"])
+    def test_hub_that_sends_pages_without_end(
+        self, hub: Hub, person: People, acme: KeyPair, monkeypatch: pytest.MonkeyPatch, path: str
+    ) -> None:
+        monkeypatch.setattr("hub_adapters.hf_answers._MOST_ANSWERS", 50)
+        Organisation(hub, acme).add("model")
+
+        def endless(reply: Any) -> Any:  # noqa: ANN401 - a Reply
+            where = next(record for record in reversed(hub.requests) if re.search(path, record.path))
+            reply.headers["Link"] = f'<{hub.url}{where.path}?{where.query}>; rel="next"'
+            reply.body, reply.length = [b"[]"], 2
+            return reply
+
+        hub.spoil("GET", path, endless)
+        done = batch(person(), acme, "--remote", "--type", "model")
+        assert done.code == 1
+        assert "one answer in more than 50 parts" in done.err + done.out
+        assert len(hub.requests) < 150
+
+    def test_answer_with_text_that_cannot_be_written(self, hub: Hub, person: People, acme: KeyPair) -> None:
+        organisation = Organisation(hub, acme)
+        organisation.add("bad")
+        good = organisation.add("good")
+
+        def odd(reply: Any) -> Any:  # noqa: ANN401 - a Reply
+            reply.status, body = 403, b'{"error": "no \\ud800"}'
+            reply.body, reply.length, reply.headers["Content-Type"] = [body], len(body), "application/json"
+            return reply
+
+        hub.spoil("GET", "acme/bad/tree/", odd)
+        done = batch(person(), acme, "--remote")
+        assert by_name(done)["hf://acme/bad"]["status"] in ("forbidden", "failed")
+        check_signed(hub, good, acme)
+
+    def test_branch_that_is_not_there(self, hub: Hub, person: People, acme: KeyPair) -> None:
+        Organisation(hub, acme).add("model")
+        done = batch(person(), acme, "--revision", "nope")
+        assert done.code == 1
+        assert "has no revision 'nope'" in by_name(done)["hf://acme/model"]["reason"]
 
     def test_hub_that_lists_what_is_somebody_elses(self, hub: Hub, person: People, acme: KeyPair) -> None:
         Organisation(hub, acme).add("model")
@@ -442,6 +482,21 @@ class TestTrouble:
         assert "not what the hub lists" in by_name(done)["hf://acme/bad"]["reason"]
         check_signed(hub, good, acme)
 
+    def test_two_that_always_fail_do_not_stop_the_others(
+        self, hub: Hub, person: People, acme: KeyPair, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+    ) -> None:
+        organisation = Organisation(hub, acme)
+        good = [organisation.add(f"good{number}") for number in range(4)]
+        for name in ("bad1", "bad2"):
+            organisation.add(name)
+        monkeypatch.setattr("hf_model_signing.turns._LONGEST_PAUSE", 0.5)
+        monkeypatch.setattr("hf_model_signing.organisation_run.MOST_TRIES", 3)
+        hub.fail("GET", "acme/bad[12]/tree/", 500)
+        done = batch(person(), acme, "--remote", "--jobs", "1")
+        assert done.document["totals"] == {"failed": 2, "signed": 4}
+        for repo in good:
+            check_signed(hub, repo, acme)
+
     def test_hub_that_stays_away(
         self, hub: Hub, person: People, acme: KeyPair, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -476,6 +531,25 @@ class TestCache:
         assert batch(who, acme).code == 0
         assert list((who.home / "hub").glob("*--*")) == [before]
         assert (before / "snapshots").is_dir()
+
+    def test_what_came_between_two_batches_stays(self, hub: Hub, person: People, acme: KeyPair) -> None:
+        Organisation(hub, acme).add("model")
+        who = person()
+        assert batch(who, acme).code == 0
+        assert who.run("pull", "acme/model", "--public-key", acme.public).code == 0
+        hub.commit("acme/model", {"new.txt": b"new"})
+        assert batch(who, acme).document["totals"] == {"signed": 1}
+        assert [path.name for path in (who.home / "hub").glob("*--*")] == ["models--acme--model"]
+
+    def test_what_a_killed_batch_left_is_removed(self, hub: Hub, person: People, acme: KeyPair) -> None:
+        Organisation(hub, acme).add("model")
+        who = person()
+        process = who.start("batch", "acme", "--private-key", acme.private)
+        hub.before("GET", "/resolve/main|/[0-9a-f]{64}/", lambda _: process.kill(), times=1)
+        process.communicate(timeout=60)
+        assert len(list((who.home / "hub").glob(".hf-sign-*"))) == 1
+        assert batch(who, acme).code == 0
+        assert list((who.home / "hub").glob(".hf-sign-*")) == []
 
     def test_keep_cache(self, organisation: Organisation, person: People, acme: KeyPair) -> None:
         who = person()

@@ -134,31 +134,53 @@ def test_token_that_may_write_is_not_given_away(hub: Hub, person: People, acme: 
 
 
 _PRELUDE = """
-import dataclasses
+import json, os
 import hf_model_signing.worker as w
-from hf_model_signing.manifest import Manifest
 
 honest = getattr(w, "honest", w.hash_elsewhere)
 w.honest = honest  # such a file is run twice
 
-def otherwise(done):
-    how = dataclasses.replace(done.manifest.serialization, allow_symlinks=True)
-    return dataclasses.replace(done, manifest=dataclasses.replace(done.manifest, serialization=how))
+def changed(job, change):
+    values = json.loads(honest(job))
+    change(values)
+    return json.dumps(values).encode()
 
-def with_file(job, path):
-    done = honest(job)
-    digests = {**done.manifest.digests, path: b"x" * 32}
-    return dataclasses.replace(done, manifest=Manifest.of("m", digests, done.manifest.serialization))
+def with_file(job, path, digest="66" * 32):
+    def change(values):
+        resources = [one for one in values["predicate"]["resources"] if one["name"] != path]
+        resources.append({"name": path, "digest": digest, "algorithm": "sha256"})
+        values["predicate"]["resources"] = sorted(resources, key=lambda one: one["name"])
+    return changed(job, change)
+
+class Evil:
+    def __init__(self, path):
+        self.path = path
+    def __reduce__(self):
+        return (os.mkdir, (self.path,))
+
+class EvilError(Exception):
+    def __reduce__(self):
+        return (os.mkdir, (self.args[0],))
+
+def raising(path):
+    raise EvilError(path)
 
 """
+_FIRST = "v['predicate']['resources'][0]"
+_EMPTY = "{**json.loads(honest(job)), 'error': {'kind': 'empty', 'text': ''}}"
 _LIES = {
-    "another version": "lambda job: dataclasses.replace(honest(job), version='9')",
+    "another version": "lambda job: changed(job, lambda v: v.update(version='9'))",
     "another large file": "lambda job: with_file(job, 'sub/model.safetensors')",
     "another small file": "lambda job: with_file(job, 'config.json')",
     "one more file": "lambda job: with_file(job, 'evil.py')",
-    "another job": "lambda job: dataclasses.replace(honest(job), job=dataclasses.replace(job, commit='0' * 40))",
-    "another way to hash": "lambda job: otherwise(honest(job))",
-    "no answer": "lambda job: None",
+    "a file twice": f"lambda job: changed(job, lambda v: v['predicate']['resources'].append({_FIRST}))",
+    "another job": "lambda job: changed(job, lambda v: v['job'].update(commit='0' * 40))",
+    "another way to hash": "lambda job: changed(job, "
+    "lambda v: v['predicate']['serialization'].update(allow_symlinks=True))",
+    "nothing there": f"lambda job: json.dumps({_EMPTY}).encode()",
+    "an unknown error": "lambda job: json.dumps({**json.loads(honest(job)), 'error': 5}).encode()",
+    "no JSON": "lambda job: b'x'",
+    "no bytes": "lambda job: 'x'",
 }
 
 
@@ -182,6 +204,70 @@ def test_worker_that_lies_is_found_out(hub: Hub, person: People, acme: KeyPair, 
     organisation.check()
 
 
+@pytest.mark.parametrize("lie", ["lambda job: Evil({path!r})", "lambda job: raising({path!r})"])
+def test_nothing_that_a_worker_sends_runs_here(
+    hub: Hub, person: People, acme: KeyPair, cluster: Cluster, lie: str
+) -> None:
+    Organisation(hub, acme).add("model")
+    mark = cluster.folder / "it ran"
+    cluster.worker("liar", *lying(cluster, lie.format(path=str(mark))))
+    cluster.worker("honest")
+    cluster.wait(2)
+    done = batch(person(), acme, cluster)
+    assert done.code == 0, done.err + done.out
+    assert not mark.exists()
+
+
+def test_order_in_which_a_worker_lists_files_counts_for_nothing(
+    hub: Hub, person: People, acme: KeyPair, cluster: Cluster
+) -> None:
+    organisation = Organisation(hub, acme)
+    organisation.add("model").commits = 2
+    turn = "lambda job: changed(job, lambda v: v['predicate']['resources'].reverse())"
+    cluster.worker("one", *lying(cluster, turn))
+    cluster.wait(1)
+    done = batch(person(), acme, cluster)
+    assert done.code == 0, done.err
+    organisation.check()
+    assert person().run("pull", "acme/model", "--public-key", acme.public).code == 0
+
+
+@pytest.mark.parametrize("how", ["--shard-size=500", "--hash=blake3"])
+def test_other_ways_to_hash(hub: Hub, person: People, acme: KeyPair, cluster: Cluster, how: str) -> None:
+    Organisation(hub, acme).add("model")
+    cluster.worker("one")
+    cluster.wait(1)
+    done = batch(person(), acme, cluster, how)
+    assert done.code == 0, done.err + done.out
+    assert person().run("pull", "acme/model", "--public-key", acme.public).code == 0
+
+
+def test_worker_that_only_fails_is_chosen_last(hub: Hub, person: People, acme: KeyPair, cluster: Cluster) -> None:
+    organisation = Organisation(hub, acme)
+    for number in range(6):
+        organisation.add(f"r{number}").commits = 2
+    full = "{'kind': 'other', 'text': 'No space left on device'}"
+    cluster.worker("bad", *lying(cluster, f"lambda job: changed(job, lambda v: v.update(error={full}))"))
+    cluster.worker("good")
+    cluster.wait(2)
+    done = batch(person(), acme, cluster)
+    assert done.code == 0, done.err + done.out
+    organisation.check()
+
+
+def test_private_repository_that_workers_may_not_read(
+    hub: Hub, person: People, acme: KeyPair, cluster: Cluster
+) -> None:
+    Organisation(hub, acme).add("secret", state="private")
+    cluster.worker("one")
+    cluster.wait(1)
+    done = batch(person(), acme, cluster)
+    (record,) = done.document["records"]
+    assert record["status"] == "forbidden"
+    assert "the workers may not read 'hf://acme/secret'" in record["reason"]
+    assert "HF_SIGN_WORKER_TOKEN" in record["reason"]
+
+
 def test_error_that_no_cluster_can_carry(hub: Hub, person: People, acme: KeyPair, cluster: Cluster) -> None:
     organisation = Organisation(hub, acme)
     organisation.add("model").commits = 2
@@ -195,7 +281,7 @@ def test_error_that_no_cluster_can_carry(hub: Hub, person: People, acme: KeyPair
 
 def test_nobody_but_a_liar_stops_the_batch(hub: Hub, person: People, acme: KeyPair, cluster: Cluster) -> None:
     Organisation(hub, acme).add("model")
-    cluster.worker("liar", *lying(cluster, _LIES["no answer"]))
+    cluster.worker("liar", *lying(cluster, _LIES["no JSON"]))
     cluster.wait(1)
     done = batch(person(), acme, cluster)
     assert done.code == 3

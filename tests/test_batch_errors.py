@@ -41,10 +41,10 @@ from hub_adapters.errors import (
         (RenamedError("x", "y"), ("renamed", False)),
         (GatedError("x"), ("gated", False)),
         (DisabledError("x"), ("disabled", False)),
-        (AccessError("you may not write"), ("failed", False)),
+        (AccessError("you may not write"), ("forbidden", False)),
         (AccessError("HTTP 403: This repository is archived"), ("archived", False)),
         (NotFoundError("x"), ("gone", False)),
-        (NoRevisionError("x"), ("failed", False)),
+        (NoRevisionError("x"), ("refused", False)),
         (DishonestError("x"), ("refused", False)),
         (UnavailableError("x"), ("failed", True)),
         (UncertainError("x"), ("failed", True)),
@@ -78,4 +78,6 @@ def test_what_befalls_all_stops_the_batch(error: Exception) -> None:
 
 def test_reason_names_the_file() -> None:
     assert reason_of(PermissionError(errno.EACCES, "Permission denied", "/a")) == "Permission denied: '/a'"
+    assert reason_of(ModelError("a\n  b:\n\n  \ud800" + "c" * 9000)).startswith("a; b:; \\ud800cccc")
+    assert len(reason_of(ModelError("c" * 9000))) == 2000
     assert reason_of(KeyError("x")) == "something unforeseen happened (KeyError: 'x')"

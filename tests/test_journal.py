@@ -152,6 +152,54 @@ def test_version_to_come(opened: Open, tmp_path: Path) -> None:
         opened()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM about WHERE name = 'run'",
+        "UPDATE about SET value = 'x' WHERE name = 'run'",
+        "DELETE FROM about",
+        "CREATE TABLE more (x)",
+        "CREATE TRIGGER t AFTER UPDATE ON about BEGIN DELETE FROM steps; END",
+        "DROP TABLE steps",
+    ],
+)
+def test_damaged_journal(opened: Open, tmp_path: Path, change: str) -> None:
+    opened().close()
+    with closing(sqlite3.connect(tmp_path / "journal")) as database:
+        database.execute(change)
+        database.commit()
+    with pytest.raises(UsageError, match="is damaged: remove it|is no journal"):
+        opened()
+
+
+@pytest.mark.parametrize("text", ["{}", "x", "[]", '{"files": 3}'])
+def test_damaged_record(opened: Open, tmp_path: Path, text: str) -> None:
+    signed(opened())
+    opened().close()
+    with closing(sqlite3.connect(tmp_path / "journal")) as database:
+        database.execute("UPDATE repositories SET record = ?", (text,))
+        database.commit()
+    journal = opened()
+    with pytest.raises(UsageError, match="is damaged"):
+        journal.add(record(), AFTER)
+
+
+def test_foreign_database_without_tables_is_left_alone(opened: Open, tmp_path: Path) -> None:
+    path = tmp_path / "foreign"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA application_id = 77")
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match="is no journal"):
+        Journal(str(path), owner="acme")
+    assert path.read_bytes() == before
+    opened()
+
+
+def test_journal_is_for_nobody_else(opened: Open, tmp_path: Path) -> None:
+    opened()
+    assert (tmp_path / "journal").stat().st_mode & 0o077 == 0
+
+
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(HfSignError, match="cannot be made"):

@@ -16,6 +16,7 @@ from hf_model_signing.cli.organisation import (
     selection_of,
     selection_options,
 )
+from hf_model_signing.cli.output import note
 from hf_model_signing.cli.policy_option import policy_option, sigstore_notes
 from hf_model_signing.cli.progress import repository_bar
 from hf_model_signing.cli.settings import Command
@@ -31,8 +32,11 @@ def _run(**values: Any) -> int:  # noqa: ANN401 - what click parsed
         from hub_adapters.budget import Budget
         from hub_adapters.huggingface import HuggingFaceAdapter
 
+        adapter = HuggingFaceAdapter(Budget())
+        if not adapter.has_token():
+            note("nobody is logged in, so private repositories are not listed")
         audit = Audit(
-            HuggingFaceAdapter(Budget()),
+            adapter,
             values["org"],
             policy=Policy.read(values["policy"]) if values["policy"] else None,
             selection=selection_of(values),
@@ -64,7 +68,8 @@ command = Command(
             multiple=True,
             callback=_findings,
             metavar="FINDINGS",
-            help="End with 1 when one of these is found: unsigned,stale,untrusted.",
+            help="End with 1 when one of these is found: unsigned,stale,untrusted (joined by commas; a signature "
+            "that is not valid is untrusted).",
         ),
         *selection_options(),
         jobs_option(),

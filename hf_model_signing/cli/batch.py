@@ -24,7 +24,7 @@ from hf_model_signing.cli.progress import repository_bar
 from hf_model_signing.cli.settings import Command
 
 if TYPE_CHECKING:
-    from hf_model_signing.batch import BatchOptions
+    from hf_model_signing.batch import Batch, BatchOptions
     from hf_model_signing.batch_hashing import Hashing
     from hf_model_signing.report.interface import Report
     from hub_adapters.huggingface import HuggingFaceAdapter
@@ -59,9 +59,17 @@ def _run(**values: Any) -> int:  # noqa: ANN401 - what click parsed
                 if not values["dry_run"]:
                     _show_plan(batch.planned())
                     bar.begin("Signing", batch.left())
-                    batch.sign()
+                    _sign(batch)
                 bar.close()
                 return finish(batch.planned() if values["dry_run"] else batch.done(), values)
+
+
+def _sign(batch: Batch) -> None:
+    try:
+        batch.sign()
+    except KeyboardInterrupt:
+        output.note(f"{batch.left():,} repositories are left; the same command goes on from there")
+        raise
 
 
 def _options(values: dict[str, Any], hashing: Hashing | None) -> BatchOptions:

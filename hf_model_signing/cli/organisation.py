@@ -26,9 +26,12 @@ def selection_options() -> list[click.Parameter]:
     return [
         click.Option(["--type", "kinds"], type=kinds, multiple=True, help="Only these. Repeatable.  [default: all]"),
         click.Option(
-            ["--include"], multiple=True, metavar="GLOB", help="Only those whose name fits, as in 'bert-*'. Repeatable."
+            ["--include"],
+            multiple=True,
+            metavar="GLOB",
+            help="Only those that fit: 'bert-*', 'acme/bert-*', 'datasets/acme/*'.",
         ),
-        click.Option(["--exclude"], multiple=True, metavar="GLOB", help="Not those whose name fits. Repeatable."),
+        click.Option(["--exclude"], multiple=True, metavar="GLOB", help="Not those that fit. Both can be repeated."),
     ]
 
 
@@ -45,7 +48,7 @@ def report_option() -> click.Option:
         ["--report", "reports"],
         multiple=True,
         metavar="FILE",
-        help="Write a report: .html, .json, .csv or .sarif. Repeatable.",
+        help="Write a report: .html, .json, .csv, .sarif or .txt. Repeatable.",
     )
 
 
@@ -66,24 +69,25 @@ def selection_of(values: dict[str, Any]) -> Selection:
 
 
 def finish(report: Report, values: dict[str, Any]) -> int:
-    """Write the reports, print the outcome, and return the exit code that it has."""
+    """Print the outcome, write the reports, and return the exit code that it has."""
     from hf_model_signing.report.json_format import JsonFormat
     from hf_model_signing.report.text import TextFormat
 
+    form = JsonFormat() if settings_of(click.get_current_context()).json else TextFormat()
+    for piece in form.render(report):
+        click.echo(piece, nl=False)
     if values["reports"]:
         from hf_model_signing.report.writing import write_report
 
         for path in values["reports"]:
             write_report(path, report)
-    form = JsonFormat() if settings_of(click.get_current_context()).json else TextFormat()
-    for piece in form.render(report):
-        click.echo(piece, nl=False)
     return exit_code(report)
 
 
 def exit_code(report: Report) -> int:
     """3 when something could not be finished and is worth another run, else 1 when something was refused."""
-    return 3 if report.totals.get("failed") else 1 if report.totals.get("refused") else 0
+    refused = report.totals.get("refused") or report.totals.get("forbidden")
+    return 3 if report.totals.get("failed") else 1 if refused else 0
 
 
 def _owner(ctx: click.Context, param: click.Parameter, value: str) -> str:

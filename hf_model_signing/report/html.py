@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _BUFFER = 200  # pieces of the template that are put together into one
 _FILES_OF_PAGE = 30_000  # as many as a browser opens within a second or two
 _FEWEST_FILES = 6  # of a repository, however many there are
-_ICONS = {"unsigned": "cross", "stale": "clock"}  # the others have that of their group
+_ICONS = {"invalid": "cross", "unsigned": "cross", "stale": "clock"}  # the others have that of their group
 _GROUP_ICONS = {"bad": "warn", "good": "check", "neutral": "dash"}
 _GAP = 3.0  # between the pieces of the picture, of 1000
 _FILE_STATES = {

@@ -25,10 +25,12 @@ class _Rule(NamedTuple):
 
 
 _RULES = {
+    "invalid": _Rule("error", "9.0", "Find out who changed it and how, before anybody uses the repository."),
     "unsigned": _Rule("error", "7.5", "Sign it with 'hf-sign push', or all repositories of its owner in one batch."),
     "untrusted": _Rule("error", "8.5", "Find out who signed it: trust that signer in the policy, or sign it again."),
     "foreign": _Rule("warning", "6.0", "Find out who signed it, and sign it again if that was not meant to be."),
     "stale": _Rule("error", "7.0", "Check what has changed since, and sign the repository as it stands now."),
+    "forbidden": _Rule("warning", "4.0", "Use a token that may, for the workers as well."),
     "refused": _Rule("error", "6.5", "Change what the message names, and sign the repository then."),
     "failed": _Rule("warning", "4.0", "Run it again; what is done already is not done twice."),
 }

@@ -15,10 +15,15 @@ class Status(NamedTuple):
 
 
 _ALL = (
-    Status("unsigned", "Not signed", "bad", "It has no model.sig, or one that is no signature."),
+    Status("invalid", "Signature not valid", "bad", "It is no signature, was altered, or is of something else."),
+    Status("unsigned", "Not signed", "bad", "It has no model.sig."),
+    Status(
+        "invalid", "Signature not valid", "bad", "What is there is no signature, was altered, or is of something else."
+    ),
     Status("untrusted", "Not trusted", "bad", "It is signed, and not by a signer whom the trust policy accepts."),
     Status("foreign", "Signed by somebody else", "bad", "It is signed, and not by the signer of this batch."),
     Status("stale", "Out of date", "bad", "It has changed since it was signed."),
+    Status("forbidden", "Not allowed", "bad", "This user, or the workers, may not do it; another run does not help."),
     Status("refused", "Refused", "bad", "It could not be signed as it stands."),
     Status("failed", "Not finished", "bad", "The hub or the network failed; running it again may help."),
     Status("signed", "Signed", "good", "It is signed as it stands."),

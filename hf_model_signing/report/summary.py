@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from hf_model_signing.printing import one_line, width_of
 from hf_model_signing.report.interface import Record, Report
 from hf_model_signing.report.statuses import STATUSES, Status
 
@@ -14,9 +15,11 @@ _WORST = 12  # as many as fit on a screen below the headline
 # What is said of one repository, and of several.
 _SAID = {
     "unsigned": ("is not signed", "are not signed"),
+    "invalid": ("has a signature that is not valid", "have signatures that are not valid"),
     "untrusted": ("is signed by somebody who is not trusted", "are signed by somebody who is not trusted"),
     "foreign": ("is signed by somebody else", "are signed by somebody else"),
     "stale": ("has changed since it was signed", "have changed since they were signed"),
+    "forbidden": ("may not be read or written to", "may not be read or written to"),
     "refused": ("could not be signed as it stands", "could not be signed as they stand"),
     "failed": ("is not finished", "are not finished"),
 }
@@ -35,6 +38,8 @@ class Survey:
     kinds: Counter[str] = field(default_factory=Counter)
     signatures: int = 0
     unchecked: int = 0
+    checked: int = 0
+    longest_name: int = 0  # in columns
 
 
 def survey(report: Report) -> Survey:
@@ -42,11 +47,13 @@ def survey(report: Report) -> Survey:
     found = Survey()
     for record in report.records():
         found.kinds[record.kind] += 1
+        found.longest_name = max(found.longest_name, width_of(one_line(record.name)))
         if record.group == "bad" and len(found.worst) < _WORST:
             found.worst.append(record)
         if record.signer or record.digest:
             found.signatures += 1
             found.unchecked += record.verified is None
+            found.checked += record.verified is True
     return found
 
 
@@ -64,9 +71,12 @@ def headline(report: Report) -> str:
     """The worst that is true of any repository, in one sentence."""
     if not report.count:
         return "No repository was found"
-    for status, number in counted(report):
-        if status.group == "bad":
-            return f"{number:,} of {_repositories(report.count)} {_SAID[status.word][number != 1]}"
+    bad = [(number, _SAID[status.word][number != 1]) for status, number in counted(report) if status.group == "bad"]
+    if report.totals.get("invalid") and len(bad) > 1:  # those first, and yet what most people look for
+        (first, said), (second, besides) = bad[:2]
+        return f"{first:,} of {_repositories(report.count)} {said}, and {second:,} {besides}"
+    if bad:
+        return f"{bad[0][0]:,} of {_repositories(report.count)} {bad[0][1]}"
     good = report.in_group("good")
     if not good:
         return "No repository has anything to sign"
@@ -92,7 +102,7 @@ def trust_sentence(found: Survey) -> str:
     """Whether the signatures were held against a trusted signer, or nothing if all were."""
     if not found.unchecked:
         return ""
-    if found.unchecked == found.signatures:
+    if not found.checked:
         return (
             "Nobody's signature was checked against a trusted signer: the names of signers are only what the "
             "signatures say. A trust policy (--policy) makes the check."

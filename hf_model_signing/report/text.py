@@ -1,15 +1,16 @@
-"""A report for the terminal: the counts first, then a line for each repository, the worst first."""
+"""A report for the terminal: a line for each repository, the worst last, and then the counts."""
 
 from __future__ import annotations
 
-import unicodedata
+import re
 from collections.abc import Iterator
 
-from hf_model_signing.printing import one_line
+from hf_model_signing.printing import one_line, width_of
 from hf_model_signing.report.interface import Format, Report
 from hf_model_signing.report.statuses import STATUSES
-from hf_model_signing.report.summary import counted, coverage, headline, survey, title, trust_sentence
+from hf_model_signing.report.summary import Survey, counted, coverage, headline, survey, title, trust_sentence
 
+_FINGERPRINT = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")  # as much as tells keys apart
 _WIDEST = 48  # columns of a name, so that the reason stays near on a usual terminal
 
 
@@ -19,9 +20,13 @@ class TextFormat(Format):
     suffix = ".txt"
 
     def render(self, report: Report) -> Iterator[str]:
-        """The summary, the counts, and a table."""
+        """A table, what is not good at its end, then the counts: where somebody looks when it has gone by."""
         found = survey(report)
-        yield f"{one_line(title(report))} ({one_line(report.made_at)})\n{headline(report)}.\n"
+        yield f"{one_line(title(report))} ({one_line(report.made_at[:19])} UTC)\n\n"
+        if report.count:
+            yield from _lines(report, found)
+            yield "\n"
+        yield f"{headline(report)}.\n"
         if said := coverage(report):
             yield f"{said}\n"
         yield "\n"
@@ -30,35 +35,24 @@ class TextFormat(Format):
             yield f"  {number:>{width},}  {status.label}: {status.meaning}\n"
         if note := trust_sentence(found):
             yield f"\n{note}\n"
-        if report.count:
-            yield "\n"
-            yield from _lines(report)
 
 
-def _lines(report: Report) -> Iterator[str]:
-    """Two passes: the first one measures, as the records are too many to keep."""
-    names = kinds = 0
-    for record in report.records():
-        names = max(names, min(_width(one_line(record.name)), _WIDEST))
-        kinds = max(kinds, _width(one_line(record.kind)))
+def _lines(report: Report, found: Survey) -> Iterator[str]:
+    names = min(found.longest_name, _WIDEST)
     labels = max(len(STATUSES[word].label) for word in report.totals if report.totals[word])
-    for record in report.records():
-        cells = (
-            _padded(STATUSES[record.status].label, labels),
-            _padded(one_line(record.kind), kinds),
-            _padded(one_line(record.name), names),
-            one_line(record.reason or record.signer),
-        )
-        yield "  ".join(cells).rstrip() + "\n"
+    kinds = max(map(len, found.kinds))
+    for bad in (False, True):
+        for record in report.records():
+            if (record.group == "bad") != bad:
+                continue
+            cells = (
+                _padded(STATUSES[record.status].label, labels),
+                _padded(one_line(record.kind), kinds),
+                _padded(one_line(record.name), names),
+                _FINGERPRINT.sub(r"\1…", one_line(record.reason or record.signer)),
+            )
+            yield "  ".join(cells).rstrip() + "\n"
 
 
 def _padded(text: str, width: int) -> str:
-    return text + " " * (width - _width(text))
-
-
-def _width(text: str) -> int:
-    """Columns on a terminal, where wide characters take two and combining ones none."""
-    if text.isascii():
-        return len(text)
-    marks = sum(unicodedata.combining(char) != 0 for char in text)
-    return len(text) - marks + sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    return text + " " * (width - width_of(text))
