@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from hf_model_signing.bundle import Bundle
 from tests.helpers import ROOT, KeyPair, Outcome
 from tests.organisations import Organisation, make_organisation
 from tests.servers.fixtures import Person
@@ -59,11 +61,17 @@ class Cluster:
             process.wait()
 
 
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     made = Cluster(tmp_path, port)
     made.start("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard", "--no-show")
     try:
@@ -229,6 +237,8 @@ def test_order_in_which_a_worker_lists_files_counts_for_nothing(
     done = batch(person(), acme, cluster)
     assert done.code == 0, done.err
     organisation.check()
+    entries = acme.verifier.verify(Bundle.parse(hub.read("acme/model", "model.sig"))).manifest.entries
+    assert list(entries) == sorted(entries)
     assert person().run("pull", "acme/model", "--public-key", acme.public).code == 0
 
 
@@ -247,10 +257,12 @@ def test_worker_that_only_fails_is_chosen_last(hub: Hub, person: People, acme: K
     for number in range(6):
         organisation.add(f"r{number}").commits = 2
     full = "{'kind': 'other', 'text': 'No space left on device'}"
-    cluster.worker("bad", *lying(cluster, f"lambda job: changed(job, lambda v: v.update(error={full}))"))
-    cluster.worker("good")
+    first, second = map(str, sorted(free_ports(2)))  # of two that have nothing to do the first one is chosen
+    lie = lying(cluster, f"lambda job: changed(job, lambda v: v.update(error={full}))")
+    cluster.worker("bad", *lie, "--worker-port", first)
+    cluster.worker("good", "--worker-port", second)
     cluster.wait(2)
-    done = batch(person(), acme, cluster)
+    done = batch(person(), acme, cluster, "--jobs", "1")
     assert done.code == 0, done.err + done.out
     organisation.check()
 

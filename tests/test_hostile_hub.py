@@ -392,6 +392,14 @@ class TestSettings:
         assert (outcome.code, outcome.out) == (2, "")
         assert "HF_ENDPOINT is not the address of a hub" in outcome.err
 
+    def test_password_in_the_address(self, repo: str, person: People) -> None:
+        who = person()
+        who.extra["HF_ENDPOINT"] = who.hub.url.replace("://", "://user:S3cret@")
+        outcome = who.run("audit", "acme")
+        assert outcome.code == 2
+        assert "HF_ENDPOINT holds a password" in outcome.err
+        assert "S3cret" not in outcome.out + outcome.err
+
     @pytest.mark.parametrize("token", ["hf_SECRET\x0bret", "hf_SÉCRET"])
     def test_token_that_no_header_can_carry_is_not_shown(
         self, hub: Hub, signed: str, person: People, acme: KeyPair, token: str

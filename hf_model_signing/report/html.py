@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from hf_model_signing.report.interface import FileRecord, Format, Record, Report
 from hf_model_signing.report.statuses import STATUSES
-from hf_model_signing.report.summary import counted, coverage, headline, survey, title, trust_sentence
+from hf_model_signing.report.summary import counted, coverage, headline, signers_sentence, survey, title, trust_sentence
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -52,6 +52,7 @@ class HtmlFormat(Format):
             headline=headline(report),
             coverage=coverage(report),
             trust=trust_sentence(found),
+            signers=signers_sentence(found),
             totals=list(counted(report)),
             bar=_bar(report),
             survey=found,

@@ -10,6 +10,7 @@ from hf_model_signing.printing import one_line, width_of
 from hf_model_signing.report.interface import Record, Report
 from hf_model_signing.report.statuses import STATUSES, Status
 
+_SIGNERS, _NAMED = 1_000, 5  # that are counted, so that memory has an end, and that are named
 _WORST = 12  # as many as fit on a screen below the headline
 
 # What is said of one repository, and of several.
@@ -40,6 +41,7 @@ class Survey:
     unchecked: int = 0
     checked: int = 0
     longest_name: int = 0  # in columns
+    signers: Counter[str] = field(default_factory=Counter)
 
 
 def survey(report: Report) -> Survey:
@@ -54,6 +56,8 @@ def survey(report: Report) -> Survey:
             found.signatures += 1
             found.unchecked += record.verified is None
             found.checked += record.verified is True
+        if record.signer and (record.signer in found.signers or len(found.signers) < _SIGNERS):
+            found.signers[record.signer] += 1
     return found
 
 
@@ -96,6 +100,15 @@ def coverage(report: Report) -> str:
     rest = report.in_group("neutral")
     more = f"; the other {rest:,} {'has' if rest == 1 else 'have'} nothing that could be" if rest else ""
     return f"{good:,} of the {able:,} with something to sign are signed as they stand ({share} %){more}."
+
+
+def signers_sentence(found: Survey) -> str:
+    """How many signatures are by whom, so that a stranger among them is seen; nothing where there is only one."""
+    if len(found.signers) < 2:
+        return ""
+    named = [f"{number:,} by {signer}" for signer, number in found.signers.most_common(_NAMED)]
+    more = len(found.signers) - len(named)
+    return f"Signatures: {'; '.join(named)}{f'; and {more:,} other signers' if more else ''}."
 
 
 def trust_sentence(found: Survey) -> str:

@@ -8,9 +8,19 @@ from collections.abc import Iterator
 from hf_model_signing.printing import one_line, width_of
 from hf_model_signing.report.interface import Format, Report
 from hf_model_signing.report.statuses import STATUSES
-from hf_model_signing.report.summary import Survey, counted, coverage, headline, survey, title, trust_sentence
+from hf_model_signing.report.summary import (
+    Survey,
+    counted,
+    coverage,
+    headline,
+    signers_sentence,
+    survey,
+    title,
+    trust_sentence,
+)
 
 _FINGERPRINT = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")  # as much as tells keys apart
+_SHORT = r"\1…"
 _WIDEST = 48  # columns of a name, so that the reason stays near on a usual terminal
 
 
@@ -33,6 +43,8 @@ class TextFormat(Format):
         width = len(f"{max((number for _, number in counted(report)), default=0):,}")
         for status, number in counted(report):
             yield f"  {number:>{width},}  {status.label}: {status.meaning}\n"
+        if who := signers_sentence(found):
+            yield f"\n{_FINGERPRINT.sub(_SHORT, one_line(who))}\n"
         if note := trust_sentence(found):
             yield f"\n{note}\n"
 
@@ -49,7 +61,7 @@ def _lines(report: Report, found: Survey) -> Iterator[str]:
                 _padded(STATUSES[record.status].label, labels),
                 _padded(one_line(record.kind), kinds),
                 _padded(one_line(record.name), names),
-                _FINGERPRINT.sub(r"\1…", one_line(record.reason or record.signer)),
+                _FINGERPRINT.sub(_SHORT, one_line(record.reason or record.signer)),
             )
             yield "  ".join(cells).rstrip() + "\n"
 
