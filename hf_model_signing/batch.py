@@ -139,6 +139,7 @@ class Batch(OrganisationRun):
                 self._end(record, head=resolved.commit, after=resolved.commit)
             else:
                 self.journal.keep(record, PLANNED, head=resolved.commit)
+                self._ended(record)
 
     def _judged(self, record: Record, model: HubModel) -> Record:
         """The record of a repository as it was found, with what will be done about it as its status."""

@@ -37,6 +37,7 @@ class OrganisationRun:
         jobs: int,
         ended: Callable[[Record], None],
     ) -> None:
+        """`ended` is called with each record when a repository is through a part of the run."""
         self.owner, self.journal = owner, journal
         self._adapter, self._selection, self._ended = adapter, selection, ended
         self._turns = Turns(journal, jobs)
