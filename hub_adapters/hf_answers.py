@@ -24,6 +24,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 # A digest, as a rule; what matters is that it leads to no other folder.
 _ETAG = re.compile(r'(?:W/)?"?(?!\.+"?$)[\w.+=-]{1,128}"?', re.ASCII)
 _MOST_ANSWERS = 5_000  # to one call: a listing of half a million entries has 500 pages
+_LARGEST_ANSWER = 256 * 1024 * 1024  # bytes; half a million file names have a tenth of it
 _HUBS = ("https://huggingface.co", "https://hf.co")
 
 _expected = threading.local()
@@ -125,10 +126,29 @@ def _check_response(response: Any) -> None:  # noqa: ANN401 - a response of whic
         raise DishonestError(f"the hub answers with another commit than was asked for: {named!a}")
     if response.request.method == "HEAD" and not _is_followed(response):
         _check_file(response, size)
+    if _is_listing(str(response.request.url), expected.endpoint):
+        _read(response)
     length = response.headers.get("Content-Length", "")
     whole = response.request.method == "GET" and response.status_code == 200
     if size is not None and whole and length.isdecimal() and "Content-Encoding" not in response.headers:
         _check_size(int(length), size)
+
+
+def _is_listing(url: str, endpoint: str) -> bool:
+    """Whether what is answered there is read whole into memory, and is no file."""
+    path = url.removeprefix(endpoint)
+    return path.startswith("/api/") and not path.startswith("/api/resolve-cache/")
+
+
+def _read(response: Any) -> None:  # noqa: ANN401 - a response of whichever HTTP library
+    """Read an answer as the client would, but no more than any honest one has: compressed ones can be bombs."""
+    pieces, size = [], 0
+    for piece in response.iter_bytes():
+        size += len(piece)
+        if size > _LARGEST_ANSWER:
+            raise DishonestError(f"the hub sends an answer of more than {_LARGEST_ANSWER:,} bytes")
+        pieces.append(piece)
+    response._content = b"".join(pieces)  # noqa: SLF001 - where both libraries look first
 
 
 def _check_file(response: Any, size: int | None) -> None:  # noqa: ANN401 - a response of whichever HTTP library

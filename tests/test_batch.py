@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 import re
@@ -209,6 +210,23 @@ class TestStates:
         assert done.code == 1
         assert "one answer in more than 50 parts" in done.err + done.out
         assert len(hub.requests) < 150
+
+    @pytest.mark.parametrize("path", ["/api/models$", "/tree/"])
+    def test_answer_that_unpacks_to_more_than_any_has(
+        self, hub: Hub, person: People, acme: KeyPair, monkeypatch: pytest.MonkeyPatch, path: str
+    ) -> None:
+        monkeypatch.setattr("hub_adapters.hf_answers._LARGEST_ANSWER", 1 << 20)
+        Organisation(hub, acme).add("model")
+
+        def bomb(reply: Any) -> Any:  # noqa: ANN401 - a Reply
+            body = gzip.compress(b"[" + b" " * (4 << 20) + b"]")
+            reply.body, reply.length, reply.headers["Content-Encoding"] = [body], len(body), "gzip"
+            return reply
+
+        hub.spoil("GET", path, bomb)
+        done = batch(person(), acme, "--remote", "--type", "model")
+        assert done.code == 1
+        assert "an answer of more than 1,048,576 bytes" in done.err + done.out
 
     def test_answer_with_text_that_cannot_be_written(self, hub: Hub, person: People, acme: KeyPair) -> None:
         organisation = Organisation(hub, acme)

@@ -32,7 +32,7 @@ class TextFormat(Format):
     def render(self, report: Report) -> Iterator[str]:
         """A table, what is not good at its end, then the counts: where somebody looks when it has gone by."""
         found = survey(report)
-        yield f"{one_line(title(report))} ({one_line(report.made_at[:19])} UTC)\n\n"
+        yield f"{one_line(title(report))} ({one_line(report.made_at[:19].replace('T', ' '))} UTC)\n\n"
         if report.count:
             yield from _lines(report, found)
             yield "\n"
