@@ -63,7 +63,7 @@ class Audit(OrganisationRun):
 
     def look(self) -> None:
         """Look at each of them."""
-        self._turns.work_off(LISTED, self._look)
+        self._work_off(LISTED, self._look)
 
     def done(self) -> Report:
         """What was found."""

@@ -108,11 +108,11 @@ class Batch(OrganisationRun):
 
     def plan(self) -> None:
         """Look at each repository that is not known from the journal: is it signed, by whom, and as it is now?"""
-        self._turns.work_off(LISTED, self._plan)
+        self._work_off(LISTED, self._plan)
 
     def sign(self) -> None:
         """Sign what is planned, each as a push would."""
-        self._turns.work_off(PLANNED, self._sign)
+        self._work_off(PLANNED, self._sign)
 
     def left(self) -> int:
         """How many are planned and not signed yet."""

@@ -71,6 +71,7 @@ class Journal:
         else.
         """
         self.path, self._lock = path, threading.RLock()
+        self.stopped = ""  # why the run ended before it was through
         self.settings = ""  # stands for whatever makes a signature the one that is wanted
         with _errors(path):
             if path:
@@ -208,8 +209,12 @@ class Journal:
     def totals(self) -> Mapping[str, int]:
         """The number of repositories of this run by status, the worst first."""
         with self._read():
-            query = "SELECT rank, count(*) FROM repositories WHERE run = ? GROUP BY rank"
-            counts = dict(self._database.execute(query, (self._run,)).fetchall())
+            # What a run that stopped did not come to is not finished, whatever was planned.
+            query = (
+                "SELECT iif(? OR state = ?, rank, ?) AS shown, count(*) FROM repositories WHERE run = ? GROUP BY shown"
+            )
+            values = (not self.stopped, DONE, _RANKS["failed"], self._run)
+            counts = dict(self._database.execute(query, values).fetchall())
         return {word: counts[rank] for word, rank in _RANKS.items() if rank in counts}
 
     def records(self) -> Iterator[Record]:
@@ -218,12 +223,15 @@ class Journal:
         while True:
             with self._read():
                 page = self._database.execute(
-                    "SELECT rank, uri, record FROM repositories WHERE run = ? AND (rank, uri) > (?, ?) "
+                    "SELECT rank, uri, record, state FROM repositories WHERE run = ? AND (rank, uri) > (?, ?) "
                     "ORDER BY rank, uri LIMIT 100",
                     (self._run, rank, uri),
                 ).fetchall()
-            for _, _, text in page:
-                yield _record(text)
+            for _, _, text, state in page:
+                record = _record(text)
+                if self.stopped and state != DONE:
+                    record = replace(record, status="failed", reason=f"the run stopped before its end: {self.stopped}")
+                yield record
             if not page:
                 return
             rank, uri = page[-1][0], page[-1][1]

@@ -61,6 +61,14 @@ class OrganisationRun:
             raise RefusedError(f"there is nothing to do: {why}")
         return count
 
+    def _work_off(self, state: str, turn: Callable[[Entry], None]) -> None:
+        """Give each repository in a state its turn; when that has to stop, the report says of which it was not."""
+        try:
+            self._turns.work_off(state, turn)
+        except BaseException as error:
+            self.journal.stopped = reason_of(error) if isinstance(error, Exception) else "it was interrupted"
+            raise
+
     def report(self, command: str, *, signer: str = "", policy: str = "") -> Report:
         """What was found or done so far; see `Report` for the words."""
         return Report(

@@ -458,12 +458,15 @@ class TestTrouble:
     def test_ctrl_c_ends_at_once_and_the_same_command_goes_on(
         self, organisation: Organisation, person: People, acme: KeyPair
     ) -> None:
-        arguments = ("batch", "acme", "--private-key", acme.private, "--remote", "--jobs", "2")
+        report = Path("report.json")
+        arguments = ("batch", "acme", "--private-key", acme.private, "--remote", "--jobs", "2", "--report", report)
         process = person().start(*arguments)
         organisation.hub.after("POST", "/commit/", lambda _: process.send_signal(signal.SIGINT), times=1)
         organisation.hub.delay("POST", "/preupload/", 0.2)
         _, err = process.communicate(timeout=15)
         assert (process.returncode, "interrupted" in err) == (130, True)
+        assert "are left; the same command goes on from there" in err
+        assert json.loads(report.read_text())["totals"].keys() >= {"failed", "unchanged"}
         assert person().run(*arguments).code == 0
         organisation.check()
 
@@ -528,9 +531,12 @@ class TestTrouble:
         monkeypatch.setattr("hf_model_signing.turns._LONGEST_PAUSE", 1.0)
         monkeypatch.setattr(time, "sleep", lambda _: None)
         hub.before("GET", "/tree/", drop)
-        done = batch(person(), acme, "--remote", "--jobs", "2")
+        done = batch(person(), acme, "--remote", "--jobs", "2", "--report", "r.json")
         assert done.code == 3
         assert "in a row could not be finished" in done.err
+        report = json.loads(Path("r.json").read_text())
+        assert report["totals"] == {"failed": 40}
+        assert {record["status"] for record in report["records"]} == {"failed"}
 
 
 class TestCache:

@@ -13,6 +13,7 @@ from hf_model_signing.cli.organisation import (
     jobs_option,
     organisation_argument,
     report_option,
+    reported,
     selection_of,
     selection_options,
 )
@@ -45,7 +46,8 @@ def _run(**values: Any) -> int:  # noqa: ANN401 - what click parsed
         )
         with contextlib.closing(audit):
             bar.begin("Looking", audit.collect())
-            audit.look()
+            with reported(audit.done, values):
+                audit.look()
             bar.close()
             code = finish(audit.done(), values)
             return 1 if any(audit.findings[word] for word in values["fail_on"]) else code

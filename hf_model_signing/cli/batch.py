@@ -17,6 +17,7 @@ from hf_model_signing.cli.organisation import (
     jobs_option,
     organisation_argument,
     report_option,
+    reported,
     selection_of,
     selection_options,
 )
@@ -55,11 +56,12 @@ def _run(**values: Any) -> int:  # noqa: ANN401 - what click parsed
             )
             with contextlib.closing(batch):
                 bar.begin("Planning", batch.collect())
-                batch.plan()
-                if not values["dry_run"]:
-                    _show_plan(batch.planned())
-                    bar.begin("Signing", batch.left())
-                    _sign(batch)
+                with reported(batch.done, values):
+                    batch.plan()
+                    if not values["dry_run"]:
+                        _show_plan(batch.planned())
+                        bar.begin("Signing", batch.left())
+                        _sign(batch)
                 bar.close()
                 return finish(batch.planned() if values["dry_run"] else batch.done(), values)
 

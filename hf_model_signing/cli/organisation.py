@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hf_model_signing.cli.settings import settings_of
+from hf_model_signing.errors import HfSignError
 
 if TYPE_CHECKING:
     from hf_model_signing.report.interface import Report
@@ -68,6 +71,17 @@ def selection_of(values: dict[str, Any]) -> Selection:
     return Selection(values["kinds"] or KINDS, values["include"], values["exclude"])
 
 
+@contextlib.contextmanager
+def reported(made: Callable[[], Report], values: dict[str, Any]) -> Iterator[None]:
+    """Write the reports also of a run that has to stop, with what was done until then."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError, HfSignError):  # the reason to stop is what has to be told
+            _write(made(), values)
+        raise
+
+
 def finish(report: Report, values: dict[str, Any]) -> int:
     """Print the outcome, write the reports, and return the exit code that it has."""
     from hf_model_signing.report.json_format import JsonFormat
@@ -76,12 +90,16 @@ def finish(report: Report, values: dict[str, Any]) -> int:
     form = JsonFormat() if settings_of(click.get_current_context()).json else TextFormat()
     for piece in form.render(report):
         click.echo(piece, nl=False)
+    _write(report, values)
+    return exit_code(report)
+
+
+def _write(report: Report, values: dict[str, Any]) -> None:
     if values["reports"]:
         from hf_model_signing.report.writing import write_report
 
         for path in values["reports"]:
             write_report(path, report)
-    return exit_code(report)
 
 
 def exit_code(report: Report) -> int:
