@@ -467,6 +467,7 @@ class TestTrouble:
         assert (process.returncode, "interrupted" in err) == (130, True)
         assert "are left; the same command goes on from there" in err
         assert json.loads(report.read_text())["totals"].keys() >= {"failed", "unchanged"}
+        organisation.hub.clear_faults()
         assert person().run(*arguments).code == 0
         organisation.check()
 
