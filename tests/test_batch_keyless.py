@@ -16,7 +16,6 @@ from tests.servers.hub import Hub
 from tests.servers.sigstore_fixtures import Keyless
 
 People = Callable[..., Person]
-Browser = Callable[..., object]
 
 
 @pytest.fixture
@@ -48,22 +47,7 @@ def test_one_certificate_is_for_all(organisation: Organisation, person: People, 
     assert "release@acme.example" in done.document["signer"]
 
 
-def test_batch_waits_for_a_new_sign_in_and_loses_nothing(
-    organisation: Organisation, person: People, keyless: Keyless, browser: Browser
-) -> None:
-    browser()
-    keyless.instance.refreshes = False
-    keyless.instance.token_lifetime, keyless.instance.certificate_lifetime = timedelta(seconds=4), timedelta(seconds=2)
-    organisation.hub.delay("POST", "/commit/", 0.9)
-    done = batch(person(), keyless, "--jobs", "1")
-    assert done.code == 0, done.err
-    all_signed(organisation, keyless)
-    assert 2 <= keyless.instance.sign_ins <= 4
-    assert "a new sign-in is needed, and the batch waits for it" in done.err
-    assert keyless.instance.entries == 8
-
-
-def test_nobody_comes_and_later_somebody_does(
+def test_batch_waits_for_a_new_sign_in_until_somebody_comes(
     organisation: Organisation,
     person: People,
     keyless: Keyless,
@@ -83,6 +67,8 @@ def test_nobody_comes_and_later_somebody_does(
     assert done.code == 0, done.err
     all_signed(organisation, keyless)
     assert 60.0 in pauses
+    assert 2 <= keyless.instance.sign_ins <= 4
+    assert keyless.instance.entries == 8
     assert "you are asked again in 60 seconds (nobody signed in within" in done.err
 
 
