@@ -31,6 +31,7 @@ from hf_model_signing.repository_records import reference_of, with_files, with_s
 from hf_model_signing.selection import Selection
 from hf_model_signing.shared_signer import SharedSigner
 from hf_model_signing.statement import REVISION
+from hub_adapters.errors import AccessError, DishonestError, NotFoundError
 from hub_adapters.huggingface import HuggingFaceAdapter
 from hub_adapters.interface import ListedRepository, Resolved
 
@@ -182,7 +183,7 @@ class Batch(OrganisationRun):
             made = pushed.commit
             record = replace(
                 with_statement(entry.record, pushed.statement, **self._signed_by(self._signer.method)),
-                status=pushed.status,
+                status="proposed" if made and made.pull_request else pushed.status,
                 reason="",
                 revision=made.revision if made and not made.pull_request else pushed.revision,
                 commit=(made.pull_request or made.url) if made else "",
@@ -194,11 +195,15 @@ class Batch(OrganisationRun):
         """Whether a pull request with this signature is there already, from a run whose end nobody saw."""
         resolved = self._adapter.resolve(reference_of(entry.record, self._options.revision))
         for pull in self._adapter.pull_requests(resolved):
-            bundle = signature_there(self._model(pull), lambda _: None)
+            try:
+                bundle = signature_there(self._model(pull), lambda _: None)
+            except (AccessError, DishonestError, NotFoundError):  # anybody may open one, with anything in it
+                continue
             ours = signed_by_us(bundle, self._signer, lambda _: None) if bundle else None
-            if ours and ours.uri == resolved.uri and ours.annotations.get(REVISION) == resolved.commit:
+            of_this = ours is not None and ours.annotations.get(REVISION) == resolved.commit
+            if ours and of_this and fits_tree(ours, self._model(resolved)):
                 record = with_statement(entry.record, ours, **self._signed_by(self._signer.method))
-                record = replace(record, status="unchanged", reason=f"proposed in {pull.reference.revision}")
+                record = replace(record, status="proposed", reason=f"proposed in {pull.reference.revision}")
                 self._end(record, head=resolved.commit, after=resolved.commit)
                 return True
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import sqlite3
 from typing import NamedTuple
 
@@ -64,7 +65,8 @@ def fate_of(error: Exception) -> Fate:
     """What becomes of a repository; raises `StopBatch` for what would befall all others as well."""
     if isinstance(error, (StopBatch, UsageError)) or _is_full(error):
         raise StopBatch(_sentence(error)) from error
-    if isinstance(error, AccessError) and "archived" in str(error).lower():  # the Hub has no code for it
+    # The Hub has no code for it; what is quoted is the name of a repository.
+    if type(error) is AccessError and "archived" in re.sub(r"'[^']*'", "", str(error)).lower():
         return Fate("archived")
     return next((fate for kind, fate in _FATES if isinstance(error, kind)), Fate("failed"))
 

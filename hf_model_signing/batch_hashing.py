@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
-from hf_model_signing.errors import EmptyModelError, HfSignError, WorkerError
+from hf_model_signing.errors import EmptyModelError, HfSignError, RefusedError, WorkerError
 from hf_model_signing.hub_manifest import HubModel
 from hf_model_signing.listing import compare_listing
 from hf_model_signing.manifest import Manifest, compare
@@ -65,6 +65,9 @@ class Workers(Protocol):
     def failed(self, name: str) -> None:
         """Choose others before that worker, until it has done something."""
 
+    def worked(self, name: str) -> None:
+        """It has done something."""
+
     def distrust(self, name: str, why: str) -> None:
         """Choose that worker no more."""
 
@@ -84,6 +87,12 @@ class HashingElsewhere:
     def manifest(self, model: HubModel) -> Manifest:
         """The manifest that a worker made, once it was found to be of this very revision."""
         job = replace(_job(model, keep_cache=self.keep_cache), endpoint=self.endpoint, token=self.token)
+        try:
+            return self._by_one(job, model)
+        except (AccessError, RefusedError):  # what one worker says of a repository, another one has to say as well
+            return self._by_one(job, model)
+
+    def _by_one(self, job: Job, model: HubModel) -> Manifest:
         patience = _PATIENCE + sum(file.size for file in model.files.values()) / _SLOWEST
         with self.workers.chosen() as worker:
             try:
@@ -92,20 +101,24 @@ class HashingElsewhere:
                 self.workers.failed(worker.name)
                 raise
         try:
-            return check_manifest(read_answer(answer, job.about, model.resolved.name.rpartition("/")[2]), model)
+            found = read_answer(answer, job.about, model.resolved.name.rpartition("/")[2])
+            manifest = check_manifest(found, model)
         except EmptyModelError as error:
             if not any(file.size for file in model.files.values()):
                 raise
             self.workers.distrust(worker.name, f"it calls '{model.resolved.uri}' empty, which it is not")
             raise WorkerError(str(error)) from error
-        except AccessError as error:
-            raise AccessError(f"{error}; what they get is the token in {TOKEN_VARIABLE}, and no login") from error
         except WorkerError as error:
             self.workers.distrust(worker.name, str(error))
             raise
+        except AccessError as error:
+            self.workers.failed(worker.name)
+            raise AccessError(f"{error}; what they get is the token in {TOKEN_VARIABLE}, and no login") from error
         except (HfSignError, HubError):
             self.workers.failed(worker.name)
             raise
+        self.workers.worked(worker.name)
+        return manifest
 
     def _answer(self, worker: Worker, future: Future[bytes], patience: float) -> object:
         end, idle = time.monotonic() + patience, 0
@@ -120,7 +133,8 @@ class HashingElsewhere:
                     raise WorkerError(f"the worker '{worker.name}' was lost while it hashed") from None
             except Exception as error:  # whatever a cluster may raise for a worker that died
                 raise WorkerError(
-                    f"the worker '{worker.name}' did not finish ({type(error).__name__}: {error})"
+                    f"the worker '{worker.name}' did not finish ({type(error).__name__}): see its log, and whether "
+                    "hf-sign is installed there"
                 ) from error
 
 

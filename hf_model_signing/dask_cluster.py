@@ -19,6 +19,7 @@ from hf_model_signing.inert_pickle import plain_values_only
 _SCHEME = "dask://"
 _PATIENCE = 10  # seconds for the scheduler to answer
 _FRESH = 1.0  # seconds for which it is believed who is there
+_LOUD = ("distributed", *(f"distributed.{part}" for part in ("client", "core", "comm", "protocol")), "tornado")
 _LOOKS = 60  # for a worker to come, before a job is put back
 
 
@@ -62,6 +63,11 @@ class Cluster:
         with self._lock:
             self._failures[name] += 1
 
+    def worked(self, name: str) -> None:
+        """It has done something."""
+        with self._lock:
+            del self._failures[name]
+
     def distrust(self, name: str, why: str) -> None:
         """Choose that worker no more, and say so once."""
         with self._lock:
@@ -80,20 +86,23 @@ class Cluster:
             return seen
 
     def _choose(self) -> str:
-        for _ in range(_LOOKS):
+        looks = 0
+        while looks < _LOOKS:
             there = self.threads()
             with self._lock:
                 good = [name for name in there if name not in self._distrusted]
-                if good:
-                    name = min(good, key=lambda name: (self._failures[name], self._busy[name] / there[name], name))
+                free = [name for name in good if self._busy[name] < there[name]]
+                if free:
+                    name = min(free, key=lambda name: (self._failures[name], self._busy[name] / there[name], name))
                     self._busy[name] += 1
                     return name
-            if there:
+            if there and not good:
                 raise StopBatch(
                     "no worker is left whose answers can be used; what was signed stands: mend the workers and run "
                     "the same command again"
                 )
-            time.sleep(_FRESH)
+            looks += not good  # waiting for one that is at work has no end
+            time.sleep(_FRESH if not good else _FRESH / 10)
         raise WorkerError("there is no worker left: start some, and run the same command again")
 
     def _executor(self, name: str) -> Executor:
@@ -124,8 +133,8 @@ def connected(address: str, note: Callable[[str], None]) -> Iterator[Cluster]:
     except ImportError as error:
         raise UsageError("--executor dask://… needs the extra `dask`: pip install 'hf-sign[dask]'") from error
     connect: Any = distributed.Client
-    for name in ("distributed", "tornado"):  # what they say of a lost worker is for their developers
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in _LOUD:  # what they say of a lost worker is for their developers
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     protocol = "tls" if dask.config.get("distributed.comm.require-encryption", None) else "tcp"
     with plain_values_only():
         try:
@@ -133,6 +142,8 @@ def connected(address: str, note: Callable[[str], None]) -> Iterator[Cluster]:
         except (OSError, TimeoutError) as error:
             raise HfSignError(f"no Dask scheduler answers at '{address}': {error or 'it took too long'}") from error
         try:
+            for topic in ("print", "warn"):  # nobody but us writes to our output
+                client.unsubscribe_topic(topic)
             cluster = Cluster(client, note)
             if not cluster.threads():
                 raise HfSignError(f"the Dask scheduler at '{address}' has no workers: start some first")

@@ -22,7 +22,6 @@ from hf_model_signing.report.interface import FileRecord, Record
 from hf_model_signing.report.statuses import STATUSES
 
 LISTED, PLANNED, DONE = "listed", "planned", "done"
-_BUSY = "busy"
 _VERSION = 1
 _APPLICATION = 0x6866736A  # "hfsj"
 _RANKS = {word: rank for rank, word in enumerate(STATUSES)}
@@ -135,9 +134,11 @@ class Journal:
                 return
             if before and before["settings"] == self.settings and head:
                 old = _record(before["record"])
+                if (old.uri, old.kind, old.name) != (record.uri, record.kind, record.name):
+                    raise UsageError(_damaged(self.path))
                 if state != DONE and before["state"] == DONE and before["after"] == head and old.status in _DONE_WELL:
                     state, record = DONE, replace(old, status="unchanged", private=record.private, gated=record.gated)
-                elif state == LISTED and before["state"] in (PLANNED, _BUSY) and before["head"] == head:
+                elif state == LISTED and before["state"] in (PLANNED, _busy(PLANNED)) and before["head"] == head:
                     state, record = PLANNED, old
             values = (record.uri, self._run, state, self.settings, head, before["after"] if before else "")
             self._write(
@@ -162,7 +163,7 @@ class Journal:
             )
             if row is None:
                 return None
-            self._write("UPDATE repositories SET state = ? WHERE uri = ?", _BUSY, row["uri"])
+            self._write("UPDATE repositories SET state = ? WHERE uri = ?", _busy(state), row["uri"])
             return Entry(_record(row["record"]), row["head"], row["tries"])
 
     def step(self, uri: str, step: str, detail: str = "") -> None:
@@ -198,12 +199,11 @@ class Journal:
 
     # What comes of it
 
-    def left(self, *states: str) -> int:
-        """How many repositories of this run are in one of the states, or busy."""
-        marks = ", ".join("?" * (len(states) + 1))
+    def left(self, state: str) -> int:
+        """How many repositories of this run are in a state, or were taken from it and are busy."""
         with self._read():
-            query = f"SELECT count(*) AS number FROM repositories WHERE run = ? AND state IN ({marks})"  # noqa: S608
-            row = self._one(query, self._run, _BUSY, *states)
+            query = "SELECT count(*) AS number FROM repositories WHERE run = ? AND state IN (?, ?)"
+            row = self._one(query, self._run, state, _busy(state))
             return int(row["number"]) if row else 0
 
     def totals(self) -> Mapping[str, int]:
@@ -286,6 +286,11 @@ def _errors(path: str) -> Iterator[None]:
         raise HfSignError(f"the journal '{path}' cannot be made: {error.strerror}") from error
 
 
+def _busy(state: str) -> str:
+    """The state of a repository that was taken from `state`, and is there again when the process ends."""
+    return f"{state}, busy"
+
+
 def _text(record: Record) -> str:
     return json.dumps(asdict(record), separators=(",", ":"))
 
@@ -303,6 +308,7 @@ def _damaged(path: str) -> str:
 
 
 def _made(values: dict[str, Any]) -> Record:
+    _ = STATUSES[values["status"]]
     files = tuple(FileRecord(**file) for file in values.pop("files"))
     findings, uncovered = tuple(values.pop("findings")), tuple(values.pop("uncovered"))
     return Record(files=files, findings=findings, uncovered=uncovered, **values)

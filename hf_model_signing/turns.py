@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 
 from hf_model_signing.batch_errors import StopBatch
@@ -25,6 +26,7 @@ class Turns:
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._in_a_row: set[str] = set()
+        self._since = 0.0
 
     def work_off(self, state: str, turn: Callable[[Entry], None]) -> None:
         """Call `turn` with each entry, and raise the first error that a turn lets out."""
@@ -57,18 +59,19 @@ class Turns:
             if well:
                 self._in_a_row.clear()
             else:
+                self._since = self._since if self._in_a_row else time.monotonic()
                 self._in_a_row.add(uri)
+            since = self._since
             beyond = len(self._in_a_row) - 2 * self._jobs - _FEW
         if beyond < 0:
             return
-        pause = 2.0 ** (beyond / self._jobs)
-        if pause > _LONGEST_PAUSE:
+        if time.monotonic() - since > _PATIENCE:
             number = len(self._in_a_row)
             raise StopBatch(
                 f"{number} repositories in a row could not be finished, the last because {reason}\n  What was "
                 "done stands: the same command goes on from there"
             )
-        self._stopped.wait(pause)
+        self._stopped.wait(min(2.0 ** (beyond / self._jobs), _LONGEST_PAUSE))
 
     def _next(self, state: str, turn: Callable[[Entry], None]) -> bool:
         entry = self._journal.take(state)
@@ -81,4 +84,5 @@ class Turns:
         return True
 
 
-_LONGEST_PAUSE = 60.0  # seconds; about as many minutes go by before a batch gives up
+_LONGEST_PAUSE = 60.0  # seconds
+_PATIENCE = 1800.0  # seconds without any success, before a run gives up

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 import shutil
@@ -46,9 +47,14 @@ def own_cache(beside: str) -> Iterator[str]:
 def _new_folder(beside: str, stack: contextlib.ExitStack) -> str:
     while True:
         folder = tempfile.mkdtemp(prefix=_OWN, dir=beside)
-        with contextlib.suppress(FileNotFoundError, BlockingIOError):
+        try:
             stack.enter_context(_held(folder))
-            return folder  # and not one that another process took for a leftover at that very moment
+        except (FileNotFoundError, BlockingIOError):
+            continue  # another process took it for a leftover at that very moment
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP):
+                raise
+        return folder  # where nothing can be locked, nothing is taken for a leftover either
 
 
 @contextmanager
@@ -59,6 +65,8 @@ def _held(folder: str) -> Iterator[None]:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.samestat(os.fstat(handle), os.stat(folder)):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
         yield
     finally:
         os.close(handle)

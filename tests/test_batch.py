@@ -345,9 +345,9 @@ class TestPullRequests:
     def test_pull_request_is_opened_once(self, hub: Hub, person: People, acme: KeyPair, again: tuple[str, ...]) -> None:
         Organisation(hub, acme).add("model")
         first = batch(person(), acme, "--create-pr")
-        assert first.document["totals"] == {"signed": 1}
+        assert first.document["totals"] == {"proposed": 1}
         assert "/discussions/1" in by_name(first)["hf://acme/model"]["commit"]
-        assert batch(person(), acme, "--create-pr", *again).document["totals"] == {"unchanged": 1}
+        assert batch(person(), acme, "--create-pr", *again).document["totals"] == {"proposed": 1}
         assert "model.sig" in hub.files("acme/model", "refs/pr/1")
         assert "refs/pr/2" not in hub.store.repos[RepoKey("model", "acme/model")].refs
 
@@ -355,14 +355,14 @@ class TestPullRequests:
         Organisation(hub, acme).add("model")
         hub.drop_answer("POST", "/commit/", times=1)
         done = batch(person(), acme, "--create-pr")
-        assert done.document["totals"] == {"unchanged": 1}
+        assert done.document["totals"] == {"proposed": 1}
         assert "refs/pr/2" not in hub.store.repos[RepoKey("model", "acme/model")].refs
 
     def test_new_revision_is_proposed_anew(self, hub: Hub, person: People, acme: KeyPair) -> None:
         Organisation(hub, acme).add("model")
         batch(person(), acme, "--create-pr")
         hub.commit("acme/model", {"new.txt": b"new"})
-        assert batch(person(), acme, "--create-pr").document["totals"] == {"signed": 1}
+        assert batch(person(), acme, "--create-pr").document["totals"] == {"proposed": 1}
         assert "model.sig" in hub.files("acme/model", "refs/pr/2")
 
 
@@ -511,7 +511,7 @@ class TestTrouble:
         good = [organisation.add(f"good{number}") for number in range(4)]
         for name in ("bad1", "bad2"):
             organisation.add(name)
-        monkeypatch.setattr("hf_model_signing.turns._LONGEST_PAUSE", 0.5)
+        monkeypatch.setattr("hf_model_signing.turns._PATIENCE", 0.5)
         monkeypatch.setattr("hf_model_signing.organisation_run.MOST_TRIES", 3)
         hub.fail("GET", "acme/bad[12]/tree/", 500)
         done = batch(person(), acme, "--remote", "--jobs", "1")
@@ -529,7 +529,8 @@ class TestTrouble:
         def drop(_: Record) -> None:
             raise DropConnection
 
-        monkeypatch.setattr("hf_model_signing.turns._LONGEST_PAUSE", 1.0)
+        monkeypatch.setattr("hf_model_signing.turns._LONGEST_PAUSE", 0.2)
+        monkeypatch.setattr("hf_model_signing.turns._PATIENCE", 0.5)
         monkeypatch.setattr(time, "sleep", lambda _: None)
         hub.before("GET", "/tree/", drop)
         done = batch(person(), acme, "--remote", "--jobs", "2", "--report", "r.json")

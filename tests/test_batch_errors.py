@@ -43,6 +43,8 @@ from hub_adapters.errors import (
         (DisabledError("x"), ("disabled", False)),
         (AccessError("you may not write"), ("forbidden", False)),
         (AccessError("HTTP 403: This repository is archived"), ("archived", False)),
+        (AccessError("writing to 'acme/archived-bert' is not allowed"), ("forbidden", False)),
+        (GatedError("it is archived"), ("gated", False)),
         (NotFoundError("x"), ("gone", False)),
         (NoRevisionError("x"), ("refused", False)),
         (DishonestError("x"), ("refused", False)),

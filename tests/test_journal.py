@@ -65,6 +65,16 @@ def test_signed_repository_is_looked_at_anew_for_another_signer(opened: Open) ->
     assert journal.take(LISTED) is not None
 
 
+def test_one_that_was_not_judged_yet_is_not_planned(opened: Open) -> None:
+    journal = opened()
+    journal.add(record(), HEAD)
+    journal.take(LISTED)  # and the process ended in the middle
+    journal = opened()
+    journal.add(record(), HEAD)
+    assert journal.take(PLANNED) is None
+    assert journal.take(LISTED) is not None
+
+
 @pytest.mark.parametrize("taken", [False, True])
 @pytest.mark.parametrize(("head", "state"), [(HEAD, PLANNED), (AFTER, LISTED)])
 def test_plan_is_kept_while_the_head_is_the_same(opened: Open, head: str, state: str, taken: bool) -> None:
@@ -172,7 +182,7 @@ def test_damaged_journal(opened: Open, tmp_path: Path, change: str) -> None:
         opened()
 
 
-@pytest.mark.parametrize("text", ["{}", "x", "[]", '{"files": 3}'])
+@pytest.mark.parametrize("text", ["{}", "x", "[]", '{"files": 3}', '{"status": "odd"}', '{"status": []}'])
 def test_damaged_record(opened: Open, tmp_path: Path, text: str) -> None:
     signed(opened())
     opened().close()

@@ -57,6 +57,9 @@ class OneWorker:
     def failed(self, name: str) -> None:
         self.failures += 1
 
+    def worked(self, name: str) -> None:
+        self.failures = 0
+
     def distrust(self, name: str, why: str) -> None:
         self.distrusted.append(why)
 

@@ -28,6 +28,7 @@ _ALL = (
     Status("failed", "Not finished", "bad", "The hub or the network failed; running it again may help."),
     Status("signed", "Signed", "good", "It is signed as it stands."),
     Status("unchanged", "Signed before", "good", "Its signature fits already; there was nothing to do."),
+    Status("proposed", "Proposed", "neutral", "A pull request adds its signature; it is signed once that is merged."),
     Status("empty", "Empty", "neutral", "It has no file that could be signed."),
     Status("gated", "Gated", "neutral", "It is gated, and this user was not let in."),
     Status("disabled", "Disabled", "neutral", "The hub has disabled it."),
