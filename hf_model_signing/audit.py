@@ -96,7 +96,13 @@ class Audit(OrganisationRun):
         return with_files(_found(record, findings, reasons), listing, statement, difference)
 
     def _trusted(self, record: Record, bundle: Bundle) -> tuple[Record, list[str], list[str]]:
-        """The record with who signed, and what there is against it."""
+        """The record with who signed, and what there is against it; where there is a policy, that decides."""
+        refusal = ""
+        try:
+            if self._policy is not None:
+                return replace(record, signer=self._accepted(record, bundle), verified=True), [], []
+        except VerificationError as error:
+            refusal, record = str(error), replace(record, verified=False)
         try:
             record = replace(record, signer=claimed_signer(bundle))
             check_subject(Statement.parse(bundle.payload), record.uri)
@@ -104,12 +110,7 @@ class Audit(OrganisationRun):
             return replace(record, verified=False), ["unsigned", "untrusted"], [str(error)]
         except VerificationError as error:
             return replace(record, verified=False), ["invalid", "untrusted"], [str(error)]
-        if self._policy is None:
-            return record, [], []
-        try:
-            return replace(record, signer=self._accepted(record, bundle), verified=True), [], []
-        except VerificationError as error:
-            return replace(record, verified=False), ["untrusted"], [str(error)]
+        return (record, ["untrusted"], [refusal]) if refusal else (record, [], [])
 
     def _accepted(self, record: Record, bundle: Bundle) -> str:
         """Who signed, once the policy's rule accepts it; raises `VerificationError` as a pull would."""

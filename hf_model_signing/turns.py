@@ -11,6 +11,8 @@ from hf_model_signing.batch_errors import StopBatch
 from hf_model_signing.journal import Entry, Journal
 
 _FEW = 4  # repositories that are broken on the hub, and say nothing of all others
+_LONGEST_PAUSE = 60.0  # seconds
+_PATIENCE = 1800.0  # seconds without any success, before a run gives up
 _TAIL = 0.05  # seconds between looks for what others may put back
 
 
@@ -82,7 +84,3 @@ class Turns:
             return False
         self._stopped.wait(_TAIL)
         return True
-
-
-_LONGEST_PAUSE = 60.0  # seconds
-_PATIENCE = 1800.0  # seconds without any success, before a run gives up

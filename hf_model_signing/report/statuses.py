@@ -17,9 +17,6 @@ class Status(NamedTuple):
 _ALL = (
     Status("invalid", "Signature not valid", "bad", "It is no signature, was altered, or is of something else."),
     Status("unsigned", "Not signed", "bad", "It has no model.sig."),
-    Status(
-        "invalid", "Signature not valid", "bad", "What is there is no signature, was altered, or is of something else."
-    ),
     Status("untrusted", "Not trusted", "bad", "It is signed, and not by a signer whom the trust policy accepts."),
     Status("foreign", "Signed by somebody else", "bad", "It is signed, and not by the signer of this batch."),
     Status("stale", "Out of date", "bad", "It has changed since it was signed."),
