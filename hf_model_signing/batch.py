@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from hf_model_signing._util.paths import own_cache
 from hf_model_signing.batch_errors import flat
 from hf_model_signing.batch_hashing import Hashing, HashingHere
 from hf_model_signing.errors import UsageError
@@ -17,7 +18,6 @@ from hf_model_signing.journal import LISTED, PLANNED, Entry, Journal
 from hf_model_signing.manifest import Manifest
 from hf_model_signing.methods.interface import Signer
 from hf_model_signing.organisation_run import OrganisationRun
-from hf_model_signing.paths import own_cache
 from hf_model_signing.pushing import (
     DEFAULT_MESSAGE,
     PushOptions,

@@ -15,9 +15,9 @@ from functools import cached_property
 from typing import Any
 
 from hf_model_signing import strict_json
+from hf_model_signing._util.atomic_files import write_file
+from hf_model_signing._util.paths import file_name
 from hf_model_signing.errors import BundleError, UsageError
-from hf_model_signing.files import write_file
-from hf_model_signing.paths import file_name
 from hf_model_signing.shapes import check_shape, closed_object
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from hf_model_signing._util.paths import several
 from hf_model_signing.bundle import Bundle
 from hf_model_signing.detached_signature import is_address, read_signature
 from hf_model_signing.errors import MismatchError, ModelError, UsageError, VerificationError
@@ -13,7 +14,6 @@ from hf_model_signing.hashing import Progress
 from hf_model_signing.manifest import SIGNATURE_NAME, some
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.newest import Newest
-from hf_model_signing.paths import several
 from hf_model_signing.policy import Policy, Trusted
 from hf_model_signing.pulling import HARMLESS, Pulled, note_unnamed, pull
 from hf_model_signing.statement import Statement

@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 from io import FileIO
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from hf_model_signing._util.paths import true_place
 from hf_model_signing.errors import ModelError
 from hf_model_signing.hashes import HASHES
 from hf_model_signing.hub_cache import CachedSnapshot
 from hf_model_signing.manifest import Manifest, Serialization, show
-from hf_model_signing.paths import true_place
 from hf_model_signing.shards import content_of, shard_ranges, split_shard_name
 from hf_model_signing.walking import FileState, Listed, Scope, describe_file, list_model, list_names, look_at, state_of
 

@@ -12,12 +12,12 @@ import os
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from hf_model_signing._util.atomic_files import write_file
+from hf_model_signing._util.file_lock import changing
+from hf_model_signing._util.paths import own_cache
 from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.files import write_file
-from hf_model_signing.locking import changing
 from hf_model_signing.methods.interface import Verifier
-from hf_model_signing.paths import own_cache
 from hf_model_signing.statement import SIGNED_AT, Statement
 
 _logger = logging.getLogger(__name__)

@@ -14,11 +14,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hf_model_signing._util.atomic_files import write_file
+from hf_model_signing._util.file_lock import changing
+from hf_model_signing._util.paths import file_name, path_inside
 from hf_model_signing.errors import RefusedError, UsageError
-from hf_model_signing.files import write_file
-from hf_model_signing.locking import changing
 from hf_model_signing.manifest import show
-from hf_model_signing.paths import file_name, path_inside
 from hf_model_signing.policy import Policy, Rule
 from hf_model_signing.policy_text import Tables, changed_rule, rule_text
 

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hf_model_signing._util.paths import own_cache
 from hf_model_signing.hashes import HASHES
 from hf_model_signing.manifest import Serialization
-from hf_model_signing.paths import own_cache
 from hf_model_signing.shards import content_of
 from hf_model_signing.walking import FileState
 

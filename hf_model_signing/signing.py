@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hf_model_signing._util.paths import path_inside, several
 from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import ModelError, UsageError
 from hf_model_signing.hashes import HASHES
 from hf_model_signing.hashing import Progress, hash_model
 from hf_model_signing.manifest import Manifest, PathError, Serialization, check_ignore_path, default_ignores, show
 from hf_model_signing.methods.interface import Signer
-from hf_model_signing.paths import path_inside, several
 from hf_model_signing.statement import Statement
 
 if TYPE_CHECKING:

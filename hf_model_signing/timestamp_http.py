@@ -10,7 +10,7 @@ import urllib.request
 from typing import IO
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from hf_model_signing.deadline import in_time
+from hf_model_signing._util.deadline import in_time
 from hf_model_signing.errors import HfSignError, UsageError
 
 SOCKET_TIMEOUT = 10.0  # seconds for one step: to connect, or to send or receive anything

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from hf_model_signing._util.paths import several, true_place
 from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import (
     MismatchError,
@@ -28,7 +29,6 @@ from hf_model_signing.manifest import (
     show,
 )
 from hf_model_signing.methods.interface import Verifier
-from hf_model_signing.paths import several, true_place
 from hf_model_signing.signing import no_model, relative_ignore
 from hf_model_signing.statement import Statement
 from hf_model_signing.walking import Scope, names_in_model

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_model_signing.files import write_file
+from hf_model_signing._util.atomic_files import write_file
 from tests.helpers import names_below, run_python
 
 
@@ -78,7 +78,7 @@ def test_missing_folder_is_named(tmp_path: Path) -> None:
 
 
 LIMITED = (
-    "import resource, signal, sys; from hf_model_signing.files import write_file\n"
+    "import resource, signal, sys; from hf_model_signing._util.atomic_files import write_file\n"
     "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
     "write_file(sys.argv[1], b'x' * 5000)"
 )

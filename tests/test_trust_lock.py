@@ -14,8 +14,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from hf_model_signing._util.file_lock import changing
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.locking import changing
 from hf_model_signing.trust_lock import Pin, TrustLock
 from tests.helpers import KeyPair, environment, run_python
 

@@ -216,7 +216,7 @@ def ignored_below(model: str, paths: Iterable[str]) -> tuple[str, ...]:
 
 
 def _below(model: str, path: str) -> str | None:
-    from hf_model_signing.paths import path_inside
+    from hf_model_signing._util.paths import path_inside
 
     inside = path_inside(model, path)
     if inside is None and (os.path.isabs(path) or os.path.normpath(path).startswith(os.pardir)):

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from hf_model_signing._util.text import printable
 from hf_model_signing.cli.settings import settings_of
-from hf_model_signing.printing import printable
 
 __all__ = ["note", "printable", "result"]
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import requests
 from requests.adapters import HTTPAdapter
 
-from hf_model_signing.deadline import in_time
+from hf_model_signing._util.deadline import in_time
 from hf_model_signing.errors import HfSignError
 from hf_model_signing.manifest import show
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from hf_model_signing.deadline import in_time
+from hf_model_signing._util.deadline import in_time
 from hf_model_signing.errors import HfSignError, UsageError
 from hf_model_signing.keyless.identity import Expected, Holder
 from hf_model_signing.keyless.limits import LATEST, MAX_CLAIM

@@ -22,11 +22,11 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from hf_model_signing import strict_json
+from hf_model_signing._util.atomic_files import read_input, write_file
+from hf_model_signing._util.paths import file_name
 from hf_model_signing.certificates import parse_certificate
 from hf_model_signing.errors import HfSignError, UsageError
-from hf_model_signing.files import read_input, write_file
 from hf_model_signing.manifest import show
-from hf_model_signing.paths import file_name
 
 if TYPE_CHECKING:
     from sigstore.models import ClientTrustConfig, TrustedRoot
@@ -125,7 +125,7 @@ class Instance:
     def _public(self) -> ClientTrustConfig:
         if self.offline:
             return self._stored()[0]
-        from hf_model_signing.deadline import in_time
+        from hf_model_signing._util.deadline import in_time
 
         try:
             return in_time(self._refreshed, _REFRESH)

@@ -18,12 +18,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from hf_model_signing._util.atomic_files import read_input
+from hf_model_signing._util.paths import file_name
 from hf_model_signing.bundle import Bundle, decode_base64
 from hf_model_signing.ecdsa import CURVES, algorithm_of, verify_ecdsa
 from hf_model_signing.errors import BundleError, UsageError, VerificationError
-from hf_model_signing.files import read_input
 from hf_model_signing.methods.interface import DirectSigner, Introduction, Verifier
-from hf_model_signing.paths import file_name
 
 PASSWORD_VARIABLE = "HF_SIGN_KEY_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 

@@ -11,13 +11,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from hf_model_signing._util.paths import several
 from hf_model_signing.ecdsa import CURVES
 from hf_model_signing.errors import HfSignError, UsageError
 from hf_model_signing.methods.interface import DirectSigner, Introduction, Verifier
 from hf_model_signing.methods.key import KeyVerifier, describe_key, fingerprint, introduce_key
 from hf_model_signing.methods.pkcs11_objects import find_private_key, find_public_key
 from hf_model_signing.methods.pkcs11_session import TokenSession
-from hf_model_signing.paths import several
 from hf_model_signing.pkcs11_uri import Pkcs11Uri
 
 if TYPE_CHECKING:

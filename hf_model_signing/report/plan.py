@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from hf_model_signing.printing import one_line
+from hf_model_signing._util.text import one_line
 from hf_model_signing.report.interface import Report
 from hf_model_signing.report.summary import counted
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from hf_model_signing.printing import one_line
+from hf_model_signing._util.text import one_line
 from hf_model_signing.report.interface import Format, Record, Report
 from hf_model_signing.report.statuses import STATUSES
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from hf_model_signing.printing import one_line, width_of
+from hf_model_signing._util.text import one_line, width_of
 from hf_model_signing.report.interface import Record, Report
 from hf_model_signing.report.statuses import STATUSES, Status
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from hf_model_signing.printing import one_line, width_of
+from hf_model_signing._util.text import one_line, width_of
 from hf_model_signing.report.interface import Format, Report
 from hf_model_signing.report.statuses import STATUSES
 from hf_model_signing.report.summary import (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
+from hf_model_signing._util.atomic_files import write_pieces
 from hf_model_signing.errors import UsageError
-from hf_model_signing.files import write_pieces
 from hf_model_signing.report.csv_format import CsvFormat
 from hf_model_signing.report.html import HtmlFormat
 from hf_model_signing.report.interface import Format, Report
