@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hf_model_signing.bundle import Bundle
     from hf_model_signing.drop_ins import hf_hub_download, snapshot_download
     from hf_model_signing.errors import (
         BundleError,
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from hf_model_signing.methods.pkcs11 import Pkcs11Signer
     from hf_model_signing.methods.sigstore import SigstoreSigner, SigstoreVerifier
     from hf_model_signing.methods.skip import SkipSigner
+    from hf_model_signing.oms.bundle import Bundle
     from hf_model_signing.policy import Policy
     from hf_model_signing.pulling import pull
     from hf_model_signing.pushing import push
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "hf_model_signing.bundle": ("Bundle",),
+    "hf_model_signing.oms.bundle": ("Bundle",),
     "hf_model_signing.drop_ins": ("hf_hub_download", "snapshot_download"),
     "hf_model_signing.errors": (
         "BundleError",

@@ -15,8 +15,9 @@ from hf_model_signing.batch_hashing import Hashing, HashingHere
 from hf_model_signing.errors import UsageError
 from hf_model_signing.hub_manifest import HubModel, Take
 from hf_model_signing.journal import LISTED, PLANNED, Entry, Journal
-from hf_model_signing.manifest import Manifest
 from hf_model_signing.methods.interface import Signer
+from hf_model_signing.oms.manifest import Manifest
+from hf_model_signing.oms.statement import REVISION
 from hf_model_signing.organisation_run import OrganisationRun
 from hf_model_signing.pushing import (
     DEFAULT_MESSAGE,
@@ -30,7 +31,6 @@ from hf_model_signing.report.interface import Record, Report
 from hf_model_signing.repository_records import reference_of, with_files, with_statement
 from hf_model_signing.selection import Selection
 from hf_model_signing.shared_signer import SharedSigner
-from hf_model_signing.statement import REVISION
 from hub_adapters.errors import AccessError, DishonestError, NotFoundError
 from hub_adapters.huggingface import HuggingFaceAdapter
 from hub_adapters.interface import ListedRepository, Resolved

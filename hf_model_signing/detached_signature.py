@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from hf_model_signing._util.paths import file_name
-from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import BundleError
+from hf_model_signing.oms.bundle import Bundle
 from hub_adapters.interface import FetchOptions
 from hub_adapters.urls import shown
 

@@ -6,8 +6,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from hf_model_signing.bundle import Bundle, faulty_pae, pae
 from hf_model_signing.errors import VerificationError
+from hf_model_signing.oms.bundle import Bundle, faulty_pae, pae
 
 # Algorithm registry: curve -> (name for people, hash of the signature).
 CURVES: dict[str, tuple[str, hashes.HashAlgorithm]] = {
@@ -33,7 +33,7 @@ def verify_ecdsa(key: ec.EllipticCurvePublicKey, bundle: Bundle) -> None:
 
 def _is_of_release_0_2(key: ec.EllipticCurvePublicKey, bundle: Bundle) -> bool:
     """Whether it is a signature in the faulty encoding of release 0.2.0, over the predicate of that release."""
-    from hf_model_signing.statement import OLD_PREDICATE_TYPE, Statement
+    from hf_model_signing.oms.statement import OLD_PREDICATE_TYPE, Statement
 
     try:
         key.verify(bundle.signature, faulty_pae(bundle.payload), ec.ECDSA(hashes.SHA256()))

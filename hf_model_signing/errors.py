@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hf_model_signing.manifest import Difference
+    from hf_model_signing.oms.manifest import Difference
 
 
 _LONGEST = 8_000  # characters of a message

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hf_model_signing.hashing import Progress
+from hf_model_signing.oms.statement import SIGNED_AT, Statement, signing_time
 from hf_model_signing.signing import HowToHash, make_manifest
-from hf_model_signing.statement import SIGNED_AT, Statement, signing_time
 from hub_adapters.interface import FetchOptions, HubAdapter, Reference
 
 if TYPE_CHECKING:

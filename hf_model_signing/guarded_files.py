@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from hf_model_signing.errors import MismatchError, ModelError, VerificationError
 from hf_model_signing.hashing import hash_listed
-from hf_model_signing.manifest import SIGNATURE_NAME, Difference, Manifest, is_below, show, some
+from hf_model_signing.oms.manifest import SIGNATURE_NAME, Difference, Manifest, is_below, show, some
 from hf_model_signing.receipts import Receipts, may_change_unseen
 from hf_model_signing.walking import FileState, Listed, Scope, list_names, state_of
 

@@ -13,7 +13,7 @@ from hf_model_signing.guarding import Guard
 from hf_model_signing.hashing import hash_file
 from hf_model_signing.hub_cache import CachedSnapshot
 from hf_model_signing.loader_hook import original_of, own_calls
-from hf_model_signing.manifest import show
+from hf_model_signing.oms.manifest import show
 
 # Where `transformers` and `diffusers` put the code of a repository before they run it.
 CODE = re.compile(r"[/\\](?:transformers_modules|diffusers_modules[/\\]local)[/\\](.+)[/\\]([0-9a-f]{40})[/\\](.+)\Z")

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from hf_model_signing._util.paths import true_place
 from hf_model_signing.errors import ModelError
-from hf_model_signing.hashes import HASHES
 from hf_model_signing.hub_cache import CachedSnapshot
-from hf_model_signing.manifest import Manifest, Serialization, show
-from hf_model_signing.shards import content_of, shard_ranges, split_shard_name
+from hf_model_signing.oms.hash_algorithms import HASHES
+from hf_model_signing.oms.manifest import Manifest, Serialization, show
+from hf_model_signing.oms.shards import content_of, shard_ranges, split_shard_name
 from hf_model_signing.walking import FileState, Listed, Scope, describe_file, list_model, list_names, look_at, state_of
 
 if TYPE_CHECKING:

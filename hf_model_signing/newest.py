@@ -15,10 +15,10 @@ from typing import Any
 from hf_model_signing._util.atomic_files import write_file
 from hf_model_signing._util.file_lock import changing
 from hf_model_signing._util.paths import own_cache
-from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.methods.interface import Verifier
-from hf_model_signing.statement import SIGNED_AT, Statement
+from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.statement import SIGNED_AT, Statement
 
 _logger = logging.getLogger(__name__)
 

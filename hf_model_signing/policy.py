@@ -12,11 +12,11 @@ from typing import Any, cast
 
 from hf_model_signing._util.atomic_files import read_input
 from hf_model_signing._util.paths import several
-from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import UsageError, VerificationError
-from hf_model_signing.manifest import show
 from hf_model_signing.methods.interface import Verifier
-from hf_model_signing.statement import Statement
+from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.manifest import show
+from hf_model_signing.oms.statement import Statement
 
 if sys.version_info >= (3, 11):
     import tomllib

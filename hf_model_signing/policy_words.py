@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf_model_signing.errors import RefusedError, UsageError
-from hf_model_signing.manifest import show
+from hf_model_signing.oms.manifest import show
 from hf_model_signing.policy import LOCK_NAME
 from hf_model_signing.policy_file import Dead, Draft
 

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hf_model_signing.badging import read_card
-from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import HfSignError, MissingSignatureError, RenamedError, UsageError, VerificationError
 from hf_model_signing.hashing import Progress
 from hf_model_signing.hub_manifest import HubModel, Take
 from hf_model_signing.hub_signature import read_signature
 from hf_model_signing.listing import compare_listing
-from hf_model_signing.manifest import SIGNATURE_NAME, show
 from hf_model_signing.methods.interface import Signer
-from hf_model_signing.statement import DIGESTS_FROM, REVISION, SIGNED_AT, Statement
+from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.manifest import SIGNATURE_NAME, show
+from hf_model_signing.oms.statement import DIGESTS_FROM, REVISION, SIGNED_AT, Statement
 from hub_adapters.errors import ConflictError, UncertainError
 from hub_adapters.interface import Commit, HubAdapter, Reference, Resolved
 

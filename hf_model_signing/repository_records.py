@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from hf_model_signing.manifest import SIGNATURE_NAME, Difference, is_below
+from hf_model_signing.oms.manifest import SIGNATURE_NAME, Difference, is_below
+from hf_model_signing.oms.statement import REVISION, SIGNED_AT, Statement
 from hf_model_signing.report.interface import FileRecord, Record
-from hf_model_signing.statement import REVISION, SIGNED_AT, Statement
 from hub_adapters.interface import ListedRepository, Reference, RemoteFile
 
 HARMLESS = frozenset({".gitattributes", ".gitignore", SIGNATURE_NAME})  # read by no loader

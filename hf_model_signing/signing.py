@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hf_model_signing._util.paths import path_inside, several
-from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import ModelError, UsageError
-from hf_model_signing.hashes import HASHES
 from hf_model_signing.hashing import Progress, hash_model
-from hf_model_signing.manifest import Manifest, PathError, Serialization, check_ignore_path, default_ignores, show
 from hf_model_signing.methods.interface import Signer
-from hf_model_signing.statement import Statement
+from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.hash_algorithms import HASHES
+from hf_model_signing.oms.manifest import Manifest, PathError, Serialization, check_ignore_path, default_ignores, show
+from hf_model_signing.oms.statement import Statement
 
 if TYPE_CHECKING:
     from hf_model_signing.receipts import Receipts

@@ -16,7 +16,7 @@ from hf_model_signing.hashing import (
     holds_lfs_pointer,
     is_lfs_pointer,
 )
-from hf_model_signing.manifest import Difference, Serialization
+from hf_model_signing.oms.manifest import Difference, Serialization
 from hub_adapters.interface import HubAdapter, RemoteFile, Resolved
 from hub_adapters.parallel import call_all
 

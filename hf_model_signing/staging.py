@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Collection, Iterator
 
 from hf_model_signing.errors import HfSignError, UsageError
-from hf_model_signing.manifest import show
+from hf_model_signing.oms.manifest import show
 from hub_adapters.errors import DishonestError, HubError
 from hub_adapters.locks import is_at
 

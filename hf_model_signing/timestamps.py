@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from hf_model_signing.bundle import decode_base64
 from hf_model_signing.errors import BundleError, HfSignError, RefusedError, VerificationError
+from hf_model_signing.oms.bundle import decode_base64
 
 if TYPE_CHECKING:
     from cryptography import x509

@@ -16,14 +16,14 @@ from datetime import datetime, timezone
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
-from hf_model_signing import strict_json
 from hf_model_signing._util.atomic_files import write_file
 from hf_model_signing._util.file_lock import changing
-from hf_model_signing.bundle import decode_base64
 from hf_model_signing.ecdsa import CURVES
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.manifest import show
-from hf_model_signing.shapes import closed_object
+from hf_model_signing.oms import strict_json
+from hf_model_signing.oms.bundle import decode_base64
+from hf_model_signing.oms.json_shapes import closed_object
+from hf_model_signing.oms.manifest import show
 
 _MAX_BYTES = 16 * 1024 * 1024  # some 40,000 repositories
 _OF_A_KEY = {"method", "since", "fingerprint", "public_key"}

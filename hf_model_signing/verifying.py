@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hf_model_signing._util.paths import several, true_place
-from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import (
     MismatchError,
     MissingSignatureError,
@@ -18,7 +17,9 @@ from hf_model_signing.errors import (
 )
 from hf_model_signing.hashing import Progress, hash_model, is_lfs_pointer
 from hf_model_signing.hub_cache import CachedSnapshot
-from hf_model_signing.manifest import (
+from hf_model_signing.methods.interface import Verifier
+from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.manifest import (
     SIGNATURE_NAME,
     Difference,
     Manifest,
@@ -28,9 +29,8 @@ from hf_model_signing.manifest import (
     folders_above,
     show,
 )
-from hf_model_signing.methods.interface import Verifier
+from hf_model_signing.oms.statement import Statement
 from hf_model_signing.signing import no_model, relative_ignore
-from hf_model_signing.statement import Statement
 from hf_model_signing.walking import Scope, names_in_model
 
 Path = str | os.PathLike[str]

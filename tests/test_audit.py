@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import hf_model_signing as hms
-from hf_model_signing.bundle import Bundle
 from hf_model_signing.methods.skip import SkipSigner
-from hf_model_signing.statement import Statement
+from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.statement import Statement
 from tests.helpers import KeyPair, Outcome, forge, sha256, write_tree
 from tests.organisations import make_organisation
 from tests.servers.fixtures import Person

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_model_signing.bundle import Bundle
+from hf_model_signing.oms.bundle import Bundle
 from tests.helpers import ROOT, KeyPair, Outcome
 from tests.organisations import Organisation, make_organisation
 from tests.servers.fixtures import Person

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_model_signing.bundle import Bundle
+from hf_model_signing.oms.bundle import Bundle
 from tests.helpers import KeyPair, Outcome
 from tests.organisations import Organisation
 from tests.servers.fixtures import Person

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from hf_model_signing import strict_json
-from hf_model_signing.bundle import Bundle, check_replaceable, decode_base64, pae
 from hf_model_signing.errors import BundleError, UsageError, VerificationError
+from hf_model_signing.oms import strict_json
+from hf_model_signing.oms.bundle import Bundle, check_replaceable, decode_base64, pae
 from tests.helpers import FILES, MEDIA_TYPE, PAYLOAD_TYPE, KeyPair, encode, forge, statement_document, write_bundle
 
 Document = dict[str, Any]

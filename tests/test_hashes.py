@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hf_model_signing.hashes import HASHES
+from hf_model_signing.oms.hash_algorithms import HASHES
 
 # Of the three bytes "abc": FIPS 180-4, RFC 7693 appendix A, and the BLAKE3 reference implementation.
 ABC = {

@@ -15,7 +15,7 @@ import pytest
 from hf_model_signing import hashing
 from hf_model_signing.errors import ModelError
 from hf_model_signing.hashing import git_blob_id, hash_file, hash_model, is_lfs_pointer, model_name, with_bytes
-from hf_model_signing.manifest import Manifest, Serialization
+from hf_model_signing.oms.manifest import Manifest, Serialization
 from hf_model_signing.walking import Scope
 from tests.helpers import COMMIT, FILES, LONG_AGO, Meddler, cache_snapshot, run_python, sha256, write_tree
 

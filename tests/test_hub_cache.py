@@ -8,7 +8,7 @@ import pytest
 from hf_model_signing.errors import ModelError
 from hf_model_signing.hashing import hash_model
 from hf_model_signing.hub_cache import CachedSnapshot
-from hf_model_signing.manifest import Serialization
+from hf_model_signing.oms.manifest import Serialization
 from tests.helpers import COMMIT, FILES, cache_snapshot, link_to, sha256, write_tree
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from hf_model_signing.hashing import git_blob_id
 from hf_model_signing.listing import compare_folder, compare_listing, covered
-from hf_model_signing.manifest import Serialization
-from hf_model_signing.shards import content_of
+from hf_model_signing.oms.manifest import Serialization
+from hf_model_signing.oms.shards import content_of
 from hub_adapters.interface import RemoteFile
 from tests.helpers import sha256, write_tree
 

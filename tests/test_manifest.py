@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from hf_model_signing.manifest import (
+from hf_model_signing.oms.manifest import (
     Difference,
     Manifest,
     PathError,

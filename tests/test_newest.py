@@ -13,9 +13,9 @@ import pytest
 from hf_model_signing import newest
 from hf_model_signing._util.file_lock import changing
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.manifest import Manifest, Serialization
 from hf_model_signing.newest import Newest
-from hf_model_signing.statement import SIGNED_AT, Statement
+from hf_model_signing.oms.manifest import Manifest, Serialization
+from hf_model_signing.oms.statement import SIGNED_AT, Statement
 from tests.helpers import environment
 
 ADVANCE = """

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hf_model_signing.bundle import Bundle
-from hf_model_signing.statement import Statement
+from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.statement import Statement
 from tests.helpers import KeyPair, Outcome
 from tests.servers.fixtures import Person
 from tests.servers.hub import Hub, Record, Synthetic

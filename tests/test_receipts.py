@@ -13,7 +13,7 @@ import pytest
 import hf_model_signing as hms
 from hf_model_signing import receipts
 from hf_model_signing.errors import UsageError, VerificationError
-from hf_model_signing.manifest import Serialization
+from hf_model_signing.oms.manifest import Serialization
 from hf_model_signing.walking import FileState, Scope, list_model
 from tests.conftest import Cli
 from tests.helpers import KeyPair, Meddler, write_tree

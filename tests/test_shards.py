@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hf_model_signing.shards import ShardError, content_of, join_shards, shard_name, shard_ranges, split_shard_name
+from hf_model_signing.oms.shards import ShardError, content_of, join_shards, shard_name, shard_ranges, split_shard_name
 
 
 def _join(*ranges: tuple[int, int], path: str = "w", size: int = 10) -> bytes:

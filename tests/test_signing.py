@@ -9,7 +9,7 @@ import pytest
 
 import hf_model_signing as hms
 from hf_model_signing.errors import HfSignError, ModelError, UsageError
-from hf_model_signing.manifest import Manifest, Serialization
+from hf_model_signing.oms.manifest import Manifest, Serialization
 from hf_model_signing.signing import relative_ignore
 from tests.helpers import FILES, KeyPair, Meddler, cache_snapshot, sha256, write_tree
 

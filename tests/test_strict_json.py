@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hf_model_signing import strict_json
+from hf_model_signing.oms import strict_json
 
 
 def _nested(depth: int) -> bytes:

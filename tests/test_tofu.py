@@ -15,12 +15,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 import hf_model_signing as hms
-from hf_model_signing.bundle import Bundle
 from hf_model_signing.methods.interface import Signer
 from hf_model_signing.methods.key import describe_key
+from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.statement import SIGNED_AT, Statement
 from hf_model_signing.policy import TrustedSigners
 from hf_model_signing.signing import make_manifest
-from hf_model_signing.statement import SIGNED_AT, Statement
 from hf_model_signing.tofu import TofuVerifier
 from hf_model_signing.trust_lock import TrustLock
 from hub_adapters import find_adapter

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 import hf_model_signing as hms
 from hf_model_signing import Coverage
-from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import (
     BundleError,
     MismatchError,
@@ -20,8 +19,9 @@ from hf_model_signing.errors import (
     UsageError,
     VerificationError,
 )
-from hf_model_signing.manifest import Manifest, Serialization
-from hf_model_signing.statement import Statement
+from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.manifest import Manifest, Serialization
+from hf_model_signing.oms.statement import Statement
 from hf_model_signing.verifying import check_subject, expected_files, find_signature, ignored_paths
 from tests.helpers import (
     FILES,

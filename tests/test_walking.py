@@ -12,7 +12,7 @@ import hf_model_signing as hms
 from hf_model_signing import walking
 from hf_model_signing.errors import ModelError, ModelWarning, VerificationError
 from hf_model_signing.hashing import hash_model
-from hf_model_signing.manifest import Serialization
+from hf_model_signing.oms.manifest import Serialization
 from tests.conftest import Cli
 from tests.helpers import FILES, KeyPair, Meddler, cache_snapshot, sha256, write_tree
 

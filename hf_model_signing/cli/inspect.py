@@ -12,8 +12,8 @@ from hf_model_signing.cli.options import check_signature_file
 from hf_model_signing.cli.settings import Command
 
 if TYPE_CHECKING:
-    from hf_model_signing.bundle import Bundle
-    from hf_model_signing.statement import Statement
+    from hf_model_signing.oms.bundle import Bundle
+    from hf_model_signing.oms.statement import Statement
 
 # Annotations that a push makes, under the words for them here; others are shown apart, so that none hides a fact.
 _KNOWN = {
@@ -29,8 +29,8 @@ _WARNING = "Nothing was verified: this is what the file says of itself. Check it
 
 
 def _run(signature: str) -> None:
-    from hf_model_signing.bundle import Bundle
-    from hf_model_signing.statement import Statement
+    from hf_model_signing.oms.bundle import Bundle
+    from hf_model_signing.oms.statement import Statement
     from hf_model_signing.verifying import find_signature
 
     check_signature_file(signature)
@@ -90,8 +90,8 @@ def timestamp_times(bundle: Bundle) -> list[str]:
 
 def certificate_rows(bundle: Bundle) -> list[dict[str, str]]:
     """What each certificate of a bundle says, the leaf first; nothing for one that cannot be read."""
-    from hf_model_signing.bundle import decode_base64
     from hf_model_signing.certificates import MAX_CHAIN, CertificateError, fingerprint_of, parse_certificate
+    from hf_model_signing.oms.bundle import decode_base64
 
     chain = bundle.material.get("x509CertificateChain", {}).get("certificates", [])
     rows = []
@@ -133,7 +133,7 @@ def _sigstore_rows(facts: dict[str, Any] | None) -> list[tuple[str, str]]:
 
 
 def _text(bundle: Bundle, statement: Statement) -> str:
-    from hf_model_signing.manifest import show
+    from hf_model_signing.oms.manifest import show
 
     values = _values(bundle, statement)
     how = statement.manifest.serialization
@@ -165,7 +165,7 @@ def _text(bundle: Bundle, statement: Statement) -> str:
 
 
 def _annotation(statement: Statement, name: str) -> str:
-    from hf_model_signing.statement import DIGESTS_FROM
+    from hf_model_signing.oms.statement import DIGESTS_FROM
 
     text = statement.annotations.get(name, "")
     weaker = name == DIGESTS_FROM and text == "hub"
@@ -173,7 +173,7 @@ def _annotation(statement: Statement, name: str) -> str:
 
 
 def _certificate(row: dict[str, str]) -> str:
-    from hf_model_signing.manifest import show
+    from hf_model_signing.oms.manifest import show
 
     if "unreadable" in row:
         return f"unreadable: {show(row['unreadable'])}"

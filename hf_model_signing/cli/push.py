@@ -66,7 +66,7 @@ def _values(pushed: Pushed) -> dict[str, Any]:
 
 
 def _text(pushed: Pushed, signer: str) -> str:
-    from hf_model_signing.statement import DIGESTS_FROM
+    from hf_model_signing.oms.statement import DIGESTS_FROM
 
     statement = pushed.statement
     count = len(statement.manifest.digests)

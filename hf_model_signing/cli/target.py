@@ -13,9 +13,9 @@ from hf_model_signing.errors import UsageError
 if TYPE_CHECKING:
     from hf_model_signing.cli.progress import Bars
     from hf_model_signing.methods.interface import Signer
+    from hf_model_signing.oms.statement import Statement
     from hf_model_signing.receipts import Receipts
     from hf_model_signing.signing import HowToHash
-    from hf_model_signing.statement import Statement
     from hub_adapters.interface import HubAdapter, Reference
 
 
@@ -61,8 +61,8 @@ def _receipts(how: HowToHash, values: dict[str, Any], signer: Signer | None) -> 
 def _of_path(
     values: dict[str, Any], progress: Bars | None, left_out: Iterable[str], signer: Signer | None
 ) -> Statement:
+    from hf_model_signing.oms.statement import Statement
     from hf_model_signing.signing import make_manifest
-    from hf_model_signing.statement import Statement
 
     model = values["reference"]
     how = how_to_hash(values, (*ignored_below(model, values["ignore_paths"]), *left_out))

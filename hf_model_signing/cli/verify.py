@@ -30,9 +30,9 @@ from hf_model_signing.cli.target import label
 from hf_model_signing.errors import UsageError
 
 if TYPE_CHECKING:
-    from hf_model_signing.bundle import Bundle
     from hf_model_signing.cli.progress import Bars
     from hf_model_signing.methods.interface import Verifier
+    from hf_model_signing.oms.bundle import Bundle
     from hf_model_signing.policy import Policy, Trusted
     from hf_model_signing.verifying import Coverage, Verification
     from hub_adapters.interface import HubAdapter, Reference

@@ -9,7 +9,7 @@ from typing import Any
 from cryptography import x509
 
 from hf_model_signing.keyless.log_entries import logged_at
-from hf_model_signing.manifest import show
+from hf_model_signing.oms.manifest import show
 
 _HERE = "of this Sigstore instance"
 _NOT_IN_CT = f"the signing certificate was not logged by a certificate transparency log {_HERE} (SCT)"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hf_model_signing.bundle import decode_base64
 from hf_model_signing.certificates import CertificateError, parse_certificate
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.keyless.identity import Holder, workflow_claims
 from hf_model_signing.keyless.log_entries import log_entries
+from hf_model_signing.oms.bundle import decode_base64
 
 
 def facts(material: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from requests.adapters import HTTPAdapter
 
 from hf_model_signing._util.deadline import in_time
 from hf_model_signing.errors import HfSignError
-from hf_model_signing.manifest import show
+from hf_model_signing.oms.manifest import show
 
 _T = TypeVar("_T")
 

@@ -10,7 +10,6 @@ from typing import Any
 from cryptography import x509
 
 from hf_model_signing._util.paths import several
-from hf_model_signing.bundle import Bundle, decode_base64
 from hf_model_signing.certificate_path import check_path
 from hf_model_signing.certificates import (
     MAX_CHAIN,
@@ -27,9 +26,10 @@ from hf_model_signing.certificates import (
 )
 from hf_model_signing.ecdsa import algorithm_of, verify_ecdsa
 from hf_model_signing.errors import BundleError, UsageError, VerificationError
-from hf_model_signing.manifest import show
 from hf_model_signing.methods.interface import DirectSigner, Introduction, Verifier
 from hf_model_signing.methods.key import load_private_key
+from hf_model_signing.oms.bundle import Bundle, decode_base64
+from hf_model_signing.oms.manifest import show
 
 Path = str | os.PathLike[str]
 Roots = Iterable[Path | x509.Certificate]

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from hf_model_signing.bundle import UNSIGNED, Bundle, pae
 from hf_model_signing.errors import ModelError, RefusedError, UsageError, VerificationError
-from hf_model_signing.predicate import check_writable
-from hf_model_signing.statement import Statement
-from hf_model_signing.strict_json import MAX_BYTES
+from hf_model_signing.oms.bundle import UNSIGNED, Bundle, pae
+from hf_model_signing.oms.predicate import check_writable
+from hf_model_signing.oms.statement import Statement
+from hf_model_signing.oms.strict_json import MAX_BYTES
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from hf_model_signing.methods.pkcs11_session import TokenSession
 from hf_model_signing.pkcs11_uri import Pkcs11Uri
 
 if TYPE_CHECKING:
-    from hf_model_signing.bundle import Bundle
     from hf_model_signing.certificates import SigningCertificate
+    from hf_model_signing.oms.bundle import Bundle
 
 
 class Pkcs11Key:

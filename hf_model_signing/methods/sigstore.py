@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from hf_model_signing.bundle import Bundle, decode_base64
 from hf_model_signing.certificates import CertificateError, parse_certificate
 from hf_model_signing.errors import BundleError, RefusedError, SigstoreWarning, UsageError, VerificationError
 from hf_model_signing.keyless.identity import Expected, Holder
@@ -27,9 +26,10 @@ from hf_model_signing.keyless.tokens import (
     now,
 )
 from hf_model_signing.keyless.trust import Instance
-from hf_model_signing.manifest import show
 from hf_model_signing.methods.interface import Introduction, Signer, Verifier
-from hf_model_signing.statement import Statement
+from hf_model_signing.oms.bundle import Bundle, decode_base64
+from hf_model_signing.oms.manifest import show
+from hf_model_signing.oms.statement import Statement
 from hf_model_signing.timestamps import MAX_CLOCK_DIFFERENCE
 
 if TYPE_CHECKING:

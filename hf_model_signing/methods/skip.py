@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hf_model_signing.bundle import UNSIGNED
 from hf_model_signing.errors import UsageError
 from hf_model_signing.methods.interface import DirectSigner, Verifier
+from hf_model_signing.oms.bundle import UNSIGNED
 
 
 class SkipSigner(DirectSigner):

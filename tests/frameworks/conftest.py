@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 import hf_model_signing as hms
-from hf_model_signing.manifest import SIGNATURE_NAME
+from hf_model_signing.oms.manifest import SIGNATURE_NAME
+from hf_model_signing.oms.statement import SIGNED_AT, Statement, signing_time
 from hf_model_signing.signing import HowToHash, make_manifest
-from hf_model_signing.statement import SIGNED_AT, Statement, signing_time
 from tests.guarded import rule
 from tests.helpers import ROOT, KeyPair, write_tree
 from tests.servers.hub import Hub

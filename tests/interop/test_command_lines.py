@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, PrivateFormat
 
 import hf_model_signing as hms
-from hf_model_signing.statement import Statement
+from hf_model_signing.oms.statement import Statement
 from tests.certificates import make_authority
 from tests.helpers import FILES, Outcome, environment, private_pem, public_pem, write_tree
 from tests.interop.cases import Departure

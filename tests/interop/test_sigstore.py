@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import hf_model_signing as hms
-from hf_model_signing.bundle import Bundle
+from hf_model_signing.oms.bundle import Bundle
 from tests.helpers import Outcome, environment
 from tests.servers.sigstore import SigstoreFault as Fault
 from tests.servers.sigstore_fixtures import RELEASE, Keyless
@@ -101,8 +101,8 @@ _SEEN_BY_BOTH = [
 
 @pytest.mark.parametrize("fault", _SEEN_BY_BOTH, ids=lambda fault: fault.name)
 def test_javascript_refuses_what_we_refuse(keyless: Keyless, model: Path, verify_js: VerifyJs, fault: Fault) -> None:
+    from hf_model_signing.oms.statement import Statement
     from hf_model_signing.signing import make_manifest
-    from hf_model_signing.statement import Statement
 
     keyless.instance.fault = fault
     bundle = keyless.unchecked(Statement(make_manifest(model)))

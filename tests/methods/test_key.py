@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
-from hf_model_signing.bundle import Bundle
 from hf_model_signing.errors import BundleError, ModelError, UsageError, VerificationError
-from hf_model_signing.manifest import Entry, Manifest, Serialization
 from hf_model_signing.methods.key import KeySigner, KeyVerifier, fingerprint
-from hf_model_signing.statement import Statement
+from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.manifest import Entry, Manifest, Serialization
+from hf_model_signing.oms.statement import Statement
 from tests.conformance import section
 from tests.helpers import (
     FILES,

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 import hf_model_signing as hms
-from hf_model_signing.bundle import Bundle
-from hf_model_signing.manifest import Manifest, Serialization
+from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.manifest import Manifest, Serialization
+from hf_model_signing.oms.statement import Statement
 from hf_model_signing.signing import make_manifest
-from hf_model_signing.statement import Statement
 from tests.helpers import KeyPair
 from tests.servers.sigstore_fixtures import RELEASE, Keyless
 

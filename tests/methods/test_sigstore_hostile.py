@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sigstore.dsse import Statement as SigstoreStatement
 
 import hf_model_signing as hms
-from hf_model_signing.bundle import Bundle
 from hf_model_signing.methods.sigstore import _check_clock
+from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.statement import Statement
 from hf_model_signing.signing import make_manifest
-from hf_model_signing.statement import Statement
 from tests.servers.sigstore import SigstoreFault as Fault
 from tests.servers.sigstore_fixtures import Keyless
 from tests.variants import variants

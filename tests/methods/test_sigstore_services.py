@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import hf_model_signing as hms
+from hf_model_signing.oms.statement import Statement
 from hf_model_signing.signing import make_manifest
-from hf_model_signing.statement import Statement
 from tests.servers.hub_http import Log, Reply, Request, Server, json_reply
 from tests.servers.sigstore import SigstoreFault as Fault
 from tests.servers.sigstore_fixtures import Keyless

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import hf_model_signing as hms
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.hashes import HASHES
+from hf_model_signing.oms.hash_algorithms import HASHES
 from tests.helpers import KeyPair, forge, with_root
 from tests.properties.trees import Files, How, examples, folders, hash_types, places, sign, verify, with_bytes, write
 

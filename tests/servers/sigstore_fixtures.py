@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from hf_model_signing.bundle import Bundle
 from hf_model_signing.methods.sigstore import SigstoreSigner, SigstoreVerifier
-from hf_model_signing.statement import Statement
+from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.statement import Statement
 from tests.servers.sigstore import Sigstore
 
 RELEASE = "release@acme.example"

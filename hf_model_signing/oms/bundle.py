@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from hf_model_signing import strict_json
 from hf_model_signing._util.atomic_files import write_file
 from hf_model_signing._util.paths import file_name
 from hf_model_signing.errors import BundleError, UsageError
-from hf_model_signing.shapes import check_shape, closed_object
+from hf_model_signing.oms import strict_json
+from hf_model_signing.oms.json_shapes import check_shape, closed_object
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 READ_MEDIA_TYPES = frozenset(

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from hf_model_signing import strict_json
 from hf_model_signing.errors import BundleError, ModelError
-from hf_model_signing.manifest import Manifest
-from hf_model_signing.predicate import empty_files, parse_predicate, predicate_of
-from hf_model_signing.shapes import closed_object
+from hf_model_signing.oms import strict_json
+from hf_model_signing.oms.json_shapes import closed_object
+from hf_model_signing.oms.manifest import Manifest
+from hf_model_signing.oms.predicate import empty_files, parse_predicate, predicate_of
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://model_signing/signature/v1.0"
@@ -83,7 +83,7 @@ class Statement:
         closed_object(document, "the statement", {"_type", "subject", "predicateType", "predicate"})
         _expect(document["_type"], STATEMENT_TYPE, "statement type")
         if document["predicateType"] == OLD_PREDICATE_TYPE:
-            from hf_model_signing.old_predicate import parse_old_predicate
+            from hf_model_signing.oms.legacy_predicate import parse_old_predicate
 
             manifest = parse_old_predicate(document["subject"], document["predicate"])
             old = (f"the predicate {OLD_PREDICATE_TYPE}",)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from hf_model_signing.errors import BundleError
-from hf_model_signing.manifest import Entry, Manifest, Serialization
-from hf_model_signing.predicate import check_files
+from hf_model_signing.oms.manifest import Entry, Manifest, Serialization
+from hf_model_signing.oms.predicate import check_files
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ALGORITHM = "file-sha256"  # whole files; that release never wrote another one with this predicate

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from hf_model_signing.shards import content_of, join_shards, shard_name, shard_ranges
+from hf_model_signing.oms.shards import content_of, join_shards, shard_name, shard_ranges
 
 # Section 6.2: never part of a model, whoever signs.
 GIT_PATHS = (".git", ".gitattributes", ".github", ".gitignore")

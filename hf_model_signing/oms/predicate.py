@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from hf_model_signing.errors import BundleError
-from hf_model_signing.hashes import HASHES
-from hf_model_signing.manifest import (
+from hf_model_signing.oms.hash_algorithms import HASHES
+from hf_model_signing.oms.json_shapes import closed_object
+from hf_model_signing.oms.manifest import (
     Entry,
     Manifest,
     PathError,
@@ -18,8 +19,7 @@ from hf_model_signing.manifest import (
     folders_above,
     is_plain,
 )
-from hf_model_signing.shapes import closed_object
-from hf_model_signing.shards import ShardError, content_of
+from hf_model_signing.oms.shards import ShardError, content_of
 
 _HEX = re.compile(r"[0-9a-f]*")
 _SERIALIZATION_FIELDS = {"method", "hash_type", "allow_symlinks"}

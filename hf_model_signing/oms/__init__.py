@@ -1,0 +1,1 @@
+"""The OpenSSF Model Signing format: conversion between bytes and values."""
