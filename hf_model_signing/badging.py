@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from hf_model_signing.errors import RefusedError, UsageError
-from hf_model_signing.hashing import holds_lfs_pointer, with_bytes
+from hf_model_signing.hashing.model_hasher import holds_lfs_pointer, with_bytes
 from hf_model_signing.hub_manifest import HubModel
 from hf_model_signing.methods.interface import Introduction, Signer
 from hf_model_signing.model_card import CARD_NAME, MAX_CARD, ModelCard, badge

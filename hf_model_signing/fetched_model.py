@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hf_model_signing.hashing import Progress
+from hf_model_signing.hashing.model_hasher import Progress
 from hf_model_signing.oms.statement import SIGNED_AT, Statement, signing_time
 from hf_model_signing.signing import HowToHash, make_manifest
 from hub_adapters.interface import FetchOptions, HubAdapter, Reference
 
 if TYPE_CHECKING:
-    from hf_model_signing.receipts import Receipts
+    from hf_model_signing.hashing.receipts import Receipts
 
 
 def fetched_statement(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from hf_model_signing._util.paths import several
 from hf_model_signing.detached_signature import is_address, read_signature
 from hf_model_signing.errors import MismatchError, ModelError, UsageError, VerificationError
-from hf_model_signing.hashing import Progress
+from hf_model_signing.hashing.model_hasher import Progress
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.newest import Newest
 from hf_model_signing.oms.bundle import Bundle

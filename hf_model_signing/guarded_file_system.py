@@ -10,7 +10,7 @@ from hf_model_signing.errors import VerificationError
 from hf_model_signing.guarded_calls import Values, file_of, spread
 from hf_model_signing.guarded_repository import Asked, GuardedRepository
 from hf_model_signing.guarding import Guard
-from hf_model_signing.hashing import hash_file
+from hf_model_signing.hashing.model_hasher import hash_file
 from hf_model_signing.loader_hook import Original, original_of, own_calls
 
 

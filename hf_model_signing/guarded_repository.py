@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from hf_model_signing.detached_signature import MAX_SIGNATURE
 from hf_model_signing.errors import MismatchError, MissingSignatureError, RefusedError, VerificationError
 from hf_model_signing.guarded_files import UNSIGNED, Files
+from hf_model_signing.hashing.file_tree import describe_file, state_of
 from hf_model_signing.listing import compare_listing
 from hf_model_signing.loader_hook import Nested, own_calls
 from hf_model_signing.methods.interface import Verifier
@@ -23,7 +24,6 @@ from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.manifest import SIGNATURE_NAME, Difference, Manifest, show
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.verifying import check_subject
-from hf_model_signing.walking import describe_file, state_of
 from hub_adapters.atomic import replace_file
 from hub_adapters.hf_answers import checked_at_least
 from hub_adapters.hf_cache import discard

@@ -19,9 +19,9 @@ from hf_model_signing.errors import HfSignError, MismatchError, RefusedError, Us
 if TYPE_CHECKING:
     from hf_model_signing.guarded_decisions import Decision
     from hf_model_signing.guarded_repository import Signed
+    from hf_model_signing.hashing.file_tree import FileState
     from hf_model_signing.methods.interface import Verifier
     from hf_model_signing.policy import Policy
-    from hf_model_signing.walking import FileState
 
 POLICY_VARIABLE = "HF_SIGN_POLICY"
 MODE_VARIABLE = "HF_SIGN_MODE"

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from hf_model_signing.detached_signature import MAX_SIGNATURE
 from hf_model_signing.errors import MissingSignatureError, RefusedError, VerificationError
+from hf_model_signing.hashing.file_tree import describe_file
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.manifest import SIGNATURE_NAME
-from hf_model_signing.walking import describe_file
 from hub_adapters.interface import HubAdapter, RemoteFile, Resolved
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hf_model_signing.errors import MismatchError, ModelError, RefusedError, UsageError, VerificationError
-from hf_model_signing.hashing import Progress, hash_file
+from hf_model_signing.hashing.file_tree import describe_file
+from hf_model_signing.hashing.model_hasher import Progress, hash_file
 from hf_model_signing.hub_signature import fetch_signature
 from hf_model_signing.listing import compare_listing, covered
 from hf_model_signing.methods.interface import Verifier
@@ -26,7 +27,6 @@ from hf_model_signing.verifying import (
     ignored_paths,
     verify_files,
 )
-from hf_model_signing.walking import describe_file
 from hub_adapters.errors import AccessError, HubError, NoRevisionError, NotFoundError, UnavailableError
 from hub_adapters.interface import HubAdapter, Reference, RemoteFile, Resolved, Snapshot
 

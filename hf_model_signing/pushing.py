@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from hf_model_signing.badging import read_card
 from hf_model_signing.errors import HfSignError, MissingSignatureError, RenamedError, UsageError, VerificationError
-from hf_model_signing.hashing import Progress
+from hf_model_signing.hashing.model_hasher import Progress
 from hf_model_signing.hub_manifest import HubModel, Take
 from hf_model_signing.hub_signature import read_signature
 from hf_model_signing.listing import compare_listing

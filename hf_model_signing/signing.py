@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hf_model_signing._util.paths import path_inside, several
 from hf_model_signing.errors import ModelError, UsageError
-from hf_model_signing.hashing import Progress, hash_model
+from hf_model_signing.hashing.model_hasher import Progress, hash_model
 from hf_model_signing.methods.interface import Signer
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.hash_algorithms import HASHES
@@ -18,7 +18,7 @@ from hf_model_signing.oms.manifest import Manifest, PathError, Serialization, ch
 from hf_model_signing.oms.statement import Statement
 
 if TYPE_CHECKING:
-    from hf_model_signing.receipts import Receipts
+    from hf_model_signing.hashing.receipts import Receipts
 
 __all__ = ["digest", "sign"]
 
@@ -107,7 +107,7 @@ def receipts_for(
     note: Callable[[str], None] = lambda _: None,
 ) -> Receipts:
     """The receipts for signing, which take digests from the earlier bundle `reuse` once it is verified; see `sign`."""
-    from hf_model_signing.receipts import Receipts
+    from hf_model_signing.hashing.receipts import Receipts
 
     if reuse is None:
         return Receipts(serialization)

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from hf_model_signing.errors import MismatchError
-from hf_model_signing.hashing import (
+from hf_model_signing.hashing.model_hasher import (
     git_blob_id,
     git_blob_id_of,
     hash_bytes,

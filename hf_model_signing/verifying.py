@@ -15,8 +15,9 @@ from hf_model_signing.errors import (
     UsageError,
     VerificationError,
 )
-from hf_model_signing.hashing import Progress, hash_model, is_lfs_pointer
-from hf_model_signing.hub_cache import CachedSnapshot
+from hf_model_signing.hashing.file_tree import Scope, names_in_model
+from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot
+from hf_model_signing.hashing.model_hasher import Progress, hash_model, is_lfs_pointer
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.manifest import (
@@ -31,7 +32,6 @@ from hf_model_signing.oms.manifest import (
 )
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.signing import no_model, relative_ignore
-from hf_model_signing.walking import Scope, names_in_model
 
 Path = str | os.PathLike[str]
 

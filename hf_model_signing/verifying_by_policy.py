@@ -6,8 +6,8 @@ import os
 
 from hf_model_signing._util.paths import true_place
 from hf_model_signing.errors import UsageError
-from hf_model_signing.hashing import Progress
-from hf_model_signing.hub_cache import CachedSnapshot
+from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot
+from hf_model_signing.hashing.model_hasher import Progress
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.manifest import show
 from hf_model_signing.policy import Policy, Trusted

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import hf_model_signing as hms
-from hf_model_signing import guarding, hashing
+from hf_model_signing import guarding
+from hf_model_signing.hashing import model_hasher
 from tests.guarded import REPO, Loader, decisions, each, rule, tamper
 from tests.helpers import KeyPair
 from tests.servers.fixtures import Person
@@ -198,13 +199,13 @@ class TestReceipts:
     def hashed(self, monkeypatch: pytest.MonkeyPatch) -> set[str]:
         """The names of the large files that are really read."""
         names: set[str] = set()
-        original = hashing._Work._hash
+        original = model_hasher._Work._hash
 
-        def noting(work: hashing._Work, piece: hashing._Piece, buffer: memoryview) -> list[bytes]:
+        def noting(work: model_hasher._Work, piece: model_hasher._Piece, buffer: memoryview) -> list[bytes]:
             names.add(piece.file.name)
             return original(work, piece, buffer)
 
-        monkeypatch.setattr(hashing._Work, "_hash", noting)
+        monkeypatch.setattr(model_hasher._Work, "_hash", noting)
         return names
 
     @pytest.fixture

@@ -12,11 +12,18 @@ from typing import Any
 
 import pytest
 
-from hf_model_signing import hashing
 from hf_model_signing.errors import ModelError
-from hf_model_signing.hashing import git_blob_id, hash_file, hash_model, is_lfs_pointer, model_name, with_bytes
+from hf_model_signing.hashing import model_hasher
+from hf_model_signing.hashing.file_tree import Scope
+from hf_model_signing.hashing.model_hasher import (
+    git_blob_id,
+    hash_file,
+    hash_model,
+    is_lfs_pointer,
+    model_name,
+    with_bytes,
+)
 from hf_model_signing.oms.manifest import Manifest, Serialization
-from hf_model_signing.walking import Scope
 from tests.helpers import COMMIT, FILES, LONG_AGO, Meddler, cache_snapshot, run_python, sha256, write_tree
 
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n".encode()
@@ -331,8 +338,8 @@ def test_thread_that_ends_loses_no_file(tmp_path: Path) -> None:
 
 def test_shards_are_put_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The thread with the first one is the last to end."""
-    monkeypatch.setattr(hashing, "_PIECE", 1)
-    monkeypatch.setattr(hashing, "_workers", lambda: 2)
+    monkeypatch.setattr(model_hasher, "_PIECE", 1)
+    monkeypatch.setattr(model_hasher, "_workers", lambda: 2)
     model = write_tree(tmp_path / "m", {"f": b"A" * 20_000 + b"B" * 10_000})
     how = Serialization("shards", shard_size=20_000)
     ended = threading.Event()
@@ -366,7 +373,7 @@ def test_observer_hears_all_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["secret/x", "f"])
 def test_unreadable(mode: int, name: str) -> None:
     code = (
-        "import os, sys; from hf_model_signing.hashing import hash_model, Serialization\n"
+        "import os, sys; from hf_model_signing.hashing.model_hasher import hash_model, Serialization\n"
         "from hf_model_signing import errors\n"
         "if os.geteuid() == 0: os.setuid(65534)\n"  # nothing is unreadable for root
         "try: hash_model(sys.argv[1], Serialization())\n"
@@ -414,9 +421,9 @@ def test_unsupported_serialization(model: Path, serialization: Serialization, me
 
 def test_too_many_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = write_tree(tmp_path / "m", {"f": b"A" * 31, "g": b"B" * 15})
-    monkeypatch.setattr(hashing, "_MAX_SHARDS", 6)
+    monkeypatch.setattr(model_hasher, "_MAX_SHARDS", 6)
     assert len(hash_model(model, Serialization("shards", shard_size=10)).entries) == 6
-    monkeypatch.setattr(hashing, "_MAX_SHARDS", 5)
+    monkeypatch.setattr(model_hasher, "_MAX_SHARDS", 5)
     with pytest.raises(ModelError, match="shards of 10 bytes would be 6, too many to sign; choose larger ones"):
         hash_model(model, Serialization("shards", shard_size=10))
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from hf_model_signing.errors import ModelError
-from hf_model_signing.hashing import hash_model
-from hf_model_signing.hub_cache import CachedSnapshot
+from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot
+from hf_model_signing.hashing.model_hasher import hash_model
 from hf_model_signing.oms.manifest import Serialization
 from tests.helpers import COMMIT, FILES, cache_snapshot, link_to, sha256, write_tree
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import hf_model_signing as hms
-from hf_model_signing import receipts
 from hf_model_signing.errors import UsageError, VerificationError
+from hf_model_signing.hashing import receipts
+from hf_model_signing.hashing.file_tree import FileState, Scope, list_model
 from hf_model_signing.oms.manifest import Serialization
-from hf_model_signing.walking import FileState, Scope, list_model
 from tests.conftest import Cli
 from tests.helpers import KeyPair, Meddler, write_tree
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import hf_model_signing as hms
-from hf_model_signing import walking
 from hf_model_signing.errors import ModelError, ModelWarning, VerificationError
-from hf_model_signing.hashing import hash_model
+from hf_model_signing.hashing import file_tree
+from hf_model_signing.hashing.model_hasher import hash_model
 from hf_model_signing.oms.manifest import Serialization
 from tests.conftest import Cli
 from tests.helpers import FILES, KeyPair, Meddler, cache_snapshot, sha256, write_tree
@@ -105,7 +105,7 @@ def test_ignored_link_is_not_followed(model: Path) -> None:
 
 
 def test_links_that_multiply_folders_come_to_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walking, "_MAX_FILES", 1000)
+    monkeypatch.setattr(file_tree, "_MAX_FILES", 1000)
     model = write_tree(tmp_path / "m", {"30/f": b""})
     for number in range(30):
         _link(model / str(number) / "x", f"../{number + 1}")
@@ -115,7 +115,7 @@ def test_links_that_multiply_folders_come_to_an_end(tmp_path: Path, monkeypatch:
 
 
 def test_links_that_multiply_empty_folders_come_to_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walking, "_MAX_FOLDERS", 1000)
+    monkeypatch.setattr(file_tree, "_MAX_FOLDERS", 1000)
     model = write_tree(tmp_path / "m", {"f": b""})
     (model / "30").mkdir()
     for number in range(30):
@@ -126,7 +126,7 @@ def test_links_that_multiply_empty_folders_come_to_an_end(tmp_path: Path, monkey
 
 
 def test_folders_without_links_are_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walking, "_MAX_FOLDERS", 3)
+    monkeypatch.setattr(file_tree, "_MAX_FOLDERS", 3)
     model = write_tree(tmp_path / "m", {f"{number}/f": b"" for number in range(5)})
     assert len(hash_model(model, Serialization()).entries) == 5
 
@@ -171,7 +171,7 @@ def test_state_tells_files_apart_by(field: str) -> None:
         numbers = {"st_mode": 0o100644, "st_ino": 1, "st_dev": 2, "st_nlink": 1, "st_uid": 0, "st_gid": 0, "st_size": 3}
         times = {"st_mtime_ns": 4, "st_ctime_ns": 5}
         places = [more.get(name, value) for name, value in numbers.items()]
-        return walking.state_of(os.stat_result((*places, 0, 0, 0), {**times, **more}))
+        return file_tree.state_of(os.stat_result((*places, 0, 0, 0), {**times, **more}))
 
     assert state() == state()
     assert state(**{field: 9}) != state()

@@ -20,8 +20,8 @@ from hf_model_signing.errors import UsageError
 def _make(method: str, options: MethodOptions) -> click.Command:
     def run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
         from hf_model_signing._util.atomic_files import remove_leftovers
+        from hf_model_signing.hashing.file_tree import names_in_model
         from hf_model_signing.oms.bundle import check_replaceable
-        from hf_model_signing.walking import names_in_model
 
         model, signature = values["reference"], values["signature"]
         if "://" in signature:

@@ -12,9 +12,9 @@ from hf_model_signing.errors import UsageError
 
 if TYPE_CHECKING:
     from hf_model_signing.cli.progress import Bars
+    from hf_model_signing.hashing.receipts import Receipts
     from hf_model_signing.methods.interface import Signer
     from hf_model_signing.oms.statement import Statement
-    from hf_model_signing.receipts import Receipts
     from hf_model_signing.signing import HowToHash
     from hub_adapters.interface import HubAdapter, Reference
 

@@ -17,14 +17,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from hf_model_signing._util.paths import true_place
 from hf_model_signing.errors import ModelError
-from hf_model_signing.hub_cache import CachedSnapshot
+from hf_model_signing.hashing.file_tree import (
+    FileState,
+    Listed,
+    Scope,
+    describe_file,
+    list_model,
+    list_names,
+    look_at,
+    state_of,
+)
+from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot
 from hf_model_signing.oms.hash_algorithms import HASHES
 from hf_model_signing.oms.manifest import Manifest, Serialization, show
 from hf_model_signing.oms.shards import content_of, shard_ranges, split_shard_name
-from hf_model_signing.walking import FileState, Listed, Scope, describe_file, list_model, list_names, look_at, state_of
 
 if TYPE_CHECKING:
-    from hf_model_signing.receipts import Receipts
+    from hf_model_signing.hashing.receipts import Receipts
 
 _BUFFER = 1024 * 1024  # one for each thread; larger ones fall out of the processor's cache
 _TINY = 16 * 1024  # bytes; below, threads cost more in waiting for each other than they gain

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from hf_model_signing._util.paths import path_inside, true_place
 from hf_model_signing.errors import ModelError, ModelWarning
-from hf_model_signing.hub_cache import CachedSnapshot
+from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot
 from hf_model_signing.oms.manifest import SIGNATURE_NAME, PathError, check_name, fits, folders_above, is_plain, show
 
 _MAX_FILES = 1_000_000  # four times what a bundle can list; links that multiply folders end here

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hf_model_signing._util.paths import own_cache
+from hf_model_signing.hashing.file_tree import FileState
 from hf_model_signing.oms.hash_algorithms import HASHES
 from hf_model_signing.oms.manifest import Serialization
 from hf_model_signing.oms.shards import content_of
-from hf_model_signing.walking import FileState
 
 if TYPE_CHECKING:
     import sqlite3
