@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from hf_model_signing.certificates import CertificateError, parse_certificate
-from hf_model_signing.ecdsa import verify_ecdsa
+from hf_model_signing.crypto.certificates import CertificateError, parse_certificate
+from hf_model_signing.crypto.ecdsa import verify_ecdsa
 from hf_model_signing.errors import BundleError, MissingSignatureError, RefusedError, VerificationError
 from hf_model_signing.methods.key import KeyVerifier
 from hf_model_signing.oms.bundle import UNSIGNED, Bundle, decode_base64

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from hf_model_signing import der
+from hf_model_signing.crypto import der
 from hf_model_signing.errors import VerificationError
 
 # RFC 5754 section 2: the hashes that an imprint, a signature and a certificate may be made with.

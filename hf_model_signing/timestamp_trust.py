@@ -13,8 +13,8 @@ import rfc3161_client
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from hf_model_signing.certificate_path import check_path
-from hf_model_signing.certificates import CertificateError, has_issued
+from hf_model_signing.crypto.certificates import CertificateError, has_issued
+from hf_model_signing.crypto.path_validation import check_path
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.timestamp_token import Token
 

@@ -11,10 +11,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 
-from hf_model_signing.certificates import CertificateError, SigningCertificate, check_may_sign, parse_certificate
-from hf_model_signing.ecdsa import verify_ecdsa
+from hf_model_signing.crypto.certificates import CertificateError, SigningCertificate, check_may_sign, parse_certificate
+from hf_model_signing.crypto.ecdsa import verify_ecdsa
+from hf_model_signing.crypto.ecdsa_recovery import recover_keys
 from hf_model_signing.errors import BundleError, VerificationError
-from hf_model_signing.key_recovery import recover_keys
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.methods.key import KeyVerifier, describe_key, fingerprint
 from hf_model_signing.oms.bundle import Bundle, decode_base64, pae

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from hf_model_signing._util.atomic_files import write_file
 from hf_model_signing._util.file_lock import changing
-from hf_model_signing.ecdsa import CURVES
+from hf_model_signing.crypto.ecdsa import CURVES
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.oms import strict_json
 from hf_model_signing.oms.bundle import decode_base64

@@ -7,7 +7,7 @@ from asn1crypto import core
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_model_signing import der
+from hf_model_signing.crypto import der
 
 
 @given(st.binary(max_size=70_000))

@@ -10,8 +10,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from hf_model_signing.ecdsa import algorithm_of
-from hf_model_signing.key_recovery import _FIELDS, _curve, recover_keys
+from hf_model_signing.crypto.ecdsa import algorithm_of
+from hf_model_signing.crypto.ecdsa_recovery import _FIELDS, _curve, recover_keys
 
 CURVES = [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()]
 each_curve = pytest.mark.parametrize("curve", CURVES, ids=lambda curve: curve.name)

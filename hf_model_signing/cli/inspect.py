@@ -90,7 +90,7 @@ def timestamp_times(bundle: Bundle) -> list[str]:
 
 def certificate_rows(bundle: Bundle) -> list[dict[str, str]]:
     """What each certificate of a bundle says, the leaf first; nothing for one that cannot be read."""
-    from hf_model_signing.certificates import MAX_CHAIN, CertificateError, fingerprint_of, parse_certificate
+    from hf_model_signing.crypto.certificates import MAX_CHAIN, CertificateError, fingerprint_of, parse_certificate
     from hf_model_signing.oms.bundle import decode_base64
 
     chain = bundle.material.get("x509CertificateChain", {}).get("certificates", [])

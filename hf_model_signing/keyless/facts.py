@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hf_model_signing.certificates import CertificateError, parse_certificate
+from hf_model_signing.crypto.certificates import CertificateError, parse_certificate
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.keyless.identity import Holder, workflow_claims
 from hf_model_signing.keyless.log_entries import log_entries

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 
 from cryptography import x509
 
-from hf_model_signing import der
+from hf_model_signing.crypto import der
 from hf_model_signing.errors import UsageError, VerificationError
 from hf_model_signing.keyless.limits import MAX_CLAIM
 from hf_model_signing.oms.manifest import show

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from hf_model_signing.certificate_path import check_path
-from hf_model_signing.certificates import CertificateError, parse_certificate
+from hf_model_signing.crypto.certificates import CertificateError, parse_certificate
+from hf_model_signing.crypto.path_validation import check_path
 from hf_model_signing.errors import HfSignError, RefusedError, UsageError, VerificationError
 from hf_model_signing.keyless.http import bound, with_service
 from hf_model_signing.keyless.identity import Expected, Holder

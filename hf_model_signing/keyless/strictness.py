@@ -92,7 +92,7 @@ def in_service(root: TrustedRoot, bundle: Bundle, times: Iterable[datetime]) -> 
 
 def check_leaf(certificate: x509.Certificate) -> None:
     """Raise `VerificationError` for a certificate that is not for signing, or whose key no bundle may use."""
-    from hf_model_signing.certificates import CertificateError, check_may_sign
+    from hf_model_signing.crypto.certificates import CertificateError, check_may_sign
 
     try:
         check_may_sign(certificate)

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from hf_model_signing._util.atomic_files import read_input, write_file
 from hf_model_signing._util.paths import file_name
-from hf_model_signing.certificates import parse_certificate
+from hf_model_signing.crypto.certificates import parse_certificate
 from hf_model_signing.errors import HfSignError, UsageError
 from hf_model_signing.oms import strict_json
 from hf_model_signing.oms.manifest import show

@@ -10,8 +10,7 @@ from typing import Any
 from cryptography import x509
 
 from hf_model_signing._util.paths import several
-from hf_model_signing.certificate_path import check_path
-from hf_model_signing.certificates import (
+from hf_model_signing.crypto.certificates import (
     MAX_CHAIN,
     CertificateError,
     SigningCertificate,
@@ -24,7 +23,8 @@ from hf_model_signing.certificates import (
     name_of,
     parse_certificate,
 )
-from hf_model_signing.ecdsa import algorithm_of, verify_ecdsa
+from hf_model_signing.crypto.ecdsa import algorithm_of, verify_ecdsa
+from hf_model_signing.crypto.path_validation import check_path
 from hf_model_signing.errors import BundleError, UsageError, VerificationError
 from hf_model_signing.methods.interface import DirectSigner, Introduction, Verifier
 from hf_model_signing.methods.key import load_private_key

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from hf_model_signing._util.atomic_files import read_input
 from hf_model_signing._util.paths import file_name
-from hf_model_signing.ecdsa import CURVES, algorithm_of, verify_ecdsa
+from hf_model_signing.crypto.ecdsa import CURVES, algorithm_of, verify_ecdsa
 from hf_model_signing.errors import BundleError, UsageError, VerificationError
 from hf_model_signing.methods.interface import DirectSigner, Introduction, Verifier
 from hf_model_signing.oms.bundle import Bundle, decode_base64

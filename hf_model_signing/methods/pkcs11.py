@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from hf_model_signing._util.paths import several
-from hf_model_signing.ecdsa import CURVES
+from hf_model_signing.crypto.ecdsa import CURVES
 from hf_model_signing.errors import HfSignError, UsageError
 from hf_model_signing.methods.interface import DirectSigner, Introduction, Verifier
 from hf_model_signing.methods.key import KeyVerifier, describe_key, fingerprint, introduce_key
@@ -21,7 +21,7 @@ from hf_model_signing.methods.pkcs11_session import TokenSession
 from hf_model_signing.pkcs11_uri import Pkcs11Uri
 
 if TYPE_CHECKING:
-    from hf_model_signing.certificates import SigningCertificate
+    from hf_model_signing.crypto.certificates import SigningCertificate
     from hf_model_signing.oms.bundle import Bundle
 
 
@@ -93,7 +93,7 @@ class Pkcs11Signer(DirectSigner):
         self._key = Pkcs11Key(uri, ask=ask)
         self._certificate: SigningCertificate | None = None
         if signing_cert is not None:
-            from hf_model_signing.certificates import SigningCertificate
+            from hf_model_signing.crypto.certificates import SigningCertificate
 
             self._certificate = SigningCertificate.load(signing_cert, chain, self._key.public_key)
         self.method = "certificate" if self._certificate else "key"

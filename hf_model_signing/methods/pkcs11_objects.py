@@ -10,7 +10,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from hf_model_signing.ecdsa import CURVES
+from hf_model_signing.crypto.ecdsa import CURVES
 from hf_model_signing.errors import HfSignError, UsageError
 from hf_model_signing.methods.pkcs11_session import TokenSession
 from hf_model_signing.methods.pkcs11_slot import listed

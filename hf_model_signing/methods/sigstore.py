@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from hf_model_signing.certificates import CertificateError, parse_certificate
+from hf_model_signing.crypto.certificates import CertificateError, parse_certificate
 from hf_model_signing.errors import BundleError, RefusedError, SigstoreWarning, UsageError, VerificationError
 from hf_model_signing.keyless.identity import Expected, Holder
 from hf_model_signing.keyless.tokens import (

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 import hf_model_signing as hms
-from hf_model_signing.certificates import identities
+from hf_model_signing.crypto.certificates import identities
 from hf_model_signing.errors import BundleError, MismatchError, UsageError, VerificationError
 from hf_model_signing.methods.certificate import CertificateSigner, CertificateVerifier
 from tests.certificates import Authority, Key, Leaf, distinguished, make_authority, self_signed

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import hf_model_signing as hms
-from hf_model_signing.certificates import fingerprint_of
+from hf_model_signing.crypto.certificates import fingerprint_of
 from hf_model_signing.errors import HfSignError, RefusedError, UsageError, VerificationError
 from hf_model_signing.methods.certificate import CertificateSigner, CertificateVerifier
 from hf_model_signing.methods.key import KeySigner

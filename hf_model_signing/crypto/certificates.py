@@ -15,7 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from hf_model_signing._util.atomic_files import read_input
 from hf_model_signing._util.paths import file_name, several
-from hf_model_signing.ecdsa import CURVES
+from hf_model_signing.crypto.ecdsa import CURVES
 from hf_model_signing.errors import UsageError
 from hf_model_signing.oms.manifest import show
 

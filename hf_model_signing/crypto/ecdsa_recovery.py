@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from hf_model_signing.ecdsa import CURVES
+from hf_model_signing.crypto.ecdsa import CURVES
 
 _Point = tuple[int, int] | None  # None is the point at infinity
 
