@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from hf_model_signing import timestamp_http
 from hf_model_signing.errors import HfSignError, UsageError
-from hf_model_signing.timestamp_http import check_url, post
+from hf_model_signing.timestamps import http
+from hf_model_signing.timestamps.http import check_url, post
 from tests.servers.tsa import QUERY_TYPE, REPLY_TYPE, Fault, Tsa, closed_url
 from tests.servers.tsa_tokens import query
 
@@ -26,8 +26,8 @@ Served = tuple[str, list[bytes]]
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(timestamp_http, "SOCKET_TIMEOUT", 5.0)
-    monkeypatch.setattr(timestamp_http, "DEADLINE", 10.0)
+    monkeypatch.setattr(http, "SOCKET_TIMEOUT", 5.0)
+    monkeypatch.setattr(http, "DEADLINE", 10.0)
 
 
 @contextlib.contextmanager
@@ -156,7 +156,7 @@ def test_host_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_authority_never_answers(tsa: Tsa, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timestamp_http, "SOCKET_TIMEOUT", 0.2)
+    monkeypatch.setattr(http, "SOCKET_TIMEOUT", 0.2)
     tsa.fault = Fault.HANG
     begin = time.monotonic()
     with pytest.raises(HfSignError, match=r"did not answer in time \(0.2 seconds for one step, 10 for all\)"):
@@ -165,7 +165,7 @@ def test_authority_never_answers(tsa: Tsa, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_authority_drips_bytes(tsa: Tsa, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timestamp_http, "DEADLINE", 0.5)
+    monkeypatch.setattr(http, "DEADLINE", 0.5)
     tsa.fault = Fault.DRIP
     begin = time.monotonic()
     with pytest.raises(HfSignError, match="did not answer in time"):
@@ -175,7 +175,7 @@ def test_authority_drips_bytes(tsa: Tsa, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_authority_drips_a_header(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timestamp_http, "DEADLINE", 0.5)
+    monkeypatch.setattr(http, "DEADLINE", 0.5)
     begin = time.monotonic()
     with raw_server(b"HTTP/1.1 200 OK\r\nX-Long: ", then=b"x") as (url, _):
         with pytest.raises(HfSignError, match="did not answer in time"):

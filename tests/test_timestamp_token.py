@@ -14,8 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.timestamp_token import Token, decode, open_response
-from hf_model_signing.timestamps import verified_time
+from hf_model_signing.timestamps.rfc3161 import verified_time
+from hf_model_signing.timestamps.token import Token, decode, open_response
 from tests.certificates import CODE_SIGNING, LONG_AGO, TIME_STAMPING, Leaf, self_signed
 from tests.servers.tsa import Tsa
 from tests.servers.tsa_tokens import Recipe, mint, query

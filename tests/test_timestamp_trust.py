@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.timestamps import verified_time
+from hf_model_signing.timestamps.rfc3161 import verified_time
 from tests.certificates import TIME_STAMPING, Authority, Leaf, distinguished, make_authority, self_signed
 from tests.servers.tsa_tokens import Recipe, mint, query
 

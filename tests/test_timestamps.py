@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_model_signing import timestamp_http, timestamp_token, timestamps
 from hf_model_signing.errors import BundleError, HfSignError, RefusedError, UsageError, VerificationError
-from hf_model_signing.timestamps import request_timestamp, timestamp_data, timestamps_of, verified_time
+from hf_model_signing.timestamps import http, rfc3161, token
+from hf_model_signing.timestamps.rfc3161 import request_timestamp, timestamp_data, timestamps_of, verified_time
 from tests.certificates import Key, make_authority
 from tests.helpers import loaded_modules
 from tests.servers.tsa import Fault, Tsa, closed_url
@@ -104,7 +104,7 @@ def test_bad_timestamp_is_refused(tsa: Tsa, fault: Fault, message: str) -> None:
 @pytest.mark.parametrize(("fault", "hours"), [(Fault.HOUR_BEHIND, -1), (Fault.FUTURE, 1)])
 def test_clock_that_differs_is_refused(tsa: Tsa, monkeypatch: pytest.MonkeyPatch, fault: Fault, hours: int) -> None:
     tsa.now, tsa.fault = THEN, fault
-    monkeypatch.setattr(timestamps, "_now", lambda: THEN)
+    monkeypatch.setattr(rfc3161, "_now", lambda: THEN)
     said = rf"it says {THEN + timedelta(hours=hours)}, and this machine's clock {THEN}: set the clock right".replace(
         "+", r"\+"
     )
@@ -114,7 +114,7 @@ def test_clock_that_differs_is_refused(tsa: Tsa, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("seconds", [-300, 300])
 def test_clock_may_differ_by_five_minutes(tsa: Tsa, monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
-    monkeypatch.setattr(timestamps, "_now", lambda: THEN)
+    monkeypatch.setattr(rfc3161, "_now", lambda: THEN)
     tsa.now = THEN + timedelta(seconds=seconds)
     assert request_timestamp(tsa.url, SIGNATURE)
     tsa.now += timedelta(seconds=seconds / 300)
@@ -151,14 +151,14 @@ def test_what_is_no_url_is_wrong_usage() -> None:
 
 
 def test_dripping_authority_is_given_up(tsa: Tsa, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timestamp_http, "DEADLINE", 0.3)
+    monkeypatch.setattr(http, "DEADLINE", 0.3)
     tsa.fault = Fault.DRIP
     with pytest.raises(HfSignError, match="did not answer in time"):
         request_timestamp(tsa.url, SIGNATURE)
 
 
 def test_unknown_error_while_checking_refuses(tsa: Tsa, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timestamp_token, "open_response", _panic)
+    monkeypatch.setattr(token, "open_response", _panic)
     with pytest.raises(RefusedError, match="is refused: the timestamp could not be checked, .*: a panic"):
         request_timestamp(tsa.url, SIGNATURE)
 
@@ -284,7 +284,7 @@ def test_other_signature_is_refused(tsa: Tsa, roots: list[x509.Certificate]) -> 
 def test_future_begins_after_five_minutes(
     tsa: Tsa, roots: list[x509.Certificate], monkeypatch: pytest.MonkeyPatch, seconds: int
 ) -> None:
-    monkeypatch.setattr(timestamps, "_now", lambda: THEN)
+    monkeypatch.setattr(rfc3161, "_now", lambda: THEN)
     tsa.now = THEN + timedelta(seconds=seconds)
     token = stamped(tsa)
     if seconds <= 300:
@@ -321,20 +321,20 @@ def test_large_timestamp_is_refused(roots: list[x509.Certificate]) -> None:
 def test_unknown_error_is_a_refusal(
     tsa: Tsa, roots: list[x509.Certificate], monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
-    monkeypatch.setattr(timestamp_token, "open_response", lambda response: _panic(response, error))
+    monkeypatch.setattr(token, "open_response", lambda response: _panic(response, error))
     with pytest.raises(VerificationError, match=f"the timestamp could not be checked, .*{error.__name__}: .*a panic"):
         verified_time([stamped(tsa)], SIGNATURE, roots)
 
 
 def test_interruption_is_no_refusal(tsa: Tsa, roots: list[x509.Certificate], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timestamp_token, "open_response", lambda response: _panic(response, KeyboardInterrupt))
+    monkeypatch.setattr(token, "open_response", lambda response: _panic(response, KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt, match="a panic"):
         verified_time([stamped(tsa)], SIGNATURE, roots)
 
 
 def test_import_is_light() -> None:
     heavy = ["rfc3161_client", "cryptography", "urllib3", "http"]
-    assert loaded_modules("import hf_model_signing.timestamps", heavy) == set()
+    assert loaded_modules("import hf_model_signing.timestamps.rfc3161", heavy) == set()
 
 
 @pytest.fixture(scope="module")

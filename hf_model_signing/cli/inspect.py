@@ -76,8 +76,8 @@ def timestamp_times(bundle: Bundle) -> list[str]:
     if "timestampVerificationData" not in bundle.material:
         return []
     from hf_model_signing.errors import VerificationError
-    from hf_model_signing.timestamp_token import decode, open_response
-    from hf_model_signing.timestamps import timestamps_of
+    from hf_model_signing.timestamps.rfc3161 import timestamps_of
+    from hf_model_signing.timestamps.token import decode, open_response
 
     times = []
     for token in timestamps_of(bundle.material):

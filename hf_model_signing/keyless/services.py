@@ -20,8 +20,8 @@ from hf_model_signing.errors import HfSignError, RefusedError, UsageError, Verif
 from hf_model_signing.keyless.http import bound, with_service
 from hf_model_signing.keyless.identity import Expected, Holder
 from hf_model_signing.keyless.tokens import Token, now
-from hf_model_signing.timestamp_http import check_url
-from hf_model_signing.timestamps import MAX_CLOCK_DIFFERENCE, request_timestamp
+from hf_model_signing.timestamps.http import check_url
+from hf_model_signing.timestamps.rfc3161 import MAX_CLOCK_DIFFERENCE, request_timestamp
 
 if TYPE_CHECKING:
     from rfc3161_client import TimeStampResponse
@@ -169,7 +169,7 @@ class _TimeStamps:
     def _stamped(self, signature: bytes) -> TimeStampResponse:
         from sigstore.verify import Verifier
 
-        from hf_model_signing.timestamp_token import decode
+        from hf_model_signing.timestamps.token import decode
 
         response = decode(request_timestamp(self.url, signature))
         if Verifier(trusted_root=self._root)._verify_signed_timestamp(response, signature) is None:  # noqa: SLF001

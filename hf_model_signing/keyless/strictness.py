@@ -15,7 +15,7 @@ from cryptography import x509
 
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.keyless.limits import LATEST
-from hf_model_signing.timestamps import MAX_CLOCK_DIFFERENCE
+from hf_model_signing.timestamps.rfc3161 import MAX_CLOCK_DIFFERENCE
 
 if TYPE_CHECKING:
     from sigstore.models import Bundle, TrustedRoot

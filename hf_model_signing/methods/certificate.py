@@ -141,7 +141,7 @@ class CertificateVerifier(Verifier):
     def _time_of(self, bundle: Bundle) -> datetime:
         if not self._tsa_certs:
             return datetime.now(timezone.utc)
-        from hf_model_signing.timestamps import timestamps_of, verified_time
+        from hf_model_signing.timestamps.rfc3161 import timestamps_of, verified_time
 
         return verified_time(timestamps_of(bundle.material), bundle.signature, self._tsa_certs)
 

@@ -88,7 +88,7 @@ class DirectSigner(Signer):
     def _use_authority(self, tsa_url: str | None) -> None:
         """Have each signature timestamped; raises `UsageError` for what is no URL, before anything is hashed."""
         if tsa_url is not None:
-            from hf_model_signing.timestamp_http import check_url
+            from hf_model_signing.timestamps.http import check_url
 
             check_url(tsa_url)
         self.tsa_url = tsa_url
@@ -96,7 +96,7 @@ class DirectSigner(Signer):
     def _timestamps(self, signature: bytes) -> Mapping[str, Any]:
         if self.tsa_url is None:
             return {}
-        from hf_model_signing.timestamps import request_timestamp, timestamp_data
+        from hf_model_signing.timestamps.rfc3161 import request_timestamp, timestamp_data
 
         return {"timestampVerificationData": timestamp_data([request_timestamp(self.tsa_url, signature)])}
 

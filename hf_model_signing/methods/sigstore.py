@@ -30,7 +30,7 @@ from hf_model_signing.methods.interface import Introduction, Signer, Verifier
 from hf_model_signing.oms.bundle import Bundle, decode_base64
 from hf_model_signing.oms.manifest import show
 from hf_model_signing.oms.statement import Statement
-from hf_model_signing.timestamps import MAX_CLOCK_DIFFERENCE
+from hf_model_signing.timestamps.rfc3161 import MAX_CLOCK_DIFFERENCE
 
 if TYPE_CHECKING:
     from cryptography import x509

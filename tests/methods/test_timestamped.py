@@ -13,7 +13,7 @@ from hf_model_signing.crypto.certificates import fingerprint_of
 from hf_model_signing.errors import HfSignError, RefusedError, UsageError, VerificationError
 from hf_model_signing.methods.certificate import CertificateSigner, CertificateVerifier
 from hf_model_signing.methods.key import KeySigner
-from hf_model_signing.timestamps import request_timestamp, timestamp_data, timestamps_of
+from hf_model_signing.timestamps.rfc3161 import request_timestamp, timestamp_data, timestamps_of
 from tests.certificates import Authority, Leaf, make_authority
 from tests.helpers import KeyPair
 from tests.servers.tsa import Fault, Tsa
@@ -46,7 +46,7 @@ def _restamped(bundle: hms.Bundle, tokens: list[bytes]) -> hms.Bundle:
 def _at(monkeypatch: pytest.MonkeyPatch, tsa: Tsa, moment: datetime) -> None:
     """Everybody's clock shows this moment."""
     tsa.now = moment
-    monkeypatch.setattr("hf_model_signing.timestamps._now", lambda: moment)
+    monkeypatch.setattr("hf_model_signing.timestamps.rfc3161._now", lambda: moment)
 
 
 def test_signature_outlives_its_certificate(
@@ -57,7 +57,7 @@ def test_signature_outlives_its_certificate(
     bundle = _sign(model, tmp_path, leaf, tsa)
     later = type("Later", (datetime,), {"now": classmethod(lambda cls, tz=None: NOW + 40 * DAY)})
     monkeypatch.setattr("hf_model_signing.methods.certificate.datetime", later)
-    monkeypatch.setattr("hf_model_signing.timestamps._now", lambda: NOW + 40 * DAY)
+    monkeypatch.setattr("hf_model_signing.timestamps.rfc3161._now", lambda: NOW + 40 * DAY)
     assert _verify(model, bundle, root, tsa)
     with pytest.raises(VerificationError, match="expired at .*; the bundle has a timestamp, which --tsa-certs would"):
         _verify(model, bundle, root, None)
@@ -153,7 +153,7 @@ def test_no_bundle_with_a_bad_answer(
     message: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("hf_model_signing.timestamp_http.SOCKET_TIMEOUT", 0.3)
+    monkeypatch.setattr("hf_model_signing.timestamps.http.SOCKET_TIMEOUT", 0.3)
     tsa.fault = fault
     with pytest.raises(error, match=message):
         hms.sign(model, signer=KeySigner(pair.private, tsa_url=tsa.url))

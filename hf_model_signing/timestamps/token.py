@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from hf_model_signing.errors import RefusedError, VerificationError
-from hf_model_signing.timestamp_cms import HASHES, SignedContent, digest_of
+from hf_model_signing.timestamps.cms_signature import HASHES, SignedContent, digest_of
 
 MAX_TOKEN = 64 * 1024  # bytes; a token with four certificates of RSA-4096 has under 10 KiB
 MAX_CERTIFICATES = 16  # in one token; a chain has two to four, and each one costs a search for its issuer

@@ -29,8 +29,8 @@ def request_timestamp(url: str, signature: bytes) -> bytes:
     """
     import rfc3161_client
 
-    from hf_model_signing.timestamp_http import check_url, post
-    from hf_model_signing.timestamp_token import MAX_TOKEN, decode, open_response, refusing_all
+    from hf_model_signing.timestamps.http import check_url, post
+    from hf_model_signing.timestamps.token import MAX_TOKEN, decode, open_response, refusing_all
 
     request = rfc3161_client.TimestampRequestBuilder(
         signature, rfc3161_client.HashAlgorithm.SHA256, nonce=True, cert_req=True
@@ -86,15 +86,15 @@ def verified_time(tokens: Sequence[bytes], signature: bytes, roots: Sequence[x50
         raise VerificationError(f"the signature carries {len(tokens)} timestamps; {MAX_TIMESTAMPS} is the most")
     if not roots:
         raise VerificationError("no certificate is trusted for timestamps, so none can be verified")
-    from hf_model_signing.timestamp_token import refusing_all
+    from hf_model_signing.timestamps.token import refusing_all
 
     with refusing_all():
         return min(_verify(token, signature, roots) for token in tokens)
 
 
 def _verify(data: bytes, signature: bytes, roots: Sequence[x509.Certificate]) -> datetime:
-    from hf_model_signing.timestamp_token import decode, open_response
-    from hf_model_signing.timestamp_trust import check_trust
+    from hf_model_signing.timestamps.token import decode, open_response
+    from hf_model_signing.timestamps.trust import check_trust
 
     token = open_response(decode(data))
     token.check_imprint(signature)

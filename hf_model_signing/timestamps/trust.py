@@ -16,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from hf_model_signing.crypto.certificates import CertificateError, has_issued
 from hf_model_signing.crypto.path_validation import check_path
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.timestamp_token import Token
+from hf_model_signing.timestamps.token import Token
 
 _OPENSSL = re.compile(r'Verify error: ([^"]+)"')  # where the library's long text says it in words
 
