@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from hf_model_signing.methods.certificate import CertificateSigner, CertificateVerifier
     from hf_model_signing.methods.interface import Signer, Verifier
     from hf_model_signing.methods.key import KeySigner, KeyVerifier
-    from hf_model_signing.methods.pkcs11 import Pkcs11Signer
-    from hf_model_signing.methods.sigstore import SigstoreSigner, SigstoreVerifier
+    from hf_model_signing.methods.pkcs11.signer import Pkcs11Signer
+    from hf_model_signing.methods.sigstore.signer import SigstoreSigner, SigstoreVerifier
     from hf_model_signing.methods.skip import SkipSigner
     from hf_model_signing.oms.bundle import Bundle
     from hf_model_signing.policy import Policy
@@ -62,8 +62,8 @@ _HOMES = {
     "hf_model_signing.methods.certificate": ("CertificateSigner", "CertificateVerifier"),
     "hf_model_signing.methods.interface": ("Signer", "Verifier"),
     "hf_model_signing.methods.key": ("KeySigner", "KeyVerifier"),
-    "hf_model_signing.methods.pkcs11": ("Pkcs11Signer",),
-    "hf_model_signing.methods.sigstore": ("SigstoreSigner", "SigstoreVerifier"),
+    "hf_model_signing.methods.pkcs11.signer": ("Pkcs11Signer",),
+    "hf_model_signing.methods.sigstore.signer": ("SigstoreSigner", "SigstoreVerifier"),
     "hf_model_signing.methods.skip": ("SkipSigner",),
     "hf_model_signing.policy": ("Policy",),
     "hf_model_signing.pulling": ("pull",),

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from hf_model_signing.batch_errors import flat
-from hf_model_signing.claimed_signer import claimed_signer
 from hf_model_signing.errors import MissingSignatureError, VerificationError
 from hf_model_signing.hub_signature import read_signature
 from hf_model_signing.journal import LISTED, Entry, Journal
 from hf_model_signing.listing import compare_listing, covered, is_told
+from hf_model_signing.methods.claimed_signer import claimed_signer
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.newest import Newest
 from hf_model_signing.oms.bundle import Bundle

@@ -297,7 +297,7 @@ def _certificate(_: str, values: Mapping[str, Any]) -> Verifier:
 
 
 def _sigstore(_: str, values: Mapping[str, Any]) -> Verifier:
-    from hf_model_signing.methods.sigstore import SigstoreVerifier
+    from hf_model_signing.methods.sigstore.signer import SigstoreVerifier
 
     return SigstoreVerifier(**values)
 

@@ -21,7 +21,7 @@ from hf_model_signing.oms.bundle import Bundle, decode_base64, pae
 from hf_model_signing.trust_lock import Pin, TrustLock
 
 if TYPE_CHECKING:
-    from hf_model_signing.keyless.trust import Instance
+    from hf_model_signing.methods.sigstore.instance import Instance
 
 _Signer = tuple[Verifier, Pin]
 
@@ -93,8 +93,8 @@ class TofuVerifier(Verifier):
         return verifier, Pin.of_key(bundle.method, verifier.key)
 
     def _identity(self, bundle: Bundle) -> _Signer:
-        from hf_model_signing.keyless.identity import Expected, Holder
-        from hf_model_signing.methods.sigstore import InstanceVerifier
+        from hf_model_signing.methods.sigstore.identity import Expected, Holder
+        from hf_model_signing.methods.sigstore.signer import InstanceVerifier
 
         holder = Holder.of(_certificate(bundle.material["certificate"]))
         expected = Expected((holder.issuer,), (holder.identity,))
@@ -103,7 +103,7 @@ class TofuVerifier(Verifier):
 
     @cached_property
     def _instance(self) -> Instance:
-        from hf_model_signing.keyless.trust import Instance
+        from hf_model_signing.methods.sigstore.instance import Instance
 
         return Instance(self._trust_config, self._use_staging)
 

@@ -76,7 +76,7 @@ class Pin:
             from hf_model_signing.methods.key import describe_key
 
             return describe_key(self._key)
-        from hf_model_signing.keyless.identity import Holder
+        from hf_model_signing.methods.sigstore.identity import Holder
 
         return str(Holder(self.identity, self.issuer))
 

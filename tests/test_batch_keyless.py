@@ -55,7 +55,7 @@ def test_batch_waits_for_a_new_sign_in_until_somebody_comes(
     pauses: list[float],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("hf_model_signing.keyless.sign_in.PATIENCE", 1.0)
+    monkeypatch.setattr("hf_model_signing.methods.sigstore.oauth.PATIENCE", 1.0)
     # Only the second time that it opens, nobody sits in front of it.
     opened = browser("if sum(1 for _ in open(OPENED)) != 2: urllib.request.urlopen(url).read()")
     lines = (opened.parent / "browser").read_text().replace("OPENED", repr(str(opened)))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_model_signing.errors import UsageError
-from hf_model_signing.pkcs11_uri import Pin, Pkcs11Uri
+from hf_model_signing.methods.pkcs11.uri import Pin, Pkcs11Uri
 
 SECRET = "87654321"
 

@@ -202,7 +202,7 @@ def test_folder_that_cannot_be_written(lock: TrustLock, tmp_path: Path) -> None:
     code = """
 import os, sys
 from hf_model_signing.trust_lock import Pin, TrustLock
-import fcntl, tempfile, hf_model_signing.keyless.identity
+import fcntl, tempfile, hf_model_signing.methods.sigstore.identity
 os.setuid(65534)
 pin = Pin("sigstore", identity="a@b", issuer="https://i")
 TrustLock(sys.argv[1]).add("hf://acme/model", pin)
@@ -222,7 +222,7 @@ def test_second_process_waits_and_is_refused(lock: TrustLock) -> None:
     code = """
 import sys
 from hf_model_signing.trust_lock import Pin, TrustLock
-from hf_model_signing.keyless import identity
+from hf_model_signing.methods.sigstore import identity
 print("now", flush=True)
 TrustLock(sys.argv[1]).add("hf://acme/model", Pin("sigstore", identity="c@b", issuer="https://i"))
 """

@@ -116,7 +116,7 @@ def certificate_rows(bundle: Bundle) -> list[dict[str, str]]:
 def _sigstore_facts(bundle: Bundle) -> dict[str, Any] | None:
     if bundle.method != "sigstore":
         return None
-    from hf_model_signing.keyless.facts import facts
+    from hf_model_signing.methods.sigstore.inspection import facts
 
     return facts(bundle.material)
 

@@ -207,7 +207,7 @@ def _certificate_verifier(values: Values) -> Verifier:
 
 
 def _pkcs11_signer(values: Values) -> Signer:
-    from hf_model_signing.methods.pkcs11 import Pkcs11Signer
+    from hf_model_signing.methods.pkcs11.signer import Pkcs11Signer
 
     return Pkcs11Signer(
         values["pkcs11_uri"],
@@ -219,7 +219,7 @@ def _pkcs11_signer(values: Values) -> Signer:
 
 
 def _sigstore_signer(values: Values) -> Signer:
-    from hf_model_signing.methods.sigstore import SigstoreSigner
+    from hf_model_signing.methods.sigstore.signer import SigstoreSigner
 
     quiet_libraries()
     return SigstoreSigner(
@@ -228,7 +228,7 @@ def _sigstore_signer(values: Values) -> Signer:
 
 
 def _sigstore_verifier(values: Values) -> Verifier:
-    from hf_model_signing.methods.sigstore import SigstoreVerifier
+    from hf_model_signing.methods.sigstore.signer import SigstoreVerifier
 
     quiet_libraries()
     return SigstoreVerifier(

@@ -102,7 +102,7 @@ def test_browser_that_is_closed(
     cli: Cli, keyless: Keyless, model: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     browser("")
-    monkeypatch.setattr("hf_model_signing.keyless.sign_in.PATIENCE", 0.5)
+    monkeypatch.setattr("hf_model_signing.methods.sigstore.oauth.PATIENCE", 0.5)
     done = cli("sign", "--trust-config", keyless.config, model)
     assert done.code == 3
     assert "(was the browser closed?), so no signature was written" in done.err
@@ -168,7 +168,7 @@ def test_issuer_that_misbehaves(
     fault: Fault,
     message: str,
 ) -> None:
-    monkeypatch.setattr("hf_model_signing.keyless.http.PATIENCE", 1.0)
+    monkeypatch.setattr("hf_model_signing.methods.sigstore.http.PATIENCE", 1.0)
     browser()
     keyless.instance.fault = fault
     done = cli("sign", "--trust-config", keyless.config, model)

@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 
 import hf_model_signing as hms
-from hf_model_signing.keyless.explain import explain
+from hf_model_signing.methods.sigstore.error_messages import explain
 from hf_model_signing.oms.bundle import decode_base64
 from tests.servers.sigstore_fixtures import Keyless
 

@@ -6,7 +6,7 @@ import pytest
 from cryptography import x509
 
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.keyless.identity import Expected, Holder, workflow_claims
+from hf_model_signing.methods.sigstore.identity import Expected, Holder, workflow_claims
 from tests.certificates import self_signed
 
 ISSUER = "https://issuer.example"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hf_model_signing.keyless.log_entries import log_entries
+from hf_model_signing.methods.sigstore.transparency_log import log_entries
 
 PUBLIC = "wNI9atQGlz+VWfO6LRygH4QUfY/8W4RFwiT5i5WRgB0="
 

@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 import hf_model_signing as hms
-from hf_model_signing.keyless import sign_in
-from hf_model_signing.keyless.sign_in import ONCE_IN, Client, SignIn
+from hf_model_signing.methods.sigstore import sign_in
+from hf_model_signing.methods.sigstore.oauth import ONCE_IN, Client, SignIn
 from tests.servers.hub_http import Log, Reply, Request, Server, json_reply
 from tests.servers.sigstore import SigstoreFault as Fault
 from tests.servers.sigstore_fixtures import RELEASE, Keyless

@@ -10,8 +10,8 @@ import pytest
 from sigstore.models import Bundle
 
 import hf_model_signing as hms
-from hf_model_signing.keyless.strictness import _check_agreement, _is, in_service
-from hf_model_signing.keyless.trust import Instance
+from hf_model_signing.methods.sigstore.bundle_checks import _check_agreement, _is, in_service
+from hf_model_signing.methods.sigstore.instance import Instance
 from tests.servers.sigstore_fixtures import Keyless
 
 BEGIN = datetime(2026, 1, 1, tzinfo=timezone.utc)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import hf_model_signing as hms
-from hf_model_signing.keyless.tokens import AmbientToken, GivenToken, parse_token
+from hf_model_signing.methods.sigstore.oidc_tokens import AmbientToken, GivenToken, parse_token
 from tests.servers.sigstore_fixtures import RELEASE, Keyless
 
 

@@ -15,7 +15,7 @@ from sigstore._utils import read_embedded
 
 import hf_model_signing as hms
 from hf_model_signing.errors import HfSignError, UsageError
-from hf_model_signing.keyless.trust import PRODUCTION, STAGING, Instance
+from hf_model_signing.methods.sigstore.instance import PRODUCTION, STAGING, Instance
 from tests.conftest import Cli
 from tests.servers.sigstore_fixtures import Keyless
 from tests.servers.tuf_repository import SIGNING_CONFIG, TRUSTED_ROOT, TufRepository
@@ -79,7 +79,7 @@ def test_repository_that_is_down_leaves_the_cached_copy(machine: Machine) -> Non
 def test_repository_that_hangs_is_not_waited_for(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     _published(machine.repository, "https://one.example")
     machine.logs()
-    monkeypatch.setattr("hf_model_signing.keyless.trust._REFRESH", 0.0)
+    monkeypatch.setattr("hf_model_signing.methods.sigstore.instance._REFRESH", 0.0)
     assert set(machine.logs()) == {"https://one.example"}
     assert "(it does not answer in time)" in machine.notes[0]
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import hf_model_signing as hms
 from hf_model_signing.errors import HfSignError, UsageError
-from hf_model_signing.methods.pkcs11 import Pkcs11Key, Pkcs11Signer
+from hf_model_signing.methods.pkcs11.signer import Pkcs11Key, Pkcs11Signer
 from tests.certificates import self_signed
 from tests.helpers import loaded_modules, run_python
 from tests.softhsm import CURVES, ODD_PIN, PIN, SoftHsm, add_private_key
@@ -157,7 +157,7 @@ def test_fresh_process(softhsm: SoftHsm, model: Path) -> None:
 def test_forked_process_leaves_the_session_alone(softhsm: SoftHsm) -> None:
     code = """
 import os, sys
-from hf_model_signing.methods.pkcs11 import Pkcs11Key
+from hf_model_signing.methods.pkcs11.signer import Pkcs11Key
 import PyKCS11
 key = Pkcs11Key(sys.argv[1])
 real, closed = PyKCS11.LowLevel.CPKCS11Lib.C_CloseSession, []
@@ -248,7 +248,7 @@ def test_module_finalized_by_others(softhsm: SoftHsm) -> None:
     code = """
 import os, sys, PyKCS11
 from hf_model_signing.errors import HfSignError
-from hf_model_signing.methods.pkcs11 import Pkcs11Key
+from hf_model_signing.methods.pkcs11.signer import Pkcs11Key
 key = Pkcs11Key(sys.argv[1])
 os.symlink(sys.argv[2], sys.argv[3])
 PyKCS11.PyKCS11Lib().load(sys.argv[3]).unload()

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from hf_model_signing.errors import HfSignError, UsageError
-from hf_model_signing.methods import pkcs11_module
-from hf_model_signing.methods.pkcs11 import Pkcs11Key
+from hf_model_signing.methods.pkcs11 import module
+from hf_model_signing.methods.pkcs11.signer import Pkcs11Key
 from tests.helpers import run_python
 from tests.softhsm import SoftHsm
 
 SIGN = """
 import sys
 from hf_model_signing.errors import HfSignError
-from hf_model_signing.methods.pkcs11 import Pkcs11Key
+from hf_model_signing.methods.pkcs11.signer import Pkcs11Key
 try:
     print(len(Pkcs11Key(sys.argv[1]).sign(b"m")) > 8)
 except HfSignError as error:
@@ -28,7 +28,7 @@ except HfSignError as error:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The only folder that is searched for modules."""
-    monkeypatch.setattr(pkcs11_module, "search_folders", lambda: [str(tmp_path / "absent"), str(tmp_path)])
+    monkeypatch.setattr(module, "search_folders", lambda: [str(tmp_path / "absent"), str(tmp_path)])
     return tmp_path
 
 
@@ -54,13 +54,13 @@ def test_module_by_folder_and_name(softhsm: SoftHsm, folder: Path, tmp_path: Pat
 
 
 def test_usual_places_have_softhsm(softhsm: SoftHsm) -> None:
-    if not any(str(softhsm.module).startswith(folder) for folder in pkcs11_module.search_folders()):
+    if not any(str(softhsm.module).startswith(folder) for folder in module.search_folders()):
         pytest.skip(f"SoftHSM is at an unusual place: '{softhsm.module}'")
     assert Pkcs11Key(_uri(softhsm, "&module-name=softhsm2")).sign(b"message")
 
 
 def test_usual_places() -> None:
-    folders = pkcs11_module.search_folders()
+    folders = module.search_folders()
     multiarch = sysconfig.get_config_var("MULTIARCH") or f"{platform.machine()}-linux-gnu"
     assert {"/usr/lib64/pkcs11", "/usr/lib/pkcs11", "/usr/lib/softhsm", f"/usr/lib/{multiarch}/softhsm"} <= set(folders)
     assert {f"/usr/lib/{multiarch}/pkcs11", f"/usr/lib/{multiarch}/", "/usr/local/lib/"} <= set(folders)

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hf_model_signing.errors import HfSignError, UsageError
-from hf_model_signing.methods.pkcs11 import Pkcs11Key
+from hf_model_signing.methods.pkcs11.signer import Pkcs11Key
 from tests.softhsm import PARAMS, SoftHsm, add_private_key
 
 KEY, OTHER = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from hf_model_signing.errors import HfSignError, UsageError
-from hf_model_signing.methods.pkcs11 import Pkcs11Key, Pkcs11Signer
+from hf_model_signing.methods.pkcs11.signer import Pkcs11Key, Pkcs11Signer
 from tests.softhsm import ODD_PIN, ODD_TOKEN, PIN, SoftHsm, add_private_key
 
 Calls = Callable[[str], list[Any]]
@@ -277,9 +277,9 @@ def test_each_signature_logs_in(softhsm: SoftHsm, careful: str, calls: Calls) ->
 
 
 def test_wrong_pin_for_a_signature_is_tried_once(softhsm: SoftHsm, careful: str, calls: Calls) -> None:
-    from hf_model_signing.methods import pkcs11_module
+    from hf_model_signing.methods.pkcs11 import module
 
-    for module in pkcs11_module._modules.values():
+    for module in module._modules.values():
         module.logins.clear()  # nobody knows the PIN with which the other session logged in
     logins = calls("C_Login")
     key = Pkcs11Key(softhsm.uri(careful, pin=WRONG))

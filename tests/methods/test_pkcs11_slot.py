@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from hf_model_signing.errors import HfSignError, UsageError
-from hf_model_signing.methods.pkcs11 import Pkcs11Key
+from hf_model_signing.methods.pkcs11.signer import Pkcs11Key
 from tests.softhsm import SoftHsm
 
 

@@ -65,7 +65,7 @@ def test_service_that_misbehaves_leaves_no_signature(either: Keyless, model: Pat
 def test_slow_service_is_not_waited_for(
     either: Keyless, model: Path, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hf_model_signing.keyless.http.PATIENCE", 1.0)
+    monkeypatch.setattr("hf_model_signing.methods.sigstore.http.PATIENCE", 1.0)
     signer = either.signer()
     either.instance.fault = fault
     with pytest.raises(

@@ -8,7 +8,7 @@ from typing import Any
 
 from cryptography import x509
 
-from hf_model_signing.keyless.log_entries import logged_at
+from hf_model_signing.methods.sigstore.transparency_log import logged_at
 from hf_model_signing.oms.manifest import show
 
 _HERE = "of this Sigstore instance"

@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from hf_model_signing.crypto.ecdsa import CURVES
 from hf_model_signing.errors import HfSignError, UsageError
-from hf_model_signing.methods.pkcs11_session import TokenSession
-from hf_model_signing.methods.pkcs11_slot import listed
-from hf_model_signing.pkcs11_uri import Pkcs11Uri
+from hf_model_signing.methods.pkcs11.session import TokenSession
+from hf_model_signing.methods.pkcs11.slot import listed
+from hf_model_signing.methods.pkcs11.uri import Pkcs11Uri
 
 # CKA_EC_PARAMS, the object identifier in DER, of the curves that model signing takes.
 _CURVES: dict[bytes, ec.EllipticCurve] = {

@@ -45,7 +45,7 @@ def _by_certificate(bundle: Bundle) -> str:
 
 
 def _by_sigstore(bundle: Bundle) -> str:
-    from hf_model_signing.keyless.identity import Holder
+    from hf_model_signing.methods.sigstore.identity import Holder
 
     try:
         certificate = parse_certificate(decode_base64(bundle.material["certificate"].get("rawBytes"), "a certificate"))

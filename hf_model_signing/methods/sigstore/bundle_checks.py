@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cryptography import x509
 
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.keyless.limits import LATEST
+from hf_model_signing.methods.sigstore.limits import LATEST
 from hf_model_signing.timestamps.rfc3161 import MAX_CLOCK_DIFFERENCE
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hf_model_signing.crypto.certificates import CertificateError, parse_certificate
 from hf_model_signing.crypto.path_validation import check_path
 from hf_model_signing.errors import HfSignError, RefusedError, UsageError, VerificationError
-from hf_model_signing.keyless.http import bound, with_service
-from hf_model_signing.keyless.identity import Expected, Holder
-from hf_model_signing.keyless.tokens import Token, now
+from hf_model_signing.methods.sigstore.http import bound, with_service
+from hf_model_signing.methods.sigstore.identity import Expected, Holder
+from hf_model_signing.methods.sigstore.oidc_tokens import Token, now
 from hf_model_signing.timestamps.http import check_url
 from hf_model_signing.timestamps.rfc3161 import MAX_CLOCK_DIFFERENCE, request_timestamp
 

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from hf_model_signing.errors import BundleError
-from hf_model_signing.keyless.limits import LATEST
+from hf_model_signing.methods.sigstore.limits import LATEST
 from hf_model_signing.oms.bundle import decode_base64
 
 # The log of the public instance, which has a page for people: the SHA-256 of its key (its log id).

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf_model_signing.errors import HfSignError, UsageError
-from hf_model_signing.methods.pkcs11_module import Module, device_errors, unpadded
-from hf_model_signing.pkcs11_uri import Pkcs11Uri
+from hf_model_signing.methods.pkcs11.module import Module, device_errors, unpadded
+from hf_model_signing.methods.pkcs11.uri import Pkcs11Uri
 
 # In the order in which they are proposed to tell tokens apart.
 _ATTRIBUTES = ("token", "serial", "model", "manufacturer", "slot_id", "slot_description", "slot_manufacturer")

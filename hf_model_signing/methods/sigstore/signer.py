@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from hf_model_signing.crypto.certificates import CertificateError, parse_certificate
 from hf_model_signing.errors import BundleError, RefusedError, SigstoreWarning, UsageError, VerificationError
-from hf_model_signing.keyless.identity import Expected, Holder
-from hf_model_signing.keyless.tokens import (
+from hf_model_signing.methods.interface import Introduction, Signer, Verifier
+from hf_model_signing.methods.sigstore.identity import Expected, Holder
+from hf_model_signing.methods.sigstore.instance import Instance
+from hf_model_signing.methods.sigstore.oidc_tokens import (
     DEFAULT_CLIENT,
     TOKEN_VARIABLE,
     AmbientToken,
@@ -25,8 +27,6 @@ from hf_model_signing.keyless.tokens import (
     TokenSource,
     now,
 )
-from hf_model_signing.keyless.trust import Instance
-from hf_model_signing.methods.interface import Introduction, Signer, Verifier
 from hf_model_signing.oms.bundle import Bundle, decode_base64
 from hf_model_signing.oms.manifest import show
 from hf_model_signing.oms.statement import Statement
@@ -35,7 +35,7 @@ from hf_model_signing.timestamps.rfc3161 import MAX_CLOCK_DIFFERENCE
 if TYPE_CHECKING:
     from cryptography import x509
 
-    from hf_model_signing.keyless.services import Certified
+    from hf_model_signing.methods.sigstore.clients import Certified
 
 Path = str | os.PathLike[str]
 
@@ -95,7 +95,7 @@ class SigstoreSigner(Signer):
         if use_ambient_credentials and ambient.token() or not oauth_force_oob and ambient.find():
             self._tokens = ambient
             return
-        from hf_model_signing.keyless.sign_in import Client, SignIn
+        from hf_model_signing.methods.sigstore.oauth import Client, SignIn
 
         secret = client_secret or os.environ.get(SECRET_VARIABLE, "")
         # The issuer is looked at right away, too; the person is asked once all is hashed: a token is short-lived.
@@ -142,7 +142,7 @@ class SigstoreSigner(Signer):
         from sigstore.dsse import Statement as SigstoreStatement
         from sigstore.errors import Error
 
-        from hf_model_signing.keyless.explain import explain
+        from hf_model_signing.methods.sigstore.error_messages import explain
 
         with self._lock:
             certified = self._current()
@@ -161,8 +161,8 @@ class SigstoreSigner(Signer):
         """A key that is certified for some time yet."""
         from sigstore.errors import Error
 
-        from hf_model_signing.keyless.explain import explain
-        from hf_model_signing.keyless.services import certify
+        from hf_model_signing.methods.sigstore.clients import certify
+        from hf_model_signing.methods.sigstore.error_messages import explain
 
         if self._certified is None or self._certified.ends_soon:
             token = self._token()
@@ -223,8 +223,8 @@ class InstanceVerifier(Verifier):
         from sigstore.models import Bundle as SigstoreBundle
         from sigstore.verify import Verifier as SigstoreChecks
 
-        from hf_model_signing.keyless.explain import explain
-        from hf_model_signing.keyless.strictness import check_entries, check_leaf, in_service, proven_times
+        from hf_model_signing.methods.sigstore.bundle_checks import check_entries, check_leaf, in_service, proven_times
+        from hf_model_signing.methods.sigstore.error_messages import explain
 
         certificate, trusted, holder = _certificate(bundle), self._instance.trusted_root, _Noted()
         check_entries(bundle.material)

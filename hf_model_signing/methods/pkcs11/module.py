@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hf_model_signing.errors import HfSignError, UsageError
-from hf_model_signing.pkcs11_uri import Pkcs11Uri
+from hf_model_signing.methods.pkcs11.uri import Pkcs11Uri
 
 _logger = logging.getLogger(__name__)
 

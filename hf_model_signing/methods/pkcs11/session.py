@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 from hf_model_signing.errors import HfSignError, UsageError
-from hf_model_signing.methods.pkcs11_module import device_errors, load_module
-from hf_model_signing.methods.pkcs11_slot import Slot, choose_slot, read_slot
-from hf_model_signing.pkcs11_uri import Pin, Pkcs11Uri
+from hf_model_signing.methods.pkcs11.module import device_errors, load_module
+from hf_model_signing.methods.pkcs11.slot import Slot, choose_slot, read_slot
+from hf_model_signing.methods.pkcs11.uri import Pin, Pkcs11Uri
 
 PIN_VARIABLE = "HF_SIGN_PKCS11_PIN"
 _MAX_PIN_FILE = 4096

@@ -16,9 +16,9 @@ from hf_model_signing.crypto.ecdsa import CURVES
 from hf_model_signing.errors import HfSignError, UsageError
 from hf_model_signing.methods.interface import DirectSigner, Introduction, Verifier
 from hf_model_signing.methods.key import KeyVerifier, describe_key, fingerprint, introduce_key
-from hf_model_signing.methods.pkcs11_objects import find_private_key, find_public_key
-from hf_model_signing.methods.pkcs11_session import TokenSession
-from hf_model_signing.pkcs11_uri import Pkcs11Uri
+from hf_model_signing.methods.pkcs11.objects import find_private_key, find_public_key
+from hf_model_signing.methods.pkcs11.session import TokenSession
+from hf_model_signing.methods.pkcs11.uri import Pkcs11Uri
 
 if TYPE_CHECKING:
     from hf_model_signing.crypto.certificates import SigningCertificate
