@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from hf_model_signing.methods.sigstore.signer import SigstoreSigner, SigstoreVerifier
     from hf_model_signing.methods.skip import SkipSigner
     from hf_model_signing.oms.bundle import Bundle
-    from hf_model_signing.policy import Policy
+    from hf_model_signing.policy.rules import Policy
     from hf_model_signing.pulling import pull
     from hf_model_signing.pushing import push
     from hf_model_signing.signing import digest, sign
@@ -65,7 +65,7 @@ _HOMES = {
     "hf_model_signing.methods.pkcs11.signer": ("Pkcs11Signer",),
     "hf_model_signing.methods.sigstore.signer": ("SigstoreSigner", "SigstoreVerifier"),
     "hf_model_signing.methods.skip": ("SkipSigner",),
-    "hf_model_signing.policy": ("Policy",),
+    "hf_model_signing.policy.rules": ("Policy",),
     "hf_model_signing.pulling": ("pull",),
     "hf_model_signing.pushing": ("push",),
     "hf_model_signing.signing": ("digest", "sign"),

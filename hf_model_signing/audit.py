@@ -14,12 +14,12 @@ from hf_model_signing.journal import LISTED, Entry, Journal
 from hf_model_signing.listing import compare_listing, covered, is_told
 from hf_model_signing.methods.claimed_signer import claimed_signer
 from hf_model_signing.methods.interface import Verifier
-from hf_model_signing.newest import Newest
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.manifest import SIGNATURE_NAME, Difference, compare
 from hf_model_signing.oms.statement import REVISION, Statement
 from hf_model_signing.organisation_run import OrganisationRun
-from hf_model_signing.policy import Policy, Rule
+from hf_model_signing.policy.rollback import Newest
+from hf_model_signing.policy.rules import Policy, Rule
 from hf_model_signing.report.interface import Record, Report
 from hf_model_signing.report.statuses import STATUSES
 from hf_model_signing.repository_records import HARMLESS, reference_of, with_files, with_statement

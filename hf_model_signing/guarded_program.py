@@ -12,7 +12,7 @@ from hf_model_signing.errors import RefusedError, UsageError
 from hf_model_signing.guarded_children import interpreter_flags, is_python
 from hf_model_signing.guarded_decisions import check_audit_log
 from hf_model_signing.guarding import GUARD_VARIABLE, MODE_VARIABLE, POLICY_VARIABLE, chosen_mode, policy_file
-from hf_model_signing.policy import Policy
+from hf_model_signing.policy.rules import Policy
 
 _PROBE = "import sys; sys.exit(0 if 'hf_model_signing.guarded_start' in sys.modules else 64)"
 _PROBE_TIME = 60  # seconds

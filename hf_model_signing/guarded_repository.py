@@ -19,10 +19,10 @@ from hf_model_signing.hashing.file_tree import describe_file, state_of
 from hf_model_signing.listing import compare_listing
 from hf_model_signing.loader_hook import Nested, own_calls
 from hf_model_signing.methods.interface import Verifier
-from hf_model_signing.newest import Newest
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.manifest import SIGNATURE_NAME, Difference, Manifest, show
 from hf_model_signing.oms.statement import Statement
+from hf_model_signing.policy.rollback import Newest
 from hf_model_signing.verifying import check_subject
 from hub_adapters.atomic import replace_file
 from hub_adapters.hf_answers import checked_at_least

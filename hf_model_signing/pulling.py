@@ -12,11 +12,11 @@ from hf_model_signing.hashing.model_hasher import Progress, hash_file
 from hf_model_signing.hub_signature import fetch_signature
 from hf_model_signing.listing import compare_listing, covered
 from hf_model_signing.methods.interface import Verifier
-from hf_model_signing.newest import Newest
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.manifest import SIGNATURE_NAME, Difference, compare, fits, is_below, some
 from hf_model_signing.oms.statement import Statement
-from hf_model_signing.policy import Policy, Trusted
+from hf_model_signing.policy.rollback import Newest
+from hf_model_signing.policy.rules import Policy, Trusted
 from hf_model_signing.staging import check_target, staged
 from hf_model_signing.verifying import (
     Coverage,

@@ -10,17 +10,17 @@ from subprocess import PIPE, Popen, TimeoutExpired
 
 import pytest
 
-from hf_model_signing import newest
 from hf_model_signing._util.file_lock import changing
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.newest import Newest
 from hf_model_signing.oms.manifest import Manifest, Serialization
 from hf_model_signing.oms.statement import SIGNED_AT, Statement
+from hf_model_signing.policy import rollback
+from hf_model_signing.policy.rollback import Newest
 from tests.helpers import environment
 
 ADVANCE = """
 import sys
-from hf_model_signing.newest import Newest
+from hf_model_signing.policy.rollback import Newest
 from tests.test_newest import of
 for number in range(int(sys.argv[1]), int(sys.argv[2])):
     Newest("hub acme/model@main", "key P-256 ab").advance(of(number), f"commit {number}")
@@ -87,7 +87,7 @@ def test_other_places_and_signers_are_apart(known: Newest) -> None:
 
 
 def test_as_many_as_are_kept(known: Newest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(newest, "_MOST", 3)
+    monkeypatch.setattr(rollback, "_MOST", 3)
     _verified(known, of(1), of(2), of(3), of(4))
     known.check(of(1), "", "")
     _refused(known, of(2))
@@ -128,7 +128,7 @@ def test_nothing_can_be_noted(known: Newest, tmp_path: Path, caplog: pytest.LogC
 
 def test_second_process_waits_and_goes_not_back(known: Newest) -> None:
     code = """
-from hf_model_signing.newest import Newest
+from hf_model_signing.policy.rollback import Newest
 from tests.test_newest import of
 print("now", flush=True)
 Newest("hub acme/model@main", "key P-256 ab").advance(of(1, "2026-01"), "commit 1")

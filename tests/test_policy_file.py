@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import hf_model_signing as hms
-from hf_model_signing import policy_file
-from hf_model_signing.policy_file import Draft, add, covers, placed, remove
-from hf_model_signing.policy_text import Tables
+from hf_model_signing.policy import editing
+from hf_model_signing.policy.editing import Draft, add, covers, placed, remove
+from hf_model_signing.policy.toml_text import Tables
 from tests.helpers import run_python
 
 DIGEST = f"sha256:{'0' * 64}"
@@ -235,7 +235,7 @@ def test_form_that_is_not_edited_is_refused(tmp_path: Path, rules: str) -> None:
 
 def test_edit_that_came_out_otherwise_is_not_written(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     other = '[[trust]]\nrepos = ["*/*"]\nsigners = [{ method = "key", public_key = "x" }]\n'
-    monkeypatch.setattr(policy_file, "rule_text", lambda _: other)
+    monkeypatch.setattr(editing, "rule_text", lambda _: other)
     with pytest.raises(hms.UsageError, match="stays as it is: it is written in a form"):
         add(path, ["new/x"], NEW)
     assert _text() == WRITTEN
@@ -306,7 +306,7 @@ def test_policy_or_folder_that_is_not_there(tmp_path: Path) -> None:
 
 def test_concurrent_edits_lose_nothing(tmp_path: Path) -> None:
     code = (
-        "import sys; from hf_model_signing.policy_file import add\n"
+        "import sys; from hf_model_signing.policy.editing import add\n"
         "for n in range(8): add(sys.argv[1], [f'{sys.argv[2]}/{n}'], {'method': 'key', 'public_key': 'k'})"
     )
     path = tmp_path / "trust.toml"

@@ -19,10 +19,10 @@ from hf_model_signing.methods.interface import Signer
 from hf_model_signing.methods.key import describe_key
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.statement import SIGNED_AT, Statement
-from hf_model_signing.policy import TrustedSigners
+from hf_model_signing.policy.pins import TrustLock
+from hf_model_signing.policy.rules import TrustedSigners
+from hf_model_signing.policy.tofu import TofuVerifier
 from hf_model_signing.signing import make_manifest
-from hf_model_signing.tofu import TofuVerifier
-from hf_model_signing.trust_lock import TrustLock
 from hub_adapters import find_adapter
 from hub_adapters.errors import UnavailableError
 from tests.certificates import LONG_AGO, Leaf, make_authority
@@ -414,7 +414,7 @@ def test_copy_in_the_cache_is_a_first_use_too(
 
 
 def _pin_of(pair: KeyPair) -> Any:  # noqa: ANN401 - `Pin`
-    from hf_model_signing.trust_lock import Pin
+    from hf_model_signing.policy.pins import Pin
 
     return Pin.of_key("key", pair.key.public_key())
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hf_model_signing._util.file_lock import changing
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.trust_lock import Pin, TrustLock
+from hf_model_signing.policy.pins import Pin, TrustLock
 from tests.helpers import KeyPair, environment, run_python
 
 URI = "hf://acme/Model"
@@ -25,7 +25,7 @@ SINCE = "2026-01-02 03:04:05 UTC"
 ADD = """
 import sys
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.trust_lock import Pin, TrustLock
+from hf_model_signing.policy.pins import Pin, TrustLock
 path, name = sys.argv[1:]
 for number in range(20):
     try:
@@ -184,10 +184,10 @@ def test_file_that_is_no_file(lock: TrustLock) -> None:
 
 def test_file_that_grows_too_large(lock: TrustLock, monkeypatch: pytest.MonkeyPatch) -> None:
     _write(lock)
-    monkeypatch.setattr("hf_model_signing.trust_lock._MAX_BYTES", os.path.getsize(lock.path))
+    monkeypatch.setattr("hf_model_signing.policy.pins._MAX_BYTES", os.path.getsize(lock.path))
     with pytest.raises(VerificationError, match="is full: remove the entries"):
         lock.add("hf://acme/other", Pin("sigstore", identity="a", issuer="b"))
-    monkeypatch.setattr("hf_model_signing.trust_lock._MAX_BYTES", os.path.getsize(lock.path) - 1)
+    monkeypatch.setattr("hf_model_signing.policy.pins._MAX_BYTES", os.path.getsize(lock.path) - 1)
     with pytest.raises(VerificationError, match="has more than"):
         lock.find(URI)
 
@@ -201,7 +201,7 @@ def test_pin_that_cannot_be_written(lock: TrustLock) -> None:
 def test_folder_that_cannot_be_written(lock: TrustLock, tmp_path: Path) -> None:
     code = """
 import os, sys
-from hf_model_signing.trust_lock import Pin, TrustLock
+from hf_model_signing.policy.pins import Pin, TrustLock
 import fcntl, tempfile, hf_model_signing.methods.sigstore.identity
 os.setuid(65534)
 pin = Pin("sigstore", identity="a@b", issuer="https://i")
@@ -221,7 +221,7 @@ TrustLock(sys.argv[1]).add("hf://acme/other", pin)
 def test_second_process_waits_and_is_refused(lock: TrustLock) -> None:
     code = """
 import sys
-from hf_model_signing.trust_lock import Pin, TrustLock
+from hf_model_signing.policy.pins import Pin, TrustLock
 from hf_model_signing.methods.sigstore import identity
 print("now", flush=True)
 TrustLock(sys.argv[1]).add("hf://acme/model", Pin("sigstore", identity="c@b", issuer="https://i"))

@@ -18,8 +18,8 @@ from hf_model_signing.cli.target import label
 from hf_model_signing.errors import UsageError
 
 if TYPE_CHECKING:
-    from hf_model_signing.policy_file import Added, Draft, Removed
-    from hf_model_signing.policy_words import Named
+    from hf_model_signing.policy.describe import Named
+    from hf_model_signing.policy.editing import Added, Draft, Removed
 
 _PATTERN_HELP = (
     "REPO is a pattern, as in 'acme/*', 'hf://datasets/acme/*', 'tfhub://acme/*': without …:// it is of the Hugging "
@@ -28,7 +28,7 @@ _PATTERN_HELP = (
 
 
 def _add(**values: Any) -> None:  # noqa: ANN401 - what click parsed
-    from hf_model_signing.policy_file import add, placed
+    from hf_model_signing.policy.editing import add, placed
 
     path, repos = _policy_path(values), [_pattern(text) for text in values["repos"]]
     method = infer_verifying(values, POLICY_SIGNERS)
@@ -45,7 +45,7 @@ def _add(**values: Any) -> None:  # noqa: ANN401 - what click parsed
 
 
 def _told(added: Added, path: str, rule: Mapping[str, Any], who: str) -> str:
-    from hf_model_signing.policy_words import patterns
+    from hf_model_signing.policy.describe import patterns
 
     number, rules = added.rule, added.draft.rules
     if not added.changed:
@@ -61,8 +61,8 @@ def _told(added: Added, path: str, rule: Mapping[str, Any], who: str) -> str:
 
 
 def _remove(**values: Any) -> None:  # noqa: ANN401 - what click parsed
-    from hf_model_signing.policy_file import remove
-    from hf_model_signing.policy_words import DEFAULTS, patterns
+    from hf_model_signing.policy.describe import DEFAULTS, patterns
+    from hf_model_signing.policy.editing import remove
 
     path, repos = _policy_path(values), [_pattern(text) for text in values["repos"]]
     signer = _signer(infer_verifying(values, POLICY_SIGNERS), values) if _names_signer(values) else None
@@ -79,7 +79,7 @@ def _remove(**values: Any) -> None:  # noqa: ANN401 - what click parsed
 
 
 def _told_removed(removed: Removed, *, only_signer: bool) -> str:
-    from hf_model_signing.policy_words import patterns
+    from hf_model_signing.policy.describe import patterns
 
     before = removed.before
     parts = [f"rule {number} ({patterns(before.rules[number - 1])}) is gone" for number in removed.gone]
@@ -91,7 +91,7 @@ def _told_removed(removed: Removed, *, only_signer: bool) -> str:
 
 
 def _list(**values: Any) -> None:  # noqa: ANN401 - what click parsed
-    from hf_model_signing.policy_words import DEFAULTS
+    from hf_model_signing.policy.describe import DEFAULTS
 
     path = _policy_path(values)
     draft = _read(path)
@@ -110,7 +110,7 @@ def _list(**values: Any) -> None:  # noqa: ANN401 - what click parsed
 
 
 def _lines(draft: Draft, number: int) -> list[str]:
-    from hf_model_signing.policy_words import named, patterns
+    from hf_model_signing.policy.describe import named, patterns
 
     rule = draft.rules[number - 1]
     lines = [f"{number}. {patterns(rule)}"]
@@ -124,7 +124,7 @@ def _lines(draft: Draft, number: int) -> list[str]:
 
 
 def _check(**values: Any) -> int:  # noqa: ANN401 - what click parsed
-    from hf_model_signing.policy_words import check_files, warnings
+    from hf_model_signing.policy.describe import check_files, warnings
 
     path = _policy_path(values)
     draft = _read(path)
@@ -143,7 +143,7 @@ def _check(**values: Any) -> int:  # noqa: ANN401 - what click parsed
 
 
 def _check_references(draft: Draft, references: tuple[str, ...]) -> int:
-    from hf_model_signing.policy_words import check_files
+    from hf_model_signing.policy.describe import check_files
 
     found = [(text, _uri(text)) for text in references]
     numbers = {uri: draft.deciding(uri) for _, uri in found}
@@ -156,7 +156,7 @@ def _check_references(draft: Draft, references: tuple[str, ...]) -> int:
 
 
 def _answer(draft: Draft, text: str, uri: str, number: int | None) -> dict[str, Any]:
-    from hf_model_signing.policy_words import named
+    from hf_model_signing.policy.describe import named
 
     answer: dict[str, Any] = {"reference": label(text), "uri": uri}
     if number is None:
@@ -166,7 +166,7 @@ def _answer(draft: Draft, text: str, uri: str, number: int | None) -> dict[str, 
 
 
 def _answer_line(draft: Draft, answer: Mapping[str, Any]) -> str:
-    from hf_model_signing.policy_words import DEFAULTS, patterns
+    from hf_model_signing.policy.describe import DEFAULTS, patterns
 
     if answer["rule"] is None:
         default = draft.policy.default
@@ -184,7 +184,7 @@ def _rules(draft: Draft) -> list[dict[str, Any]]:
 
 def _rule(draft: Draft, number: int) -> dict[str, Any]:
     """A rule, for `--json`."""
-    from hf_model_signing.policy_words import named
+    from hf_model_signing.policy.describe import named
 
     rule = draft.rules[number - 1]
     return {
@@ -201,14 +201,14 @@ def _entry(signer: Named) -> dict[str, Any]:
 
 
 def _named_as(draft: Draft, number: int, signer: Mapping[str, Any]) -> str:
-    from hf_model_signing.policy_words import named
+    from hf_model_signing.policy.describe import named
 
     return next(found.line for found in named(draft, number) if draft.is_same(found.written, signer))
 
 
 def _warn(draft: Draft, number: int, *, others: bool) -> None:
     """Tell whom the rule keeps from deciding, and what keeps it from that."""
-    from hf_model_signing.policy_words import why_dead
+    from hf_model_signing.policy.describe import why_dead
 
     for dead in draft.dead():
         if dead.rule == number or (others and dead.earlier == number):
@@ -216,13 +216,13 @@ def _warn(draft: Draft, number: int, *, others: bool) -> None:
 
 
 def _read(path: str) -> Draft:
-    from hf_model_signing.policy_file import Draft
+    from hf_model_signing.policy.editing import Draft
 
     return Draft.read(path)
 
 
 def _policy_path(values: Mapping[str, Any]) -> str:
-    from hf_model_signing.policy_file import DEFAULT_POLICY, POLICY_VARIABLE
+    from hf_model_signing.policy.editing import DEFAULT_POLICY, POLICY_VARIABLE
 
     if values["policy"] == "":
         raise UsageError("--policy names no file")
@@ -277,7 +277,7 @@ def _signer(method: str, values: Mapping[str, Any]) -> dict[str, Any]:
 def _load(method: str, values: Mapping[str, Any]) -> None:
     """Raise `UsageError` for a signer who cannot be one, or whose files cannot be used."""
     if method == "tofu":
-        from hf_model_signing.tofu import TofuVerifier
+        from hf_model_signing.policy.tofu import TofuVerifier
 
         TofuVerifier("", "", trust_config=values["trust_config"], use_staging=values["use_staging"])
         return

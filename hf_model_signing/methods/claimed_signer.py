@@ -11,7 +11,7 @@ from hf_model_signing.crypto.ecdsa import verify_ecdsa
 from hf_model_signing.errors import BundleError, MissingSignatureError, RefusedError, VerificationError
 from hf_model_signing.methods.key import KeyVerifier
 from hf_model_signing.oms.bundle import UNSIGNED, Bundle, decode_base64
-from hf_model_signing.tofu import LeafVerifier, key_of, leaf_key
+from hf_model_signing.policy.tofu import LeafVerifier, key_of, leaf_key
 
 
 def claimed_signer(bundle: Bundle) -> str:

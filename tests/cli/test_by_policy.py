@@ -207,7 +207,7 @@ def test_verify_another_path_is_wrong_usage(cli: Cli, snapshot: Path, pair: KeyP
 
 
 def test_verify_by_policy_in_python(snapshot: Path, pair: KeyPair, tmp_path: Path) -> None:
-    from hf_model_signing.verifying_by_policy import verify_by_policy
+    from hf_model_signing.policy.cached_model import verify_by_policy
 
     policy = _policy(_rule("org/*", pair))
     bundle = hms.Bundle.read("model.sig")

@@ -18,7 +18,7 @@ from hf_model_signing.errors import BundleError, VerificationError
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.methods.key import KeyVerifier, describe_key, fingerprint
 from hf_model_signing.oms.bundle import Bundle, decode_base64, pae
-from hf_model_signing.trust_lock import Pin, TrustLock
+from hf_model_signing.policy.pins import Pin, TrustLock
 
 if TYPE_CHECKING:
     from hf_model_signing.methods.sigstore.instance import Instance

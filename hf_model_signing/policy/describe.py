@@ -8,8 +8,8 @@ from typing import Any
 
 from hf_model_signing.errors import RefusedError, UsageError
 from hf_model_signing.oms.manifest import show
-from hf_model_signing.policy import LOCK_NAME
-from hf_model_signing.policy_file import Dead, Draft
+from hf_model_signing.policy.editing import Dead, Draft
+from hf_model_signing.policy.rules import LOCK_NAME
 
 _FILES = ("public_key", "root_certs", "tsa_certs", "trust_config")
 FIRST_USE = f"whoever signed it when it was first used here, as {LOCK_NAME} says"

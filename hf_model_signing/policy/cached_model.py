@@ -10,7 +10,7 @@ from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot
 from hf_model_signing.hashing.model_hasher import Progress
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.manifest import show
-from hf_model_signing.policy import Policy, Trusted
+from hf_model_signing.policy.rules import Policy, Trusted
 from hf_model_signing.signing import no_model
 from hf_model_signing.verifying import (
     Coverage,

@@ -303,7 +303,7 @@ def _sigstore(_: str, values: Mapping[str, Any]) -> Verifier:
 
 
 def _tofu(uri: str, values: Mapping[str, Any]) -> Verifier:
-    from hf_model_signing.tofu import TofuVerifier
+    from hf_model_signing.policy.tofu import TofuVerifier
 
     return TofuVerifier(uri, **values)
 

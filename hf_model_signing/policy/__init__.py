@@ -1,0 +1,1 @@
+"""Trust policies: who must have signed which repository."""
