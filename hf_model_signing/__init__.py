@@ -23,8 +23,10 @@ if TYPE_CHECKING:
         UsageError,
         VerificationError,
     )
-    from hf_model_signing.fetching import fetch
     from hf_model_signing.guarding import guard
+    from hf_model_signing.hub.fetch import fetch
+    from hf_model_signing.hub.pull import pull
+    from hf_model_signing.hub.push import push
     from hf_model_signing.methods.certificate import CertificateSigner, CertificateVerifier
     from hf_model_signing.methods.interface import Signer, Verifier
     from hf_model_signing.methods.key import KeySigner, KeyVerifier
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from hf_model_signing.methods.skip import SkipSigner
     from hf_model_signing.oms.bundle import Bundle
     from hf_model_signing.policy.rules import Policy
-    from hf_model_signing.pulling import pull
-    from hf_model_signing.pushing import push
     from hf_model_signing.signing import digest, sign
     from hf_model_signing.verifying import Coverage, Verification, verify
     from hub_adapters.errors import HubError
@@ -57,7 +57,7 @@ _HOMES = {
         "UsageError",
         "VerificationError",
     ),
-    "hf_model_signing.fetching": ("fetch",),
+    "hf_model_signing.hub.fetch": ("fetch",),
     "hf_model_signing.guarding": ("guard",),
     "hf_model_signing.methods.certificate": ("CertificateSigner", "CertificateVerifier"),
     "hf_model_signing.methods.interface": ("Signer", "Verifier"),
@@ -66,8 +66,8 @@ _HOMES = {
     "hf_model_signing.methods.sigstore.signer": ("SigstoreSigner", "SigstoreVerifier"),
     "hf_model_signing.methods.skip": ("SkipSigner",),
     "hf_model_signing.policy.rules": ("Policy",),
-    "hf_model_signing.pulling": ("pull",),
-    "hf_model_signing.pushing": ("push",),
+    "hf_model_signing.hub.pull": ("pull",),
+    "hf_model_signing.hub.push": ("push",),
     "hf_model_signing.signing": ("digest", "sign"),
     "hf_model_signing.verifying": ("Coverage", "Verification", "verify"),
     "hub_adapters.errors": ("HubError",),

@@ -13,13 +13,7 @@ from hf_model_signing._util.paths import own_cache
 from hf_model_signing.batch_errors import flat
 from hf_model_signing.batch_hashing import Hashing, HashingHere
 from hf_model_signing.errors import UsageError
-from hf_model_signing.hub_manifest import HubModel, Take
-from hf_model_signing.journal import LISTED, PLANNED, Entry, Journal
-from hf_model_signing.methods.interface import Signer
-from hf_model_signing.oms.manifest import Manifest
-from hf_model_signing.oms.statement import REVISION
-from hf_model_signing.organisation_run import OrganisationRun
-from hf_model_signing.pushing import (
+from hf_model_signing.hub.push import (
     DEFAULT_MESSAGE,
     PushOptions,
     fits_tree,
@@ -27,6 +21,12 @@ from hf_model_signing.pushing import (
     signature_there,
     signed_by_us,
 )
+from hf_model_signing.hub.repository import HubModel, Take
+from hf_model_signing.journal import LISTED, PLANNED, Entry, Journal
+from hf_model_signing.methods.interface import Signer
+from hf_model_signing.oms.manifest import Manifest
+from hf_model_signing.oms.statement import REVISION
+from hf_model_signing.organisation_run import OrganisationRun
 from hf_model_signing.report.interface import Record, Report
 from hf_model_signing.repository_records import reference_of, with_files, with_statement
 from hf_model_signing.selection import Selection

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from hf_model_signing.errors import EmptyModelError, HfSignError, RefusedError, WorkerError
-from hf_model_signing.hub_manifest import HubModel
-from hf_model_signing.listing import compare_listing
+from hf_model_signing.hub.listing import compare_listing
+from hf_model_signing.hub.repository import HubModel
+from hf_model_signing.hub.small_files import hash_small_files
 from hf_model_signing.oms.manifest import Manifest, compare
-from hf_model_signing.small_files import hash_small_files
 from hf_model_signing.worker import TOKEN_VARIABLE, Job, hash_elsewhere, hash_with
 from hf_model_signing.worker_answer import read_answer
 from hub_adapters.errors import AccessError, HubError

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from hf_model_signing.detached_signature import MAX_SIGNATURE
 from hf_model_signing.errors import MismatchError, MissingSignatureError, RefusedError, VerificationError
 from hf_model_signing.guarded_files import UNSIGNED, Files
 from hf_model_signing.hashing.file_tree import describe_file, state_of
-from hf_model_signing.listing import compare_listing
+from hf_model_signing.hub.detached_signature import MAX_SIGNATURE
+from hf_model_signing.hub.listing import compare_listing
 from hf_model_signing.loader_hook import Nested, own_calls
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.oms.bundle import Bundle

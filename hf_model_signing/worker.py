@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hf_model_signing.hub_manifest import HubModel, Take
+from hf_model_signing.hub.repository import HubModel, Take
 from hf_model_signing.oms.manifest import Manifest
 from hf_model_signing.signing import HowToHash
 from hf_model_signing.worker_answer import answer

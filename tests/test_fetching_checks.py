@@ -101,9 +101,9 @@ def test_address_of_a_signature_that_is_too_large(
     hosts: StaticHosts, user: User, published: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = len(hosts.page("/double.sig"))
-    monkeypatch.setattr("hf_model_signing.detached_signature.MAX_SIGNATURE", size)
+    monkeypatch.setattr("hf_model_signing.hub.detached_signature.MAX_SIGNATURE", size)
     user.verify(TFHUB, "--signature", published)
-    monkeypatch.setattr("hf_model_signing.detached_signature.MAX_SIGNATURE", size - 1)
+    monkeypatch.setattr("hf_model_signing.hub.detached_signature.MAX_SIGNATURE", size - 1)
     assert "is larger than any signature can be" in user.refused(TFHUB, "--signature", published)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from hf_model_signing import staging
+from hf_model_signing.hub import staging
 from hub_adapters import locks
 from tests.helpers import COMMIT, KeyPair, Outcome
 from tests.servers.fixtures import Person

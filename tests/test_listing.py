@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hf_model_signing.hashing.model_hasher import git_blob_id
-from hf_model_signing.listing import compare_folder, compare_listing, covered
+from hf_model_signing.hub.listing import compare_folder, compare_listing, covered
 from hf_model_signing.oms.manifest import Serialization
 from hf_model_signing.oms.shards import content_of
 from hub_adapters.interface import RemoteFile

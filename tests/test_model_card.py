@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_model_signing.errors import RefusedError, UsageError
-from hf_model_signing.model_card import BEGIN, END, ModelCard, badge
+from hf_model_signing.hub.model_card import BEGIN, END, ModelCard, badge
 
 ONE, TWO = badge("key P-256 00", ["verify", "one"]), "\nanother\n"
 BLOCK = f"{BEGIN}\n{ONE}\n{END}"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import hf_model_signing as hms
+from hf_model_signing.hub.pull import Pulled
 from hf_model_signing.oms.statement import Statement
-from hf_model_signing.pulling import Pulled
 from hf_model_signing.signing import make_manifest
 from hub_adapters import find_adapter
 from tests.certificates import make_authority

@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 
 import hf_model_signing as hms
-from hf_model_signing.model_card import BEGIN, CARD_NAME, END, MAX_CARD
+from hf_model_signing.hub.model_card import BEGIN, CARD_NAME, END, MAX_CARD
 from tests.certificates import make_authority
 from tests.helpers import KeyPair, Outcome, names_below, write_tree
 from tests.servers.fixtures import Person

@@ -22,7 +22,7 @@ def test_file_that_the_hub_changes_is_not_signed(
     held: int,
     flipped: bool,
 ) -> None:
-    monkeypatch.setattr("hf_model_signing.small_files._HELD", held)
+    monkeypatch.setattr("hf_model_signing.hub.small_files._HELD", held)
     if flipped:
         hub.flip_byte(repo, "config.json")
     done = person().run("push", repo, "--remote", "--private-key", acme.private)

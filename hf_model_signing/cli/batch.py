@@ -76,8 +76,8 @@ def _sign(batch: Batch) -> None:
 
 def _options(values: dict[str, Any], hashing: Hashing | None) -> BatchOptions:
     from hf_model_signing.batch import BatchOptions
-    from hf_model_signing.hub_manifest import Take
-    from hf_model_signing.pushing import DEFAULT_MESSAGE
+    from hf_model_signing.hub.push import DEFAULT_MESSAGE
+    from hf_model_signing.hub.repository import Take
 
     return BatchOptions(
         selection_of(values),

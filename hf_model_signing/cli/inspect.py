@@ -35,7 +35,7 @@ def _run(signature: str) -> None:
 
     check_signature_file(signature)
     if "://" in signature:
-        from hf_model_signing.detached_signature import read_signature
+        from hf_model_signing.hub.detached_signature import read_signature
 
         bundle = read_signature(signature)
     else:

@@ -18,7 +18,7 @@ from hf_model_signing.cli.verify import note_old_forms, summary
 def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
     trusted = _trusted(values)
     with progress_bars() as progress, sigstore_notes():
-        from hf_model_signing.pulling import pull
+        from hf_model_signing.hub.pull import pull
         from hf_model_signing.verifying import Coverage
 
         adapter, reference = hub_arguments(values)

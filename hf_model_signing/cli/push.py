@@ -21,7 +21,7 @@ from hf_model_signing.cli.progress import progress_bars
 from hf_model_signing.cli.settings import Command
 
 if TYPE_CHECKING:
-    from hf_model_signing.pushing import Pushed
+    from hf_model_signing.hub.push import Pushed
 
 
 def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
@@ -31,8 +31,8 @@ def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
             "--remote takes the digests from the Hub and --from takes them from a folder: choose one"
         )
     with progress_bars() as progress:
-        from hf_model_signing.hub_manifest import Take
-        from hf_model_signing.pushing import DEFAULT_MESSAGE, PushOptions, push
+        from hf_model_signing.hub.push import DEFAULT_MESSAGE, PushOptions, push
+        from hf_model_signing.hub.repository import Take
 
         ignored = values["ignore_paths"]
         take = Take(

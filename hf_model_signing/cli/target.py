@@ -72,14 +72,14 @@ def _of_path(
 def _of_hub(
     remote: tuple[HubAdapter, Reference], values: dict[str, Any], progress: Bars | None, signer: Signer | None
 ) -> Statement:
-    from hf_model_signing.hub_manifest import HubModel, Take
-    from hf_model_signing.pushing import check_canonical_name
+    from hf_model_signing.hub.push import check_canonical_name
+    from hf_model_signing.hub.repository import HubModel, Take
 
     adapter, reference = remote
     how = how_to_hash(values, values["ignore_paths"])
     receipts = _receipts(how, values, signer)
     if not adapter.lists_files:
-        from hf_model_signing.fetched_model import fetched_statement
+        from hf_model_signing.hub.downloaded import fetched_statement
 
         options = how_to_fetch(values, progress)
         return fetched_statement(adapter, reference, how, options, progress=progress, receipts=receipts)

@@ -155,7 +155,7 @@ def _verify_by_policy(values: dict[str, Any], policy: Policy, progress: Bars | N
 def _fetch(
     values: dict[str, Any], remote: tuple[HubAdapter, Reference], trusted: Trusted, progress: Bars | None
 ) -> tuple[str, Verification]:
-    from hf_model_signing.fetching import Fetching
+    from hf_model_signing.hub.fetch import Fetching
 
     adapter, reference = remote
     coverage, options = _coverage(values, values["ignore_paths"]), how_to_fetch(values, progress)
@@ -171,7 +171,7 @@ def _signature(values: dict[str, Any], progress: Bars | None) -> str | Bundle:
     from hf_model_signing.verifying import find_signature
 
     if values["signature"] and "://" in values["signature"]:
-        from hf_model_signing.detached_signature import read_signature
+        from hf_model_signing.hub.detached_signature import read_signature
 
         return read_signature(values["signature"], how_to_fetch(values, progress))
     return values["signature"] or find_signature(values["reference"], ".")

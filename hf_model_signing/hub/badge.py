@@ -8,13 +8,13 @@ from urllib.parse import quote
 
 from hf_model_signing.errors import RefusedError, UsageError
 from hf_model_signing.hashing.model_hasher import holds_lfs_pointer, with_bytes
-from hf_model_signing.hub_manifest import HubModel
+from hf_model_signing.hub.model_card import CARD_NAME, MAX_CARD, ModelCard, badge
+from hf_model_signing.hub.repository import HubModel
+from hf_model_signing.hub.small_files import read_listed
 from hf_model_signing.methods.interface import Introduction, Signer
-from hf_model_signing.model_card import CARD_NAME, MAX_CARD, ModelCard, badge
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.manifest import is_below, show
 from hf_model_signing.oms.statement import Statement
-from hf_model_signing.small_files import read_listed
 from hub_adapters.interface import Resolved
 
 _PROGRAM = ("hf-sign", "verify")

@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from hf_model_signing.badging import read_card
 from hf_model_signing.errors import HfSignError, MissingSignatureError, RenamedError, UsageError, VerificationError
 from hf_model_signing.hashing.model_hasher import Progress
-from hf_model_signing.hub_manifest import HubModel, Take
-from hf_model_signing.hub_signature import read_signature
-from hf_model_signing.listing import compare_listing
+from hf_model_signing.hub.badge import read_card
+from hf_model_signing.hub.listing import compare_listing
+from hf_model_signing.hub.repository import HubModel, Take
+from hf_model_signing.hub.signature import read_signature
 from hf_model_signing.methods.interface import Signer
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.manifest import SIGNATURE_NAME, show

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from hf_model_signing.detached_signature import MAX_SIGNATURE
 from hf_model_signing.errors import MissingSignatureError, RefusedError, VerificationError
 from hf_model_signing.hashing.file_tree import describe_file
+from hf_model_signing.hub.detached_signature import MAX_SIGNATURE
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.manifest import SIGNATURE_NAME
 from hub_adapters.interface import HubAdapter, RemoteFile, Resolved

@@ -1,0 +1,1 @@
+"""Push, pull and fetch: signing meets a hub adapter."""
