@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hf_model_signing.drop_ins import hf_hub_download, snapshot_download
     from hf_model_signing.errors import (
         BundleError,
         GuardWarning,
@@ -23,7 +22,8 @@ if TYPE_CHECKING:
         UsageError,
         VerificationError,
     )
-    from hf_model_signing.guarding import guard
+    from hf_model_signing.guarding.downloads import hf_hub_download, snapshot_download
+    from hf_model_signing.guarding.guard import guard
     from hf_model_signing.hub.fetch import fetch
     from hf_model_signing.hub.pull import pull
     from hf_model_signing.hub.push import push
@@ -43,7 +43,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "hf_model_signing.oms.bundle": ("Bundle",),
-    "hf_model_signing.drop_ins": ("hf_hub_download", "snapshot_download"),
+    "hf_model_signing.guarding.downloads": ("hf_hub_download", "snapshot_download"),
     "hf_model_signing.errors": (
         "BundleError",
         "GuardWarning",
@@ -58,7 +58,7 @@ _HOMES = {
         "VerificationError",
     ),
     "hf_model_signing.hub.fetch": ("fetch",),
-    "hf_model_signing.guarding": ("guard",),
+    "hf_model_signing.guarding.guard": ("guard",),
     "hf_model_signing.methods.certificate": ("CertificateSigner", "CertificateVerifier"),
     "hf_model_signing.methods.interface": ("Signer", "Verifier"),
     "hf_model_signing.methods.key": ("KeySigner", "KeyVerifier"),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import hf_model_signing as hms
-from hf_model_signing.guarding import Guard
+from hf_model_signing.guarding.guard import Guard
 from tests.helpers import KeyPair
 from tests.servers.hub import Hub
 

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 import hf_model_signing as hms
-from hf_model_signing import loader_hook
+from hf_model_signing.guarding import client_hook
 from tests.guarded import REPO, Loader, tamper
 
 
@@ -40,7 +40,7 @@ def test_functions_look_as_before() -> None:
         "hub.try_to_load_from_cache, hub.HfApi.model_info, s.HfFileSystem._open, s.HfFileSystem.get_file)])\n"
         "print(hub.hf_hub_download.__doc__[:40], hub.hf_hub_download.__qualname__, hub.hf_hub_download.__module__)"
     )
-    hook = "from hf_model_signing import loader_hook; loader_hook.install()\n"
+    hook = "from hf_model_signing.guarding import client_hook; client_hook.install()\n"
     plain, hooked = (
         subprocess.run([sys.executable, "-c", code.format(more)], capture_output=True, text=True, check=True).stdout
         for more in ("", hook)
@@ -51,16 +51,16 @@ def test_functions_look_as_before() -> None:
 def test_client_that_cannot_be_guarded(monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import file_download
 
-    loader_hook.install()
+    client_hook.install()
     monkeypatch.delattr(file_download, "try_to_load_from_cache")
     with pytest.raises(ImportError, match="cannot be guarded: it has no huggingface_hub.file_download.try_to"):
-        loader_hook.install()
+        client_hook.install()
 
 
 def test_own_calls_are_not_looked_at(loader: Loader, repo: str) -> None:
     """What our own adapter fetches is verified by whoever asked for it."""
     with loader.guard():
-        assert loader.download("config.json", library_name=loader_hook.OWN_LIBRARY_NAME)
+        assert loader.download("config.json", library_name=client_hook.OWN_LIBRARY_NAME)
         with pytest.raises(hms.MissingSignatureError):
             loader.download("config.json", library_name="transformers")
 
@@ -78,4 +78,4 @@ def test_arguments_by_position(loader: Loader, signed: str) -> None:
 
 def test_originals_are_whole() -> None:
     for name in ("hf_hub_download", "snapshot_download"):
-        assert "repo_id" in inspect.signature(loader_hook.original_of(name)).parameters
+        assert "repo_id" in inspect.signature(client_hook.original_of(name)).parameters

@@ -69,8 +69,8 @@ program = _Program(
 def main() -> None:
     """Run the program and exit."""
     gc.set_threshold(100_000)  # a manifest is many objects, and none of them garbage
-    if "hf_model_signing.guarded_start" in sys.modules:
-        from hf_model_signing.guarding import leave
+    if "hf_model_signing.guarding.bootstrap" in sys.modules:
+        from hf_model_signing.guarding.guard import leave
 
         leave()
     code = run(sys.argv[1:])

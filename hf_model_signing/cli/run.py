@@ -8,7 +8,7 @@ from hf_model_signing.cli.settings import Command
 
 
 def _run(policy: str | None, mode: str | None, command: tuple[str, ...]) -> None:
-    from hf_model_signing.guarded_program import run
+    from hf_model_signing.guarding.launcher import run
 
     run(command, policy, mode)
 

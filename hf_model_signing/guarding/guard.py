@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hf_model_signing import guarded_tables
 from hf_model_signing.errors import HfSignError, MismatchError, RefusedError, UsageError, VerificationError
+from hf_model_signing.guarding import datasets_cache
 
 if TYPE_CHECKING:
-    from hf_model_signing.guarded_decisions import Decision
-    from hf_model_signing.guarded_repository import Signed
+    from hf_model_signing.guarding.audit_log import Decision
+    from hf_model_signing.guarding.repository import Signed
     from hf_model_signing.hashing.file_tree import FileState
     from hf_model_signing.methods.interface import Verifier
     from hf_model_signing.policy.rules import Policy
@@ -45,7 +45,7 @@ def guard(policy: Path | Policy | None = None, *, mode: str | None = None) -> Gu
     calls them, raise `VerificationError` for what is not verified. Raises `UsageError` for a policy with an error in
     it, for an unknown mode, and for an audit log that cannot be written to.
     """
-    from hf_model_signing.guarded_decisions import check_audit_log
+    from hf_model_signing.guarding.audit_log import check_audit_log
 
     made = Guard(_policy(policy), chosen_mode(mode))
     check_audit_log()
@@ -118,7 +118,7 @@ class Guard:
     """A policy and a mode; `strict` refuses what no rule names, whatever the policy's default is."""
 
     def __init__(self, policy: Policy, mode: str, *, strict: bool = False) -> None:
-        from hf_model_signing.guarded_files import KnownFiles
+        from hf_model_signing.guarding.files import KnownFiles
 
         self.policy, self.mode, self.strict = policy, mode, strict
         self.known = KnownFiles()
@@ -138,7 +138,7 @@ class Guard:
             wanted = {GUARD_VARIABLE: "1", POLICY_VARIABLE: os.path.abspath(self.policy.path), MODE_VARIABLE: self.mode}
             self._environment = {name: os.environ.get(name) for name in wanted}
             os.environ.update(wanted)
-            guarded_tables.keep_apart()
+            datasets_cache.keep_apart()
 
     def stop(self) -> None:
         """Stop guarding the process; does nothing the second time."""
@@ -150,8 +150,8 @@ class Guard:
                         os.environ.pop(name, None)
                     else:
                         os.environ[name] = value
-                guarded_tables.put_back()
-                guarded_tables.keep_apart()
+                datasets_cache.put_back()
+                datasets_cache.keep_apart()
 
     def __enter__(self) -> Guard:
         return self
@@ -257,7 +257,7 @@ class Guard:
             decision.warn()
 
     def _log(self, verdict: str, call: str, uri: str, facts: Mapping[str, Any], *, quietly: bool = False) -> Decision:
-        from hf_model_signing.guarded_decisions import Decision
+        from hf_model_signing.guarding.audit_log import Decision
 
         decision = Decision(verdict, uri, call, self.mode, self.policy.path, facts)
         decision.log(quietly=quietly)
@@ -273,8 +273,8 @@ def _policy(policy: Path | Policy | None) -> Policy:
 
 
 def _hook() -> None:
-    from hf_model_signing import guarded_children, guarded_opens, loader_hook
+    from hf_model_signing.guarding import client_hook, open_hook, subprocess_hook
 
-    loader_hook.install()
-    guarded_opens.install()
-    guarded_children.install()
+    client_hook.install()
+    open_hook.install()
+    subprocess_hook.install()

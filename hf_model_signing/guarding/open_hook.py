@@ -45,16 +45,16 @@ def _look(event: str, arguments: tuple[object, ...]) -> None:
 
 
 def _ask(what: str, path: str) -> None:
-    from hf_model_signing.loader_hook import is_own, own_calls
+    from hf_model_signing.guarding.client_hook import is_own, own_calls
 
     if is_own():
         return
-    from hf_model_signing.guarding import current
+    from hf_model_signing.guarding.guard import current
 
     guard = current()
     if guard is None or guard.mode == "off":
         return
     with own_calls():
-        from hf_model_signing import guarded_paths
+        from hf_model_signing.guarding import opened_files
 
     getattr(guarded_paths, what)(guard, path)

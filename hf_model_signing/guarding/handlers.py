@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hf_model_signing.guarded_calls import (
+from hf_model_signing.guarding.client_calls import (
     Values,
     hf_hub_download,
     repository_info,
     snapshot_download,
     try_to_load_from_cache,
 )
-from hf_model_signing.guarded_file_system import get_remote, make_remote_file, open_remote
-from hf_model_signing.guarding import Guard
-from hf_model_signing.loader_hook import Original
+from hf_model_signing.guarding.client_hook import Original
+from hf_model_signing.guarding.guard import Guard
+from hf_model_signing.guarding.hf_file_system import get_remote, make_remote_file, open_remote
 
 # The name of a hooked function -> what it becomes.
 CALLS: dict[str, Callable[[Guard, Original, Values], Any]] = {

@@ -7,12 +7,12 @@ import re
 from typing import Any
 
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.guarded_files import UNSIGNED
-from hf_model_signing.guarded_repository import Asked, GuardedRepository
-from hf_model_signing.guarding import Guard
+from hf_model_signing.guarding.client_hook import original_of, own_calls
+from hf_model_signing.guarding.files import UNSIGNED
+from hf_model_signing.guarding.guard import Guard
+from hf_model_signing.guarding.repository import Asked, GuardedRepository
 from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot
 from hf_model_signing.hashing.model_hasher import hash_file
-from hf_model_signing.loader_hook import original_of, own_calls
 from hf_model_signing.oms.manifest import show
 
 # Where `transformers` and `diffusers` put the code of a repository before they run it.

@@ -14,10 +14,10 @@ from functools import partial
 from typing import Any
 
 from hf_model_signing.errors import RefusedError, VerificationError
-from hf_model_signing.guarded_files import UNSIGNED
-from hf_model_signing.guarded_repository import Asked, GuardedRepository, Signed
-from hf_model_signing.guarding import Guard
-from hf_model_signing.loader_hook import Original, original_of, own_calls
+from hf_model_signing.guarding.client_hook import Original, original_of, own_calls
+from hf_model_signing.guarding.files import UNSIGNED
+from hf_model_signing.guarding.guard import Guard
+from hf_model_signing.guarding.repository import Asked, GuardedRepository, Signed
 from hf_model_signing.oms.manifest import SIGNATURE_NAME
 from hub_adapters.errors import HubError
 from hub_adapters.hf_listing import remote_file

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Sequence
 
 from hf_model_signing.errors import RefusedError, UsageError
-from hf_model_signing.guarded_children import interpreter_flags, is_python
-from hf_model_signing.guarded_decisions import check_audit_log
-from hf_model_signing.guarding import GUARD_VARIABLE, MODE_VARIABLE, POLICY_VARIABLE, chosen_mode, policy_file
+from hf_model_signing.guarding.audit_log import check_audit_log
+from hf_model_signing.guarding.guard import GUARD_VARIABLE, MODE_VARIABLE, POLICY_VARIABLE, chosen_mode, policy_file
+from hf_model_signing.guarding.subprocess_hook import interpreter_flags, is_python
 from hf_model_signing.policy.rules import Policy
 
-_PROBE = "import sys; sys.exit(0 if 'hf_model_signing.guarded_start' in sys.modules else 64)"
+_PROBE = "import sys; sys.exit(0 if 'hf_model_signing.guarding.bootstrap' in sys.modules else 64)"
 _PROBE_TIME = 60  # seconds
 _LONGEST_LINE = 512  # bytes of a script's first line
 
@@ -43,7 +43,7 @@ def run(command: Sequence[str], policy: str | None, mode: str | None) -> None:
 def _environment(policy: str, mode: str) -> dict[str, str]:
     environment = dict(os.environ)
     environment.update({GUARD_VARIABLE: "1", POLICY_VARIABLE: policy, MODE_VARIABLE: mode})
-    site = os.path.join(os.path.dirname(os.path.abspath(__file__)), "guarded_site")
+    site = os.path.join(os.path.dirname(os.path.abspath(__file__)), "site")
     before = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path and path != site]
     environment["PYTHONPATH"] = os.pathsep.join([site, *before])
     return environment

@@ -17,7 +17,7 @@ def _stop(error: BaseException) -> None:
 
 if os.environ.get("HF_SIGN_GUARD"):
     try:
-        from hf_model_signing.guarding import start_by_environment
+        from hf_model_signing.guarding.guard import start_by_environment
 
         start_by_environment()
     except BaseException as error:  # noqa: BLE001 - whatever it is, the program does not run

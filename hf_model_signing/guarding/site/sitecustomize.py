@@ -3,7 +3,7 @@
 import os
 import sys
 
-if os.environ.get("HF_SIGN_GUARD") and "hf_model_signing.guarded_start" not in sys.modules:
+if os.environ.get("HF_SIGN_GUARD") and "hf_model_signing.guarding.bootstrap" not in sys.modules:
     sys.stderr.write(
         f"hf-sign: refused: '{sys.executable}' was to run under the guard, and hf-sign is not installed in it: install "
         "it there with pip\n"

@@ -13,11 +13,11 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from hf_model_signing.errors import MismatchError, MissingSignatureError, RefusedError, VerificationError
-from hf_model_signing.guarded_files import UNSIGNED, Files
+from hf_model_signing.guarding.client_hook import Nested, own_calls
+from hf_model_signing.guarding.files import UNSIGNED, Files
 from hf_model_signing.hashing.file_tree import describe_file, state_of
 from hf_model_signing.hub.detached_signature import MAX_SIGNATURE
 from hf_model_signing.hub.listing import compare_listing
-from hf_model_signing.loader_hook import Nested, own_calls
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.manifest import SIGNATURE_NAME, Difference, Manifest, show
@@ -30,8 +30,8 @@ from hub_adapters.hf_cache import discard
 from hub_adapters.interface import RemoteFile, Snapshot
 
 if TYPE_CHECKING:
-    from hf_model_signing.guarding import Guard
-    from hf_model_signing.loader_hook import Original
+    from hf_model_signing.guarding.client_hook import Original
+    from hf_model_signing.guarding.guard import Guard
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -15,7 +15,7 @@ from importlib.machinery import ModuleSpec
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, cast
 
-from hf_model_signing import guarded_tables
+from hf_model_signing.guarding import datasets_cache
 
 OWN_LIBRARY_NAME = "hf-sign"  # what our own adapter calls itself; what it fetches is verified by whoever asked for it
 
@@ -77,12 +77,12 @@ def dispatch(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  
     if isinstance(headers, Nested):
         with own_calls(), headers.checked():
             return original(*args, **kwargs)
-    from hf_model_signing.guarding import current
+    from hf_model_signing.guarding.guard import current
 
     guard = current()
     if guard is None:
         return original(*args, **kwargs)
-    from hf_model_signing.guarded_functions import CALLS
+    from hf_model_signing.guarding.handlers import CALLS
 
     bound = inspect.signature(original).bind(*args, **kwargs)
     bound.apply_defaults()
@@ -122,7 +122,7 @@ class _Finder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name not in _FUNCTIONS and name != guarded_tables.MODULE:
+        if name not in _FUNCTIONS and name != datasets_cache.MODULE:
             return None
         for finder in sys.meta_path:
             spec = None if finder is self else finder.find_spec(name, path, target)
@@ -147,8 +147,8 @@ class _Loader:
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader
-        if module.__name__ == guarded_tables.MODULE:
-            guarded_tables.keep_apart(module)
+        if module.__name__ == datasets_cache.MODULE:
+            datasets_cache.keep_apart(module)
             return
         with _lock:
             _hook(module)
@@ -198,6 +198,6 @@ def _code(name: str, replaced: CodeType) -> CodeType:
 
 
 def _asking_the_guard(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - its code stands in for any function
-    from hf_model_signing.loader_hook import dispatch  # its names are those of another module
+    from hf_model_signing.guarding.client_hook import dispatch  # its names are those of another module
 
     return dispatch("@name", args, kwargs)

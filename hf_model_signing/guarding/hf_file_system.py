@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.guarded_calls import Values, file_of, spread
-from hf_model_signing.guarded_repository import Asked, GuardedRepository
-from hf_model_signing.guarding import Guard
+from hf_model_signing.guarding.client_calls import Values, file_of, spread
+from hf_model_signing.guarding.client_hook import Original, original_of, own_calls
+from hf_model_signing.guarding.guard import Guard
+from hf_model_signing.guarding.repository import Asked, GuardedRepository
 from hf_model_signing.hashing.model_hasher import hash_file
-from hf_model_signing.loader_hook import Original, original_of, own_calls
 
 
 def open_remote(guard: Guard, original: Original, values: Values) -> Any:  # noqa: ANN401 - a file, as fsspec has it

@@ -1,0 +1,1 @@
+"""The guard: a program loads only what a trusted signer signed."""
