@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from hf_model_signing.journal import Journal
+from hf_model_signing.organisation.journal import Journal
 from tests.helpers import KeyPair, Outcome
 from tests.organisations import Organisation, Repository, check_signed, make_organisation
 from tests.servers.fixtures import Person
@@ -511,8 +511,8 @@ class TestTrouble:
         good = [organisation.add(f"good{number}") for number in range(4)]
         for name in ("bad1", "bad2"):
             organisation.add(name)
-        monkeypatch.setattr("hf_model_signing.turns._PATIENCE", 0.5)
-        monkeypatch.setattr("hf_model_signing.organisation_run.MOST_TRIES", 3)
+        monkeypatch.setattr("hf_model_signing.organisation.scheduler._PATIENCE", 0.5)
+        monkeypatch.setattr("hf_model_signing.organisation.run.MOST_TRIES", 3)
         hub.fail("GET", "acme/bad[12]/tree/", 500)
         done = batch(person(), acme, "--remote", "--jobs", "1")
         assert done.document["totals"] == {"failed": 2, "signed": 4}
@@ -529,8 +529,8 @@ class TestTrouble:
         def drop(_: Record) -> None:
             raise DropConnection
 
-        monkeypatch.setattr("hf_model_signing.turns._LONGEST_PAUSE", 0.2)
-        monkeypatch.setattr("hf_model_signing.turns._PATIENCE", 0.5)
+        monkeypatch.setattr("hf_model_signing.organisation.scheduler._LONGEST_PAUSE", 0.2)
+        monkeypatch.setattr("hf_model_signing.organisation.scheduler._PATIENCE", 0.5)
         monkeypatch.setattr(time, "sleep", lambda _: None)
         hub.before("GET", "/tree/", drop)
         done = batch(person(), acme, "--remote", "--jobs", "2", "--report", "r.json")

@@ -7,7 +7,6 @@ import sqlite3
 
 import pytest
 
-from hf_model_signing.batch_errors import StopBatch, fate_of, reason_of
 from hf_model_signing.errors import (
     EmptyModelError,
     HfSignError,
@@ -18,6 +17,7 @@ from hf_model_signing.errors import (
     UsageError,
     WorkerError,
 )
+from hf_model_signing.organisation.outcomes import StopBatch, fate_of, reason_of
 from hub_adapters.errors import (
     AccessError,
     ConflictError,

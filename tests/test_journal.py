@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hf_model_signing.errors import HfSignError, RefusedError, UsageError
-from hf_model_signing.journal import DONE, LISTED, PLANNED, Journal
+from hf_model_signing.organisation.journal import DONE, LISTED, PLANNED, Journal
 from hf_model_signing.report.interface import FileRecord, Record
 
 HEAD, AFTER = "a" * 40, "b" * 40
@@ -101,7 +101,7 @@ def test_what_is_not_listed_any_more_is_not_reported(opened: Open) -> None:
 def test_postponed_waits_and_counts(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = opened()
     now = 1000.0
-    monkeypatch.setattr("hf_model_signing.journal.time.time", lambda: now)
+    monkeypatch.setattr("hf_model_signing.organisation.journal.time.time", lambda: now)
     journal.add(record(), HEAD)
     journal.take(LISTED)
     journal.postpone(record(), LISTED, 8.0)

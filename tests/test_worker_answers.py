@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from hf_model_signing.batch import BatchModel
 from hf_model_signing.batch_hashing import HashingElsewhere, Worker
 from hf_model_signing.errors import EmptyModelError, ModelError, RefusedError, WorkerError
 from hf_model_signing.hub.repository import Take
+from hf_model_signing.organisation.batch import BatchModel
 from hf_model_signing.signing import HowToHash
 from hf_model_signing.worker_answer import read_answer
 from hub_adapters.errors import AccessError, HubError, UnavailableError

@@ -28,7 +28,7 @@ _FINDINGS = ("unsigned", "stale", "untrusted")
 def _run(**values: Any) -> int:  # noqa: ANN401 - what click parsed
     check_reports(values)
     with repository_bar() as bar, sigstore_notes():
-        from hf_model_signing.audit import Audit
+        from hf_model_signing.organisation.audit import Audit
         from hf_model_signing.policy.rules import Policy
         from hub_adapters.budget import Budget
         from hub_adapters.huggingface import HuggingFaceAdapter

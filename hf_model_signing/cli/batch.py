@@ -25,8 +25,8 @@ from hf_model_signing.cli.progress import repository_bar
 from hf_model_signing.cli.settings import Command
 
 if TYPE_CHECKING:
-    from hf_model_signing.batch import Batch, BatchOptions
     from hf_model_signing.batch_hashing import Hashing
+    from hf_model_signing.organisation.batch import Batch, BatchOptions
     from hf_model_signing.report.interface import Report
     from hub_adapters.huggingface import HuggingFaceAdapter
 
@@ -37,7 +37,7 @@ def _run(**values: Any) -> int:  # noqa: ANN401 - what click parsed
         raise click.UsageError("--remote downloads nothing large, so there is nothing to do for an --executor")
     signer = infer_signer(values)
     with repository_bar() as bar:
-        from hf_model_signing.batch import Batch, check_can_write
+        from hf_model_signing.organisation.batch import Batch, check_can_write
         from hub_adapters.budget import Budget
         from hub_adapters.huggingface import HuggingFaceAdapter
 
@@ -75,9 +75,9 @@ def _sign(batch: Batch) -> None:
 
 
 def _options(values: dict[str, Any], hashing: Hashing | None) -> BatchOptions:
-    from hf_model_signing.batch import BatchOptions
     from hf_model_signing.hub.push import DEFAULT_MESSAGE
     from hf_model_signing.hub.repository import Take
+    from hf_model_signing.organisation.batch import BatchOptions
 
     return BatchOptions(
         selection_of(values),

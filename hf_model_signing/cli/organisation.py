@@ -12,8 +12,8 @@ from hf_model_signing.cli.settings import settings_of
 from hf_model_signing.errors import HfSignError
 
 if TYPE_CHECKING:
+    from hf_model_signing.organisation.selection import Selection
     from hf_model_signing.report.interface import Report
-    from hf_model_signing.selection import Selection
 
 _MOST_JOBS = 64
 
@@ -66,7 +66,7 @@ def check_reports(values: dict[str, Any]) -> None:
 
 def selection_of(values: dict[str, Any]) -> Selection:
     """What `selection_options` say."""
-    from hf_model_signing.selection import KINDS, Selection
+    from hf_model_signing.organisation.selection import KINDS, Selection
 
     return Selection(values["kinds"] or KINDS, values["include"], values["exclude"])
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from hf_model_signing._util.paths import own_cache
-from hf_model_signing.batch_errors import flat
 from hf_model_signing.batch_hashing import Hashing, HashingHere
 from hf_model_signing.errors import UsageError
 from hf_model_signing.hub.push import (
@@ -22,15 +21,16 @@ from hf_model_signing.hub.push import (
     signed_by_us,
 )
 from hf_model_signing.hub.repository import HubModel, Take
-from hf_model_signing.journal import LISTED, PLANNED, Entry, Journal
 from hf_model_signing.methods.interface import Signer
 from hf_model_signing.oms.manifest import Manifest
 from hf_model_signing.oms.statement import REVISION
-from hf_model_signing.organisation_run import OrganisationRun
+from hf_model_signing.organisation.journal import LISTED, PLANNED, Entry, Journal
+from hf_model_signing.organisation.outcomes import flat
+from hf_model_signing.organisation.records import reference_of, with_files, with_statement
+from hf_model_signing.organisation.run import OrganisationRun
+from hf_model_signing.organisation.selection import Selection
+from hf_model_signing.organisation.shared_signer import SharedSigner
 from hf_model_signing.report.interface import Record, Report
-from hf_model_signing.repository_records import reference_of, with_files, with_statement
-from hf_model_signing.selection import Selection
-from hf_model_signing.shared_signer import SharedSigner
 from hub_adapters.errors import AccessError, DishonestError, NotFoundError
 from hub_adapters.huggingface import HuggingFaceAdapter
 from hub_adapters.interface import ListedRepository, Resolved

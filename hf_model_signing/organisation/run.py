@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import hf_model_signing
-from hf_model_signing.batch_errors import fate_of, reason_of
 from hf_model_signing.errors import RefusedError, RenamedError
 from hf_model_signing.hub.push import check_canonical_name
-from hf_model_signing.journal import DONE, LISTED, Entry, Journal
 from hf_model_signing.oms.statement import signing_time
+from hf_model_signing.organisation.journal import DONE, LISTED, Entry, Journal
+from hf_model_signing.organisation.outcomes import fate_of, reason_of
+from hf_model_signing.organisation.records import new_record, reference_of
+from hf_model_signing.organisation.scheduler import Turns
+from hf_model_signing.organisation.selection import Selection
 from hf_model_signing.report.interface import Record, Report
-from hf_model_signing.repository_records import new_record, reference_of
-from hf_model_signing.selection import Selection
-from hf_model_signing.turns import Turns
 from hub_adapters.huggingface import HuggingFaceAdapter
 from hub_adapters.interface import ListedRepository, Resolved
 

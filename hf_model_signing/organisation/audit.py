@@ -7,24 +7,24 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from hf_model_signing.batch_errors import flat
 from hf_model_signing.errors import MissingSignatureError, VerificationError
 from hf_model_signing.hub.listing import compare_listing, covered, is_told
 from hf_model_signing.hub.signature import read_signature
 from hf_model_signing.hub.small_files import hash_small_files
-from hf_model_signing.journal import LISTED, Entry, Journal
 from hf_model_signing.methods.claimed_signer import claimed_signer
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.manifest import SIGNATURE_NAME, Difference, compare
 from hf_model_signing.oms.statement import REVISION, Statement
-from hf_model_signing.organisation_run import OrganisationRun
+from hf_model_signing.organisation.journal import LISTED, Entry, Journal
+from hf_model_signing.organisation.outcomes import flat
+from hf_model_signing.organisation.records import HARMLESS, reference_of, with_files, with_statement
+from hf_model_signing.organisation.run import OrganisationRun
+from hf_model_signing.organisation.selection import Selection
 from hf_model_signing.policy.rollback import Newest
 from hf_model_signing.policy.rules import Policy, Rule
 from hf_model_signing.report.interface import Record, Report
 from hf_model_signing.report.statuses import STATUSES
-from hf_model_signing.repository_records import HARMLESS, reference_of, with_files, with_statement
-from hf_model_signing.selection import Selection
 from hf_model_signing.verifying import Coverage, check_subject, expected_files, ignored_paths
 from hub_adapters.errors import NotFoundError
 from hub_adapters.huggingface import HuggingFaceAdapter

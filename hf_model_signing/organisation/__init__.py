@@ -1,0 +1,1 @@
+"""Batch and audit of whole organisations."""
