@@ -143,7 +143,7 @@ def test_token_that_may_write_is_not_given_away(hub: Hub, person: People, acme: 
 
 _PRELUDE = """
 import json, os
-import hf_model_signing.worker as w
+import hf_model_signing.workers.job as w
 
 honest = getattr(w, "honest", w.hash_elsewhere)
 w.honest = honest  # such a file is run twice
@@ -318,7 +318,7 @@ def test_scheduler_without_workers(hub: Hub, person: People, acme: KeyPair, clus
 def test_scheduler_that_is_not_there(
     hub: Hub, person: People, acme: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hf_model_signing.dask_cluster._PATIENCE", 1)
+    monkeypatch.setattr("hf_model_signing.workers.dask._PATIENCE", 1)
     Organisation(hub, acme).add("model")
     done = batch(person(), acme, Cluster(tmp_path, 9))
     assert done.code == 3

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from hf_model_signing.batch_hashing import HashingElsewhere, Worker
 from hf_model_signing.errors import EmptyModelError, ModelError, RefusedError, WorkerError
 from hf_model_signing.hub.repository import Take
 from hf_model_signing.organisation.batch import BatchModel
 from hf_model_signing.signing import HowToHash
-from hf_model_signing.worker_answer import read_answer
+from hf_model_signing.workers.answer import read_answer
+from hf_model_signing.workers.hashing import HashingElsewhere, Worker
 from hub_adapters.errors import AccessError, HubError, UnavailableError
 from hub_adapters.huggingface import HuggingFaceAdapter
 from tests.servers.hub import Hub
@@ -170,7 +170,7 @@ def test_error_of_a_worker_is_told(
 
 def test_repository_that_is_empty_may_be_called_so(hub: Hub) -> None:
     about = {"endpoint": "", "uri": "hf://acme/model", "commit": ""}
-    from hf_model_signing.worker_answer import answer
+    from hf_model_signing.workers.answer import answer
 
     with pytest.raises(EmptyModelError, match="on a worker: nothing"):
         read_answer(answer(about, error=EmptyModelError("nothing")), about, "model")

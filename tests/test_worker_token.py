@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hf_model_signing.worker_token import may_write
+from hf_model_signing.workers.token import may_write
 
 
 def about(role: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON

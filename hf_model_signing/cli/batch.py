@@ -25,9 +25,9 @@ from hf_model_signing.cli.progress import repository_bar
 from hf_model_signing.cli.settings import Command
 
 if TYPE_CHECKING:
-    from hf_model_signing.batch_hashing import Hashing
     from hf_model_signing.organisation.batch import Batch, BatchOptions
     from hf_model_signing.report.interface import Report
+    from hf_model_signing.workers.hashing import Hashing
     from hub_adapters.huggingface import HuggingFaceAdapter
 
 
@@ -97,9 +97,9 @@ def _hashing(values: dict[str, Any], adapter: HuggingFaceAdapter) -> Iterator[Ha
     if not values["executor"]:
         yield None
         return
-    from hf_model_signing.batch_hashing import HashingElsewhere
-    from hf_model_signing.dask_cluster import connected
-    from hf_model_signing.worker_token import worker_token
+    from hf_model_signing.workers.dask import connected
+    from hf_model_signing.workers.hashing import HashingElsewhere
+    from hf_model_signing.workers.token import worker_token
 
     token = worker_token(adapter)
     with connected(values["executor"], output.note) as cluster:

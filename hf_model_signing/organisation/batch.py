@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from hf_model_signing._util.paths import own_cache
-from hf_model_signing.batch_hashing import Hashing, HashingHere
 from hf_model_signing.errors import UsageError
 from hf_model_signing.hub.push import (
     DEFAULT_MESSAGE,
@@ -31,6 +30,7 @@ from hf_model_signing.organisation.run import OrganisationRun
 from hf_model_signing.organisation.selection import Selection
 from hf_model_signing.organisation.shared_signer import SharedSigner
 from hf_model_signing.report.interface import Record, Report
+from hf_model_signing.workers.hashing import Hashing, HashingHere
 from hub_adapters.errors import AccessError, DishonestError, NotFoundError
 from hub_adapters.huggingface import HuggingFaceAdapter
 from hub_adapters.interface import ListedRepository, Resolved

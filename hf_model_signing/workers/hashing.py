@@ -14,8 +14,8 @@ from hf_model_signing.hub.listing import compare_listing
 from hf_model_signing.hub.repository import HubModel
 from hf_model_signing.hub.small_files import hash_small_files
 from hf_model_signing.oms.manifest import Manifest, compare
-from hf_model_signing.worker import TOKEN_VARIABLE, Job, hash_elsewhere, hash_with
-from hf_model_signing.worker_answer import read_answer
+from hf_model_signing.workers.answer import read_answer
+from hf_model_signing.workers.job import TOKEN_VARIABLE, Job, hash_elsewhere, hash_with
 from hub_adapters.errors import AccessError, HubError
 from hub_adapters.huggingface import HuggingFaceAdapter
 

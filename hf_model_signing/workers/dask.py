@@ -11,10 +11,10 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import Any
 
-from hf_model_signing.batch_hashing import Worker
 from hf_model_signing.errors import HfSignError, UsageError, WorkerError
-from hf_model_signing.inert_pickle import plain_values_only
 from hf_model_signing.organisation.outcomes import StopBatch
+from hf_model_signing.workers.hashing import Worker
+from hf_model_signing.workers.restricted_pickle import plain_values_only
 
 _SCHEME = "dask://"
 _PATIENCE = 10  # seconds for the scheduler to answer

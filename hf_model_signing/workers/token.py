@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from hf_model_signing.errors import UsageError
-from hf_model_signing.worker import TOKEN_VARIABLE
+from hf_model_signing.workers.job import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from hub_adapters.huggingface import HuggingFaceAdapter

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from hf_model_signing.hub.repository import HubModel, Take
 from hf_model_signing.oms.manifest import Manifest
 from hf_model_signing.signing import HowToHash
-from hf_model_signing.worker_answer import answer
+from hf_model_signing.workers.answer import answer
 from hub_adapters.interface import Reference, Resolved
 
 if TYPE_CHECKING:
