@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from hf_model_signing.cli.global_options import Settings
 from hf_model_signing.cli.main import program
-from hf_model_signing.cli.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "github-actions.md"

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from hf_model_signing.cli.global_options import Command
 from hf_model_signing.cli.organisation import (
     check_reports,
     finish,
@@ -20,7 +21,6 @@ from hf_model_signing.cli.organisation import (
 from hf_model_signing.cli.output import note
 from hf_model_signing.cli.policy_option import policy_option, sigstore_notes
 from hf_model_signing.cli.progress import repository_bar
-from hf_model_signing.cli.settings import Command
 
 _FINDINGS = ("unsigned", "stale", "untrusted")
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hf_model_signing.cli import output
-from hf_model_signing.cli.methods import any_signer, infer_signer
+from hf_model_signing.cli.global_options import Command
+from hf_model_signing.cli.method_inference import any_signer, infer_signer
 from hf_model_signing.cli.options import how_to_hash, manifest_options
 from hf_model_signing.cli.organisation import (
     check_reports,
@@ -22,7 +23,6 @@ from hf_model_signing.cli.organisation import (
     selection_options,
 )
 from hf_model_signing.cli.progress import repository_bar
-from hf_model_signing.cli.settings import Command
 
 if TYPE_CHECKING:
     from hf_model_signing.organisation.batch import Batch, BatchOptions

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from hf_model_signing.cli import output
+from hf_model_signing.cli.global_options import Command
+from hf_model_signing.cli.model_argument import statement_of
 from hf_model_signing.cli.options import REFERENCE_HELP, fetch_options, manifest_options, reference_argument
 from hf_model_signing.cli.progress import progress_bars
-from hf_model_signing.cli.settings import Command
-from hf_model_signing.cli.target import statement_of
 
 
 def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hf_model_signing.cli import output
+from hf_model_signing.cli.global_options import Command
 from hf_model_signing.cli.options import check_signature_file
-from hf_model_signing.cli.settings import Command
 
 if TYPE_CHECKING:
     from hf_model_signing.oms.bundle import Bundle

@@ -16,8 +16,8 @@ from typing import Any
 
 import click
 
+from hf_model_signing.cli.global_options import GlobalOptions, Settings
 from hf_model_signing.cli.output import note, printable
-from hf_model_signing.cli.settings import GlobalOptions, Settings
 from hf_model_signing.errors import HfSignError, ModelWarning
 from hub_adapters.errors import HubError
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hf_model_signing.cli.settings import settings_of
+from hf_model_signing.cli.global_options import settings_of
 from hf_model_signing.errors import HfSignError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from hf_model_signing._util.text import printable
-from hf_model_signing.cli.settings import settings_of
+from hf_model_signing.cli.global_options import settings_of
 
 __all__ = ["note", "printable", "result"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from hf_model_signing.cli.methods import POLICY_OPTION
+from hf_model_signing.cli.method_inference import POLICY_OPTION
 from hf_model_signing.cli.output import note
 from hf_model_signing.errors import SigstoreWarning
 

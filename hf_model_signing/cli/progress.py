@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from hf_model_signing.cli.settings import settings_of
+from hf_model_signing.cli.global_options import settings_of
 
 _OWN_BAR = 256 * 1024 * 1024  # bytes; a smaller file is gone before its bar is read
 

@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 from hf_model_signing.cli import output
-from hf_model_signing.cli.methods import any_verifier, check_alone, given_verifier, infer_verifier
+from hf_model_signing.cli.global_options import Command
+from hf_model_signing.cli.method_inference import any_verifier, check_alone, given_verifier, infer_verifier
 from hf_model_signing.cli.options import REPO_HELP, coverage_options, hub_arguments, reference_argument, type_option
 from hf_model_signing.cli.policy_option import policy_option, sigstore_notes
 from hf_model_signing.cli.progress import progress_bars
-from hf_model_signing.cli.settings import Command
 from hf_model_signing.cli.verify import note_old_forms, summary
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hf_model_signing.cli import output
-from hf_model_signing.cli.methods import any_signer, infer_signer
+from hf_model_signing.cli.global_options import Command
+from hf_model_signing.cli.method_inference import any_signer, infer_signer
 from hf_model_signing.cli.options import (
     REPO_HELP,
     how_to_hash,
@@ -18,7 +19,6 @@ from hf_model_signing.cli.options import (
     type_option,
 )
 from hf_model_signing.cli.progress import progress_bars
-from hf_model_signing.cli.settings import Command
 
 if TYPE_CHECKING:
     from hf_model_signing.hub.push import Pushed

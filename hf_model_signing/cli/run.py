@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hf_model_signing.cli.settings import Command
+from hf_model_signing.cli.global_options import Command
 
 
 def _run(policy: str | None, mode: str | None, command: tuple[str, ...]) -> None:

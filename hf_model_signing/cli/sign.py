@@ -8,12 +8,12 @@ from typing import Any
 import click
 
 from hf_model_signing.cli import output
+from hf_model_signing.cli.global_options import Command
+from hf_model_signing.cli.method_inference import method_group, own_options
 from hf_model_signing.cli.method_options import METHOD_OPTIONS, MethodOptions
-from hf_model_signing.cli.methods import method_group, own_options
+from hf_model_signing.cli.model_argument import check_there, label, statement_of
 from hf_model_signing.cli.options import REFERENCE_HELP, fetch_options, manifest_options, reference_argument
 from hf_model_signing.cli.progress import progress_bars
-from hf_model_signing.cli.settings import Command
-from hf_model_signing.cli.target import check_there, label, statement_of
 from hf_model_signing.errors import UsageError
 
 

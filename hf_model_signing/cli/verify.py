@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hf_model_signing.cli import output
+from hf_model_signing.cli.global_options import Command
+from hf_model_signing.cli.method_inference import method_group, own_options
 from hf_model_signing.cli.method_options import METHOD_OPTIONS, MethodOptions
-from hf_model_signing.cli.methods import method_group, own_options
+from hf_model_signing.cli.model_argument import label
 from hf_model_signing.cli.options import (
     REFERENCE_HELP,
     check_signature_file,
@@ -25,8 +27,6 @@ from hf_model_signing.cli.options import (
 )
 from hf_model_signing.cli.policy_option import policy_option, sigstore_notes
 from hf_model_signing.cli.progress import progress_bars
-from hf_model_signing.cli.settings import Command
-from hf_model_signing.cli.target import label
 from hf_model_signing.errors import UsageError
 
 if TYPE_CHECKING:

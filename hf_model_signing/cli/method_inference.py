@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hf_model_signing.cli.global_options import GlobalOptions
 from hf_model_signing.cli.method_options import METHOD_OPTIONS, MethodOption, MethodOptions, Values
-from hf_model_signing.cli.settings import GlobalOptions
 
 if TYPE_CHECKING:
     from hf_model_signing.methods.interface import Signer, Verifier
