@@ -10,12 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
-from hub_adapters.archive import lift_lone_folder, unpack
-from hub_adapters.archive_names import MemberNames
+from hub_adapters.archives.names import MemberNames
+from hub_adapters.archives.unpack import lift_lone_folder, unpack
 from hub_adapters.errors import BadReferenceError, ContentError, UnsupportedError
+from hub_adapters.http.urls import check_address, endpoint, shown
 from hub_adapters.interface import FetchOptions, Reference, Snapshot, is_plain_path
 from hub_adapters.limits import Limits
-from hub_adapters.urls import check_address, endpoint, shown
 from hub_adapters.web import Part, WebAdapter, last_name, reduce_model
 
 _FILE = ".onnx"

@@ -6,13 +6,13 @@ import re
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from hub_adapters.archive import lift_lone_folder, unpack
+from hub_adapters.archives.unpack import lift_lone_folder, unpack
+from hub_adapters.archives.zip_layout import read_comment
 from hub_adapters.errors import BadReferenceError, ContentError, DishonestError
+from hub_adapters.http.urls import endpoint, named
 from hub_adapters.interface import Reference
 from hub_adapters.limits import Limits
-from hub_adapters.urls import endpoint, named
 from hub_adapters.web import Part, WebAdapter
-from hub_adapters.zip_layout import read_comment
 
 _SERVICE = "https://github.com"
 _BRANCHES = ("main", "master")  # in the order in which `torch.hub` looks for them

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 
 from hub_adapters.errors import BadReferenceError
+from hub_adapters.http.urls import endpoint, named
 from hub_adapters.interface import Reference
-from hub_adapters.urls import endpoint, named
 from hub_adapters.web import WebAdapter
 
 _SERVICE = "https://tfhub.dev"

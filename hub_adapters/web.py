@@ -11,13 +11,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from hub_adapters.archive import unpack
-from hub_adapters.content import check_content
-from hub_adapters.download_cache import DownloadCache, Stored
+from hub_adapters.archives.unpack import unpack
 from hub_adapters.errors import ContentError, HubError, NotFoundError, UnsupportedError
+from hub_adapters.http.cache import DownloadCache, Stored
+from hub_adapters.http.content_sniffing import check_content
+from hub_adapters.http.urls import shown
 from hub_adapters.interface import FetchOptions, HubAdapter, Reference, RemoteFile, Resolved, Snapshot
 from hub_adapters.limits import Limits
-from hub_adapters.urls import shown
 
 _CHUNK = 1024 * 1024
 

@@ -196,7 +196,7 @@ class TestStates:
     def test_hub_that_sends_pages_without_end(
         self, hub: Hub, person: People, acme: KeyPair, monkeypatch: pytest.MonkeyPatch, path: str
     ) -> None:
-        monkeypatch.setattr("hub_adapters.hf_answers._MOST_ANSWERS", 50)
+        monkeypatch.setattr("hub_adapters.huggingface.response_checks._MOST_ANSWERS", 50)
         Organisation(hub, acme).add("model")
 
         def endless(reply: Any) -> Any:  # noqa: ANN401 - a Reply
@@ -215,7 +215,7 @@ class TestStates:
     def test_answer_that_unpacks_to_more_than_any_has(
         self, hub: Hub, person: People, acme: KeyPair, monkeypatch: pytest.MonkeyPatch, path: str
     ) -> None:
-        monkeypatch.setattr("hub_adapters.hf_answers._LARGEST_ANSWER", 1 << 20)
+        monkeypatch.setattr("hub_adapters.huggingface.response_checks._LARGEST_ANSWER", 1 << 20)
         Organisation(hub, acme).add("model")
 
         def bomb(reply: Any) -> Any:  # noqa: ANN401 - a Reply

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from hf_model_signing.hub import staging
-from hub_adapters import locks
+from hub_adapters._util import file_lock
 from tests.helpers import COMMIT, KeyPair, Outcome
 from tests.servers.fixtures import Person
 from tests.servers.hub import Hub
@@ -173,7 +173,7 @@ class TestDocuments:
     def test_listing_without_end(
         self, hub: Hub, signed: str, person: People, acme: KeyPair, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("hub_adapters.huggingface._MOST_ENTRIES", 100)
+        monkeypatch.setattr("hub_adapters.huggingface.adapter._MOST_ENTRIES", 100)
         hub.spoil("GET", r"/tree/", _header("Link", f'<{hub.url}/api/models/{signed}/tree/main>; rel="next"'))
         outcome = _pull(person(), acme)
         assert outcome.code == 1
@@ -336,11 +336,11 @@ class TestFolder:
         stage = tmp_path / "stage"
         stage.mkdir()
         handle = os.open(stage, os.O_RDONLY)
-        assert locks.is_at(handle, str(stage))
+        assert file_lock.is_at(handle, str(stage))
         stage.rename(tmp_path / "place")
-        assert not locks.is_at(handle, str(stage))
+        assert not file_lock.is_at(handle, str(stage))
         stage.mkdir()
-        assert not locks.is_at(handle, str(stage))
+        assert not file_lock.is_at(handle, str(stage))
         os.close(handle)
 
     def test_stage_that_is_taken_away_while_it_is_locked(self, tmp_path: Path) -> None:

@@ -8,8 +8,15 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from hub_adapters.hf_oidc import RESOURCE, can_prove_itself, is_exchange_address, may_carry, opt_in, origin
-from hub_adapters.huggingface import HuggingFaceAdapter
+from hub_adapters.huggingface.adapter import HuggingFaceAdapter
+from hub_adapters.huggingface.trusted_publishing import (
+    RESOURCE,
+    can_prove_itself,
+    is_exchange_address,
+    may_carry,
+    opt_in,
+    origin,
+)
 from tests.helpers import KeyPair, Outcome
 from tests.servers.fixtures import Person
 from tests.servers.github_actions import ISSUER, GithubActions

@@ -17,7 +17,7 @@ from hf_model_signing.signing import HowToHash
 from hf_model_signing.workers.answer import read_answer
 from hf_model_signing.workers.hashing import HashingElsewhere, Worker
 from hub_adapters.errors import AccessError, HubError, UnavailableError
-from hub_adapters.huggingface import HuggingFaceAdapter
+from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 from tests.servers.hub import Hub
 
 Change = Callable[[dict[str, Any]], object]

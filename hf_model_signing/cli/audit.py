@@ -30,8 +30,8 @@ def _run(**values: Any) -> int:  # noqa: ANN401 - what click parsed
     with repository_bar() as bar, sigstore_notes():
         from hf_model_signing.organisation.audit import Audit
         from hf_model_signing.policy.rules import Policy
-        from hub_adapters.budget import Budget
-        from hub_adapters.huggingface import HuggingFaceAdapter
+        from hub_adapters.http.rate_budget import Budget
+        from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 
         adapter = HuggingFaceAdapter(Budget())
         if not adapter.has_token():

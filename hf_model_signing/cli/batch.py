@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hf_model_signing.organisation.batch import Batch, BatchOptions
     from hf_model_signing.report.interface import Report
     from hf_model_signing.workers.hashing import Hashing
-    from hub_adapters.huggingface import HuggingFaceAdapter
+    from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 
 
 def _run(**values: Any) -> int:  # noqa: ANN401 - what click parsed
@@ -38,8 +38,8 @@ def _run(**values: Any) -> int:  # noqa: ANN401 - what click parsed
     signer = infer_signer(values)
     with repository_bar() as bar:
         from hf_model_signing.organisation.batch import Batch, check_can_write
-        from hub_adapters.budget import Budget
-        from hub_adapters.huggingface import HuggingFaceAdapter
+        from hub_adapters.http.rate_budget import Budget
+        from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 
         adapter = HuggingFaceAdapter(Budget())
         if not values["dry_run"]:

@@ -29,7 +29,7 @@ def check_there(values: dict[str, Any]) -> None:
 
 def label(reference: str) -> str:
     """A reference as it may be shown: of an address only what holds no secret."""
-    from hub_adapters.urls import shown
+    from hub_adapters.http.urls import shown
 
     return shown(reference) if reference.lower().startswith(("http://", "https://")) else reference
 

@@ -232,7 +232,7 @@ def _below(model: str, path: str) -> str | None:
 def check_signature_file(path: str) -> None:
     """Raise `UsageError` when the signature that was named is not there: a slip, and no verdict on a model."""
     if "://" in path and not path.lower().startswith(("https://", "http://")):
-        from hub_adapters.urls import named
+        from hub_adapters.http.urls import named
 
         raise UsageError(f"{named(path)} names no signature: give a file, or an address that begins with https://")
     if "://" not in path and not os.path.exists(path):
@@ -244,7 +244,7 @@ def hub_arguments(values: dict[str, Any]) -> tuple[Any, Any]:
     from dataclasses import replace
 
     from hub_adapters import find_adapter
-    from hub_adapters.huggingface import HuggingFaceAdapter
+    from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 
     text, kind, revision = values["repo"], values.get("kind"), values.get("revision")
     found = find_adapter(text)

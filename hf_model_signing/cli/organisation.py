@@ -111,11 +111,11 @@ def exit_code(report: Report) -> int:
 def _owner(ctx: click.Context, param: click.Parameter, value: str) -> str:
     """The name of the organisation, also from `hf://ORG` and from the address of its page."""
     from hub_adapters.errors import BadReferenceError
-    from hub_adapters.hf_organisation import check_owner
+    from hub_adapters.huggingface.organisation import check_owner
 
     name = value.removeprefix("hf://").rstrip("/")
     if "://" in name:
-        from hub_adapters.huggingface import owner_of_page
+        from hub_adapters.huggingface.adapter import owner_of_page
 
         name = owner_of_page(name)
     try:

@@ -252,7 +252,7 @@ def _uri(text: str) -> str:
         return found[1].uri
     if text.startswith((".", "/", "~")):
         raise UsageError(f"'{text}' is a path, and a trust policy has rules for repositories: give ORG/NAME or hf://…")
-    from hub_adapters.huggingface import HuggingFaceAdapter
+    from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 
     return HuggingFaceAdapter.named(text).uri
 

@@ -24,9 +24,9 @@ from hf_model_signing.oms.manifest import SIGNATURE_NAME, Difference, Manifest, 
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.policy.rollback import Newest
 from hf_model_signing.verifying import check_subject
-from hub_adapters.atomic import replace_file
-from hub_adapters.hf_answers import checked_at_least
-from hub_adapters.hf_cache import discard
+from hub_adapters._util.atomic_files import replace_file
+from hub_adapters.huggingface.cache import discard
+from hub_adapters.huggingface.response_checks import checked_at_least
 from hub_adapters.interface import RemoteFile, Snapshot
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import os
 from hf_model_signing._util.paths import file_name
 from hf_model_signing.errors import BundleError
 from hf_model_signing.oms.bundle import Bundle
+from hub_adapters.http.urls import shown
 from hub_adapters.interface import FetchOptions
-from hub_adapters.urls import shown
 
 MAX_SIGNATURE = 64 * 1024 * 1024  # bytes; a larger one is not even downloaded
 
@@ -23,7 +23,7 @@ def read_signature(signature: str | os.PathLike[str], options: FetchOptions | No
     where = file_name(signature, "signature")
     if not is_address(where):
         return Bundle.read(where)
-    from hub_adapters.download import read_small
+    from hub_adapters.http.download import read_small
 
     data = read_small(where, MAX_SIGNATURE, "signature", options or FetchOptions())
     try:

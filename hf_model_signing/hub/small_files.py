@@ -17,8 +17,8 @@ from hf_model_signing.hashing.model_hasher import (
     is_lfs_pointer,
 )
 from hf_model_signing.oms.manifest import Difference, Serialization
+from hub_adapters._util.parallel import call_all
 from hub_adapters.interface import HubAdapter, RemoteFile, Resolved
-from hub_adapters.parallel import call_all
 
 _HELD = 16 * 1024 * 1024  # bytes; the Hub stores what is above 10 MB apart, and what is larger here goes by the disk
 _AT_ONCE = 4

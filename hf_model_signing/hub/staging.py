@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator
 
 from hf_model_signing.errors import HfSignError, UsageError
 from hf_model_signing.oms.manifest import show
+from hub_adapters._util.file_lock import is_at
 from hub_adapters.errors import DishonestError, HubError
-from hub_adapters.locks import is_at
 
 _CLIENT_FILES = ".cache/huggingface"  # what the client notes in a folder that it downloads into
 _STAGE = ".hf-sign"

@@ -27,7 +27,7 @@ from hf_model_signing.report.interface import Record, Report
 from hf_model_signing.report.statuses import STATUSES
 from hf_model_signing.verifying import Coverage, check_subject, expected_files, ignored_paths
 from hub_adapters.errors import NotFoundError
-from hub_adapters.huggingface import HuggingFaceAdapter
+from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 from hub_adapters.interface import RemoteFile, Resolved
 
 _UNTOLD = (

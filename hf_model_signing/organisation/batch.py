@@ -32,7 +32,7 @@ from hf_model_signing.organisation.shared_signer import SharedSigner
 from hf_model_signing.report.interface import Record, Report
 from hf_model_signing.workers.hashing import Hashing, HashingHere
 from hub_adapters.errors import AccessError, DishonestError, NotFoundError
-from hub_adapters.huggingface import HuggingFaceAdapter
+from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 from hub_adapters.interface import ListedRepository, Resolved
 
 

@@ -16,7 +16,7 @@ from hf_model_signing.organisation.records import new_record, reference_of
 from hf_model_signing.organisation.scheduler import Turns
 from hf_model_signing.organisation.selection import Selection
 from hf_model_signing.report.interface import Record, Report
-from hub_adapters.huggingface import HuggingFaceAdapter
+from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 from hub_adapters.interface import ListedRepository, Resolved
 
 MOST_TRIES = 5  # of one repository in one run

@@ -17,7 +17,7 @@ from hf_model_signing.oms.manifest import Manifest, compare
 from hf_model_signing.workers.answer import read_answer
 from hf_model_signing.workers.job import TOKEN_VARIABLE, Job, hash_elsewhere, hash_with
 from hub_adapters.errors import AccessError, HubError
-from hub_adapters.huggingface import HuggingFaceAdapter
+from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 
 _LOOK_EACH = 2.0  # seconds between looks whether the worker is still there
 _IDLE = 3  # looks at which it had no work, though there is no answer

@@ -16,7 +16,7 @@ from hf_model_signing.workers.answer import answer
 from hub_adapters.interface import Reference, Resolved
 
 if TYPE_CHECKING:
-    from hub_adapters.huggingface import HuggingFaceAdapter
+    from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 
 TOKEN_VARIABLE = "HF_SIGN_WORKER_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -49,8 +49,8 @@ def hash_elsewhere(job: Job) -> bytes:
 
     The worker's own login counts for nothing: it may be allowed to write. Returns an answer (see `worker_answer`).
     """
-    from hub_adapters.budget import Budget
-    from hub_adapters.huggingface import HuggingFaceAdapter
+    from hub_adapters.http.rate_budget import Budget
+    from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 
     token = job.token or os.environ.get(TOKEN_VARIABLE) or False
     try:

@@ -9,7 +9,7 @@ from hf_model_signing.errors import UsageError
 from hf_model_signing.workers.job import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
-    from hub_adapters.huggingface import HuggingFaceAdapter
+    from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 
 
 def worker_token(adapter: HuggingFaceAdapter) -> str | None:

@@ -49,7 +49,7 @@ def test_limits_of_an_archive(
     hosts: StaticHosts, cli: Cli, tmp_path: Path, option: str, good: str, bad: str, sentence: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("hub_adapters.archive._SMALL", 1000)  # bytes; less than tar makes of anything
+    monkeypatch.setattr("hub_adapters.archives.unpack._SMALL", 1000)  # bytes; less than tar makes of anything
     reference = hosts.put("/a.tar.gz", tarball(small_folder(tmp_path)))
     refused = cli("digest", option, bad, reference)
     assert refused.code == 1

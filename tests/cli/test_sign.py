@@ -326,7 +326,7 @@ def test_killed_write_is_finished_by_the_same_command(
 def test_folder_that_cannot_be_written(pair: KeyPair) -> None:
     code = (
         "import os, sys; from hf_model_signing.cli.main import run; import hf_model_signing.cli.sign\n"
-        "from hf_model_signing import KeySigner, sign; import hub_adapters.huggingface\n"
+        "from hf_model_signing import KeySigner, sign; import hub_adapters.huggingface.adapter\n"
         "import glob, tempfile\n"
         "sign(sys.argv[-1], signer=KeySigner(sys.argv[4]))\n"  # loads everything while it may
         "if os.geteuid() == 0: os.setuid(65534)\n"

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 
-from hub_adapters.archive import unpack
+from hub_adapters.archives.unpack import unpack
 from hub_adapters.limits import Limits
 
 BLOCK = 512

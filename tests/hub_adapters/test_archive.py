@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hub_adapters.archive import lift_lone_folder, unpack
+from hub_adapters.archives.unpack import lift_lone_folder, unpack
 from hub_adapters.errors import ContentError
 from hub_adapters.limits import Limits
 from tests.helpers import names_below, write_tree

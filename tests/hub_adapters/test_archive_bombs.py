@@ -104,7 +104,9 @@ def test_small_archive_has_no_ratio(tmp_path: Path, kind: str, more: int) -> Non
 
 RUN = f"""
 import bz2, gzip, lzma, os, resource, sys, time
-from hub_adapters import archive, archive_tar, archive_zip
+from hub_adapters.archives import unpack
+from hub_adapters.archives import tar
+from hub_adapters.archives import zip
 from hub_adapters.errors import ContentError
 from hub_adapters.limits import Limits
 pages = int(open("/proc/self/statm").read().split()[0])
@@ -113,7 +115,7 @@ resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 resource.setrlimit(resource.RLIMIT_FSIZE, (64 * {MIB}, 64 * {MIB}))
 resource.setrlimit(resource.RLIMIT_CPU, (3, 3))
 try:
-    archive.unpack(sys.argv[1], sys.argv[2], Limits())
+    unpack.unpack(sys.argv[1], sys.argv[2], Limits())
 except ContentError as error:
     print("refused:", error)
 print("wrote", resource.getrusage(resource.RUSAGE_SELF).ru_oublock * 512, "bytes")

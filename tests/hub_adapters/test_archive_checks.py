@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hub_adapters.archive_names import refuse
+from hub_adapters.archives.names import refuse
 from hub_adapters.errors import ContentError
 from tests.hub_adapters.archives import (
     BZIP2,
@@ -49,7 +49,7 @@ def test_file_system_that_takes_fewer_names(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("hub_adapters.archive._write_file", fail)
+    monkeypatch.setattr("hub_adapters.archives.unpack._write_file", fail)
     _refused(tmp_path, tar_file("m") + END, f"its member 'm' .*{message}")
 
 
@@ -57,7 +57,7 @@ def test_disk_that_is_full_is_not_the_fault_of_the_archive(tmp_path: Path, monke
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("hub_adapters.archive._write_file", fail)
+    monkeypatch.setattr("hub_adapters.archives.unpack._write_file", fail)
     with pytest.raises(OSError, match="No space left"):
         unpacked(tmp_path, tar_file("m") + END)
     assert names_around(tmp_path) == {"archive"}
@@ -70,8 +70,8 @@ def test_disk_that_cannot_be_read_is_not_the_fault_of_the_archive(
     def fail(*_: object) -> bytes:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("hub_adapters.archive_tar.decompressed", lambda _: type("Broken", (), {"read": fail})())
-    monkeypatch.setattr("hub_adapters.archive_zip._packed", fail)
+    monkeypatch.setattr("hub_adapters.archives.tar.decompressed", lambda _: type("Broken", (), {"read": fail})())
+    monkeypatch.setattr("hub_adapters.archives.zip._packed", fail)
     with pytest.raises(OSError, match="Input/output error"):
         unpacked(tmp_path, tar_file("m") + END if kind == "tar" else zip_of(ZipMember("m")))
     assert names_around(tmp_path) == {"archive"}
@@ -184,7 +184,7 @@ def test_something_behind_a_member_in_the_next_piece(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: int
 ) -> None:
     packed = ZipMember("m", method=method).raw_data
-    monkeypatch.setattr("hub_adapters.archive_zip._CHUNK", len(packed))
+    monkeypatch.setattr("hub_adapters.archives.zip._CHUNK", len(packed))
     _refused(tmp_path, zip_of(ZipMember("m", method=method, packed=packed + b"more")), "something behind its end")
 
 
@@ -227,7 +227,7 @@ def test_gap_behind_a_descriptor(tmp_path: Path) -> None:
 def test_descriptor_of_a_large_member() -> None:
     import struct
 
-    from hub_adapters.zip_layout import Entry, _check_descriptor
+    from hub_adapters.archives.zip_layout import Entry, _check_descriptor
 
     entry = Entry("m", b"m", 8, 0, 1, 2**32, 2**32, 0, 0)
     _check_descriptor(entry, struct.pack("<LQQ", 1, 2**32, 2**32))
@@ -255,7 +255,7 @@ def test_sum_of_a_zip_is_checked_before_anything_is_written(tmp_path: Path, monk
     def fail(*_: object) -> None:
         raise AssertionError("written")
 
-    monkeypatch.setattr("hub_adapters.archive._write_file", fail)
+    monkeypatch.setattr("hub_adapters.archives.unpack._write_file", fail)
     with pytest.raises(ContentError, match="more than 7 bytes come out of it"):
         unpacked(tmp_path, zip_of(ZipMember("f"), ZipMember("g")), Limits(max_unpacked=7))
 
@@ -274,5 +274,5 @@ def test_zip_that_could_be_a_tar(tmp_path: Path) -> None:
 
 def test_no_file_is_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a file system that takes two names for one and is not known here."""
-    monkeypatch.setattr("hub_adapters.archive.MemberNames.take", lambda *_, folder: "f")
+    monkeypatch.setattr("hub_adapters.archives.unpack.MemberNames.take", lambda *_, folder: "f")
     _refused(tmp_path, tar_file("a") + tar_file("b") + END, "its member 'b' stands twice for this file system")

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from hub_adapters.budget import LONGEST, Budget, bucket_of
 from hub_adapters.errors import UnavailableError
+from hub_adapters.http.rate_budget import LONGEST, Budget, bucket_of
 from tests.hub_adapters.virtual_time import CountingHub, Headers, VirtualTime, limit
 
 

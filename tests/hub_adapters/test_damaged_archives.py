@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hub_adapters.archive import unpack
+from hub_adapters.archives.unpack import unpack
 from hub_adapters.errors import ContentError
 from hub_adapters.limits import Limits
 from tests.hub_adapters.archives import (

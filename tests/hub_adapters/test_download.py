@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from hub_adapters.download import Download, Received, read_small
 from hub_adapters.errors import (
     AccessError,
     BadReferenceError,
@@ -21,6 +20,7 @@ from hub_adapters.errors import (
     NotFoundError,
     UnavailableError,
 )
+from hub_adapters.http.download import Download, Received, read_small
 from hub_adapters.interface import FetchOptions
 from hub_adapters.limits import Limits
 from tests.helpers import sha256
@@ -304,7 +304,7 @@ class Dripping:
 
 
 def test_server_that_drips(hosts: StaticHosts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hub_adapters.exchange._WINDOW", 0.1)
+    monkeypatch.setattr("hub_adapters.http.exchange._WINDOW", 0.1)
     address = hosts.put("/a.onnx", b"", Page())
     hosts.spoil(lambda reply: replace(reply, body=Dripping().chunks(0, 10_000), length=10_000), times=None)
     with pytest.raises(UnavailableError, match=r"was cut off .* \(it comes too slowly\); gave up after \d+ tries"):

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from hub_adapters.download_cache import DownloadCache, Stored
 from hub_adapters.errors import ContentError, HubError, NotFoundError, UnavailableError
+from hub_adapters.http.cache import DownloadCache, Stored
 from hub_adapters.interface import FetchOptions
 from hub_adapters.limits import Limits
 from tests.helpers import environment, names_below
@@ -28,7 +28,7 @@ from tests.servers.static import Page, StaticHosts
 DATA = Synthetic(2_000_000, seed=1)
 _GET = (
     "import sys; from hub_adapters.interface import FetchOptions\n"
-    "from hub_adapters.download_cache import DownloadCache\n"
+    "from hub_adapters.http.cache import DownloadCache\n"
     "stored = DownloadCache().get(sys.argv[1], FetchOptions()); print(stored.path)"
 )
 
@@ -350,7 +350,7 @@ def test_nothing_is_left_of_a_model_that_cannot_be_made(cache: Path) -> None:
 
 def test_model_whose_making_was_killed(cache: Path) -> None:
     code = (
-        "import os, signal; from hub_adapters.download_cache import DownloadCache\n"
+        "import os, signal; from hub_adapters.http.cache import DownloadCache\n"
         "def make(path): os.mkdir(path); open(path + '/half', 'w').close(); os.kill(os.getpid(), signal.SIGKILL)\n"
         "DownloadCache().model('key', 'm', make)"
     )

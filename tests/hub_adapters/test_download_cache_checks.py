@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from hub_adapters.download import Download
-from hub_adapters.download_cache import DownloadCache
+from hub_adapters._util.file_lock import locked
 from hub_adapters.errors import HubError
+from hub_adapters.http.cache import DownloadCache
+from hub_adapters.http.download import Download
 from hub_adapters.interface import FetchOptions
-from hub_adapters.locks import locked
 from tests.hub_adapters.test_download_cache import DATA, _get, _left, _make_folder
 from tests.servers.static import Page, StaticHosts
 
@@ -34,7 +34,7 @@ def test_who_waited_for_nothing_new_asks(hosts: StaticHosts, monkeypatch: pytest
     def waited(path: str, waiting: Callable[[], None]) -> Iterator[bool]:
         yield True
 
-    monkeypatch.setattr("hub_adapters.download_cache.locked", waited)
+    monkeypatch.setattr("hub_adapters.http.cache.locked", waited)
     assert Path(_get(address).path).read_bytes() == b"new"
 
 
@@ -135,7 +135,7 @@ def test_who_waits_twice_is_told_once(tmp_path: Path, monkeypatch: pytest.Monkey
     answers = iter([False, True])
     told: list[str] = []
     monkeypatch.setattr(fcntl, "flock", busy)
-    monkeypatch.setattr("hub_adapters.locks.is_at", lambda *_: next(answers))
+    monkeypatch.setattr("hub_adapters._util.file_lock.is_at", lambda *_: next(answers))
     with locked(str(tmp_path / "lock"), lambda: told.append("waiting")) as waited:
         assert waited
     assert told == ["waiting"]

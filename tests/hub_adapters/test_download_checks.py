@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from hub_adapters.download import Download, Received
 from hub_adapters.errors import BadReferenceError, ContentError, HubError, UnavailableError
+from hub_adapters.http.download import Download, Received
 from hub_adapters.interface import FetchOptions
 from hub_adapters.limits import Limits
 from tests.hub_adapters.test_hostile_downloads import DATA, OK, OTHER, _get, _only_parts, _raw_server
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.usefixtures("pauses")
 
 def test_server_that_is_slow_and_fast_enough(hosts: StaticHosts, monkeypatch: pytest.MonkeyPatch) -> None:
     """A window that ends while nothing is on its way is no reason to begin anew."""
-    monkeypatch.setattr("hub_adapters.exchange._WINDOW", 0.3)
-    monkeypatch.setattr("hub_adapters.exchange._SLOWEST", 1000)
+    monkeypatch.setattr("hub_adapters.http.exchange._WINDOW", 0.3)
+    monkeypatch.setattr("hub_adapters.http.exchange._SLOWEST", 1000)
 
     def body() -> Iterator[bytes]:
         for _ in range(50):
@@ -37,8 +37,8 @@ def test_server_that_is_slow_and_fast_enough(hosts: StaticHosts, monkeypatch: py
 
 
 def test_server_that_becomes_slow(hosts: StaticHosts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hub_adapters.exchange._WINDOW", 0.3)
-    monkeypatch.setattr("hub_adapters.exchange._SLOWEST", 1000)
+    monkeypatch.setattr("hub_adapters.http.exchange._WINDOW", 0.3)
+    monkeypatch.setattr("hub_adapters.http.exchange._SLOWEST", 1000)
     with (
         _raw_server(OK + b"Content-Length: 100000\r\n\r\n" + b"x" * 50_000, b"x") as address,
         pytest.raises(UnavailableError, match="it comes too slowly"),
@@ -62,7 +62,7 @@ def test_nothing_is_received_after_a_refusal(hosts: StaticHosts) -> None:
 
 
 def test_nothing_is_received_after_nobody_waits(hosts: StaticHosts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hub_adapters.exchange._ANSWER", 0.1)
+    monkeypatch.setattr("hub_adapters.http.exchange._ANSWER", 0.1)
     address = hosts.put("/a.onnx", DATA)
     hosts.delay(0.5, times=None)
     hosts.spoil(lambda reply: replace(reply, body=[b"x" * 300_000] * 50, length=15_000_000), times=None)
@@ -76,14 +76,14 @@ def test_nothing_is_received_after_nobody_waits(hosts: StaticHosts, monkeypatch:
     ["https://host/a\x7fb.onnx", "https://host/a\x1bb.onnx", "https://host\\@other/a.onnx", "https://höst/a.onnx"],
 )
 def test_address_with_odd_characters(url: str) -> None:
-    from hub_adapters.urls import check_address
+    from hub_adapters.http.urls import check_address
 
     with pytest.raises(BadReferenceError, match="it has characters that no address can hold"):
         check_address(url)
 
 
 def test_endpoint_that_ends_in_a_slash(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hub_adapters.urls import endpoint
+    from hub_adapters.http.urls import endpoint
 
     monkeypatch.setenv("HF_SIGN_TFHUB_ENDPOINT", "https://mirror.example/hub/")
     assert endpoint("HF_SIGN_TFHUB_ENDPOINT", "https://tfhub.dev") == "https://mirror.example/hub"

@@ -16,9 +16,9 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from hub_adapters.download import Download
-from hub_adapters.download_cache import DownloadCache, Stored
 from hub_adapters.errors import DishonestError, HubError, NotFoundError, UnavailableError
+from hub_adapters.http.cache import DownloadCache, Stored
+from hub_adapters.http.download import Download
 from hub_adapters.interface import FetchOptions
 from tests.certificates import make_authority
 from tests.helpers import sha256
@@ -242,7 +242,7 @@ def test_answer_that_never_ends(
     monkeypatch: pytest.MonkeyPatch, hosts: StaticHosts, parts: tuple[bytes, ...], sentence: str
 ) -> None:
     for name in ("_ANSWER", "_WINDOW"):
-        monkeypatch.setattr(f"hub_adapters.exchange.{name}", 0.3)
+        monkeypatch.setattr(f"hub_adapters.http.exchange.{name}", 0.3)
     with _raw_server(*parts) as address, pytest.raises(UnavailableError, match=sentence):
         _get(address)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hub_adapters.errors import BadReferenceError, DishonestError, UnavailableError
-from hub_adapters.huggingface import HuggingFaceAdapter
+from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 from hub_adapters.interface import Reference, RemoteFile, Resolved
 from tests.servers.hub import Hub
 from tests.servers.hub_http import Reply, json_reply

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from hub_adapters import hf_pacing
-from hub_adapters.budget import Budget, Ticket
 from hub_adapters.errors import UnavailableError
-from hub_adapters.hf_answers import checked
-from hub_adapters.huggingface import HuggingFaceAdapter
+from hub_adapters.http.rate_budget import Budget, Ticket
+from hub_adapters.huggingface import pacing
+from hub_adapters.huggingface.adapter import HuggingFaceAdapter
+from hub_adapters.huggingface.response_checks import checked
 from hub_adapters.interface import Reference, Resolved
 from tests.servers.hub import Hub, Record
 
@@ -174,7 +174,7 @@ def test_hub_that_asks_for_too_long_is_not_waited_for(
 def test_one_request_is_not_tried_forever(
     hub: Hub, repo: str, budget: CountedBudget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hf_pacing, "_LONGEST_TRY", 0.0)
+    monkeypatch.setattr(pacing, "_LONGEST_TRY", 0.0)
     hub.fail("GET", "/api/models", 429, retry_after=5)
     with pytest.raises(UnavailableError, match="limits the rate of requests for too long"):
         HuggingFaceAdapter(budget).resolve(_reference(repo))

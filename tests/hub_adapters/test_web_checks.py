@@ -40,7 +40,7 @@ def test_what_looks_like_no_model(hosts: StaticHosts, data: bytes, page: Page | 
 
 
 def test_pointer_of_a_branch_tells_where_the_file_is() -> None:
-    from hub_adapters.content import _media
+    from hub_adapters.http.content_sniffing import _media
 
     raw = "https://raw.githubusercontent.com/onnx/models/refs/heads/main/x.onnx"
     assert _media(raw).endswith("https://media.githubusercontent.com/media/onnx/models/main/x.onnx")

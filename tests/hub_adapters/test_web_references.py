@@ -343,7 +343,7 @@ def test_what_may_be_a_model(hosts: StaticHosts, data: bytes) -> None:
 
 
 def test_pointer_of_github_tells_where_the_file_is() -> None:
-    from hub_adapters.content import _media
+    from hub_adapters.http.content_sniffing import _media
 
     raw = "https://raw.githubusercontent.com/onnx/models/main/vision/x.onnx"
     assert _media(raw).endswith("https://media.githubusercontent.com/media/onnx/models/main/vision/x.onnx")

@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Callable
 
-from hub_adapters.budget import Budget
+from hub_adapters.http.rate_budget import Budget
 
 Headers = dict[str, str]
 

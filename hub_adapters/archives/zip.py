@@ -7,10 +7,10 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from hub_adapters.archive import Budget, Member
-from hub_adapters.archive_names import refuse
-from hub_adapters.archive_streams import Inflate
-from hub_adapters.zip_layout import Entry, read_layout
+from hub_adapters.archives.decompress import Inflate
+from hub_adapters.archives.names import refuse
+from hub_adapters.archives.unpack import Budget, Member
+from hub_adapters.archives.zip_layout import Entry, read_layout
 
 _CHUNK = 256 * 1024
 _STORED, _DEFLATED, _BZIP2 = 0, 8, 12  # what `unzip` unpacks as well

@@ -16,7 +16,7 @@ import requests
 import urllib3
 
 from hub_adapters.errors import DishonestError, HubError, UnavailableError
-from hub_adapters.urls import follow, shown
+from hub_adapters.http.urls import follow, shown
 
 _logger = logging.getLogger(__name__)
 

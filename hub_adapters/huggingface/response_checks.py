@@ -15,10 +15,10 @@ from itertools import count
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
-from hub_adapters.budget import Budget
 from hub_adapters.errors import DishonestError, UnavailableError
-from hub_adapters.hf_oidc import is_exchange_address, is_id_token_address, may_carry, origin
-from hub_adapters.hf_pacing import Pacing, pace
+from hub_adapters.http.rate_budget import Budget
+from hub_adapters.huggingface.pacing import Pacing, pace
+from hub_adapters.huggingface.trusted_publishing import is_exchange_address, is_id_token_address, may_carry, origin
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 # A digest, as a rule; what matters is that it leads to no other folder.

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from hub_adapters.budget import LONGEST, Budget, Ticket, bucket_of
 from hub_adapters.errors import UnavailableError
-from hub_adapters.hf_errors import http_error
-from hub_adapters.hf_oidc import origin
+from hub_adapters.http.rate_budget import LONGEST, Budget, Ticket, bucket_of
+from hub_adapters.huggingface.error_translation import http_error
+from hub_adapters.huggingface.trusted_publishing import origin
 
 _LONGEST_TRY = 3600.0  # seconds for one request, with all its repetitions
 _MOST_READ = 1 << 16  # bytes of a refusal, so that its connection serves again

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import BinaryIO, NamedTuple, Protocol, cast
 
-from hub_adapters.archive_names import MemberNames, refuse
+from hub_adapters.archives.names import MemberNames, refuse
 from hub_adapters.errors import ContentError
 from hub_adapters.limits import Limits
 
 _SMALL = 32 * 1024 * 1024  # bytes; what comes out of an archive may be this much, however small the archive is
 
 # How a file begins -> (module, function) that reads such an archive. A tar says what it is further behind.
-_TAR = ("hub_adapters.archive_tar", "members")
-_ZIP = ("hub_adapters.archive_zip", "members")
+_TAR = ("hub_adapters.archives.tar", "members")
+_ZIP = ("hub_adapters.archives.zip", "members")
 _READERS = {
     b"\x1f\x8b": _TAR,
     b"BZh": _TAR,

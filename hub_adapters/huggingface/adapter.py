@@ -15,20 +15,29 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from hub_adapters.atomic import replace_file
+from hub_adapters._util.atomic_files import replace_file
+from hub_adapters._util.parallel import call_all
 from hub_adapters.errors import BadReferenceError, BadSettingError, DishonestError, UncertainError
-from hub_adapters.hf_answers import checked, checked_at_least
-from hub_adapters.hf_cache import discard, own_cache
-from hub_adapters.hf_errors import http_error, is_exchange, retry_after, status_of, traceable, translated
-from hub_adapters.hf_listing import remote_file
-from hub_adapters.hf_oidc import opt_in
-from hub_adapters.hf_organisation import (
+from hub_adapters.http.urls import named
+from hub_adapters.huggingface.cache import discard, own_cache
+from hub_adapters.huggingface.error_translation import (
+    http_error,
+    is_exchange,
+    retry_after,
+    status_of,
+    traceable,
+    translated,
+)
+from hub_adapters.huggingface.listing import remote_file
+from hub_adapters.huggingface.organisation import (
     MOST_REPOSITORIES,
     check_owner,
     kinds_in_order,
     list_items,
     listed_repository,
 )
+from hub_adapters.huggingface.response_checks import checked, checked_at_least
+from hub_adapters.huggingface.trusted_publishing import opt_in
 from hub_adapters.interface import (
     Commit,
     FetchOptions,
@@ -39,13 +48,11 @@ from hub_adapters.interface import (
     Resolved,
     Snapshot,
 )
-from hub_adapters.parallel import call_all
-from hub_adapters.urls import named
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-    from hub_adapters.budget import Budget
+    from hub_adapters.http.rate_budget import Budget
 
 _logger = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from hub_adapters.archive import Budget, Member
-from hub_adapters.archive_names import refuse
-from hub_adapters.archive_streams import decompressed
+from hub_adapters.archives.decompress import decompressed
+from hub_adapters.archives.names import refuse
+from hub_adapters.archives.unpack import Budget, Member
 from hub_adapters.errors import ContentError
 
 _CHUNK = 256 * 1024

@@ -27,9 +27,9 @@ from hub_adapters.errors import (
     NotFoundError,
     UnavailableError,
 )
-from hub_adapters.exchange import BrokenError, Exchange
+from hub_adapters.http.exchange import BrokenError, Exchange
+from hub_adapters.http.urls import check_address, shown
 from hub_adapters.interface import FetchOptions
-from hub_adapters.urls import check_address, shown
 
 _logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from hub_adapters.errors import UnavailableError
-from hub_adapters.ratelimit import Limit, read_limit, retry_after
+from hub_adapters.http.rate_limit_headers import Limit, read_limit, retry_after
 
 LONGEST = 600.0  # seconds; no answer makes anybody wait longer at once
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 60.0  # seconds, when the hub does not say how long

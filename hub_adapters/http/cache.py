@@ -23,12 +23,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
-from hub_adapters.atomic import replace_file
-from hub_adapters.download import Download, NotModifiedError, Received, too_large
+from hub_adapters._util.atomic_files import replace_file
+from hub_adapters._util.file_lock import locked
 from hub_adapters.errors import HubError, UnavailableError
+from hub_adapters.http.download import Download, NotModifiedError, Received, too_large
+from hub_adapters.http.urls import shown
 from hub_adapters.interface import FetchOptions
-from hub_adapters.locks import locked
-from hub_adapters.urls import shown
 
 _LIST = "files.json"  # the state of each file of the model when it was made
 _MODEL = "model"  # the folder that it is in, so that no name of a model is that of the list

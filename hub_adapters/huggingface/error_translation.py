@@ -17,7 +17,7 @@ from hub_adapters.errors import (
     NotFoundError,
     UnavailableError,
 )
-from hub_adapters.hf_oidc import (
+from hub_adapters.huggingface.trusted_publishing import (
     how_to_log_in,
     is_exchange_address,
     is_id_token_address,

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from hub_adapters.archive_names import refuse
+from hub_adapters.archives.names import refuse
 from hub_adapters.errors import ContentError
 
 _END = struct.Struct("<4s4H2LH")

@@ -1,0 +1,1 @@
+"""Bounded, resumable HTTP."""
