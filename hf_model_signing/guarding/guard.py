@@ -1,7 +1,7 @@
 """The guard: what a program loads from the hub is what a trusted signer signed, or it is refused.
 
 It holds for the whole process, all threads and the Python processes that this one starts, from `guard()` on, or while a
-`with` block lasts. What exactly each call of the client becomes stands in `guarded_calls.py`.
+`with` block lasts. What exactly each call of the client becomes stands in `client_calls.py`.
 """
 
 from __future__ import annotations

@@ -57,4 +57,4 @@ def _ask(what: str, path: str) -> None:
     with own_calls():
         from hf_model_signing.guarding import opened_files
 
-    getattr(guarded_paths, what)(guard, path)
+    getattr(opened_files, what)(guard, path)

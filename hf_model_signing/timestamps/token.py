@@ -1,7 +1,7 @@
 """One RFC 3161 timestamp: what it says, what it is for, and the certificate of whoever signed it.
 
-`rfc3161-client` decodes it. Its values are believed by nobody before the signature is checked (`timestamp_cms`) and the
-certificate is trusted (`timestamp_trust`).
+`rfc3161-client` decodes it. Its values are believed by nobody before the signature is checked (`cms_signature`) and the
+certificate is trusted (`trust`).
 """
 
 from __future__ import annotations

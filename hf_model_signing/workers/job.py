@@ -47,7 +47,7 @@ class Job:
 def hash_elsewhere(job: Job) -> bytes:
     """Do a job on a worker's own machine, with the token of the job, or that of `HF_SIGN_WORKER_TOKEN`, or none.
 
-    The worker's own login counts for nothing: it may be allowed to write. Returns an answer (see `worker_answer`).
+    The worker's own login counts for nothing: it may be allowed to write. Returns an answer (see `answer.py`).
     """
     from hub_adapters.http.rate_budget import Budget
     from hub_adapters.huggingface.adapter import HuggingFaceAdapter

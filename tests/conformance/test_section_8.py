@@ -176,7 +176,7 @@ def test_other_predicate_types_are_refused(model: Path, pair: KeyPair, value: ob
 @section("8.3")
 @pytest.mark.parametrize("value", [..., None, [], {}, "x", {"resources": []}])
 def test_predicate_must_be_there_and_fit(model: Path, pair: KeyPair, value: object) -> None:
-    """Every variant that the schema refuses is tried in tests/test_conformance.py."""
+    """Every variant that the schema refuses is tried in tests/conformance/test_vectors.py."""
     document = statement_document(FILES)
     document["predicate"] = value
     if value is ...:

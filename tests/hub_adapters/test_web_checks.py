@@ -12,7 +12,7 @@ from hub_adapters.interface import FetchOptions, Snapshot
 from hub_adapters.onnx import OnnxAdapter
 from hub_adapters.tfhub import TfHubAdapter
 from tests.helpers import names_below
-from tests.hub_adapters.zips import plain_zip
+from tests.hub_adapters.archives.zips import plain_zip
 from tests.real_models import tarball
 from tests.servers.static import Page, StaticHosts
 from tests.user import small_folder

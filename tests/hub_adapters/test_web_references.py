@@ -23,8 +23,8 @@ from hub_adapters.onnx import OnnxAdapter
 from hub_adapters.pytorch_hub import PyTorchHubAdapter
 from hub_adapters.tfhub import TfHubAdapter
 from tests.helpers import names_below
-from tests.hub_adapters.archives import END, tar_file
-from tests.hub_adapters.zips import plain_zip
+from tests.hub_adapters.archives.make import END, tar_file
+from tests.hub_adapters.archives.zips import plain_zip
 from tests.real_models import tarball
 from tests.servers.static import Page, StaticHosts
 from tests.user import small_folder

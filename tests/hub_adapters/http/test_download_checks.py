@@ -13,7 +13,7 @@ from hub_adapters.errors import BadReferenceError, ContentError, HubError, Unava
 from hub_adapters.http.download import Download, Received
 from hub_adapters.interface import FetchOptions
 from hub_adapters.limits import Limits
-from tests.hub_adapters.test_hostile_downloads import DATA, OK, OTHER, _get, _only_parts, _raw_server
+from tests.hub_adapters.http.test_hostile_downloads import DATA, OK, OTHER, _get, _only_parts, _raw_server
 from tests.servers.hub_http import Reply
 from tests.servers.static import Page, StaticHosts
 
@@ -141,7 +141,7 @@ def test_move_without_an_address(hosts: StaticHosts) -> None:
 
 
 def test_nothing_is_written_beyond_what_was_said(hosts: StaticHosts) -> None:
-    from tests.hub_adapters.test_download import Watcher
+    from tests.hub_adapters.http.test_download import Watcher
 
     address = hosts.put("/a.onnx", b"x" * 1000, Page(etag='"1"'))
     hosts.cut(500)

@@ -9,7 +9,7 @@ import pytest
 
 from hub_adapters.errors import UnavailableError
 from hub_adapters.http.rate_budget import LONGEST, Budget, bucket_of
-from tests.hub_adapters.virtual_time import CountingHub, Headers, VirtualTime, limit
+from tests.hub_adapters.http.virtual_time import CountingHub, Headers, VirtualTime, limit
 
 
 def _ask(budget: Budget, status: int = 200, headers: Headers | None = None, bucket: str = "api") -> float | None:

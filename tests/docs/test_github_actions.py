@@ -15,7 +15,7 @@ import yaml
 from hf_model_signing.cli.global_options import Settings
 from hf_model_signing.cli.main import program
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "github-actions.md"
 WORKFLOW = ROOT / "docs" / "github-actions" / "sign-model.yml"
 

@@ -21,7 +21,7 @@ from tests.helpers import environment
 ADVANCE = """
 import sys
 from hf_model_signing.policy.rollback import Newest
-from tests.test_newest import of
+from tests.policy.test_rollback import of
 for number in range(int(sys.argv[1]), int(sys.argv[2])):
     Newest("hub acme/model@main", "key P-256 ab").advance(of(number), f"commit {number}")
 """
@@ -129,7 +129,7 @@ def test_nothing_can_be_noted(known: Newest, tmp_path: Path, caplog: pytest.LogC
 def test_second_process_waits_and_goes_not_back(known: Newest) -> None:
     code = """
 from hf_model_signing.policy.rollback import Newest
-from tests.test_newest import of
+from tests.policy.test_rollback import of
 print("now", flush=True)
 Newest("hub acme/model@main", "key P-256 ab").advance(of(1, "2026-01"), "commit 1")
 """

@@ -11,7 +11,7 @@ import pytest
 from hub_adapters.archives.unpack import unpack
 from hub_adapters.errors import ContentError
 from hub_adapters.limits import Limits
-from tests.hub_adapters.archives import (
+from tests.hub_adapters.archives.make import (
     BLOCK,
     BZIP2,
     COMPRESSIONS,

@@ -16,7 +16,7 @@ from hub_adapters.errors import HubError
 from hub_adapters.http.cache import DownloadCache
 from hub_adapters.http.download import Download
 from hub_adapters.interface import FetchOptions
-from tests.hub_adapters.test_download_cache import DATA, _get, _left, _make_folder
+from tests.hub_adapters.http.test_cache import DATA, _get, _left, _make_folder
 from tests.servers.static import Page, StaticHosts
 
 

@@ -378,7 +378,7 @@ def test_way_from_https_to_http(
 def test_moved_branch_is_found_without_the_server(hosts: StaticHosts, tmp_path: Path) -> None:
     from hub_adapters.interface import Reference
     from hub_adapters.pytorch_hub import PyTorchHubAdapter
-    from tests.hub_adapters.zips import plain_zip
+    from tests.hub_adapters.archives.zips import plain_zip
 
     adapter, reference = PyTorchHubAdapter(), Reference("torchhub", "model", "acme/model", mark=":")
     for branch in ("main", "master"):

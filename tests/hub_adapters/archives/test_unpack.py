@@ -17,7 +17,7 @@ from hub_adapters.archives.unpack import lift_lone_folder, unpack
 from hub_adapters.errors import ContentError
 from hub_adapters.limits import Limits
 from tests.helpers import names_below, write_tree
-from tests.hub_adapters.archives import (
+from tests.hub_adapters.archives.make import (
     BZIP2,
     COMPRESSIONS,
     DEFLATED,

@@ -16,7 +16,7 @@ import pytest
 from hub_adapters.errors import ContentError
 from hub_adapters.limits import Limits
 from tests.helpers import run_python
-from tests.hub_adapters.archives import (
+from tests.hub_adapters.archives.make import (
     BLOCK,
     BZIP2,
     COMPRESSIONS,

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from hub_adapters.errors import ContentError
-from tests.hub_adapters.archives import (
+from tests.hub_adapters.archives.make import (
     BZIP2,
     DEFLATED,
     END,

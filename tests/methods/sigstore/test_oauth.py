@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 import hf_model_signing as hms
-from hf_model_signing.methods.sigstore import sign_in
+from hf_model_signing.methods.sigstore import oauth
 from hf_model_signing.methods.sigstore.oauth import ONCE_IN, Client, SignIn
 from tests.servers.hub_http import Log, Reply, Request, Server, json_reply
 from tests.servers.sigstore import SigstoreFault as Fault
@@ -38,7 +38,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(sign_in, "_clock", clock)
+    monkeypatch.setattr(oauth, "_clock", clock)
     return clock
 
 
@@ -228,9 +228,9 @@ def test_addresses_that_nobody_is_sent_to(monkeypatch: pytest.MonkeyPatch, field
 
 
 def test_https_sends_nobody_to_http() -> None:
-    assert not sign_in._is_address("http://issuer.example/auth", "https://issuer.example")
-    assert sign_in._is_address("https://issuer.example/auth", "https://issuer.example")
-    assert sign_in._is_address("https://issuer.example/auth", "http://127.0.0.1:1")
+    assert not oauth._is_address("http://issuer.example/auth", "https://issuer.example")
+    assert oauth._is_address("https://issuer.example/auth", "https://issuer.example")
+    assert oauth._is_address("https://issuer.example/auth", "http://127.0.0.1:1")
 
 
 @pytest.mark.parametrize("answers", [{}, {"id_token": None}, {"access_token": 7}])
@@ -253,11 +253,11 @@ def test_issuer_that_gives_everything_but_a_token(monkeypatch: pytest.MonkeyPatc
     "address", ["http://x/\x1b", "http://x/\x07a", "http://accounts.g\u043e\u043egle.com/", "http://x/\u202e"]
 )
 def test_address_that_looks_like_another(address: str) -> None:
-    assert not sign_in._is_address(address, "http://x")
+    assert not oauth._is_address(address, "http://x")
 
 
 def test_answers_are_taken_from_this_machine_alone() -> None:
-    callback = sign_in._Callback("state")
+    callback = oauth._Callback("state")
     assert callback._server.server_address[0] == "127.0.0.1"
     callback._server.server_close()
 

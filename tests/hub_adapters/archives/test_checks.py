@@ -10,7 +10,7 @@ import pytest
 
 from hub_adapters.archives.names import refuse
 from hub_adapters.errors import ContentError
-from tests.hub_adapters.archives import (
+from tests.hub_adapters.archives.make import (
     BZIP2,
     COMPRESSIONS,
     DEFLATED,
@@ -29,8 +29,8 @@ from tests.hub_adapters.archives import (
     unpacked,
     zip_of,
 )
-from tests.hub_adapters.test_archive import FILES, _files, _needs
-from tests.hub_adapters.test_hostile_archives import CASE, STREAM, M, _refused, _tar_member, _zip_member
+from tests.hub_adapters.archives.test_hostile import CASE, STREAM, M, _refused, _tar_member, _zip_member
+from tests.hub_adapters.archives.test_unpack import FILES, _files, _needs
 
 
 @pytest.mark.parametrize(

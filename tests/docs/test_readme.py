@@ -17,7 +17,7 @@ from tests.servers.sigstore_fixtures import Keyless
 from tests.servers.static import StaticHosts
 from tests.user import small_folder
 
-README = Path(__file__).parents[1] / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 
 
 def _examples() -> list[tuple[str, int]]:

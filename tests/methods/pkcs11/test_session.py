@@ -279,8 +279,8 @@ def test_each_signature_logs_in(softhsm: SoftHsm, careful: str, calls: Calls) ->
 def test_wrong_pin_for_a_signature_is_tried_once(softhsm: SoftHsm, careful: str, calls: Calls) -> None:
     from hf_model_signing.methods.pkcs11 import module
 
-    for module in module._modules.values():
-        module.logins.clear()  # nobody knows the PIN with which the other session logged in
+    for loaded in module._modules.values():
+        loaded.logins.clear()  # nobody knows the PIN with which the other session logged in
     logins = calls("C_Login")
     key = Pkcs11Key(softhsm.uri(careful, pin=WRONG))
     with pytest.raises(UsageError, match="the PIN is wrong for the token 'main'"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import KeyPair
-from tests.hub_adapters.zips import plain_zip
+from tests.hub_adapters.archives.zips import plain_zip
 from tests.real_models import tarball
 from tests.servers.static import StaticHosts
 from tests.user import User, small_folder
