@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from hf_model_signing._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from hf_model_signing.errors import (
         BundleError,
@@ -31,15 +33,15 @@ if TYPE_CHECKING:
     from hf_model_signing.methods.interface import Signer, Verifier
     from hf_model_signing.methods.key import KeySigner, KeyVerifier
     from hf_model_signing.methods.pkcs11.signer import Pkcs11Signer
-    from hf_model_signing.methods.sigstore.signer import SigstoreSigner, SigstoreVerifier
+    from hf_model_signing.methods.sigstore.signer import SigstoreSigner
+    from hf_model_signing.methods.sigstore.verifier import SigstoreVerifier
     from hf_model_signing.methods.skip import SkipSigner
     from hf_model_signing.oms.bundle import Bundle
-    from hf_model_signing.policy.rules import Policy
+    from hf_model_signing.policy.trust_policy import Policy
     from hf_model_signing.signing import digest, sign
     from hf_model_signing.verifying import Coverage, Verification, verify
     from hub_adapters.errors import HubError
 
-__version__ = "0.1.0"
 
 _HOMES = {
     "hf_model_signing.oms.bundle": ("Bundle",),
@@ -63,9 +65,10 @@ _HOMES = {
     "hf_model_signing.methods.interface": ("Signer", "Verifier"),
     "hf_model_signing.methods.key": ("KeySigner", "KeyVerifier"),
     "hf_model_signing.methods.pkcs11.signer": ("Pkcs11Signer",),
-    "hf_model_signing.methods.sigstore.signer": ("SigstoreSigner", "SigstoreVerifier"),
+    "hf_model_signing.methods.sigstore.signer": ("SigstoreSigner",),
+    "hf_model_signing.methods.sigstore.verifier": ("SigstoreVerifier",),
     "hf_model_signing.methods.skip": ("SkipSigner",),
-    "hf_model_signing.policy.rules": ("Policy",),
+    "hf_model_signing.policy.trust_policy": ("Policy",),
     "hf_model_signing.hub.pull": ("pull",),
     "hf_model_signing.hub.push": ("push",),
     "hf_model_signing.signing": ("digest", "sign"),

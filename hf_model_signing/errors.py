@@ -87,3 +87,7 @@ class MismatchError(VerificationError):
     def __init__(self, message: str, difference: Difference) -> None:
         super().__init__(message)
         self.difference = difference
+
+
+class StopBatch(HfSignError):  # noqa: N818 - it is raised to stop, whatever the reason
+    """Nothing more can be done for any repository; what is done stands, and the same command goes on from there."""

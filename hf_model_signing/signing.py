@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hf_model_signing._util.paths import path_inside, several
+from hf_model_signing._util.text import show
 from hf_model_signing.errors import ModelError, UsageError
 from hf_model_signing.hashing.model_hasher import Progress, hash_model
 from hf_model_signing.methods.interface import Signer
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.hash_algorithms import HASHES
-from hf_model_signing.oms.manifest import Manifest, PathError, Serialization, check_ignore_path, default_ignores, show
+from hf_model_signing.oms.manifest import Manifest, Serialization
+from hf_model_signing.oms.names import PathError, check_ignore_path, default_ignores
 from hf_model_signing.oms.statement import Statement
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from hf_model_signing.oms.bundle import Bundle
-from hf_model_signing.oms.manifest import default_ignores, is_below
+from hf_model_signing.oms.names import default_ignores, is_below
 from hf_model_signing.oms.statement import REVISION
 from tests.helpers import KeyPair
 from tests.servers.fixtures import Person

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
+import os
 import pkgutil
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,65 +17,56 @@ import hf_model_signing
 import hub_adapters
 
 ROOT = Path(__file__).parents[1]
-HUB_SIDE = {
-    "pulling",
-    "pushing",
-    "hub_manifest",
-    "hub_signature",
-    "listing",
-    "small_files",
-    "badging",
-    "batch",
-    "batch_errors",
-    "organisation_run",
-    "batch_hashing",
-    "worker",
-    "worker_answer",
-    "worker_token",
-    "audit",
-    "repository_records",
-    "selection",
-    "staging",
-    "detached_signature",
-    "fetched_model",
-    "fetching",
-    "drop_ins",
-    "guarding",
-    "guarded_calls",
-    "guarded_file_system",
-    "guarded_paths",
-    "guarded_repository",
-    "cli",
-    "__init__",
-}  # where signing and hubs meet
+# An import against each contract of pyproject.toml: the module that gets it, the import, and the contract that breaks.
+BREACHES = {
+    "upwards": ("hf_model_signing/oms/names.py", "import hf_model_signing.policy.rules", "Folders import downwards"),
+    "late": (
+        "hf_model_signing/hub/push.py",
+        "def late() -> None:\n    import hf_model_signing.cli.push",
+        "Folders import downwards",
+    ),
+    "sideways": (
+        "hf_model_signing/workers/job.py",
+        "import hf_model_signing.guarding.guard",
+        "Folders import downwards",
+    ),
+    "hub": ("hf_model_signing/methods/key.py", "import hub_adapters.interface", "Only the hub side"),
+    "client": ("hf_model_signing/policy/rules.py", "import huggingface_hub", "Only the hub side"),
+    "signing": ("hub_adapters/interface.py", "import hf_model_signing.errors", "Hub adapters know nothing"),
+}
 
 
-def _imports(path: Path) -> set[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    plain = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    return plain | {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "hub_adapters").rglob("*.py")), ids=lambda path: path.stem)
-def test_hub_adapters_know_nothing_of_signing(path: Path) -> None:
-    assert not [name for name in _imports(path) if name.split(".")[0] == "hf_model_signing"]
-
-
-def _signing_side() -> list[Path]:
-    package = ROOT / "hf_model_signing"
-    return sorted(
-        p for p in package.rglob("*.py") if p.relative_to(package).parts[0].removesuffix(".py") not in HUB_SIDE
+def _lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    program = shutil.which("lint-imports", path=str(Path(sys.executable).parent))
+    assert program, "import-linter is not installed: run scripts/setup dev"
+    environment = {**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "200"}
+    return subprocess.run(
+        [program, "--no-cache"], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
 
 
-@pytest.mark.parametrize("path", _signing_side(), ids=lambda path: path.stem)
-def test_signing_knows_no_hub(path: Path) -> None:
-    assert not [name for name in _imports(path) if name.split(".")[0] in ("hub_adapters", "huggingface_hub")]
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the sources and of the contracts."""
+    for package in ("hf_model_signing", "hub_adapters"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "hf_model_signing/report").glob("*.py")), ids=lambda path: path.stem)
-def test_reports_know_no_commands(path: Path) -> None:
-    assert not [name for name in _imports(path) if name.startswith(("hf_model_signing.cli", "click"))]
+def test_arrows_point_one_way(copy: Path) -> None:
+    done = _lint(copy)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("breach", BREACHES)
+def test_import_against_the_arrows_breaks_a_contract(copy: Path, breach: str) -> None:
+    path, text, contract = BREACHES[breach]
+    with open(copy / path, "a", encoding="utf-8") as file:
+        file.write(f"\n\n{text}\n")
+    done = _lint(copy)
+    assert done.returncode == 1
+    assert re.search(rf"{contract}.* BROKEN", done.stdout)
 
 
 @pytest.mark.parametrize("package", [hf_model_signing, hub_adapters], ids=lambda package: package.__name__)

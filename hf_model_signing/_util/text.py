@@ -21,3 +21,18 @@ def width_of(text: str) -> int:
         return len(text)
     marks = sum(unicodedata.combining(char) != 0 for char in text)
     return len(text) - marks + sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+
+
+_LISTED = 10  # names of each kind that a message shows
+
+
+def show(name: str) -> str:
+    """A name from outside, safe to print on a terminal."""
+    return name if name.isprintable() else ascii(name)
+
+
+def some(names: list[str]) -> str:
+    """The first ten names, safe to print, and how many more there are."""
+    names = [show(name) for name in names]
+    more = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {more:,} more" if more > 0 else "")

@@ -29,7 +29,7 @@ def _run(**values: Any) -> int:  # noqa: ANN401 - what click parsed
     check_reports(values)
     with repository_bar() as bar, sigstore_notes():
         from hf_model_signing.organisation.audit import Audit
-        from hf_model_signing.policy.rules import Policy
+        from hf_model_signing.policy.trust_policy import Policy
         from hub_adapters.http.rate_budget import Budget
         from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-import hf_model_signing
+from hf_model_signing._version import __version__
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
@@ -92,5 +92,5 @@ def _start_logging(level: str) -> None:
 
 def _print_version(ctx: click.Context, _option: click.Parameter, value: bool) -> None:
     if value:
-        click.echo(f"hf-sign {hf_model_signing.__version__}")
+        click.echo(f"hf-sign {__version__}")
         ctx.exit()

@@ -91,7 +91,7 @@ def timestamp_times(bundle: Bundle) -> list[str]:
 def certificate_rows(bundle: Bundle) -> list[dict[str, str]]:
     """What each certificate of a bundle says, the leaf first; nothing for one that cannot be read."""
     from hf_model_signing.crypto.certificates import MAX_CHAIN, CertificateError, fingerprint_of, parse_certificate
-    from hf_model_signing.oms.bundle import decode_base64
+    from hf_model_signing.oms.dsse import decode_base64
 
     chain = bundle.material.get("x509CertificateChain", {}).get("certificates", [])
     rows = []
@@ -133,7 +133,7 @@ def _sigstore_rows(facts: dict[str, Any] | None) -> list[tuple[str, str]]:
 
 
 def _text(bundle: Bundle, statement: Statement) -> str:
-    from hf_model_signing.oms.manifest import show
+    from hf_model_signing._util.text import show
 
     values = _values(bundle, statement)
     how = statement.manifest.serialization
@@ -173,7 +173,7 @@ def _annotation(statement: Statement, name: str) -> str:
 
 
 def _certificate(row: dict[str, str]) -> str:
-    from hf_model_signing.oms.manifest import show
+    from hf_model_signing._util.text import show
 
     if "unreadable" in row:
         return f"unreadable: {show(row['unreadable'])}"

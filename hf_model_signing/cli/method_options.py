@@ -228,7 +228,7 @@ def _sigstore_signer(values: Values) -> Signer:
 
 
 def _sigstore_verifier(values: Values) -> Verifier:
-    from hf_model_signing.methods.sigstore.signer import SigstoreVerifier
+    from hf_model_signing.methods.sigstore.verifier import SigstoreVerifier
 
     quiet_libraries()
     return SigstoreVerifier(

@@ -41,7 +41,7 @@ def _trusted(values: dict[str, Any]) -> dict[str, Any]:
     if values["policy"] is None:
         return {"verifier": infer_verifier(values)}
     check_alone(given_verifier(values))
-    from hf_model_signing.policy.rules import Policy
+    from hf_model_signing.policy.trust_policy import Policy
 
     return {"policy": Policy.read(values["policy"])}
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from hf_model_signing.cli.progress import Bars
     from hf_model_signing.methods.interface import Verifier
     from hf_model_signing.oms.bundle import Bundle
-    from hf_model_signing.policy.rules import Policy, Trusted
+    from hf_model_signing.policy.trust_policy import Policy, Trusted
     from hf_model_signing.verifying import Coverage, Verification
     from hub_adapters.interface import HubAdapter, Reference
 
@@ -53,7 +53,7 @@ def _make(method: str, options: MethodOptions) -> click.Command:
 
 def _make_by_policy() -> click.Command:
     def run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
-        from hf_model_signing.policy.rules import Policy
+        from hf_model_signing.policy.trust_policy import Policy
 
         policy = Policy.read(values["policy"])
         with sigstore_notes():
@@ -131,14 +131,14 @@ def _verify(values: dict[str, Any], verifier: Verifier, progress: Bars | None) -
             raise UsageError(no_model(model))
         coverage, where = _local_coverage(values), _signature(values, progress)
         return model, verify(model, where, verifier=verifier, coverage=coverage, progress=progress)
-    from hf_model_signing.policy.rules import Trusted
+    from hf_model_signing.policy.trust_policy import Trusted
 
     return _fetch(values, remote, Trusted(verifier), progress)
 
 
 def _verify_by_policy(values: dict[str, Any], policy: Policy, progress: Bars | None) -> tuple[str, Verification]:
     from hf_model_signing.policy.cached_model import repository_of, verify_by_policy
-    from hf_model_signing.policy.rules import Trusted
+    from hf_model_signing.policy.trust_policy import Trusted
     from hf_model_signing.signing import no_model
 
     model = values["reference"]

@@ -15,9 +15,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from hf_model_signing._util.atomic_files import read_input
 from hf_model_signing._util.paths import file_name, several
+from hf_model_signing._util.text import show
 from hf_model_signing.crypto.ecdsa import CURVES
 from hf_model_signing.errors import UsageError
-from hf_model_signing.oms.manifest import show
 
 MAX_CHAIN = 16  # certificates in a bundle; the longest path that is ever built has a handful
 MAX_CERTIFICATE = 64 * 1024  # bytes; the largest there are have some KB

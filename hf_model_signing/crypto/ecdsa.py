@@ -7,7 +7,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.oms.bundle import Bundle, faulty_pae, pae
+from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.dsse import faulty_pae, pae
 
 # Algorithm registry: curve -> (name for people, hash of the signature).
 CURVES: dict[str, tuple[str, hashes.HashAlgorithm]] = {

@@ -11,8 +11,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store
 from cryptography.x509.verification import VerificationError as PathError
 
+from hf_model_signing._util.text import show
 from hf_model_signing.crypto.certificates import CertificateError, check_valid_at, has_issued, name_of
-from hf_model_signing.oms.manifest import show
 
 # What the path validator puts before and behind the words that say what is wrong.
 _NOISE = re.compile(

@@ -18,7 +18,7 @@ from hf_model_signing.guarding.client_hook import Original, original_of, own_cal
 from hf_model_signing.guarding.files import UNSIGNED
 from hf_model_signing.guarding.guard import Guard
 from hf_model_signing.guarding.repository import Asked, GuardedRepository, Signed
-from hf_model_signing.oms.manifest import SIGNATURE_NAME
+from hf_model_signing.oms.names import SIGNATURE_NAME
 from hub_adapters.errors import HubError
 from hub_adapters.huggingface.listing import remote_file
 from hub_adapters.interface import Reference, RemoteFile

@@ -10,7 +10,7 @@ from typing import Any
 import huggingface_hub
 
 from hf_model_signing.guarding.guard import Path, only_in_this_thread
-from hf_model_signing.policy.rules import Policy
+from hf_model_signing.policy.trust_policy import Policy
 
 
 def _verified(function: Callable[..., Any]) -> Callable[..., Any]:

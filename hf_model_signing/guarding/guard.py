@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hf_model_signing.guarding.repository import Signed
     from hf_model_signing.hashing.file_tree import FileState
     from hf_model_signing.methods.interface import Verifier
-    from hf_model_signing.policy.rules import Policy
+    from hf_model_signing.policy.trust_policy import Policy
 
 POLICY_VARIABLE = "HF_SIGN_POLICY"
 MODE_VARIABLE = "HF_SIGN_MODE"
@@ -265,7 +265,7 @@ class Guard:
 
 
 def _policy(policy: Path | Policy | None) -> Policy:
-    from hf_model_signing.policy.rules import Policy
+    from hf_model_signing.policy.trust_policy import Policy
 
     if isinstance(policy, Policy):
         return policy

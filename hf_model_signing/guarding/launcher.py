@@ -12,7 +12,7 @@ from hf_model_signing.errors import RefusedError, UsageError
 from hf_model_signing.guarding.audit_log import check_audit_log
 from hf_model_signing.guarding.guard import GUARD_VARIABLE, MODE_VARIABLE, POLICY_VARIABLE, chosen_mode, policy_file
 from hf_model_signing.guarding.subprocess_hook import interpreter_flags, is_python
-from hf_model_signing.policy.rules import Policy
+from hf_model_signing.policy.trust_policy import Policy
 
 _PROBE = "import sys; sys.exit(0 if 'hf_model_signing.guarding.bootstrap' in sys.modules else 64)"
 _PROBE_TIME = 60  # seconds

@@ -6,6 +6,7 @@ import os
 import re
 from typing import Any
 
+from hf_model_signing._util.text import show
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.guarding.client_hook import original_of, own_calls
 from hf_model_signing.guarding.files import UNSIGNED
@@ -13,7 +14,6 @@ from hf_model_signing.guarding.guard import Guard
 from hf_model_signing.guarding.repository import Asked, GuardedRepository
 from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot
 from hf_model_signing.hashing.model_hasher import hash_file
-from hf_model_signing.oms.manifest import show
 
 # Where `transformers` and `diffusers` put the code of a repository before they run it.
 CODE = re.compile(r"[/\\](?:transformers_modules|diffusers_modules[/\\]local)[/\\](.+)[/\\]([0-9a-f]{40})[/\\](.+)\Z")

@@ -12,9 +12,10 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from hf_model_signing._util.paths import path_inside, true_place
+from hf_model_signing._util.text import show
 from hf_model_signing.errors import ModelError, ModelWarning
 from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot
-from hf_model_signing.oms.manifest import SIGNATURE_NAME, PathError, check_name, fits, folders_above, is_plain, show
+from hf_model_signing.oms.names import SIGNATURE_NAME, PathError, check_name, fits, folders_above, is_plain
 
 _MAX_FILES = 1_000_000  # four times what a bundle can list; links that multiply folders end here
 _MAX_FOLDERS = 100_000  # where links are followed: a few dozen of them can make up any number of folders

@@ -16,6 +16,7 @@ from io import FileIO
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from hf_model_signing._util.paths import true_place
+from hf_model_signing._util.text import show
 from hf_model_signing.errors import ModelError
 from hf_model_signing.hashing.file_tree import (
     FileState,
@@ -27,9 +28,10 @@ from hf_model_signing.hashing.file_tree import (
     look_at,
     state_of,
 )
+from hf_model_signing.hashing.git_objects import POINTER_MAX, POINTER_START, looks_like_pointer
 from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot
 from hf_model_signing.oms.hash_algorithms import HASHES
-from hf_model_signing.oms.manifest import Manifest, Serialization, show
+from hf_model_signing.oms.manifest import Manifest, Serialization
 from hf_model_signing.oms.shards import content_of, shard_ranges, split_shard_name
 
 if TYPE_CHECKING:
@@ -41,8 +43,6 @@ _PIECE = 64 * 1024 * 1024  # how much of a file in shards one thread takes at a 
 _MAX_SHARDS = 1_000_000  # more than a bundle can list
 # A link or FIFO that took a file's place since it was listed must neither be followed nor waited for.
 _OPEN = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
-_POINTER_START = b"version https://git-lfs.github.com/spec/"
-_POINTER_MAX = 1024  # bytes, and fewer than _TINY; Git LFS never writes a larger pointer file
 
 
 class Progress(Protocol):
@@ -149,11 +149,6 @@ def _parts(data: bytes, how: Serialization) -> list[bytes]:
     return [new(data[start:end]).digest() for start, end in ranges]
 
 
-def git_blob_id_of(data: bytes) -> str:
-    """The id, in hex, that git gives to these bytes."""
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-
-
 def git_blob_id(path: str | os.PathLike[str]) -> str:
     """The id, in hex, that git gives to the file's content; raises as `hash_file` does."""
     file = describe_file(path)
@@ -192,17 +187,6 @@ def model_name(path: str) -> str:
     if snapshot and os.path.basename(place) == snapshot.commit:
         return snapshot.repo_id.rsplit("/", 1)[-1]
     return os.path.basename(os.path.abspath(path)) or "model"
-
-
-def is_lfs_pointer(path: str | os.PathLike[str]) -> bool:
-    """Whether the file at `path` is a Git LFS pointer and not the file it points to."""
-    with open(path, "rb") as file:
-        return _looks_like_pointer(os.fstat(file.fileno()).st_size, file.read(len(_POINTER_START)))
-
-
-def holds_lfs_pointer(data: bytes) -> bool:
-    """Whether the bytes of a file are those of a Git LFS pointer."""
-    return _looks_like_pointer(len(data), data)
 
 
 class _Piece(NamedTuple):
@@ -350,8 +334,8 @@ class _Work:
             with FileIO(os.open(file.path, _OPEN), "rb") as source:
                 if self.progress:
                     self.progress.begin(file.name, end - start)
-                if not self.allow_lfs_pointers and file.size < _POINTER_MAX:
-                    _refuse_pointer(file, source.read(len(_POINTER_START)) or b"")
+                if not self.allow_lfs_pointers and file.size < POINTER_MAX:
+                    _refuse_pointer(file, source.read(len(POINTER_START)) or b"")
                 source.seek(start)
                 ranges = shard_ranges(end - start, size)
                 digests = [self._hash_next(source, file, last - first, buffer) for first, last in ranges]
@@ -397,12 +381,8 @@ def _changed(name: str) -> str:
 
 
 def _refuse_pointer(file: FileState, start: bytes) -> None:
-    if _looks_like_pointer(file.size, start):
+    if looks_like_pointer(file.size, start):
         raise ModelError(
             f"{show(file.name)} is a Git LFS pointer, not the file itself: run `git lfs pull` first, "
             "or pass --allow-lfs-pointers to sign the pointer"
         )
-
-
-def _looks_like_pointer(size: int, start: bytes) -> bool:
-    return size < _POINTER_MAX and start.startswith(_POINTER_START)

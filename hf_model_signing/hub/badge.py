@@ -6,14 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
+from hf_model_signing._util.text import show
 from hf_model_signing.errors import RefusedError, UsageError
-from hf_model_signing.hashing.model_hasher import holds_lfs_pointer, with_bytes
+from hf_model_signing.hashing.git_objects import holds_lfs_pointer
+from hf_model_signing.hashing.model_hasher import with_bytes
 from hf_model_signing.hub.model_card import CARD_NAME, MAX_CARD, ModelCard, badge
 from hf_model_signing.hub.repository import HubModel
 from hf_model_signing.hub.small_files import read_listed
 from hf_model_signing.methods.interface import Introduction, Signer
 from hf_model_signing.oms.bundle import Bundle
-from hf_model_signing.oms.manifest import is_below, show
+from hf_model_signing.oms.names import is_below
 from hf_model_signing.oms.statement import Statement
 from hub_adapters.interface import Resolved
 

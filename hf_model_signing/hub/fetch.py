@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from hf_model_signing._util.paths import several
+from hf_model_signing._util.text import some
 from hf_model_signing.errors import MismatchError, ModelError, UsageError, VerificationError
 from hf_model_signing.hashing.model_hasher import Progress
 from hf_model_signing.hub.detached_signature import is_address, read_signature
 from hf_model_signing.hub.pull import HARMLESS, Pulled, note_unnamed, pull
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.oms.bundle import Bundle
-from hf_model_signing.oms.manifest import SIGNATURE_NAME, some
+from hf_model_signing.oms.names import SIGNATURE_NAME
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.policy.rollback import Newest
-from hf_model_signing.policy.rules import Policy, Trusted
+from hf_model_signing.policy.trust_policy import Policy, Trusted
 from hf_model_signing.verifying import (
     Coverage,
     Verification,

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from hf_model_signing._util.text import show
 from hf_model_signing.errors import RefusedError, UsageError
-from hf_model_signing.oms.manifest import show
 
 CARD_NAME = "README.md"
 MAX_CARD = 10 * 1024 * 1024  # bytes; the largest cards there are have under one MB

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from hf_model_signing._util.text import some
 from hf_model_signing.errors import MismatchError, ModelError, RefusedError, UsageError, VerificationError
 from hf_model_signing.hashing.file_tree import describe_file
 from hf_model_signing.hashing.model_hasher import Progress, hash_file
@@ -14,10 +15,11 @@ from hf_model_signing.hub.signature import fetch_signature
 from hf_model_signing.hub.staging import check_target, staged
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.oms.bundle import Bundle
-from hf_model_signing.oms.manifest import SIGNATURE_NAME, Difference, compare, fits, is_below, some
+from hf_model_signing.oms.manifest import Difference, compare
+from hf_model_signing.oms.names import SIGNATURE_NAME, fits, is_below
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.policy.rollback import Newest
-from hf_model_signing.policy.rules import Policy, Trusted
+from hf_model_signing.policy.trust_policy import Policy, Trusted
 from hf_model_signing.verifying import (
     Coverage,
     Verification,

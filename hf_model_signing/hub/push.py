@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from hf_model_signing._util.text import show
 from hf_model_signing.errors import HfSignError, MissingSignatureError, RenamedError, UsageError, VerificationError
 from hf_model_signing.hashing.model_hasher import Progress
 from hf_model_signing.hub.badge import read_card
@@ -14,7 +15,7 @@ from hf_model_signing.hub.repository import HubModel, Take
 from hf_model_signing.hub.signature import read_signature
 from hf_model_signing.methods.interface import Signer
 from hf_model_signing.oms.bundle import Bundle
-from hf_model_signing.oms.manifest import SIGNATURE_NAME, show
+from hf_model_signing.oms.names import SIGNATURE_NAME
 from hf_model_signing.oms.statement import DIGESTS_FROM, REVISION, SIGNED_AT, Statement
 from hub_adapters.errors import ConflictError, UncertainError
 from hub_adapters.interface import Commit, HubAdapter, Reference, Resolved

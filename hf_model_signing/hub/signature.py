@@ -9,7 +9,7 @@ from hf_model_signing.errors import MissingSignatureError, RefusedError, Verific
 from hf_model_signing.hashing.file_tree import describe_file
 from hf_model_signing.hub.detached_signature import MAX_SIGNATURE
 from hf_model_signing.oms.bundle import Bundle
-from hf_model_signing.oms.manifest import SIGNATURE_NAME
+from hf_model_signing.oms.names import SIGNATURE_NAME
 from hub_adapters.interface import HubAdapter, RemoteFile, Resolved
 
 

@@ -7,8 +7,8 @@ import os
 import shutil
 from collections.abc import Collection, Iterator
 
+from hf_model_signing._util.text import show
 from hf_model_signing.errors import HfSignError, UsageError
-from hf_model_signing.oms.manifest import show
 from hub_adapters._util.file_lock import is_at
 from hub_adapters.errors import DishonestError, HubError
 

@@ -10,6 +10,7 @@ from typing import Any
 from cryptography import x509
 
 from hf_model_signing._util.paths import several
+from hf_model_signing._util.text import show
 from hf_model_signing.crypto.certificates import (
     MAX_CHAIN,
     CertificateError,
@@ -28,8 +29,8 @@ from hf_model_signing.crypto.path_validation import check_path
 from hf_model_signing.errors import BundleError, UsageError, VerificationError
 from hf_model_signing.methods.interface import DirectSigner, Introduction, Verifier
 from hf_model_signing.methods.key import load_private_key
-from hf_model_signing.oms.bundle import Bundle, decode_base64
-from hf_model_signing.oms.manifest import show
+from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.dsse import decode_base64
 
 Path = str | os.PathLike[str]
 Roots = Iterable[Path | x509.Certificate]

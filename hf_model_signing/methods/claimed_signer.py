@@ -9,9 +9,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hf_model_signing.crypto.certificates import CertificateError, parse_certificate
 from hf_model_signing.crypto.ecdsa import verify_ecdsa
 from hf_model_signing.errors import BundleError, MissingSignatureError, RefusedError, VerificationError
+from hf_model_signing.methods.embedded_key import LeafVerifier, key_of, leaf_key
 from hf_model_signing.methods.key import KeyVerifier
-from hf_model_signing.oms.bundle import UNSIGNED, Bundle, decode_base64
-from hf_model_signing.policy.tofu import LeafVerifier, key_of, leaf_key
+from hf_model_signing.oms.bundle import UNSIGNED, Bundle
+from hf_model_signing.oms.dsse import decode_base64
 
 
 def claimed_signer(bundle: Bundle) -> str:

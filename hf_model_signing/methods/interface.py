@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from hf_model_signing.errors import ModelError, RefusedError, UsageError, VerificationError
-from hf_model_signing.oms.bundle import UNSIGNED, Bundle, pae
+from hf_model_signing.oms.bundle import UNSIGNED, Bundle
+from hf_model_signing.oms.dsse import pae
 from hf_model_signing.oms.predicate import check_writable
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.oms.strict_json import MAX_BYTES

@@ -23,7 +23,8 @@ from hf_model_signing._util.paths import file_name
 from hf_model_signing.crypto.ecdsa import CURVES, algorithm_of, verify_ecdsa
 from hf_model_signing.errors import BundleError, UsageError, VerificationError
 from hf_model_signing.methods.interface import DirectSigner, Introduction, Verifier
-from hf_model_signing.oms.bundle import Bundle, decode_base64
+from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.dsse import decode_base64
 
 PASSWORD_VARIABLE = "HF_SIGN_KEY_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 

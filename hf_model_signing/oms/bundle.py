@@ -6,7 +6,6 @@ Reading is strict: what the schemas close is closed here, and what two readers c
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import os
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from hf_model_signing._util.atomic_files import write_file
 from hf_model_signing._util.paths import file_name
 from hf_model_signing.errors import BundleError, UsageError
 from hf_model_signing.oms import strict_json
+from hf_model_signing.oms.dsse import PAYLOAD_TYPE, decode_base64
 from hf_model_signing.oms.json_shapes import check_shape, closed_object
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
@@ -29,7 +29,6 @@ READ_MEDIA_TYPES = frozenset(
         "application/vnd.dev.sigstore.bundle+json;version=0.3",
     }
 )
-PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
 _MAX_VALUES = 100_000  # a bundle has some dozens; its statement is one text
 
@@ -37,7 +36,6 @@ UNSIGNED = "skip"  # the method of a bundle that nobody signed
 
 # Section 4.1: which field of the verification material belongs to which method.
 _METHOD_OF = {"publicKey": "key", "x509CertificateChain": "certificate", "certificate": "sigstore"}
-_STANDARD = str.maketrans("-_", "+/")
 _MATERIAL_FIELDS = {*_METHOD_OF, "tlogEntries", "timestampVerificationData"}
 
 # What the bundle schema says of Sigstore's own parts; what they mean is checked by whoever verifies them.
@@ -145,30 +143,6 @@ def check_replaceable(path: str | os.PathLike[str]) -> None:
         Bundle.read(path)
     except BundleError as error:
         raise UsageError(f"'{os.fspath(path)}' exists and is no signature; it would be overwritten: {error}") from error
-
-
-def pae(payload: bytes) -> bytes:
-    """The DSSE v1 pre-authentication encoding of an in-toto payload: what is signed in its place."""
-    return b"DSSEv1 %d %s %d %s" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode("ascii"), len(payload), payload)
-
-
-def faulty_pae(payload: bytes) -> bytes:
-    """What release 0.2.0 of the reference tool signed in place of `pae`: the payload as a literal of Python."""
-    return f"DSSEV1 {len(PAYLOAD_TYPE)} {PAYLOAD_TYPE} {len(payload)} {payload!r}".encode()
-
-
-def decode_base64(value: object, what: str) -> bytes:
-    """Decode base64, of either alphabet as DSSE demands, without gaps; raises `BundleError`, which names `what`."""
-    if not isinstance(value, str) or not value:
-        raise BundleError(f"{what} is missing from the bundle")
-    try:
-        standard = value.translate(_STANDARD)
-        data = base64.b64decode(standard, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise BundleError(f"{what} is not valid base64") from error
-    if base64.b64encode(data).decode("ascii") != standard:
-        raise BundleError(f"{what} is not valid base64")
-    return data
 
 
 def _base64(data: bytes) -> str:

@@ -9,16 +9,8 @@ from typing import Any
 from hf_model_signing.errors import BundleError
 from hf_model_signing.oms.hash_algorithms import HASHES
 from hf_model_signing.oms.json_shapes import closed_object
-from hf_model_signing.oms.manifest import (
-    Entry,
-    Manifest,
-    PathError,
-    Serialization,
-    check_ignore_path,
-    check_name,
-    folders_above,
-    is_plain,
-)
+from hf_model_signing.oms.manifest import Entry, Manifest, Serialization
+from hf_model_signing.oms.names import PathError, check_ignore_path, check_name, folders_above, is_plain
 from hf_model_signing.oms.shards import ShardError, content_of
 
 _HEX = re.compile(r"[0-9a-f]*")

@@ -14,7 +14,8 @@ from hf_model_signing.hub.small_files import hash_small_files
 from hf_model_signing.methods.claimed_signer import claimed_signer
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.oms.bundle import Bundle
-from hf_model_signing.oms.manifest import SIGNATURE_NAME, Difference, compare
+from hf_model_signing.oms.manifest import Difference, compare
+from hf_model_signing.oms.names import SIGNATURE_NAME
 from hf_model_signing.oms.statement import REVISION, Statement
 from hf_model_signing.organisation.journal import LISTED, Entry, Journal
 from hf_model_signing.organisation.outcomes import flat
@@ -22,7 +23,8 @@ from hf_model_signing.organisation.records import HARMLESS, reference_of, with_f
 from hf_model_signing.organisation.run import OrganisationRun
 from hf_model_signing.organisation.selection import Selection
 from hf_model_signing.policy.rollback import Newest
-from hf_model_signing.policy.rules import Policy, Rule
+from hf_model_signing.policy.rules import Rule
+from hf_model_signing.policy.trust_policy import Policy
 from hf_model_signing.report.interface import Record, Report
 from hf_model_signing.report.statuses import STATUSES
 from hf_model_signing.verifying import Coverage, check_subject, expected_files, ignored_paths

@@ -12,6 +12,7 @@ from hf_model_signing.errors import (
     HfSignError,
     RefusedError,
     RenamedError,
+    StopBatch,
     UsageError,
 )
 from hub_adapters.errors import (
@@ -35,10 +36,6 @@ class Fate(NamedTuple):
 
     status: str
     again: bool = False
-
-
-class StopBatch(HfSignError):  # noqa: N818 - it is raised to stop, whatever the reason
-    """Nothing more can be done for any repository; what is done stands, and the same command goes on from there."""
 
 
 # The first line that fits decides.

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-import hf_model_signing
+from hf_model_signing._version import __version__
 from hf_model_signing.errors import RefusedError, RenamedError
 from hf_model_signing.hub.push import check_canonical_name
 from hf_model_signing.oms.statement import signing_time
@@ -76,7 +76,7 @@ class OrganisationRun:
             self.owner,
             self._adapter.endpoint,
             signing_time(),
-            hf_model_signing.__version__,
+            __version__,
             self.journal.totals(),
             self.journal.records,
             signer=signer,

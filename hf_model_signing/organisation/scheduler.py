@@ -7,8 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from hf_model_signing.errors import StopBatch
 from hf_model_signing.organisation.journal import Entry, Journal
-from hf_model_signing.organisation.outcomes import StopBatch
 
 _FEW = 4  # repositories that are broken on the hub, and say nothing of all others
 _LONGEST_PAUSE = 60.0  # seconds

@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from hf_model_signing.errors import SignInError, UsageError
+from hf_model_signing.errors import SignInError, StopBatch, UsageError
 from hf_model_signing.methods.interface import Signer, Verifier
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.statement import Statement
-from hf_model_signing.organisation.outcomes import StopBatch
 
 _PAUSES = (0.0, 60.0, 300.0, 900.0, 3600.0)  # seconds; nobody finds a hundred tabs in the browser in the morning
 

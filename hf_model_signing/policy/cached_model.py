@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 
 from hf_model_signing._util.paths import true_place
+from hf_model_signing._util.text import show
 from hf_model_signing.errors import UsageError
 from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot
 from hf_model_signing.hashing.model_hasher import Progress
 from hf_model_signing.oms.bundle import Bundle
-from hf_model_signing.oms.manifest import show
-from hf_model_signing.policy.rules import Policy, Trusted
+from hf_model_signing.policy.trust_policy import Policy, Trusted
 from hf_model_signing.signing import no_model
 from hf_model_signing.verifying import (
     Coverage,

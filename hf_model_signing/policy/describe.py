@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hf_model_signing._util.text import show
 from hf_model_signing.errors import RefusedError, UsageError
-from hf_model_signing.oms.manifest import show
 from hf_model_signing.policy.editing import Dead, Draft
 from hf_model_signing.policy.rules import LOCK_NAME
 

@@ -17,10 +17,11 @@ from typing import Any
 from hf_model_signing._util.atomic_files import write_file
 from hf_model_signing._util.file_lock import changing
 from hf_model_signing._util.paths import file_name, path_inside
+from hf_model_signing._util.text import show
 from hf_model_signing.errors import RefusedError, UsageError
-from hf_model_signing.oms.manifest import show
-from hf_model_signing.policy.rules import Policy, Rule
+from hf_model_signing.policy.rules import Rule
 from hf_model_signing.policy.toml_text import Tables, changed_rule, rule_text
+from hf_model_signing.policy.trust_policy import Policy
 
 if sys.version_info >= (3, 11):
     import tomllib

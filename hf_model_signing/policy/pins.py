@@ -18,12 +18,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from hf_model_signing._util.atomic_files import write_file
 from hf_model_signing._util.file_lock import changing
+from hf_model_signing._util.text import show
 from hf_model_signing.crypto.ecdsa import CURVES
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.oms import strict_json
-from hf_model_signing.oms.bundle import decode_base64
+from hf_model_signing.oms.dsse import decode_base64
 from hf_model_signing.oms.json_shapes import closed_object
-from hf_model_signing.oms.manifest import show
 
 _MAX_BYTES = 16 * 1024 * 1024  # some 40,000 repositories
 _OF_A_KEY = {"method", "since", "fingerprint", "public_key"}

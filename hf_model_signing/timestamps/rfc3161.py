@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from hf_model_signing.errors import BundleError, HfSignError, RefusedError, VerificationError
-from hf_model_signing.oms.bundle import decode_base64
+from hf_model_signing.oms.dsse import decode_base64
 
 if TYPE_CHECKING:
     from cryptography import x509

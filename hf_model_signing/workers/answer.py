@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import hf_model_signing
+from hf_model_signing._version import __version__
 from hf_model_signing.errors import (
     EmptyModelError,
     HfSignError,
@@ -43,7 +43,7 @@ _RAISED: dict[str, type[HfSignError] | type[HubError]] = {
 
 def answer(about: dict[str, str], *, manifest: Manifest | None = None, error: Exception | None = None) -> bytes:
     """The answer to the job that `about` tells: a manifest, or an error."""
-    values: dict[str, Any] = {"job": about, "version": hf_model_signing.__version__}
+    values: dict[str, Any] = {"job": about, "version": __version__}
     if manifest is not None:
         values |= {"predicate": predicate_of(manifest), "empty_files": list(manifest.empty_files)}
     if error is not None:
@@ -63,9 +63,9 @@ def read_answer(data: object, about: dict[str, str], name: str) -> Manifest:
     try:
         values = strict_json.loads(data)
         version, job = values.get("version"), values.get("job")
-        if version != hf_model_signing.__version__:
+        if version != __version__:
             raise WorkerError(
-                f"a worker has hf-sign {str(version)[:50]!a}, and this is {hf_model_signing.__version__}: install the "
+                f"a worker has hf-sign {str(version)[:50]!a}, and this is {__version__}: install the "
                 "same version on all machines"
             )
         if job != about:

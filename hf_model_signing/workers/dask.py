@@ -11,8 +11,7 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import Any
 
-from hf_model_signing.errors import HfSignError, UsageError, WorkerError
-from hf_model_signing.organisation.outcomes import StopBatch
+from hf_model_signing.errors import HfSignError, StopBatch, UsageError, WorkerError
 from hf_model_signing.workers.hashing import Worker
 from hf_model_signing.workers.restricted_pickle import plain_values_only
 

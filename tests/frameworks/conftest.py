@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import hf_model_signing as hms
-from hf_model_signing.oms.manifest import SIGNATURE_NAME
+from hf_model_signing.oms.names import SIGNATURE_NAME
 from hf_model_signing.oms.statement import SIGNED_AT, Statement, signing_time
 from hf_model_signing.signing import HowToHash, make_manifest
 from tests.guarded import rule

@@ -15,14 +15,8 @@ import pytest
 from hf_model_signing.errors import ModelError
 from hf_model_signing.hashing import model_hasher
 from hf_model_signing.hashing.file_tree import Scope
-from hf_model_signing.hashing.model_hasher import (
-    git_blob_id,
-    hash_file,
-    hash_model,
-    is_lfs_pointer,
-    model_name,
-    with_bytes,
-)
+from hf_model_signing.hashing.git_objects import is_lfs_pointer
+from hf_model_signing.hashing.model_hasher import git_blob_id, hash_file, hash_model, model_name, with_bytes
 from hf_model_signing.oms.manifest import Manifest, Serialization
 from tests.helpers import COMMIT, FILES, LONG_AGO, Meddler, cache_snapshot, run_python, sha256, write_tree
 

@@ -11,7 +11,8 @@ import pytest
 
 from hf_model_signing.errors import BundleError, UsageError, VerificationError
 from hf_model_signing.oms import strict_json
-from hf_model_signing.oms.bundle import Bundle, check_replaceable, decode_base64, pae
+from hf_model_signing.oms.bundle import Bundle, check_replaceable
+from hf_model_signing.oms.dsse import decode_base64, pae
 from tests.helpers import FILES, MEDIA_TYPE, PAYLOAD_TYPE, KeyPair, encode, forge, statement_document, write_bundle
 
 Document = dict[str, Any]

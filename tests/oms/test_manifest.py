@@ -4,19 +4,9 @@ import hashlib
 
 import pytest
 
-from hf_model_signing.oms.manifest import (
-    Difference,
-    Manifest,
-    PathError,
-    Serialization,
-    check_ignore_path,
-    check_name,
-    compare,
-    default_ignores,
-    fits,
-    is_below,
-    show,
-)
+from hf_model_signing._util.text import show
+from hf_model_signing.oms.manifest import Difference, Manifest, Serialization, compare
+from hf_model_signing.oms.names import PathError, check_ignore_path, check_name, default_ignores, fits, is_below
 
 
 def _manifest(*names: str) -> Manifest:

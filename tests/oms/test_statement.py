@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from hf_model_signing.errors import BundleError, ModelError
-from hf_model_signing.oms.manifest import Manifest, Serialization, default_ignores
+from hf_model_signing.oms.manifest import Manifest, Serialization
+from hf_model_signing.oms.names import default_ignores
 from hf_model_signing.oms.statement import Statement
 from tests.helpers import FILES, PREDICATE_TYPE, STATEMENT_TYPE, encode, sha256, statement_document, with_root
 

@@ -14,10 +14,11 @@ from hf_model_signing.errors import (
     ModelError,
     RenamedError,
     SignInError,
+    StopBatch,
     UsageError,
     WorkerError,
 )
-from hf_model_signing.organisation.outcomes import StopBatch, fate_of, reason_of
+from hf_model_signing.organisation.outcomes import fate_of, reason_of
 from hub_adapters.errors import (
     AccessError,
     ConflictError,

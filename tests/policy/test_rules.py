@@ -138,7 +138,7 @@ def test_any_of_several_signers(signed_model: str, other_pair: KeyPair, tmp_path
 def test_verification_names_the_one_who_signed(
     signed_model: str, pair: KeyPair, other_pair: KeyPair, tmp_path: Path
 ) -> None:
-    from hf_model_signing.policy.rules import TrustedSigners
+    from hf_model_signing.policy.trusted_signers import TrustedSigners
 
     trusted = TrustedSigners([other_pair.verifier, pair.verifier])
     path = hms.fetch(signed_model, verifier=trusted, signature="s.sig")
@@ -147,7 +147,7 @@ def test_verification_names_the_one_who_signed(
 
 
 def test_nobody_is_nobody() -> None:
-    from hf_model_signing.policy.rules import TrustedSigners
+    from hf_model_signing.policy.trusted_signers import TrustedSigners
 
     with pytest.raises(hms.UsageError, match="nobody is trusted: a rule without signers accepts nothing"):
         TrustedSigners([])

@@ -20,8 +20,8 @@ from hf_model_signing.methods.key import describe_key
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.statement import SIGNED_AT, Statement
 from hf_model_signing.policy.pins import TrustLock
-from hf_model_signing.policy.rules import TrustedSigners
 from hf_model_signing.policy.tofu import TofuVerifier
+from hf_model_signing.policy.trusted_signers import TrustedSigners
 from hf_model_signing.signing import make_manifest
 from hub_adapters import find_adapter
 from hub_adapters.errors import UnavailableError

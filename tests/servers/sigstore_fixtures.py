@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from hf_model_signing.methods.sigstore.signer import SigstoreSigner, SigstoreVerifier
+from hf_model_signing.methods.sigstore.signer import SigstoreSigner
+from hf_model_signing.methods.sigstore.verifier import SigstoreVerifier
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.statement import Statement
 from tests.servers.sigstore import Sigstore

@@ -8,8 +8,8 @@ from typing import Any
 
 from cryptography import x509
 
+from hf_model_signing._util.text import show
 from hf_model_signing.methods.sigstore.transparency_log import logged_at
-from hf_model_signing.oms.manifest import show
 
 _HERE = "of this Sigstore instance"
 _NOT_IN_CT = f"the signing certificate was not logged by a certificate transparency log {_HERE} (SCT)"

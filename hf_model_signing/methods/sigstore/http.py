@@ -12,8 +12,8 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from hf_model_signing._util.deadline import in_time
+from hf_model_signing._util.text import show
 from hf_model_signing.errors import HfSignError
-from hf_model_signing.oms.manifest import show
 
 _T = TypeVar("_T")
 

@@ -12,10 +12,10 @@ from fnmatch import fnmatchcase
 
 from cryptography import x509
 
+from hf_model_signing._util.text import show
 from hf_model_signing.crypto import der
 from hf_model_signing.errors import UsageError, VerificationError
 from hf_model_signing.methods.sigstore.limits import MAX_CLAIM
-from hf_model_signing.oms.manifest import show
 
 _FULCIO = "1.3.6.1.4.1.57264.1"
 _OTHER_NAME = f"{_FULCIO}.7"

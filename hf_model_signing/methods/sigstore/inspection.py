@@ -9,7 +9,7 @@ from hf_model_signing.crypto.certificates import CertificateError, parse_certifi
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.methods.sigstore.identity import Holder, workflow_claims
 from hf_model_signing.methods.sigstore.transparency_log import log_entries
-from hf_model_signing.oms.bundle import decode_base64
+from hf_model_signing.oms.dsse import decode_base64
 
 
 def facts(material: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,10 +23,10 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from hf_model_signing._util.atomic_files import read_input, write_file
 from hf_model_signing._util.paths import file_name
+from hf_model_signing._util.text import show
 from hf_model_signing.crypto.certificates import parse_certificate
 from hf_model_signing.errors import HfSignError, UsageError
 from hf_model_signing.oms import strict_json
-from hf_model_signing.oms.manifest import show
 
 if TYPE_CHECKING:
     from sigstore.models import ClientTrustConfig, TrustedRoot

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hf_model_signing._util.deadline import in_time
+from hf_model_signing._util.text import show
 from hf_model_signing.errors import HfSignError, UsageError
 from hf_model_signing.methods.sigstore.identity import Expected, Holder
 from hf_model_signing.methods.sigstore.limits import LATEST, MAX_CLAIM
-from hf_model_signing.oms.manifest import show
 
 if TYPE_CHECKING:
     from sigstore.oidc import IdentityToken

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from hf_model_signing.errors import BundleError
 from hf_model_signing.methods.sigstore.limits import LATEST
-from hf_model_signing.oms.bundle import decode_base64
+from hf_model_signing.oms.dsse import decode_base64
 
 # The log of the public instance, which has a page for people: the SHA-256 of its key (its log id).
 _PUBLIC_LOG = "c0d23d6ad406973f9559f3ba2d1ca01f84147d8ffc5b8445c224f98b9591801d"

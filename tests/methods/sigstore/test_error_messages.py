@@ -9,7 +9,7 @@ from cryptography import x509
 
 import hf_model_signing as hms
 from hf_model_signing.methods.sigstore.error_messages import explain
-from hf_model_signing.oms.bundle import decode_base64
+from hf_model_signing.oms.dsse import decode_base64
 from tests.servers.sigstore_fixtures import Keyless
 
 

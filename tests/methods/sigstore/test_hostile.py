@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sigstore.dsse import Statement as SigstoreStatement
 
 import hf_model_signing as hms
-from hf_model_signing.methods.sigstore.signer import _check_clock
+from hf_model_signing.methods.sigstore.verifier import _check_clock
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.signing import make_manifest

@@ -1,0 +1,138 @@
+"""Verification of bundles that were signed with Sigstore."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from hf_model_signing.crypto.certificates import CertificateError, parse_certificate
+from hf_model_signing.errors import BundleError, SigstoreWarning, VerificationError
+from hf_model_signing.methods.interface import Verifier
+from hf_model_signing.methods.sigstore.identity import Expected, Holder
+from hf_model_signing.methods.sigstore.instance import Instance
+from hf_model_signing.methods.sigstore.oidc_tokens import (
+    now,
+)
+from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.dsse import decode_base64
+from hf_model_signing.timestamps.rfc3161 import MAX_CLOCK_DIFFERENCE
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+
+Path = str | os.PathLike[str]
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, SigstoreWarning, stacklevel=2)
+
+
+class InstanceVerifier(Verifier):
+    """Accepts what those signed whom `expected` names, on one Sigstore instance."""
+
+    method = "sigstore"
+
+    def __init__(self, expected: Expected, instance: Instance) -> None:
+        self._expected, self._instance = expected, instance
+
+    def describe(self) -> str:
+        """The identity that is expected, and its issuer."""
+        return str(self._expected)
+
+    def signer_of(self, bundle: Bundle) -> str:
+        """The identity that the certificate names, and its issuer."""
+        return str(Holder.of(_certificate(bundle)))
+
+    def facts_of(self, bundle: Bundle) -> Mapping[str, str]:
+        """The identity and its issuer."""
+        return _facts(Holder.of(_certificate(bundle)))
+
+    def _verify_signature(self, bundle: Bundle) -> None:
+        from sigstore.models import Bundle as SigstoreBundle
+        from sigstore.verify import Verifier as SigstoreChecks
+
+        from hf_model_signing.methods.sigstore.bundle_checks import check_entries, check_leaf, in_service, proven_times
+        from hf_model_signing.methods.sigstore.error_messages import explain
+
+        certificate, trusted, holder = _certificate(bundle), self._instance.trusted_root, _Noted()
+        check_entries(bundle.material)
+        check_leaf(certificate)
+        try:
+            theirs = SigstoreBundle.from_json(bundle.to_bytes())
+            times = proven_times(theirs, trusted)
+            root = in_service(trusted, theirs, times)
+            _, payload = SigstoreChecks(trusted_root=root).verify_dsse(theirs, holder)
+        except Exception as error:  # the edge of a verifier: whatever the library makes of a stranger's bundle
+            ours = isinstance(error, VerificationError)
+            reason = str(error) if ours else explain(error, bundle.material, certificate)
+            raise VerificationError(f"the signature is not verified: {reason}{self._instance.hint(reason)}") from error
+        if payload != bundle.payload:
+            raise VerificationError("the signature is not verified: it is over another content")
+        _check_clock(times)
+        # Last, so that nobody is named as a signer who is not.
+        self._expected.check(holder.noted)
+
+
+class SigstoreVerifier(InstanceVerifier):
+    """Accepts what one identity signed: `identity` exactly, or what fits `identity_pattern`, a glob over all of it.
+
+    `identity_provider` is the OpenID Connect issuer that vouched for it, exactly. The trust root is refreshed from the
+    instance, and `note` is told when that cannot be done and the copy on this machine stands in; `offline` uses that
+    copy and asks nobody. The log entry, its inclusion proof and the certificate's own log (SCT) are checked, always.
+    Raises `UsageError` when it is not said whose signature to accept, or for a trust config that cannot be used.
+    """
+
+    def __init__(
+        self,
+        identity: str | None = None,
+        identity_provider: str | None = None,
+        *,
+        identity_pattern: str | None = None,
+        offline: bool = False,
+        use_staging: bool = False,
+        trust_config: Path | None = None,
+        note: Callable[[str], None] = _warn,
+    ) -> None:
+        identities = () if identity is None else (identity,)
+        expected = Expected((identity_provider or "",), identities, identity_pattern)
+        super().__init__(expected, Instance(trust_config, use_staging, offline, note))
+
+
+class _Noted:
+    """What sigstore-python asks for its verdict on a certificate that it trusts: only a note of whom that one names."""
+
+    noted: Holder
+
+    def verify(self, cert: x509.Certificate) -> None:
+        """Note the holder; raises `VerificationError` for a certificate that does not name one."""
+        self.noted = Holder.of(cert)
+
+
+def _facts(holder: Holder) -> Mapping[str, str]:
+    return {"identity": holder.identity, "issuer": holder.issuer}
+
+
+def _check_clock(times: Iterable[datetime]) -> None:
+    latest, clock = max(times, default=now()), now()
+    if latest - clock > MAX_CLOCK_DIFFERENCE:
+        raise VerificationError(
+            f"the signature is from the future: it was made at {latest:%Y-%m-%d %H:%M:%S} UTC, and this machine's "
+            f"clock says {clock:%Y-%m-%d %H:%M:%S} UTC; if that is wrong, set the clock"
+        )
+
+
+def _certificate(bundle: Bundle) -> x509.Certificate:
+    try:
+        return parse_certificate(
+            decode_base64(bundle.material["certificate"].get("rawBytes"), "the signing certificate")
+        )
+    except CertificateError as error:
+        raise BundleError(f"the bundle's certificate cannot be read: {error}") from error
+
+
+def _untrue(reason: Any) -> str:  # noqa: ANN401
+    return f"what the Sigstore instance answered is refused, and no signature was written: {reason}"

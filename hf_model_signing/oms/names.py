@@ -1,0 +1,94 @@
+"""Names of files in a model: which are allowed, which are left out (sections 6.1.2 and 6.2)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+# Section 6.2: never part of a model, whoever signs.
+GIT_PATHS = (".git", ".gitattributes", ".github", ".gitignore")
+
+
+# Written into a folder by `hf download --local-dir`, and by us: the signature beside the model.
+SIGNATURE_NAME = "model.sig"
+
+
+TOOL_PATHS = (".cache/huggingface", SIGNATURE_NAME)
+
+
+# A name without any of these is a plain path: no control character, backslash or half a surrogate pair, no part that is
+# empty, `.` or `..`.
+_SUSPECT = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]|(?:^|/)\.{0,2}(?:/|$)")
+
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+_GLOB = re.compile(r"[*?\[]")
+
+
+_LONGEST = 4096  # bytes; no system opens a longer path
+
+
+class PathError(ValueError):
+    """A path that the format cannot carry."""
+
+
+def is_plain(name: str) -> bool:
+    """Whether `check_name` has nothing to say against a name; unsure of a very long one."""
+    return 4 * len(name) <= _LONGEST and not _SUSPECT.search(name)
+
+
+def check_name(name: str) -> str:
+    """Return `name` if it is a path of section 6.1.2 that every system reads alike; raise `PathError` if not."""
+    if 4 * len(name) > _LONGEST and len(name.encode("utf-8", "replace")) > _LONGEST:
+        raise PathError(f"the path {name[:60]!a}… is longer than {_LONGEST:,} bytes")
+    if not _SUSPECT.search(name):
+        return name
+    if not name:
+        raise PathError("an empty name")
+    if _UNPRINTABLE.search(name):
+        raise PathError(f"the name {name!a} contains a control character")
+    if "\\" in name:
+        raise PathError(f"the name {name!a} contains a backslash, which is a separator on some systems")
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise PathError(f"the name {name!a} is not valid UTF-8") from error
+    raise PathError(f"the path {name!a} is not a plain path below the model's root")
+
+
+def check_ignore_path(path: str) -> str:
+    """Return `path` without a trailing `/` if section 6.2.1 allows it in `ignore_paths`; raise `PathError` if not."""
+    plain = check_name(path.rstrip("/") or path)
+    if _GLOB.search(plain):
+        raise PathError(f"the ignored path {path!a} contains a wildcard; ignored paths are exact")
+    return plain
+
+
+def default_ignores(*, git: bool = True) -> tuple[str, ...]:
+    """What is left out of every model that we sign; without the git paths when `git` is false."""
+    return tuple(sorted((*GIT_PATHS, *TOOL_PATHS) if git else TOOL_PATHS))
+
+
+def is_below(name: str, ignored: Iterable[str]) -> bool:
+    """Whether `name` is one of the ignored paths or lies below one."""
+    return any(name == path or name.startswith(f"{path}/") for path in ignored)
+
+
+def folders_above(names: Iterable[str]) -> set[str]:
+    """Every folder that one of the names lies in, directly or not."""
+    folders: set[str] = set()
+    for name in names:
+        folder = name.rpartition("/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    return folders
+
+
+def fits(name: str, patterns: Iterable[str]) -> bool:
+    """Whether `name` fits a pattern as `huggingface_hub` reads `allow_patterns`: case counts, `*` crosses `/`."""
+    from fnmatch import fnmatchcase
+
+    return any(fnmatchcase(name, f"{pattern}*" if pattern.endswith("/") else pattern) for pattern in patterns)

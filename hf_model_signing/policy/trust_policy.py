@@ -1,0 +1,91 @@
+"""Trust policy: the file that says whose signature each repository must carry."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from typing import cast
+
+from hf_model_signing._util.atomic_files import read_input
+from hf_model_signing.errors import UsageError, VerificationError
+from hf_model_signing.methods.interface import Verifier
+from hf_model_signing.policy.reader import read_values
+from hf_model_signing.policy.rules import Rule
+
+Path = str | os.PathLike[str]
+
+_LARGEST = 1024 * 1024  # bytes
+_LARGEST_NAMED = 4 * 1024 * 1024  # bytes of a file that a rule names; no larger one can be used
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The rules in their order, of which the first one that names a repository decides.
+
+    `default` is what happens to a repository that none names, where a program may go without a signature.
+    """
+
+    path: str
+    rules: tuple[Rule, ...]
+    default: str = "refuse"
+    always_hash: bool = False
+    content: bytes = field(default=b"", repr=False)  # of the file, as it was read
+
+    @classmethod
+    def read(cls, path: Path) -> Policy:
+        """Read a policy file (TOML); raises `UsageError`, which says where, for anything in it that is not known."""
+        name = os.fspath(path)
+        data = read_input(name, "trust policy", _LARGEST)
+        return cls(name, *read_values(name, data), data)
+
+    def decide(self, uri: str) -> Rule | None:
+        """The rule that decides about a hub reference without a revision; None when none names it (see `default`)."""
+        return next((rule for rule in self.rules if rule.names(uri)), None)
+
+    def rule_for(self, uri: str) -> Rule:
+        """The rule that decides about a hub reference; raises `VerificationError` when none names it."""
+        rule = self.decide(uri)
+        if rule is None:
+            raise VerificationError(f"'{uri}' is not trusted: no rule of the trust policy '{self.path}' names it")
+        return rule
+
+    def fingerprint(self) -> str:
+        """The SHA-256, in hex, of the policy as it was read and of what the files that its rules name hold now.
+
+        A file that cannot be read counts as such. Who was pinned on first use has no part in it.
+        """
+        whole = hashlib.sha256(hashlib.sha256(self.content).digest())
+        for name in sorted({name for rule in self.rules for name in rule.files}):
+            whole.update(hashlib.sha256(os.fsencode(name)).digest() + _digest_of(name))
+        return whole.hexdigest()
+
+
+@dataclass(frozen=True)
+class Trusted:
+    """Whose signature of one repository is accepted, and under which conditions (see `Rule`)."""
+
+    verifier: Verifier
+    allow_rollback: bool = False
+    by_name: bool = False
+
+    @classmethod
+    def of(cls, uri: str, verifier: Verifier | None, policy: Path | Policy | None) -> Trusted:
+        """What either a verifier or a policy, or its file, says of a repository.
+
+        Raises `UsageError` for both or neither, `VerificationError` when no rule of the policy names the repository.
+        """
+        if (verifier is None) == (policy is None):
+            raise UsageError("say whose signature to accept: give either a verifier or a policy")
+        if verifier is not None:
+            return cls(verifier)
+        rule = (policy if isinstance(policy, Policy) else Policy.read(cast("Path", policy))).rule_for(uri)
+        return cls(rule.verifier(uri), rule.allow_rollback, rule.by_name)
+
+
+def _digest_of(name: str) -> bytes:
+    """The SHA-256 of a file; nothing for one that cannot be read."""
+    try:
+        return hashlib.sha256(read_input(name, "trust", _LARGEST_NAMED)).digest()
+    except (UsageError, ValueError):
+        return b""
