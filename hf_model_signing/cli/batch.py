@@ -76,12 +76,12 @@ def _sign(batch: Batch) -> None:
 
 def _options(values: dict[str, Any], hashing: Hashing | None) -> BatchOptions:
     from hf_model_signing.hub.push import DEFAULT_MESSAGE
-    from hf_model_signing.hub.repository import Take
+    from hf_model_signing.hub.repository import DigestSource
     from hf_model_signing.organisation.batch import BatchOptions
 
     return BatchOptions(
         selection_of(values),
-        Take(remote=values["remote"], how=how_to_hash(values, values["ignore_paths"])),
+        DigestSource(remote=values["remote"], how=how_to_hash(values, values["ignore_paths"])),
         values["revision"],
         values["create_pr"],
         values["message"] or DEFAULT_MESSAGE,

@@ -73,7 +73,7 @@ def _of_hub(
     remote: tuple[HubAdapter, Reference], values: dict[str, Any], progress: Bars | None, signer: Signer | None
 ) -> Statement:
     from hf_model_signing.hub.push import check_canonical_name
-    from hf_model_signing.hub.repository import HubModel, Take
+    from hf_model_signing.hub.repository import DigestSource, RepositoryAtRevision
 
     adapter, reference = remote
     how = how_to_hash(values, values["ignore_paths"])
@@ -85,4 +85,4 @@ def _of_hub(
         return fetched_statement(adapter, reference, how, options, progress=progress, receipts=receipts)
     resolved = adapter.resolve(reference)
     check_canonical_name(resolved, output.note)
-    return HubModel(adapter, resolved, Take(how=how), progress, receipts).statement()
+    return RepositoryAtRevision(adapter, resolved, DigestSource(how=how), progress, receipts).statement()

@@ -32,10 +32,10 @@ def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
         )
     with progress_bars() as progress:
         from hf_model_signing.hub.push import DEFAULT_MESSAGE, PushOptions, push
-        from hf_model_signing.hub.repository import Take
+        from hf_model_signing.hub.repository import DigestSource
 
         ignored = values["ignore_paths"]
-        take = Take(
+        take = DigestSource(
             remote=values["remote"],
             folder=values["folder"],
             how=how_to_hash(values, ignored_below(values["folder"], ignored) if values["folder"] else ignored),

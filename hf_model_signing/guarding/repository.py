@@ -24,7 +24,7 @@ from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.manifest import Difference, Manifest
 from hf_model_signing.oms.names import SIGNATURE_NAME
 from hf_model_signing.oms.statement import Statement
-from hf_model_signing.policy.rollback import Newest
+from hf_model_signing.policy.rollback import RollbackRecord
 from hf_model_signing.verifying import check_subject
 from hub_adapters._util.atomic_files import replace_file
 from hub_adapters.huggingface.cache import discard
@@ -276,7 +276,7 @@ class GuardedRepository:
         signed.verifier.pin(signed.bundle)
         branch = self._branch(commit)
         if branch is not None:
-            Newest(self._place(branch), signed.signer.describe()).advance(signed.statement, commit)
+            RollbackRecord(self._place(branch), signed.signer.describe()).advance(signed.statement, commit)
         facts.update(commit=commit, signer=signed.signer.signer_of(signed.bundle))
 
     def remember_revision(self, commit: str) -> None:
@@ -344,7 +344,9 @@ class GuardedRepository:
         if branch is None or self.guard.policy.rule_for(self.asked.uri).allow_rollback:
             return
         how = "If going back is meant, name the commit as the revision, or set allow_rollback = true in the policy"
-        Newest.check_all(self._place(branch), signed.verifier, signed.statement, commit, how, bundle=signed.bundle)
+        RollbackRecord.check_all(
+            self._place(branch), signed.verifier, signed.statement, commit, how, bundle=signed.bundle
+        )
 
     def _branch(self, commit: str) -> str | None:
         """The branch or tag that a commit is asked for as; None when the caller means that very commit."""

@@ -11,7 +11,7 @@ from hf_model_signing.errors import RefusedError, UsageError
 from hf_model_signing.hashing.git_objects import holds_lfs_pointer
 from hf_model_signing.hashing.model_hasher import with_bytes
 from hf_model_signing.hub.model_card import CARD_NAME, MAX_CARD, ModelCard, badge
-from hf_model_signing.hub.repository import HubModel
+from hf_model_signing.hub.repository import RepositoryAtRevision
 from hf_model_signing.hub.small_files import read_listed
 from hf_model_signing.methods.interface import Introduction, Signer
 from hf_model_signing.oms.bundle import Bundle
@@ -28,7 +28,7 @@ class Card:
 
     data: bytes | None
     parsed: ModelCard
-    model: HubModel
+    model: RepositoryAtRevision
     note: Callable[[str], None]
 
     def introduces(self, introduction: Introduction) -> bool:
@@ -71,7 +71,7 @@ class Card:
             self.note(f"the {CARD_NAME} in '{folder}' stays as it is: take the one of the hub before the next push")
 
 
-def read_card(model: HubModel, note: Callable[[str], None]) -> Card:
+def read_card(model: RepositoryAtRevision, note: Callable[[str], None]) -> Card:
     """The card of a repository.
 
     Raises `RefusedError` when no badge can be put into it, and `UsageError` when it is among what is left out.
@@ -94,7 +94,7 @@ def _with_card(statement: Statement, card: bytes) -> Statement:
     return replace(statement, manifest=with_bytes(statement.manifest, CARD_NAME, card))
 
 
-def _check_is_free(model: HubModel) -> None:
+def _check_is_free(model: RepositoryAtRevision) -> None:
     for path in model.listing:
         top = path.partition("/")[0]
         if top.casefold() == CARD_NAME.casefold():

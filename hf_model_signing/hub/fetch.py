@@ -16,7 +16,7 @@ from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.names import SIGNATURE_NAME
 from hf_model_signing.oms.statement import Statement
-from hf_model_signing.policy.rollback import Newest
+from hf_model_signing.policy.rollback import RollbackRecord
 from hf_model_signing.policy.trust_policy import Policy, Trusted
 from hf_model_signing.verifying import (
     Coverage,
@@ -147,7 +147,7 @@ class Fetching:
         self.verifier.pin(bundle)
         if not held and not from_cache and reference.revision != snapshot.commit:
             signer = self.verifier.accepting(bundle).describe()
-            newest = Newest(self.adapter.place(reference), signer)
+            newest = RollbackRecord(self.adapter.place(reference), signer)
             newest.advance(statement, snapshot.commit or str(reference))
         note_unnamed(statement, self.options.note)
         self._note_unverified(snapshot, files)
@@ -219,4 +219,4 @@ class Fetching:
         if reference.revision != commit and not self.allow_rollback:
             how = "If going back is meant, give that signature as a file: --signature FILE"
             place = self.adapter.place(reference)
-            Newest.check_all(place, self.verifier, statement, commit or str(reference), how, bundle=bundle)
+            RollbackRecord.check_all(place, self.verifier, statement, commit or str(reference), how, bundle=bundle)

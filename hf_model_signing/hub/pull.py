@@ -18,7 +18,7 @@ from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.manifest import Difference, compare
 from hf_model_signing.oms.names import SIGNATURE_NAME, fits, is_below
 from hf_model_signing.oms.statement import Statement
-from hf_model_signing.policy.rollback import Newest
+from hf_model_signing.policy.rollback import RollbackRecord
 from hf_model_signing.policy.trust_policy import Policy, Trusted
 from hf_model_signing.verifying import (
     Coverage,
@@ -164,7 +164,7 @@ class _Pull:
                 self.verifier.pin(bundle)
         if signature is None and self.reference.revision != resolved.commit:
             signer = self.verifier.accepting(bundle).describe()
-            Newest(self.adapter.place(self.reference), signer).advance(statement, resolved.commit)
+            RollbackRecord(self.adapter.place(self.reference), signer).advance(statement, resolved.commit)
         verification = Verification.of(bundle, statement, self.verifier, names)
         return Pulled(to or snapshot.path, resolved.commit, verification)
 
@@ -174,7 +174,7 @@ class _Pull:
             by_name = f"{self.reference.name}@{commit}"
             how = f"If going back is meant, name the revision: '{by_name}'"
             place = self.adapter.place(self.reference)
-            Newest.check_all(place, self.verifier, statement, commit, how, bundle=bundle)
+            RollbackRecord.check_all(place, self.verifier, statement, commit, how, bundle=bundle)
 
     def _check_listing(self, statement: Statement, listing: Mapping[str, RemoteFile]) -> dict[str, RemoteFile]:
         """The files to download; refuses here, before any large download, what the listing shows to be different."""

@@ -11,7 +11,7 @@ from hf_model_signing.errors import HfSignError, MissingSignatureError, RenamedE
 from hf_model_signing.hashing.model_hasher import Progress
 from hf_model_signing.hub.badge import read_card
 from hf_model_signing.hub.listing import compare_listing
-from hf_model_signing.hub.repository import HubModel, Take
+from hf_model_signing.hub.repository import DigestSource, RepositoryAtRevision
 from hf_model_signing.hub.signature import read_signature
 from hf_model_signing.methods.interface import Signer
 from hf_model_signing.oms.bundle import Bundle
@@ -36,11 +36,11 @@ class PushOptions:
     commit, who signed and how to verify it.
     """
 
-    take: Take = field(default_factory=Take)
+    take: DigestSource = field(default_factory=DigestSource)
     create_pr: bool = False
     message: str = DEFAULT_MESSAGE
     dry_run: bool = False
-    model: Callable[[Resolved], HubModel] | None = None
+    model: Callable[[Resolved], RepositoryAtRevision] | None = None
     step: Callable[[str, str], None] = lambda word, revision: None
     badge: bool = False
 
@@ -81,7 +81,9 @@ def push(
     for attempt in range(1, _ATTEMPTS + 1):
         resolved = adapter.resolve(reference)
         check_canonical_name(resolved, note)
-        model = chosen.model(resolved) if chosen.model else HubModel(adapter, resolved, chosen.take, progress)
+        model = (
+            chosen.model(resolved) if chosen.model else RepositoryAtRevision(adapter, resolved, chosen.take, progress)
+        )
         try:
             pushed = _push_once(model, signer, chosen, note)
             return _as_signed(pushed) if uncertain and pushed.status == "unchanged" else pushed
@@ -114,7 +116,9 @@ def check_canonical_name(resolved: Resolved, note: Callable[[str], None]) -> Non
     raise RenamedError(f"the hub calls '{asked}' '{show(name)}': if that is the one you mean, use this name", name)
 
 
-def _push_once(model: HubModel, signer: Signer, options: PushOptions, note: Callable[[str], None]) -> Pushed:
+def _push_once(
+    model: RepositoryAtRevision, signer: Signer, options: PushOptions, note: Callable[[str], None]
+) -> Pushed:
     resolved = model.resolved
     card = read_card(model, note) if options.badge else None
     there = signature_there(model, note)
@@ -144,7 +148,7 @@ def _push_once(model: HubModel, signer: Signer, options: PushOptions, note: Call
     return Pushed("signed", resolved.commit, statement, commit)
 
 
-def signature_there(model: HubModel, note: Callable[[str], None]) -> Bundle | None:
+def signature_there(model: RepositoryAtRevision, note: Callable[[str], None]) -> Bundle | None:
     """The signature that the hub has, if it is one at all."""
     try:
         return read_signature(model.adapter, model.resolved, model.listing)
@@ -164,7 +168,7 @@ def signed_by_us(bundle: Bundle, signer: Signer, note: Callable[[str], None]) ->
         return None
 
 
-def _claims_to_fit(bundle: Bundle, model: HubModel) -> bool:
+def _claims_to_fit(bundle: Bundle, model: RepositoryAtRevision) -> bool:
     """Whether a signature would cover this very tree, if it were ours."""
     try:
         return fits_tree(Statement.parse(bundle.payload), model)
@@ -172,7 +176,7 @@ def _claims_to_fit(bundle: Bundle, model: HubModel) -> bool:
         return False
 
 
-def fits_tree(existing: Statement, model: HubModel) -> bool:
+def fits_tree(existing: Statement, model: RepositoryAtRevision) -> bool:
     """Whether a signature of ours covers this very tree; asked of the hub's listing, before any large download."""
     weaker = DIGESTS_FROM in existing.annotations and not model.take.remote
     if weaker or existing.uri != model.resolved.uri or existing.manifest.serialization != model.serialization:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Take:
+class DigestSource:
     """What is taken of a repository, and where the digests come from.
 
     By default the repository is downloaded and hashed; `remote` takes the digests of large files from the hub, a weaker
@@ -41,12 +41,12 @@ class Take:
 
 
 @dataclass(frozen=True)
-class HubModel:
+class RepositoryAtRevision:
     """A repository at one revision."""
 
     adapter: HubAdapter
     resolved: Resolved
-    take: Take
+    take: DigestSource
     progress: Progress | None = None
     receipts: Receipts | None = None
 

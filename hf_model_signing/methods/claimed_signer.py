@@ -46,7 +46,7 @@ def _by_certificate(bundle: Bundle) -> str:
 
 
 def _by_sigstore(bundle: Bundle) -> str:
-    from hf_model_signing.methods.sigstore.identity import Holder
+    from hf_model_signing.methods.sigstore.identity import CertificateIdentity
 
     try:
         certificate = parse_certificate(decode_base64(bundle.material["certificate"].get("rawBytes"), "a certificate"))
@@ -56,7 +56,7 @@ def _by_sigstore(bundle: Bundle) -> str:
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise BundleError("the certificate in the bundle is for a key that signs no models")
     verify_ecdsa(key, bundle)
-    return str(Holder.of(certificate))
+    return str(CertificateIdentity.of(certificate))
 
 
 _FINDERS: dict[str, Callable[[Bundle], str]] = {

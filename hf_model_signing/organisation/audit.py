@@ -22,7 +22,7 @@ from hf_model_signing.organisation.outcomes import flat
 from hf_model_signing.organisation.records import HARMLESS, reference_of, with_files, with_statement
 from hf_model_signing.organisation.run import OrganisationRun
 from hf_model_signing.organisation.selection import Selection
-from hf_model_signing.policy.rollback import Newest
+from hf_model_signing.policy.rollback import RollbackRecord
 from hf_model_signing.policy.rules import Rule
 from hf_model_signing.policy.trust_policy import Policy
 from hf_model_signing.report.interface import Record, Report
@@ -124,7 +124,7 @@ class Audit(OrganisationRun):
         if not rule.allow_rollback:
             place = self._adapter.place(reference_of(record, None))
             how = "If going back is meant, say allow_rollback in its rule"
-            Newest.check_all(place, verifier, statement, record.revision, how, bundle=bundle)
+            RollbackRecord.check_all(place, verifier, statement, record.revision, how, bundle=bundle)
         return verifier.accepting(bundle).signer_of(bundle)
 
     def _verifier(self, rule: Rule, uri: str) -> Verifier:

@@ -19,7 +19,7 @@ from hf_model_signing.hub.push import (
     signature_there,
     signed_by_us,
 )
-from hf_model_signing.hub.repository import HubModel, Take
+from hf_model_signing.hub.repository import DigestSource, RepositoryAtRevision
 from hf_model_signing.methods.interface import Signer
 from hf_model_signing.oms.manifest import Manifest
 from hf_model_signing.oms.statement import REVISION
@@ -45,7 +45,7 @@ class BatchOptions:
     """
 
     selection: Selection = field(default_factory=Selection)
-    take: Take = field(default_factory=Take)
+    take: DigestSource = field(default_factory=DigestSource)
     revision: str | None = None
     create_pr: bool = False
     message: str = DEFAULT_MESSAGE
@@ -61,7 +61,7 @@ class BatchOptions:
 
 
 @dataclass(frozen=True)
-class BatchModel(HubModel):
+class BatchModel(RepositoryAtRevision):
     """A repository of a batch, which is hashed where the batch hashes."""
 
     hashing: Hashing | None = None
@@ -142,7 +142,7 @@ class Batch(OrganisationRun):
                 self.journal.keep(record, PLANNED, head=resolved.commit)
                 self._ended(record)
 
-    def _judged(self, record: Record, model: HubModel) -> Record:
+    def _judged(self, record: Record, model: RepositoryAtRevision) -> Record:
         """The record of a repository as it was found, with what will be done about it as its status."""
         said: list[str] = []
         bundle = signature_there(model, said.append)
@@ -160,9 +160,9 @@ class Batch(OrganisationRun):
 
     def _sign(self, entry: Entry) -> None:
         with self._turn(entry, PLANNED):
-            uri, models = entry.record.uri, list[HubModel]()
+            uri, models = entry.record.uri, list[RepositoryAtRevision]()
 
-            def model(resolved: Resolved) -> HubModel:
+            def model(resolved: Resolved) -> RepositoryAtRevision:
                 models.append(self._model(resolved))
                 return models[-1]
 

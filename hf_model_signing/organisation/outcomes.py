@@ -31,7 +31,7 @@ from hub_adapters.errors import (
 _LONGEST = 2_000  # characters of a reason
 
 
-class Fate(NamedTuple):
+class RepositoryOutcome(NamedTuple):
     """The status that the repository gets, and whether to try once more first."""
 
     status: str
@@ -39,33 +39,33 @@ class Fate(NamedTuple):
 
 
 # The first line that fits decides.
-_FATES: tuple[tuple[type[Exception], Fate], ...] = (
-    (EmptyModelError, Fate("empty")),
-    (RenamedError, Fate("renamed")),
-    (GatedError, Fate("gated")),
-    (DisabledError, Fate("disabled")),
-    (NoRevisionError, Fate("refused")),
-    (NotFoundError, Fate("gone")),
-    (ConflictError, Fate("failed", again=True)),
-    (UnavailableError, Fate("failed", again=True)),
-    (DishonestError, Fate("refused")),
-    (ContentError, Fate("refused")),
-    (AccessError, Fate("forbidden")),
-    (HubError, Fate("failed", again=True)),
-    (RefusedError, Fate("refused")),
-    (HfSignError, Fate("failed", again=True)),  # a service that signs, or a worker
-    (OSError, Fate("failed", again=True)),
+_OUTCOMES: tuple[tuple[type[Exception], RepositoryOutcome], ...] = (
+    (EmptyModelError, RepositoryOutcome("empty")),
+    (RenamedError, RepositoryOutcome("renamed")),
+    (GatedError, RepositoryOutcome("gated")),
+    (DisabledError, RepositoryOutcome("disabled")),
+    (NoRevisionError, RepositoryOutcome("refused")),
+    (NotFoundError, RepositoryOutcome("gone")),
+    (ConflictError, RepositoryOutcome("failed", again=True)),
+    (UnavailableError, RepositoryOutcome("failed", again=True)),
+    (DishonestError, RepositoryOutcome("refused")),
+    (ContentError, RepositoryOutcome("refused")),
+    (AccessError, RepositoryOutcome("forbidden")),
+    (HubError, RepositoryOutcome("failed", again=True)),
+    (RefusedError, RepositoryOutcome("refused")),
+    (HfSignError, RepositoryOutcome("failed", again=True)),  # a service that signs, or a worker
+    (OSError, RepositoryOutcome("failed", again=True)),
 )
 
 
-def fate_of(error: Exception) -> Fate:
+def outcome_of(error: Exception) -> RepositoryOutcome:
     """What becomes of a repository; raises `StopBatch` for what would befall all others as well."""
     if isinstance(error, (StopBatch, UsageError)) or _is_full(error):
         raise StopBatch(_sentence(error)) from error
     # The Hub has no code for it; what is quoted is the name of a repository.
     if type(error) is AccessError and "archived" in re.sub(r"'[^']*'", "", str(error)).lower():
-        return Fate("archived")
-    return next((fate for kind, fate in _FATES if isinstance(error, kind)), Fate("failed"))
+        return RepositoryOutcome("archived")
+    return next((fate for kind, fate in _OUTCOMES if isinstance(error, kind)), RepositoryOutcome("failed"))
 
 
 def reason_of(error: Exception) -> str:

@@ -11,9 +11,9 @@ from hf_model_signing.errors import RefusedError, RenamedError
 from hf_model_signing.hub.push import check_canonical_name
 from hf_model_signing.oms.statement import signing_time
 from hf_model_signing.organisation.journal import DONE, LISTED, Entry, Journal
-from hf_model_signing.organisation.outcomes import fate_of, reason_of
+from hf_model_signing.organisation.outcomes import outcome_of, reason_of
 from hf_model_signing.organisation.records import new_record, reference_of
-from hf_model_signing.organisation.scheduler import Turns
+from hf_model_signing.organisation.scheduler import Scheduler
 from hf_model_signing.organisation.selection import Selection
 from hf_model_signing.report.interface import Record, Report
 from hub_adapters.huggingface.adapter import HuggingFaceAdapter
@@ -40,7 +40,7 @@ class OrganisationRun:
         """`ended` is called with each record when a repository is through a part of the run."""
         self.owner, self.journal = owner, journal
         self._adapter, self._selection, self._ended = adapter, selection, ended
-        self._turns = Turns(journal, jobs)
+        self._turns = Scheduler(journal, jobs)
 
     def collect(self) -> int:
         """Take in all that the hub lists and that is selected; returns how many they are.
@@ -123,7 +123,7 @@ class OrganisationRun:
             self._turns.went(entry.record.uri, well=True)
 
     def _went_wrong(self, entry: Entry, state: str, error: Exception) -> None:
-        fate, reason = fate_of(error), reason_of(error)
+        fate, reason = outcome_of(error), reason_of(error)
         if fate.again and entry.tries + 1 < MOST_TRIES:
             self.journal.postpone(replace(entry.record, reason=reason), state, 2.0**entry.tries)
         else:

@@ -16,7 +16,7 @@ _PATIENCE = 1800.0  # seconds without any success, before a run gives up
 _TAIL = 0.05  # seconds between looks for what others may put back
 
 
-class Turns:
+class Scheduler:
     """Works off what is in one state of a journal; `jobs` is the number of threads.
 
     A turn tells with `went` how it ended. When many in a row could not be finished, as when the hub is down, all pause,

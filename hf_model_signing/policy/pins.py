@@ -76,9 +76,9 @@ class Pin:
             from hf_model_signing.methods.key import describe_key
 
             return describe_key(self._key)
-        from hf_model_signing.methods.sigstore.identity import Holder
+        from hf_model_signing.methods.sigstore.identity import CertificateIdentity
 
-        return str(Holder(self.identity, self.issuer))
+        return str(CertificateIdentity(self.identity, self.issuer))
 
     def is_signer(self, other: Pin) -> bool:
         """Whether both are the same signer; a key may sign with a certificate and without one."""

@@ -26,7 +26,7 @@ _MOST = 1_000  # root digests of one branch; a repository with a release a day h
 
 
 @dataclass(frozen=True)
-class Newest:
+class RollbackRecord:
     """What is known of one branch of a repository as one signer signed it; `place` is any text that stands for it."""
 
     place: str

@@ -87,11 +87,11 @@ class TofuVerifier(Verifier):
         return verifier, Pin.of_key(bundle.method, verifier.key)
 
     def _identity(self, bundle: Bundle) -> _Signer:
-        from hf_model_signing.methods.sigstore.identity import Expected, Holder
+        from hf_model_signing.methods.sigstore.identity import CertificateIdentity, IdentityPolicy
         from hf_model_signing.methods.sigstore.verifier import InstanceVerifier
 
-        holder = Holder.of(_certificate(bundle.material["certificate"]))
-        expected = Expected((holder.issuer,), (holder.identity,))
+        holder = CertificateIdentity.of(_certificate(bundle.material["certificate"]))
+        expected = IdentityPolicy((holder.issuer,), (holder.identity,))
         pin = Pin(bundle.method, identity=holder.identity, issuer=holder.issuer)
         return InstanceVerifier(expected, self._instance), pin
 

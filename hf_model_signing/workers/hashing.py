@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from hf_model_signing.errors import EmptyModelError, HfSignError, RefusedError, WorkerError
 from hf_model_signing.hub.listing import compare_listing
-from hf_model_signing.hub.repository import HubModel
+from hf_model_signing.hub.repository import RepositoryAtRevision
 from hf_model_signing.hub.small_files import hash_small_files
 from hf_model_signing.oms.manifest import Manifest, compare
 from hf_model_signing.workers.answer import read_answer
@@ -27,8 +27,8 @@ _PATIENCE, _SLOWEST = 600.0, 1e6  # seconds, and bytes in a second: a worker tha
 class Hashing(Protocol):
     """Makes the manifest of a repository that has to be downloaded for it."""
 
-    def manifest(self, model: HubModel) -> Manifest:
-        """The manifest; raises as `HubModel.manifest` does, and `WorkerError` when a worker failed."""
+    def manifest(self, model: RepositoryAtRevision) -> Manifest:
+        """The manifest; raises as `RepositoryAtRevision.manifest` does, and `WorkerError` when a worker failed."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class HashingHere:
     adapter: HuggingFaceAdapter
     keep_cache: bool
 
-    def manifest(self, model: HubModel) -> Manifest:
+    def manifest(self, model: RepositoryAtRevision) -> Manifest:
         """Download to the cache, hash there, and leave in it what is to be left."""
         return hash_with(self.adapter, _job(model, keep_cache=self.keep_cache))
 
@@ -84,7 +84,7 @@ class HashingElsewhere:
     keep_cache: bool
     token: str | None = None
 
-    def manifest(self, model: HubModel) -> Manifest:
+    def manifest(self, model: RepositoryAtRevision) -> Manifest:
         """The manifest that a worker made, once it was found to be of this very revision."""
         job = replace(_job(model, keep_cache=self.keep_cache), endpoint=self.endpoint, token=self.token)
         try:
@@ -92,7 +92,7 @@ class HashingElsewhere:
         except (AccessError, RefusedError):  # what one worker says of a repository, another one has to say as well
             return self._by_one(job, model)
 
-    def _by_one(self, job: Job, model: HubModel) -> Manifest:
+    def _by_one(self, job: Job, model: RepositoryAtRevision) -> Manifest:
         patience = _PATIENCE + sum(file.size for file in model.files.values()) / _SLOWEST
         with self.workers.chosen() as worker:
             try:
@@ -138,7 +138,7 @@ class HashingElsewhere:
                 ) from error
 
 
-def check_manifest(manifest: Manifest, model: HubModel) -> Manifest:
+def check_manifest(manifest: Manifest, model: RepositoryAtRevision) -> Manifest:
     """Return a manifest that somebody else made of `model`, if it is what the hub lists; raises `WorkerError`.
 
     Small files, whose digests no hub lists, are read and hashed here as well.
@@ -161,6 +161,6 @@ def check_manifest(manifest: Manifest, model: HubModel) -> Manifest:
     return manifest
 
 
-def _job(model: HubModel, *, keep_cache: bool) -> Job:
+def _job(model: RepositoryAtRevision, *, keep_cache: bool) -> Job:
     resolved = model.resolved
     return Job("", resolved.reference, resolved.name, resolved.commit, model.take.how, keep_cache)

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hf_model_signing.hub.repository import HubModel, Take
+from hf_model_signing.hub.repository import DigestSource, RepositoryAtRevision
 from hf_model_signing.oms.manifest import Manifest
 from hf_model_signing.signing import HowToHash
 from hf_model_signing.workers.answer import answer
@@ -63,6 +63,6 @@ def hash_elsewhere(job: Job) -> bytes:
 def hash_with(adapter: HuggingFaceAdapter, job: Job) -> Manifest:
     """Do a job with the adapter given; what is not in the cache already and is not to be kept, is put elsewhere."""
     if job.keep_cache or adapter.holds(job.reference):
-        return HubModel(adapter, job.resolved, Take(how=job.how)).manifest()
+        return RepositoryAtRevision(adapter, job.resolved, DigestSource(how=job.how)).manifest()
     with adapter.with_own_cache() as alone:
-        return HubModel(alone, job.resolved, Take(how=job.how)).manifest()
+        return RepositoryAtRevision(alone, job.resolved, DigestSource(how=job.how)).manifest()

@@ -18,7 +18,7 @@ from hf_model_signing.errors import (
     UsageError,
     WorkerError,
 )
-from hf_model_signing.organisation.outcomes import fate_of, reason_of
+from hf_model_signing.organisation.outcomes import outcome_of, reason_of
 from hub_adapters.errors import (
     AccessError,
     ConflictError,
@@ -62,7 +62,7 @@ from hub_adapters.errors import (
     ids=lambda value: type(value).__name__,
 )
 def test_fate(error: Exception, fate: tuple[str, bool]) -> None:
-    assert tuple(fate_of(error)) == fate
+    assert tuple(outcome_of(error)) == fate
 
 
 def _from_database() -> HfSignError:
@@ -76,7 +76,7 @@ def _from_database() -> HfSignError:
 )
 def test_what_befalls_all_stops_the_batch(error: Exception) -> None:
     with pytest.raises(StopBatch):
-        fate_of(error)
+        outcome_of(error)
 
 
 def test_reason_names_the_file() -> None:

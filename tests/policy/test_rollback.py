@@ -15,7 +15,7 @@ from hf_model_signing.errors import VerificationError
 from hf_model_signing.oms.manifest import Manifest, Serialization
 from hf_model_signing.oms.statement import SIGNED_AT, Statement
 from hf_model_signing.policy import rollback
-from hf_model_signing.policy.rollback import Newest
+from hf_model_signing.policy.rollback import RollbackRecord
 from tests.helpers import environment
 
 ADVANCE = """
@@ -33,24 +33,24 @@ def of(content: int, signed_at: str = "") -> Statement:
 
 
 @pytest.fixture
-def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Newest:
+def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RollbackRecord:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return Newest("hub acme/model@main", "key P-256 ab")
+    return RollbackRecord("hub acme/model@main", "key P-256 ab")
 
 
-def _verified(known: Newest, *statements: Statement) -> None:
+def _verified(known: RollbackRecord, *statements: Statement) -> None:
     for number, statement in enumerate(statements):
         known.check(statement, f"commit {number}", "")
         known.advance(statement, f"commit {number}")
 
 
-def _refused(known: Newest, statement: Statement) -> str:
+def _refused(known: RollbackRecord, statement: Statement) -> str:
     with pytest.raises(VerificationError, match="the hub went back") as caught:
         known.check(statement, "commit x", "Name the revision.")
     return str(caught.value)
 
 
-def test_content_that_was_there_before_the_newest(known: Newest) -> None:
+def test_content_that_was_there_before_the_newest(known: RollbackRecord) -> None:
     _verified(known, of(1), of(2), of(3))
     assert _refused(known, of(1)) == (
         "the hub went back: it is now at commit x, whose content was verified here already, and after that the newer "
@@ -61,39 +61,39 @@ def test_content_that_was_there_before_the_newest(known: Newest) -> None:
     known.check(of(4), "", "")
 
 
-def test_going_back_that_was_allowed_makes_nothing_newest(known: Newest) -> None:
+def test_going_back_that_was_allowed_makes_nothing_newest(known: RollbackRecord) -> None:
     _verified(known, of(1), of(2))
     known.advance(of(1), "commit 0")
     _refused(known, of(1))
     known.check(of(2), "", "")
 
 
-def test_newer_time_may_bring_back_old_content(known: Newest) -> None:
+def test_newer_time_may_bring_back_old_content(known: RollbackRecord) -> None:
     _verified(known, of(1, "2026-01"), of(2, "2026-02"), of(1, "2026-03"))
     _refused(known, of(2, "2026-02"))
     _refused(known, of(2, "2026-03"))
     known.check(of(1, "2026-03"), "", "")
 
 
-def test_time_after_none(known: Newest) -> None:
+def test_time_after_none(known: RollbackRecord) -> None:
     _verified(known, of(1), of(2), of(1, "2026-01"))
     assert "signed at no stated time" in _refused(known, of(3))
 
 
-def test_other_places_and_signers_are_apart(known: Newest) -> None:
+def test_other_places_and_signers_are_apart(known: RollbackRecord) -> None:
     _verified(known, of(1), of(2))
-    Newest(known.place, "key P-256 cd").check(of(1), "", "")
-    Newest("hub acme/model@v1", known.signer).check(of(1), "", "")
+    RollbackRecord(known.place, "key P-256 cd").check(of(1), "", "")
+    RollbackRecord("hub acme/model@v1", known.signer).check(of(1), "", "")
 
 
-def test_as_many_as_are_kept(known: Newest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_as_many_as_are_kept(known: RollbackRecord, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollback, "_MOST", 3)
     _verified(known, of(1), of(2), of(3), of(4))
     known.check(of(1), "", "")
     _refused(known, of(2))
 
 
-def test_file_of_an_earlier_release(known: Newest) -> None:
+def test_file_of_an_earlier_release(known: RollbackRecord) -> None:
     path = Path(known._file)
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"place": known.place, "signed_at": "2026-02", "commit": "commit 0"}))
@@ -105,7 +105,7 @@ def test_file_of_an_earlier_release(known: Newest) -> None:
 @pytest.mark.parametrize(
     "text", ["[]", "{", '{"signed_at": 1}', '{"commit": []}', '{"digests": "a"}', '{"digests": [1]}']
 )
-def test_damaged_file(known: Newest, text: str) -> None:
+def test_damaged_file(known: RollbackRecord, text: str) -> None:
     path = Path(known._file)
     path.parent.mkdir(parents=True)
     path.write_text(text)
@@ -115,7 +115,7 @@ def test_damaged_file(known: Newest, text: str) -> None:
         known.advance(of(1), "")
 
 
-def test_nothing_can_be_noted(known: Newest, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_can_be_noted(known: RollbackRecord, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "hf-sign").write_text("in the way")
     with pytest.raises(VerificationError):  # what cannot be read is no start
         known.advance(of(1), "")
@@ -126,7 +126,7 @@ def test_nothing_can_be_noted(known: Newest, tmp_path: Path, caplog: pytest.LogC
     assert "cannot note what was verified" in caplog.text
 
 
-def test_second_process_waits_and_goes_not_back(known: Newest) -> None:
+def test_second_process_waits_and_goes_not_back(known: RollbackRecord) -> None:
     code = """
 from hf_model_signing.policy.rollback import Newest
 from tests.policy.test_rollback import of
@@ -145,7 +145,7 @@ Newest("hub acme/model@main", "key P-256 ab").advance(of(1, "2026-01"), "commit 
     assert json.loads(Path(known._file).read_text()) == {"signed_at": "2026-02", "commit": "commit 2"}
 
 
-def test_processes_lose_nothing_of_each_other(known: Newest) -> None:
+def test_processes_lose_nothing_of_each_other(known: RollbackRecord) -> None:
     commands = [[sys.executable, "-c", ADVANCE, str(first), str(first + 25)] for first in (0, 25, 50, 75)]
     running = [Popen(command, env=environment(), stderr=PIPE, text=True) for command in commands]
     assert [process.communicate()[1] for process in running] == [""] * 4

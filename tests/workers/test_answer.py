@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hf_model_signing.errors import EmptyModelError, ModelError, RefusedError, WorkerError
-from hf_model_signing.hub.repository import Take
+from hf_model_signing.hub.repository import DigestSource
 from hf_model_signing.organisation.batch import BatchModel
 from hf_model_signing.signing import HowToHash
 from hf_model_signing.workers.answer import read_answer
@@ -72,7 +72,7 @@ def model(hub: Hub, repo: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -
     def make(how: HowToHash | None = None) -> BatchModel:
         adapter = HuggingFaceAdapter()
         resolved = adapter.resolve(HuggingFaceAdapter.named(repo))
-        return BatchModel(adapter, resolved, Take(how=how or HowToHash()))
+        return BatchModel(adapter, resolved, DigestSource(how=how or HowToHash()))
 
     return make
 
@@ -148,7 +148,7 @@ def test_what_is_no_answer(model: Callable[..., BatchModel], hub: Hub, data: Any
 )
 def test_true_answer_is_the_manifest_in_its_order(model: Callable[..., BatchModel], hub: Hub, how: HowToHash) -> None:
     turned = OneWorker(changed(lambda values: values["predicate"]["resources"].reverse()))
-    expected = BatchModel(model(how).adapter, model(how).resolved, Take(how=how)).manifest()
+    expected = BatchModel(model(how).adapter, model(how).resolved, DigestSource(how=how)).manifest()
     assert hashed(model(how), turned, hub) == expected
     assert turned.distrusted == []
 

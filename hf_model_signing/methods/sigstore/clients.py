@@ -18,7 +18,7 @@ from hf_model_signing.crypto.certificates import CertificateError, parse_certifi
 from hf_model_signing.crypto.path_validation import check_path
 from hf_model_signing.errors import HfSignError, RefusedError, UsageError, VerificationError
 from hf_model_signing.methods.sigstore.http import bound, with_service
-from hf_model_signing.methods.sigstore.identity import Expected, Holder
+from hf_model_signing.methods.sigstore.identity import CertificateIdentity, IdentityPolicy
 from hf_model_signing.methods.sigstore.oidc_tokens import Token, now
 from hf_model_signing.timestamps.http import check_url
 from hf_model_signing.timestamps.rfc3161 import MAX_CLOCK_DIFFERENCE, request_timestamp
@@ -47,14 +47,14 @@ class Certified:
         return now() > end - min(timedelta(minutes=1), (end - begin) / 4)
 
     @property
-    def holder(self) -> Holder:
+    def holder(self) -> CertificateIdentity:
         """Whom the certificate names."""
-        return Holder.of(self.certificate)
+        return CertificateIdentity.of(self.certificate)
 
     @property
-    def expected(self) -> Expected:
+    def expected(self) -> IdentityPolicy:
         """What a verifier expects of its signatures."""
-        return Expected((self.holder.issuer,), (self.holder.identity,))
+        return IdentityPolicy((self.holder.issuer,), (self.holder.identity,))
 
 
 def certify(config: ClientTrustConfig, token: Token, note: Callable[[str], None]) -> Certified:
@@ -86,7 +86,7 @@ class _Authority:
 
     issued: x509.Certificate
 
-    def __init__(self, client: Any, expected: Expected, root: TrustedRoot) -> None:  # noqa: ANN401 - sigstore-python's
+    def __init__(self, client: Any, expected: IdentityPolicy, root: TrustedRoot) -> None:  # noqa: ANN401 - sigstore-python's
         self._client, self._expected, self._root = client, expected, root
         bound(client.session)
 
@@ -113,7 +113,7 @@ class _Authority:
         if certificate.public_key() != request.public_key():
             raise VerificationError("it is for another key")
         check_window(certificate, now())
-        found = Holder.of(certificate)
+        found = CertificateIdentity.of(certificate)
         if not (found.identity in self._expected.identities and found.issuer in self._expected.issuers):
             raise VerificationError(f"it is for {found}, and the identity token stands for {self._expected}")
         # Now, since it is in a public log for ever once it has signed; a clock may be slow by some minutes.

@@ -48,14 +48,14 @@ _UTF8_STRING = 0x0C
 
 
 @dataclass(frozen=True)
-class Holder:
+class CertificateIdentity:
     """Who a certificate says has signed: the identity, and the issuer of the token that proved it."""
 
     identity: str
     issuer: str
 
     @classmethod
-    def of(cls, certificate: x509.Certificate) -> Holder:
+    def of(cls, certificate: x509.Certificate) -> CertificateIdentity:
         """The holder; raises `VerificationError` for a certificate that does not name exactly one in Sigstore's way."""
         return cls(_identity(certificate), _issuer(certificate))
 
@@ -64,7 +64,7 @@ class Holder:
 
 
 @dataclass(frozen=True)
-class Expected:
+class IdentityPolicy:
     """Who must have signed: one of `identities` exactly, or an identity that fits `pattern`, by one of `issuers`.
 
     The pattern is a glob over the whole identity: `*` stands for any text, `?` for one character, `[…]` for one of
@@ -86,7 +86,7 @@ class Expected:
         if "" in self.identities or self.pattern == "":
             raise UsageError("the identity to expect is empty")
 
-    def check(self, found: Holder) -> None:
+    def check(self, found: CertificateIdentity) -> None:
         """Raise `VerificationError`, which says expected and found, unless it is who is expected."""
         if not self._fits(found.identity):
             raise VerificationError(f"the model was signed by {found}, and {self} was expected")

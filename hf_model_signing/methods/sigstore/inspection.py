@@ -7,7 +7,7 @@ from typing import Any
 
 from hf_model_signing.crypto.certificates import CertificateError, parse_certificate
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.methods.sigstore.identity import Holder, workflow_claims
+from hf_model_signing.methods.sigstore.identity import CertificateIdentity, workflow_claims
 from hf_model_signing.methods.sigstore.transparency_log import log_entries
 from hf_model_signing.oms.dsse import decode_base64
 
@@ -17,7 +17,7 @@ def facts(material: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"identity": None, "issuer": None, "workflow": {}}
     try:
         certificate = parse_certificate(decode_base64(material["certificate"].get("rawBytes"), "a certificate"))
-        holder = Holder.of(certificate)
+        holder = CertificateIdentity.of(certificate)
         found |= {"identity": holder.identity, "issuer": holder.issuer, "workflow": workflow_claims(certificate)}
     except (CertificateError, VerificationError) as error:
         found["unreadable"] = str(error)

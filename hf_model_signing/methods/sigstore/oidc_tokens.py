@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from hf_model_signing._util.deadline import in_time
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import HfSignError, UsageError
-from hf_model_signing.methods.sigstore.identity import Expected, Holder
+from hf_model_signing.methods.sigstore.identity import CertificateIdentity, IdentityPolicy
 from hf_model_signing.methods.sigstore.limits import LATEST, MAX_CLAIM
 
 if TYPE_CHECKING:
@@ -68,19 +68,19 @@ class Token:
         return now() + time < self.end
 
     @property
-    def expected(self) -> Expected:
+    def expected(self) -> IdentityPolicy:
         """Whom an authority may name in a certificate that it issues for this token.
 
         Fulcio turns some claims into addresses, by a template for each issuer; which claim it takes for an issuer that
         nobody knows is its own setting.
         """
         issuers = dict.fromkeys((self.raw.federated_issuer, self.raw.issuer))
-        return Expected(tuple(issuers), tuple(dict.fromkeys(_identities(self.claims))))
+        return IdentityPolicy(tuple(issuers), tuple(dict.fromkeys(_identities(self.claims))))
 
     @property
-    def holder(self) -> Holder:
+    def holder(self) -> CertificateIdentity:
         """Whom an authority that knows the issuer names in a certificate that it issues for this token."""
-        return Holder(self.expected.identities[0], self.raw.federated_issuer)
+        return CertificateIdentity(self.expected.identities[0], self.raw.federated_issuer)
 
     @property
     def unlikely(self) -> tuple[str, ...]:

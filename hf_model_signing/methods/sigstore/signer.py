@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import BundleError, RefusedError, SigstoreWarning, UsageError, VerificationError
 from hf_model_signing.methods.interface import Introduction, Signer
-from hf_model_signing.methods.sigstore.identity import Holder
+from hf_model_signing.methods.sigstore.identity import CertificateIdentity
 from hf_model_signing.methods.sigstore.instance import Instance
 from hf_model_signing.methods.sigstore.oidc_tokens import (
     DEFAULT_CLIENT,
@@ -111,7 +111,7 @@ class SigstoreSigner(Signer):
     def introduce(self, signed: Bundle | None = None) -> Introduction:
         """The identity and its issuer, by the token as long as there is no certificate; signs in, if nobody has yet."""
         if signed is not None:
-            holder = Holder.of(_certificate(signed))
+            holder = CertificateIdentity.of(_certificate(signed))
         else:
             with self._lock:
                 holder = self._certified.holder if self._certified else self._token(publishing=False).holder

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hf_model_signing.crypto.certificates import CertificateError, parse_certificate
 from hf_model_signing.errors import BundleError, SigstoreWarning, VerificationError
 from hf_model_signing.methods.interface import Verifier
-from hf_model_signing.methods.sigstore.identity import Expected, Holder
+from hf_model_signing.methods.sigstore.identity import CertificateIdentity, IdentityPolicy
 from hf_model_signing.methods.sigstore.instance import Instance
 from hf_model_signing.methods.sigstore.oidc_tokens import (
     now,
@@ -36,7 +36,7 @@ class InstanceVerifier(Verifier):
 
     method = "sigstore"
 
-    def __init__(self, expected: Expected, instance: Instance) -> None:
+    def __init__(self, expected: IdentityPolicy, instance: Instance) -> None:
         self._expected, self._instance = expected, instance
 
     def describe(self) -> str:
@@ -45,11 +45,11 @@ class InstanceVerifier(Verifier):
 
     def signer_of(self, bundle: Bundle) -> str:
         """The identity that the certificate names, and its issuer."""
-        return str(Holder.of(_certificate(bundle)))
+        return str(CertificateIdentity.of(_certificate(bundle)))
 
     def facts_of(self, bundle: Bundle) -> Mapping[str, str]:
         """The identity and its issuer."""
-        return _facts(Holder.of(_certificate(bundle)))
+        return _facts(CertificateIdentity.of(_certificate(bundle)))
 
     def _verify_signature(self, bundle: Bundle) -> None:
         from sigstore.models import Bundle as SigstoreBundle
@@ -98,21 +98,21 @@ class SigstoreVerifier(InstanceVerifier):
         note: Callable[[str], None] = _warn,
     ) -> None:
         identities = () if identity is None else (identity,)
-        expected = Expected((identity_provider or "",), identities, identity_pattern)
+        expected = IdentityPolicy((identity_provider or "",), identities, identity_pattern)
         super().__init__(expected, Instance(trust_config, use_staging, offline, note))
 
 
 class _Noted:
     """What sigstore-python asks for its verdict on a certificate that it trusts: only a note of whom that one names."""
 
-    noted: Holder
+    noted: CertificateIdentity
 
     def verify(self, cert: x509.Certificate) -> None:
         """Note the holder; raises `VerificationError` for a certificate that does not name one."""
-        self.noted = Holder.of(cert)
+        self.noted = CertificateIdentity.of(cert)
 
 
-def _facts(holder: Holder) -> Mapping[str, str]:
+def _facts(holder: CertificateIdentity) -> Mapping[str, str]:
     return {"identity": holder.identity, "issuer": holder.issuer}
 
 

@@ -6,7 +6,7 @@ import pytest
 from cryptography import x509
 
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.methods.sigstore.identity import Expected, Holder, workflow_claims
+from hf_model_signing.methods.sigstore.identity import CertificateIdentity, IdentityPolicy, workflow_claims
 from tests.certificates import self_signed
 
 ISSUER = "https://issuer.example"
@@ -40,7 +40,7 @@ def _certificate(names: list[x509.GeneralName], *extensions: tuple[x509.Extensio
 )
 @pytest.mark.parametrize("issuers", [(NEW,), (OLD,), (NEW, OLD)])
 def test_holder(name: x509.GeneralName, identity: str, issuers: tuple[tuple[x509.ExtensionType, bool], ...]) -> None:
-    assert Holder.of(_certificate([name], *issuers)) == Holder(identity, ISSUER)
+    assert CertificateIdentity.of(_certificate([name], *issuers)) == CertificateIdentity(identity, ISSUER)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_holder(name: x509.GeneralName, identity: str, issuers: tuple[tuple[x509
 )
 def test_holder_that_is_none(names: list[x509.GeneralName], message: str) -> None:
     with pytest.raises(VerificationError, match=message):
-        Holder.of(_certificate(names, NEW))
+        CertificateIdentity.of(_certificate(names, NEW))
 
 
 @pytest.mark.parametrize(
@@ -74,11 +74,11 @@ def test_holder_that_is_none(names: list[x509.GeneralName], message: str) -> Non
 )
 def test_issuer_that_is_none(extensions: tuple[tuple[x509.ExtensionType, bool], ...], message: str) -> None:
     with pytest.raises(VerificationError, match=message):
-        Holder.of(_certificate([MAIL], *extensions))
+        CertificateIdentity.of(_certificate([MAIL], *extensions))
 
 
 def test_holder_is_shown_without_control_characters() -> None:
-    assert "\x1b" not in str(Holder("\x1b[31mred", "https://\x1b.example"))
+    assert "\x1b" not in str(CertificateIdentity("\x1b[31mred", "https://\x1b.example"))
 
 
 def test_claims_of_the_newer_extensions_go_first() -> None:
@@ -108,20 +108,20 @@ def test_claims_of_the_newer_extensions_go_first() -> None:
     ],
 )
 def test_pattern(pattern: str, identity: str, fits: bool) -> None:
-    expected = Expected((ISSUER,), pattern=pattern)
+    expected = IdentityPolicy((ISSUER,), pattern=pattern)
     if fits:
-        expected.check(Holder(identity, ISSUER))
+        expected.check(CertificateIdentity(identity, ISSUER))
     else:
         with pytest.raises(VerificationError, match="an identity like"):
-            expected.check(Holder(identity, ISSUER))
+            expected.check(CertificateIdentity(identity, ISSUER))
 
 
 def test_pattern_made_to_be_slow_is_not() -> None:
     with pytest.raises(VerificationError, match="an identity like"):
-        Expected((ISSUER,), pattern="*a" * 30 + "b").check(Holder("a" * 2000, ISSUER))
+        IdentityPolicy((ISSUER,), pattern="*a" * 30 + "b").check(CertificateIdentity("a" * 2000, ISSUER))
 
 
 @pytest.mark.parametrize("identity", ["elease@acme.example", "release@acme.exampl", "acme", "e"])
 def test_part_of_an_identity_is_another_identity(identity: str) -> None:
     with pytest.raises(VerificationError, match="was signed by 'release@acme.example'.+ was expected"):
-        Expected((ISSUER,), (identity,)).check(Holder("release@acme.example", ISSUER))
+        IdentityPolicy((ISSUER,), (identity,)).check(CertificateIdentity("release@acme.example", ISSUER))
