@@ -1,0 +1,149 @@
+"""The language of docstrings and comments: plain English, with the words of `docs/glossary.md`."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# A docstring starts with a verb in the imperative or a noun phrase, not with a clause.
+CLAUSE = re.compile(
+    r"(?:what|who|whom|whose|which|whether|where|why|how|whatever|whoever|whichever|wherever)\b", re.IGNORECASE
+)
+
+# Phrases of a private English; `docs/glossary.md` has the words to use instead. User messages are not covered.
+PHRASES = re.compile(
+    r"\b(?:(?:is|are|was|were) none\b|no good\b|(?:go|goes|going|went|gone|sent) back\b|anew\b|meanwhile\b"
+    r"|to the letter\b|told\b|mend(?:s|ed|ing)?\b|strangers?\b|befalls?\b|heeds?\b|for ever\b|the very\b"
+    r"|(?:who|whom|what)ever\b|(?:some|any|no)body\b|stands? for\b)",
+    re.IGNORECASE,
+)
+
+# Folders whose files still have to be rewritten.
+EXEMPT = frozenset(
+    {
+        "hf_model_signing",
+        "hf_model_signing/_util",
+        "hf_model_signing/cli",
+        "hf_model_signing/crypto",
+        "hf_model_signing/guarding",
+        "hf_model_signing/hashing",
+        "hf_model_signing/hub",
+        "hf_model_signing/methods",
+        "hf_model_signing/methods/pkcs11",
+        "hf_model_signing/methods/sigstore",
+        "hf_model_signing/oms",
+        "hf_model_signing/organisation",
+        "hf_model_signing/policy",
+        "hf_model_signing/report",
+        "hf_model_signing/timestamps",
+        "hf_model_signing/workers",
+        "hub_adapters",
+        "hub_adapters/_util",
+        "hub_adapters/archives",
+        "hub_adapters/http",
+        "hub_adapters/huggingface",
+        "scripts",
+        "tests",
+        "tests/_util",
+        "tests/cli",
+        "tests/conformance",
+        "tests/frameworks",
+        "tests/guarding",
+        "tests/hashing",
+        "tests/hub",
+        "tests/hub_adapters",
+        "tests/hub_adapters/archives",
+        "tests/hub_adapters/http",
+        "tests/hub_adapters/huggingface",
+        "tests/interop",
+        "tests/methods",
+        "tests/methods/pkcs11",
+        "tests/methods/sigstore",
+        "tests/oms",
+        "tests/organisation",
+        "tests/policy",
+        "tests/properties",
+        "tests/report",
+        "tests/servers",
+        "tests/timestamps",
+        "tests/workers",
+    }
+)
+
+
+def _files() -> list[Path]:
+    folders = ("hf_model_signing", "hub_adapters", "scripts", "tests")
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def _docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            text = ast.get_docstring(node)
+            if text is not None:
+                yield node.body[0].lineno, text
+
+
+def _comments(source: str) -> Iterator[tuple[int, str]]:
+    """Yield comment blocks: a phrase may be split over two lines."""
+    block: list[str] = []
+    start = last = 0
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type != tokenize.COMMENT:
+            continue
+        if block and token.start[0] != last + 1:
+            yield start, " ".join(block)
+            block = []
+        start = start if block else token.start[0]
+        last = token.start[0]
+        block.append(token.string.lstrip("# "))
+    if block:
+        yield start, " ".join(block)
+
+
+def _prose(text: str) -> str:
+    return " ".join(re.sub(r"``[^`]*``|`[^`]*`", "`…`", text).split())
+
+
+def findings(source: str) -> list[str]:
+    """Return the lines of `source` that break a rule, each with the words that do."""
+    docstrings = [(line, _prose(text)) for line, text in _docstrings(ast.parse(source))]
+    comments = [(line, _prose(text)) for line, text in _comments(source)]
+    found = [f"{line}: starts with '{match[0]}'" for line, text in docstrings if (match := CLAUSE.match(text))]
+    found += [f"{line}: '{match[0]}'" for line, text in docstrings + comments for match in PHRASES.finditer(text)]
+    return found
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent.relative_to(ROOT).as_posix() for path in _files()} - EXEMPT))
+def test_plain_english(folder: str) -> None:
+    files = (ROOT / folder).glob("*.py")
+    assert [f"{path.name}:{found}" for path in sorted(files) for found in findings(path.read_text("utf-8"))] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ('"""What is signed."""', ["1: starts with 'What'"]),
+        ('def f():\n    """whether it is valid."""', ["2: starts with 'whether'"]),
+        ('class C:\n    """The hub went\n    back."""', ["2: 'went back'"]),
+        ("x = 1  # hashed anew", ["1: 'anew'"]),
+        ("# a header of it is\n# none of ours", ["1: 'is none'"]),
+    ],
+)
+def test_private_english_is_found(source: str, found: list[str]) -> None:
+    assert findings(source) == found
+
+
+@pytest.mark.parametrize(
+    "source", ['"""Return `anew`."""', '"""Somewhat long."""', 'x = "What is told anew"', '# the reason\n\nx = "none"']
+)
+def test_plain_english_is_not_found(source: str) -> None:
+    assert findings(source) == []
