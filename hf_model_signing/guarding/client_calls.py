@@ -249,7 +249,7 @@ def _api(asked: Asked) -> Any:  # noqa: ANN401 - the client's HfApi
 
 def _chosen(asked: Asked, names: set[str]) -> set[str]:
     """The names that the patterns of the call choose."""
-    from huggingface_hub.utils._paths import filter_repo_objects
+    from huggingface_hub.utils import filter_repo_objects
 
     patterns = {name: asked.values.get(name) for name in ("allow_patterns", "ignore_patterns")}
     return set(filter_repo_objects(sorted(names), **patterns)) - UNSIGNED

@@ -16,26 +16,10 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, cast
 
 from hf_model_signing.guarding import datasets_cache
+from hub_adapters.huggingface._compat import FILE_FUNCTIONS
 
 OWN_LIBRARY_NAME = "hf-sign"  # what our own adapter calls itself; what it fetches is verified by whoever asked for it
 
-# module -> its functions and methods; a name with `?` is not in every release of the client.
-_FUNCTIONS = {
-    "huggingface_hub.file_download": ("hf_hub_download", "try_to_load_from_cache"),
-    "huggingface_hub._snapshot_download": ("snapshot_download",),
-    "huggingface_hub.hf_api": (
-        "HfApi.model_info",
-        "HfApi.dataset_info",
-        "HfApi.space_info",
-        "HfApi.resolve_revision?",
-    ),
-    "huggingface_hub.hf_file_system": (
-        "HfFileSystem._open",
-        "HfFileSystem.get_file",
-        "HfFileSystemFile.__init__",
-        "HfFileSystemStreamFile.__init__",
-    ),
-}
 _NAME = "@name"
 
 Original = Callable[..., Any]
@@ -61,7 +45,7 @@ def install() -> None:
     with _lock:
         if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
             sys.meta_path.insert(0, _Finder())
-        for name in _FUNCTIONS:
+        for name in FILE_FUNCTIONS:
             module = sys.modules.get(name)
             if module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False):
                 _hook(module)
@@ -95,7 +79,7 @@ def original_of(name: str) -> Original:
         from importlib import import_module
 
         install()
-        for module, names in _FUNCTIONS.items():
+        for module, names in FILE_FUNCTIONS.items():
             if name in names:
                 import_module(module)
     return _originals[name]
@@ -122,7 +106,7 @@ class _Finder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name not in _FUNCTIONS and name != datasets_cache.MODULE:
+        if name not in FILE_FUNCTIONS and name != datasets_cache.MODULE:
             return None
         for finder in sys.meta_path:
             spec = None if finder is self else finder.find_spec(name, path, target)
@@ -158,10 +142,9 @@ class _Loader:
 
 
 def _hook(module: ModuleType) -> None:
-    for text in _FUNCTIONS[module.__name__]:
-        name = text.rstrip("?")
+    for name in FILE_FUNCTIONS[module.__name__]:
         function = _find(module, name)
-        if any(function is each for each in _hooked) or (function is None and text != name):
+        if any(function is each for each in _hooked):
             continue
         if function is None:
             raise ImportError(f"this release of huggingface_hub cannot be guarded: it has no {module.__name__}.{name}")

@@ -25,7 +25,7 @@ def open_remote(guard: Guard, original: Original, values: Values) -> Any:  # noq
         values["self"],
         values["path"],
         values.get("revision"),
-        lambda path: LocalFileSystem()._open(path, "rb"),  # noqa: SLF001 - what fsspec calls as well
+        lambda path: LocalFileSystem().open(path, "rb"),
         lambda: original(**spread(values)),
     )
 

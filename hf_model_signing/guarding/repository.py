@@ -192,7 +192,7 @@ class GuardedRepository:
         if path not in signed.manifest.digests or (size is not None and size < _WORTH_ASKING):
             return
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
-        from huggingface_hub.utils._headers import build_hf_headers
+        from huggingface_hub.utils import build_hf_headers
 
         values = self.asked.values
         url = hf_hub_url(

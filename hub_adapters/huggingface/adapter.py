@@ -19,9 +19,9 @@ from hub_adapters._util.atomic_files import replace_file
 from hub_adapters._util.parallel import call_all
 from hub_adapters.errors import BadReferenceError, BadSettingError, DishonestError, UncertainError
 from hub_adapters.http.urls import named
+from hub_adapters.huggingface._compat import http_error
 from hub_adapters.huggingface.cache import discard, own_cache
 from hub_adapters.huggingface.error_translation import (
-    http_error,
     is_exchange,
     retry_after,
     status_of,
@@ -248,12 +248,13 @@ class HuggingFaceAdapter(HubAdapter):
     def read(self, resolved: Resolved, file: RemoteFile) -> bytes:
         """The bytes of a small file, straight from the hub."""
         from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
+        from huggingface_hub.utils import build_hf_headers
 
         reference = resolved.reference
         url = hf_hub_url(
             reference.name, file.path, repo_type=reference.kind, revision=resolved.commit, endpoint=self._endpoint
         )
-        headers = self._api._build_hf_headers()  # noqa: SLF001 - those of all its requests, the token with them
+        headers = build_hf_headers(token=self._api.token, library_name=self._api.library_name)
 
         def get() -> bytes:
             data = bytearray()

@@ -17,6 +17,7 @@ from hub_adapters.errors import (
     NotFoundError,
     UnavailableError,
 )
+from hub_adapters.huggingface._compat import http_error
 from hub_adapters.huggingface.trusted_publishing import (
     how_to_log_in,
     is_exchange_address,
@@ -58,13 +59,6 @@ def translated(reference: Reference, endpoint: str, doing: str) -> Iterator[None
         raise HubError(
             f"{doing} '{reference}' failed: the answer of {endpoint} makes no sense ({_first_line(error)})"
         ) from error
-
-
-def http_error() -> type[Exception]:
-    """The base of all HTTP errors of the client, which changed its HTTP library between releases."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    return next(base for base in HfHubHTTPError.__bases__ if base is not OSError)
 
 
 def status_of(error: BaseException) -> int | None:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from hub_adapters.errors import UnavailableError
 from hub_adapters.http.rate_budget import LONGEST, Budget, Ticket, bucket_of
-from hub_adapters.huggingface.error_translation import http_error
+from hub_adapters.huggingface._compat import has_transports, http_error, wrap_transports
 from hub_adapters.huggingface.trusted_publishing import origin
 
 _LONGEST_TRY = 3600.0  # seconds for one request, with all its repetitions
@@ -34,14 +34,10 @@ class Pacing(NamedTuple):
 
 def pace(client: Any, current: Callable[[], Pacing | None]) -> None:  # noqa: ANN401 - a client of whichever HTTP library
     """Let each request of the client keep to what is `current` in its thread; proxies are mounted transports."""
-    if not hasattr(client, "_transport"):  # a program has set one of another kind
+    if not has_transports(client):
         _logger.info("the HTTP client is not one that can keep to the hub's rate limits")
         return
-    client._transport = _PacedTransport(client._transport, current)  # noqa: SLF001 - there is no other way to it
-    mounts = getattr(client, "_mounts", {})
-    for pattern, transport in list(mounts.items()):
-        if transport is not None:  # None stands for the one above
-            mounts[pattern] = _PacedTransport(transport, current)
+    wrap_transports(client, lambda transport: _PacedTransport(transport, current))
 
 
 class _PacedTransport:

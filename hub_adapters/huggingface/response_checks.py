@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
 from hub_adapters.errors import DishonestError, UnavailableError
 from hub_adapters.http.rate_budget import Budget
+from hub_adapters.huggingface._compat import client_factory, set_body
 from hub_adapters.huggingface.pacing import Pacing, pace
 from hub_adapters.huggingface.trusted_publishing import is_exchange_address, is_id_token_address, may_carry, origin
 
@@ -75,10 +76,9 @@ def checked_at_least(endpoint: str, budget: Budget | None = None) -> Iterator[No
 def _install() -> None:
     """Put the hooks into the client that is shared now; a program may have set one of its own meanwhile."""
     from huggingface_hub import set_client_factory
-    from huggingface_hub.utils import _http
 
     with _install_lock:
-        factory: Callable[[], Any] = _http._GLOBAL_CLIENT_FACTORY  # noqa: SLF001 - what is set can only be read here
+        factory = client_factory()
         if getattr(factory, "__module__", None) == __name__:
             return
 
@@ -148,7 +148,7 @@ def _read(response: Any) -> None:  # noqa: ANN401 - a response of whichever HTTP
         if size > _LARGEST_ANSWER:
             raise DishonestError(f"the hub sends an answer of more than {_LARGEST_ANSWER:,} bytes")
         pieces.append(piece)
-    response._content = b"".join(pieces)  # noqa: SLF001 - where both libraries look first
+    set_body(response, b"".join(pieces))
 
 
 def _check_file(response: Any, size: int | None) -> None:  # noqa: ANN401 - a response of whichever HTTP library

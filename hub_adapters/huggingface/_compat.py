@@ -1,0 +1,75 @@
+"""Private parts of `huggingface_hub` and of its HTTP library: the only module of ours that touches them.
+
+`huggingface_hub` 1.x is built on `httpx`, 2.x on `httpx2`, a successor with the same classes. Everything here was seen
+in `huggingface_hub` 1.33.0 (with `httpx` 0.28.1) and 2.4.0 (with `httpx2` 2.16.2).
+`tests/hub_adapters/huggingface/test_compat.py` fails with the name of a part that a release no longer has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+# The functions through which the client hands out files of a repository, by module. The guard replaces their code.
+# The client offers no hook for this.
+FILE_FUNCTIONS = {
+    "huggingface_hub.file_download": ("hf_hub_download", "try_to_load_from_cache"),
+    "huggingface_hub._snapshot_download": ("snapshot_download",),
+    "huggingface_hub.hf_api": (
+        "HfApi.model_info",
+        "HfApi.dataset_info",
+        "HfApi.space_info",
+        "HfApi.resolve_revision",
+    ),
+    "huggingface_hub.hf_file_system": (
+        "HfFileSystem._open",
+        "HfFileSystem.get_file",
+        "HfFileSystemFile.__init__",
+        "HfFileSystemStreamFile.__init__",
+    ),
+}
+
+
+def client_factory() -> Callable[[], Any]:
+    """Return the function that makes the HTTP client which all of `huggingface_hub` shares.
+
+    `set_client_factory` is public, but there is no public way to read what it has set, and our own factory has to call
+    the one that a program has set before.
+    """
+    from huggingface_hub.utils import _http
+
+    factory: Callable[[], Any] = _http._GLOBAL_CLIENT_FACTORY
+    return factory
+
+
+def has_transports(client: Any) -> bool:  # noqa: ANN401 - a client of either HTTP library
+    """Return whether `wrap_transports` can be used; a program may have set a client of another kind."""
+    return hasattr(client, "_transport")
+
+
+def wrap_transports(client: Any, wrap: Callable[[Any], Any]) -> None:  # noqa: ANN401 - as above
+    """Replace each transport of `client` with what `wrap` makes of it.
+
+    Only transports see every request, redirects and retries included. The public way is an argument of the constructor,
+    which the program's own factory has called already. Proxies are transports that are mounted for some URLs.
+    """
+    client._transport = wrap(client._transport)
+    mounts = getattr(client, "_mounts", {})
+    for pattern, transport in list(mounts.items()):
+        if transport is not None:  # None stands for the transport of the client
+            mounts[pattern] = wrap(transport)
+
+
+def set_body(response: Any, body: bytes) -> None:  # noqa: ANN401 - a response of either HTTP library
+    """Give `response` a body that was read from it in pieces.
+
+    `Response.read` has no limit on what it reads, and returns this attribute when it is set.
+    """
+    response._content = body
+
+
+def http_error() -> type[Exception]:
+    """Return the base class of all errors of the HTTP library that the client uses."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return next(base for base in HfHubHTTPError.__bases__ if base is not OSError)

@@ -1,0 +1,139 @@
+"""The private parts of `huggingface_hub` and its HTTP library that we use are there, and do what we use them for."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from hub_adapters.huggingface import _compat
+from tests.frameworks.conftest import ENVIRONMENTS
+from tests.helpers import ROOT
+from tests.private_parts import require
+
+USED_BY = "hub_adapters/huggingface/_compat.py"
+hub_has = partial(require, "huggingface_hub", used_by=USED_BY)
+
+
+def http_has(owner: object, name: str) -> object:
+    library = _compat.http_error().__module__.partition(".")[0]
+    return require(library, owner, name, USED_BY)
+
+
+@pytest.fixture
+def client() -> Iterator[Any]:
+    """The client as huggingface_hub makes it by itself."""
+    from huggingface_hub.utils import _http
+
+    hub_has(_http, "default_client_factory")
+    with _http.default_client_factory() as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(module, name) for module, names in _compat.FILE_FUNCTIONS.items() for name in names]
+)
+def test_functions_that_the_guard_replaces(module: str, name: str) -> None:
+    found: object = importlib.import_module(module)
+    for part in name.split("."):
+        found = hub_has(found, part)
+    assert callable(found)
+
+
+def test_client_factory_is_the_one_that_was_set() -> None:
+    from huggingface_hub import set_client_factory
+    from huggingface_hub.utils import _http
+
+    hub_has(_http, "_GLOBAL_CLIENT_FACTORY")
+    before = _compat.client_factory()
+
+    def factory() -> Any:  # noqa: ANN401 - a client of either HTTP library
+        return before()
+
+    set_client_factory(factory)
+    try:
+        assert _compat.client_factory() is factory
+    finally:
+        set_client_factory(before)
+
+
+def test_requests_go_through_the_wrapped_transport(client: Any) -> None:  # noqa: ANN401
+    http_has(client, "_transport")
+    own = client._transport
+    asked = []
+
+    def handle(request: Any) -> Any:  # noqa: ANN401
+        asked.append(str(request.url))
+        raise _compat.http_error()("recorded")
+
+    transport = Mock(spec=own, handle_request=handle)
+    try:
+        _compat.wrap_transports(client, lambda _: transport)
+        with pytest.raises(_compat.http_error(), match="recorded"):
+            client.get("http://hub.invalid/")
+    finally:
+        _compat.wrap_transports(client, lambda _: own)
+    assert asked == ["http://hub.invalid/"]
+
+
+def test_proxies_are_wrapped_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub.utils import _http
+
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid:1")
+    monkeypatch.setenv("NO_PROXY", "local.invalid")
+    with _http.default_client_factory() as client:
+        mounts = http_has(client, "_mounts")
+        assert isinstance(mounts, dict)
+        own, proxies = client._transport, [transport for transport in mounts.values() if transport is not None]
+        assert proxies
+        wrapped: list[object] = []
+
+        def wrap(transport: object) -> object:
+            wrapped.append(transport)
+            return transport
+
+        _compat.wrap_transports(client, wrap)
+        assert wrapped == [own, *proxies]
+
+
+def test_client_of_another_kind_has_no_transports() -> None:
+    assert not _compat.has_transports(object())
+
+
+def test_body_that_was_read_in_pieces(client: Any) -> None:  # noqa: ANN401
+    library = importlib.import_module(type(client).__module__.partition(".")[0])
+    response = library.Response(200, stream=iter(()), headers={"Content-Type": "application/json"})
+    _compat.set_body(response, b'{"a": 1}')
+    assert response.read() == b'{"a": 1}', f"the HTTP library reads a response anew: adapt {USED_BY}"
+    assert response.json() == {"a": 1}
+
+
+def test_http_error_is_that_of_the_http_library() -> None:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    found = _compat.http_error()
+    assert found.__name__ == "HTTPError"
+    assert issubclass(HfHubHTTPError, found)
+
+
+def test_each_supported_release_has_them() -> None:
+    """The other major release lies in an environment of the framework tests, where there is one."""
+    others = [python for python in ENVIRONMENTS.values() if python.exists()]
+    program = (
+        "import importlib, functools, huggingface_hub\n"
+        "from hub_adapters.huggingface import _compat\n"
+        "for module, names in _compat.FILE_FUNCTIONS.items():\n"
+        "    for name in names: functools.reduce(getattr, name.split('.'), importlib.import_module(module))\n"
+        "client = _compat.client_factory()()\n"
+        "assert _compat.has_transports(client) and isinstance(client._mounts, dict)\n"
+        "assert hasattr(client.build_request('GET', 'http://hub.invalid/'), 'url')\n"
+        "assert _compat.http_error().__name__ == 'HTTPError'\n"
+    )
+    for python in others:
+        done = subprocess.run([python, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{python.parent.parent.name} lacks a part that {USED_BY} uses:\n{done.stderr}"
