@@ -35,13 +35,13 @@ def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
         from hf_model_signing.hub.repository import DigestSource
 
         ignored = values["ignore_paths"]
-        take = DigestSource(
+        source = DigestSource(
             remote=values["remote"],
             folder=values["folder"],
             how=how_to_hash(values, ignored_below(values["folder"], ignored) if values["folder"] else ignored),
         )
         message, badge = values["message"] or DEFAULT_MESSAGE, values["badge"]
-        options = PushOptions(take, values["create_pr"], message, values["dry_run"], badge=badge)
+        options = PushOptions(source, values["create_pr"], message, values["dry_run"], badge=badge)
         adapter, reference = hub_arguments(values)
         pushed = push(reference, adapter=adapter, signer=signer, options=options, progress=progress, note=output.note)
     output.result(

@@ -58,7 +58,7 @@ class Card:
         return self.parsed.with_badge(badge(introduction.who, command))
 
     def _announce(self, new: bytes) -> None:
-        folder = self.model.take.folder
+        folder = self.model.digest_source.folder
         if new == self.data:
             return
         if self.data is None:

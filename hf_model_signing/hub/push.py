@@ -31,12 +31,12 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 class PushOptions:
     """What to sign and how to commit it; a dry run does all but the commit.
 
-    `model` makes what is hashed of a repository at one revision, in place of what `take` says; `step` is told what is
-    about to be done with which revision, and may raise to stop it. `badge` puts into the model card, in the same
-    commit, who signed and how to verify it.
+    `model` makes what is hashed of a repository at one revision, in place of what `digest_source` says; `step` is told
+    what is about to be done with which revision, and may raise to stop it. `badge` puts into the model card, in the
+    same commit, who signed and how to verify it.
     """
 
-    take: DigestSource = field(default_factory=DigestSource)
+    digest_source: DigestSource = field(default_factory=DigestSource)
     create_pr: bool = False
     message: str = DEFAULT_MESSAGE
     dry_run: bool = False
@@ -82,7 +82,9 @@ def push(
         resolved = adapter.resolve(reference)
         check_canonical_name(resolved, note)
         model = (
-            chosen.model(resolved) if chosen.model else RepositoryAtRevision(adapter, resolved, chosen.take, progress)
+            chosen.model(resolved)
+            if chosen.model
+            else RepositoryAtRevision(adapter, resolved, chosen.digest_source, progress)
         )
         try:
             pushed = _push_once(model, signer, chosen, note)
@@ -178,13 +180,13 @@ def _claims_to_fit(bundle: Bundle, model: RepositoryAtRevision) -> bool:
 
 def fits_tree(existing: Statement, model: RepositoryAtRevision) -> bool:
     """Whether a signature of ours covers this very tree; asked of the hub's listing, before any large download."""
-    weaker = DIGESTS_FROM in existing.annotations and not model.take.remote
+    weaker = DIGESTS_FROM in existing.annotations and not model.digest_source.remote
     if weaker or existing.uri != model.resolved.uri or existing.manifest.serialization != model.serialization:
         return False
     if compare_listing(existing.manifest.digests, existing.manifest.serialization, model.files):
         return False
     # A folder was named to be looked at, so it is, also when the hub has its signature already.
-    listed = model.take.folder is None and model.can_be_listed
+    listed = model.digest_source.folder is None and model.can_be_listed
     now = model.listed_manifest() if listed else model.manifest()
     return existing.manifest.digests == now.digests
 

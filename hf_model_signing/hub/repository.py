@@ -46,7 +46,7 @@ class RepositoryAtRevision:
 
     adapter: HubAdapter
     resolved: Resolved
-    take: DigestSource
+    digest_source: DigestSource
     progress: Progress | None = None
     receipts: Receipts | None = None
 
@@ -58,7 +58,7 @@ class RepositoryAtRevision:
     @cached_property
     def serialization(self) -> Serialization:
         """How the repository is hashed."""
-        return self.take.how.serialization(self.take.folder or "")
+        return self.digest_source.how.serialization(self.digest_source.folder or "")
 
     @property
     def can_be_listed(self) -> bool:
@@ -81,16 +81,16 @@ class RepositoryAtRevision:
             REVISION: self.resolved.commit,
             SIGNED_AT: signing_time(),
         }
-        if self.take.remote:
+        if self.digest_source.remote:
             annotations[DIGESTS_FROM] = "hub"
         return Statement(self.manifest(), self.resolved.uri, annotations)
 
     def manifest(self) -> Manifest:
-        """The manifest, made as `take` says; raises `MismatchError` when what was hashed is not what the hub lists."""
-        if self.take.remote:
+        """Return the manifest that `digest_source` asks for; raises `MismatchError` if the hub lists other files."""
+        if self.digest_source.remote:
             return self.listed_manifest()
-        if self.take.folder is not None:
-            return self._from_folder(self.take.folder)
+        if self.digest_source.folder is not None:
+            return self._from_folder(self.digest_source.folder)
         return self._from_download()
 
     def listed_manifest(self) -> Manifest:
@@ -98,7 +98,7 @@ class RepositoryAtRevision:
         listed = [file for file in self.files.values() if file.sha256 is None]
         small = hash_small_files(self.adapter, self.resolved, listed, self.serialization)
         pointers = [path for path, file in small.items() if file.pointer]
-        if pointers and not self.take.how.allow_lfs_pointers:
+        if pointers and not self.digest_source.how.allow_lfs_pointers:
             raise ModelError(
                 f"{show(pointers[0])} is a Git LFS pointer, not the file itself; push the file, or pass "
                 "--allow-lfs-pointers"
@@ -108,7 +108,7 @@ class RepositoryAtRevision:
         return Manifest.of(self._name, {**digests, **large}, self.serialization)
 
     def _from_folder(self, folder: str) -> Manifest:
-        manifest = make_manifest(folder, self.take.how, progress=self.progress)
+        manifest = make_manifest(folder, self.digest_source.how, progress=self.progress)
         difference = compare_folder(folder, self._sha256s(folder, manifest), self.files)
         if difference:
             raise MismatchError(
@@ -124,7 +124,7 @@ class RepositoryAtRevision:
             snapshot.path,
             self.serialization,
             scope=self._scope,
-            allow_lfs_pointers=self.take.how.allow_lfs_pointers,
+            allow_lfs_pointers=self.digest_source.how.allow_lfs_pointers,
             progress=self.progress,
             receipts=self.receipts,
         )

@@ -38,14 +38,14 @@ from hub_adapters.interface import ListedRepository, Resolved
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """What is signed of an organisation, and how; `take.remote` and `create_pr` are as for a push.
+    """What is signed of an organisation, and how; `digest_source.remote` and `create_pr` are as for a push.
 
     Unless `keep_cache`, a repository that was not in the cache before leaves it once it is hashed. `hashing` has it
     hashed elsewhere.
     """
 
     selection: Selection = field(default_factory=Selection)
-    take: DigestSource = field(default_factory=DigestSource)
+    digest_source: DigestSource = field(default_factory=DigestSource)
     revision: str | None = None
     create_pr: bool = False
     message: str = DEFAULT_MESSAGE
@@ -55,8 +55,8 @@ class BatchOptions:
 
     def settings(self, signer: str) -> str:
         """A text that is the same as long as the same signatures are wanted."""
-        how = self.take.how.serialization("")
-        wanted = [signer, self.take.remote, repr(how), self.revision, self.create_pr]
+        how = self.digest_source.how.serialization("")
+        wanted = [signer, self.digest_source.remote, repr(how), self.revision, self.create_pr]
         return hashlib.sha256(json.dumps(wanted).encode()).hexdigest()
 
 
@@ -68,7 +68,7 @@ class BatchModel(RepositoryAtRevision):
 
     def manifest(self) -> Manifest:
         """The manifest, as the batch makes it."""
-        if self.take.remote or self.hashing is None:
+        if self.digest_source.remote or self.hashing is None:
             return super().manifest()
         return self.hashing.manifest(self)
 
@@ -173,7 +173,7 @@ class Batch(OrganisationRun):
                 adapter=self._adapter,
                 signer=self._signer,
                 options=PushOptions(
-                    self._options.take,
+                    self._options.digest_source,
                     self._options.create_pr,
                     self._options.message,
                     model=model,
@@ -209,7 +209,7 @@ class Batch(OrganisationRun):
         return False
 
     def _model(self, resolved: Resolved) -> BatchModel:
-        return BatchModel(self._adapter, resolved, self._options.take, hashing=self._hashing)
+        return BatchModel(self._adapter, resolved, self._options.digest_source, hashing=self._hashing)
 
     def _signed_by(self, method: str) -> dict[str, object]:
         return {"signer": self._signer.describe(), "method": method, "verified": True}

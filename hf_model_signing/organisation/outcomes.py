@@ -31,7 +31,7 @@ from hub_adapters.errors import (
 _LONGEST = 2_000  # characters of a reason
 
 
-class RepositoryOutcome(NamedTuple):
+class Outcome(NamedTuple):
     """The status that the repository gets, and whether to try once more first."""
 
     status: str
@@ -39,33 +39,33 @@ class RepositoryOutcome(NamedTuple):
 
 
 # The first line that fits decides.
-_OUTCOMES: tuple[tuple[type[Exception], RepositoryOutcome], ...] = (
-    (EmptyModelError, RepositoryOutcome("empty")),
-    (RenamedError, RepositoryOutcome("renamed")),
-    (GatedError, RepositoryOutcome("gated")),
-    (DisabledError, RepositoryOutcome("disabled")),
-    (NoRevisionError, RepositoryOutcome("refused")),
-    (NotFoundError, RepositoryOutcome("gone")),
-    (ConflictError, RepositoryOutcome("failed", again=True)),
-    (UnavailableError, RepositoryOutcome("failed", again=True)),
-    (DishonestError, RepositoryOutcome("refused")),
-    (ContentError, RepositoryOutcome("refused")),
-    (AccessError, RepositoryOutcome("forbidden")),
-    (HubError, RepositoryOutcome("failed", again=True)),
-    (RefusedError, RepositoryOutcome("refused")),
-    (HfSignError, RepositoryOutcome("failed", again=True)),  # a service that signs, or a worker
-    (OSError, RepositoryOutcome("failed", again=True)),
+_OUTCOMES: tuple[tuple[type[Exception], Outcome], ...] = (
+    (EmptyModelError, Outcome("empty")),
+    (RenamedError, Outcome("renamed")),
+    (GatedError, Outcome("gated")),
+    (DisabledError, Outcome("disabled")),
+    (NoRevisionError, Outcome("refused")),
+    (NotFoundError, Outcome("gone")),
+    (ConflictError, Outcome("failed", again=True)),
+    (UnavailableError, Outcome("failed", again=True)),
+    (DishonestError, Outcome("refused")),
+    (ContentError, Outcome("refused")),
+    (AccessError, Outcome("forbidden")),
+    (HubError, Outcome("failed", again=True)),
+    (RefusedError, Outcome("refused")),
+    (HfSignError, Outcome("failed", again=True)),  # a service that signs, or a worker
+    (OSError, Outcome("failed", again=True)),
 )
 
 
-def outcome_of(error: Exception) -> RepositoryOutcome:
+def outcome_of(error: Exception) -> Outcome:
     """What becomes of a repository; raises `StopBatch` for what would befall all others as well."""
     if isinstance(error, (StopBatch, UsageError)) or _is_full(error):
         raise StopBatch(_sentence(error)) from error
     # The Hub has no code for it; what is quoted is the name of a repository.
     if type(error) is AccessError and "archived" in re.sub(r"'[^']*'", "", str(error)).lower():
-        return RepositoryOutcome("archived")
-    return next((fate for kind, fate in _OUTCOMES if isinstance(error, kind)), RepositoryOutcome("failed"))
+        return Outcome("archived")
+    return next((fate for kind, fate in _OUTCOMES if isinstance(error, kind)), Outcome("failed"))
 
 
 def reason_of(error: Exception) -> str:

@@ -163,4 +163,4 @@ def check_manifest(manifest: Manifest, model: RepositoryAtRevision) -> Manifest:
 
 def _job(model: RepositoryAtRevision, *, keep_cache: bool) -> Job:
     resolved = model.resolved
-    return Job("", resolved.reference, resolved.name, resolved.commit, model.take.how, keep_cache)
+    return Job("", resolved.reference, resolved.name, resolved.commit, model.digest_source.how, keep_cache)
