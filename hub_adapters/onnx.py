@@ -99,7 +99,7 @@ class OnnxAdapter(WebAdapter):
             if not is_plain_path(path):
                 raise BadReferenceError(f"'{path}' is no path below the folder of '{reference}'")
             try:
-                names.take(path, folder=False)
+                names.add(path, folder=False)
             except ContentError:
                 raise BadReferenceError(f"'{path}' cannot lie beside the other files of '{reference}'") from None
         query = urlsplit(reference.address).query

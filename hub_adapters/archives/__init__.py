@@ -1,1 +1,1 @@
-"""Safe unpacking of archives."""
+"""Safe unpacking of tar and zip archives from untrusted sources."""

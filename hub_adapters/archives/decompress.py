@@ -1,4 +1,4 @@
-"""What is inside of a compressed file, read from front to back."""
+"""Decompression of gzip, bzip2, xz and zstd files from front to back, within bounds of memory and time."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from typing import Any, BinaryIO, cast
 from hub_adapters.errors import ContentError
 
 _CHUNK = 64 * 1024
-_MOST_EMPTY = 100  # streams in a row out of which nothing comes; no program writes more than one
-_XZ_MEMORY = 128 * 1024 * 1024  # bytes; the strongest setting of xz takes half of that
+# Consecutive streams without output; no program writes more than one. Megabytes of them take time and spend no budget.
+_MOST_EMPTY = 100
+_XZ_MEMORY = 128 * 1024 * 1024  # bytes; `xz -9`, the strongest preset, needs half of that
 
 
 def decompressed(file: BinaryIO) -> BinaryIO:
-    """`file` itself, or what is compressed in it (gzip, bzip2, xz, zstd)."""
+    """Return a stream of the decompressed content of `file`, or `file` itself if it is not compressed.
+
+    The stream raises `EOFError` or an error of the compression library when the data is damaged.
+    """
     start = file.read(6)
     file.seek(0)
     for magic, make in _DECOMPRESSORS.items():
@@ -26,7 +30,10 @@ def decompressed(file: BinaryIO) -> BinaryIO:
 
 
 class Inflate:
-    """zlib's decompressor with the interface of the others; `window` says what is around the data, as for zlib."""
+    """zlib's decompressor with the interface of the others in the standard library.
+
+    `window` is zlib's `wbits`: it selects the container around the deflated data.
+    """
 
     def __init__(self, window: int) -> None:
         self._inner = zlib.decompressobj(window)
@@ -34,16 +41,16 @@ class Inflate:
 
     @property
     def eof(self) -> bool:
-        """Whether the stream has ended."""
+        """True after the end of the stream."""
         return self._inner.eof
 
     @property
     def unused_data(self) -> bytes:
-        """What came behind its end."""
+        """The bytes after the end of the stream."""
         return self._inner.unused_data
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        """At most so many bytes of what is in the data."""
+        """Return at most `max_length` decompressed bytes, and keep the rest of `data` for the next call."""
         out = self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
         self.needs_input = not self._inner.unconsumed_tail and len(out) < max_length
         return out
@@ -62,7 +69,8 @@ def _bzip2() -> Any:  # noqa: ANN401 - the decompressors have no common type
 def _xz() -> Any:  # noqa: ANN401
     import lzma
 
-    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)  # lzma.open has no such limit
+    # The header of a stream states how much memory its dictionary takes, up to 4 GiB. lzma.open sets no limit.
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
 
 
 def _zstd() -> Any:  # noqa: ANN401
@@ -81,7 +89,7 @@ _DECOMPRESSORS = {b"\x1f\x8b": _gzip, b"BZh": _bzip2, _XZ: _xz, b"\x28\xb5\x2f\x
 
 
 class _Stream(io.RawIOBase):
-    """The streams of a file, one after the other; raises `EOFError` when the last one is not whole."""
+    """The concatenated streams of a file; raises `EOFError` when the last one is truncated."""
 
     def __init__(self, file: BinaryIO, make: Callable[[], Any]) -> None:
         self._file, self._make = file, make
@@ -108,7 +116,11 @@ class _Stream(io.RawIOBase):
                 return len(data)
 
     def _next(self) -> bool:
-        """Go on with another stream, if one follows; zeros are padding, which has to end the file but for xz."""
+        """Start the next stream, if there is one, and return True if so. Zeros after a stream are padding.
+
+        Only xz defines padding between streams ("The .xz File Format", section 2.2). At the padding of another format
+        `tar` stops in silence and Python reads on, so a stream after it is an error.
+        """
         begun = self._stream.unused_data or self._file.read(_CHUNK)
         self._rest = begun.lstrip(b"\0")
         while begun and not self._rest and (piece := self._file.read(_CHUNK)):

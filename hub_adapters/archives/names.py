@@ -1,4 +1,4 @@
-"""The names of the members of an archive: only those that mean one file inside of the folder, on every system."""
+"""Checks of member names: each must be one file below the target directory, the same one on every system."""
 
 from __future__ import annotations
 
@@ -8,36 +8,39 @@ from dataclasses import dataclass, field
 
 from hub_adapters.errors import ContentError
 
-_LONGEST_NAME = 255  # bytes of one name, on all common file systems
-_LONGEST_PATH = 3800  # bytes; with the folder before it, less than the 4096 that Linux takes
-_DEEPEST = 100  # folders; what walks through them later calls itself for each
-_CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
+_LONGEST_NAME = 255  # bytes of one component, on all common file systems
+_LONGEST_PATH = 3800  # bytes; with the directory in front, below the 4096 of Linux (PATH_MAX)
+_DEEPEST = 100  # directories; programs that walk the tree later may use one level of recursion for each
+_CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")  # they can forge lines of a log or drive a terminal
 
 
 def refuse(name: str, why: str) -> ContentError:
-    """The refusal of an archive because of one member."""
+    """Return the error that rejects an archive because of one member."""
     shown = name if len(name) <= 300 else f"{name[:300]}…"
     return ContentError(f"the archive is refused, and nothing of it is kept: its member {shown!a} {why}")
 
 
 @dataclass
 class _Node:
-    """A file or a folder, as it was spelled first; what is in a folder stands under its folded name."""
+    """A file or a directory with its name as first spelled; the entries of a directory are keyed by folded name."""
 
     name: str
     below: dict[str, _Node] | None = field(default_factory=dict)
 
 
 class MemberNames:
-    """The names that were taken; each new one is checked against them. At most `limit`, folders on the way included."""
+    """The names of an archive so far, at most `limit`, implied directories included."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._count = 0
         self._root = _Node("")
 
-    def take(self, name: str, *, folder: bool) -> str:
-        """Return the path of a member below the root, empty for the root itself; raises `ContentError`."""
+    def add(self, name: str, *, folder: bool) -> str:
+        """Return the path of a member below the root, empty for the root itself.
+
+        Raises `ContentError` for an unsafe name, and for one that conflicts with an earlier member.
+        """
         parts = _parts(name)
         if not parts and not folder:
             raise refuse(name, "is the model's own folder, and a file")
@@ -63,11 +66,13 @@ class MemberNames:
                 )
             there = node.below[key] = _Node(part, None if file else {})
             return there
+        # On a file system that folds names, the second one replaces the first.
         if there.name != part:
             raise refuse(name, f"differs from {there.name!a} only in case, or in the Unicode form")
+        # Some programs keep the first of two members with one name, some the last.
         if file or (last and there.below is None):
             raise refuse(name, "stands twice" if file and there.below is None else "is both a file and a folder")
-        return there  # that a folder stands twice means nothing
+        return there  # a directory may be listed twice: it has no content that could differ
 
 
 def _parts(name: str) -> list[str]:
@@ -77,7 +82,7 @@ def _parts(name: str) -> list[str]:
         length = len(name.encode("utf-8"))
     except UnicodeEncodeError:
         raise refuse(name, "has a name that is not UTF-8") from None
-    if "\\" in name or re.match(r"[A-Za-z]:", name):
+    if "\\" in name or re.match(r"[A-Za-z]:", name):  # on Windows a separator and a drive
         raise refuse(name, "has a name that some systems take for another folder")
     if _CONTROLS.search(name):
         raise refuse(name, "has a control character in its name")
@@ -92,5 +97,6 @@ def _parts(name: str) -> list[str]:
 
 
 def _folded(part: str) -> str:
-    """What is equal for two names that some file system takes for one."""
+    """Return the same text for two names that some file system treats as one: it ignores case or the Unicode form."""
+    # Case folding can undo a composed form, so the name is decomposed before it and composed after it.
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", part).casefold())

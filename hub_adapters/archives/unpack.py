@@ -1,4 +1,7 @@
-"""Safe unpacking: an archive becomes a fresh folder of regular files, or nothing."""
+"""Safe unpacking: an archive becomes a new directory of regular files, or nothing.
+
+The readers of the standard library are not used, see `tar.py` and `zip_layout.py`.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ from hub_adapters.archives.names import MemberNames, refuse
 from hub_adapters.errors import ContentError
 from hub_adapters.limits import Limits
 
-_SMALL = 32 * 1024 * 1024  # bytes; what comes out of an archive may be this much, however small the archive is
+_SMALL = 32 * 1024 * 1024  # bytes; up to this size the ratio is not checked: it says little about a small archive
 
-# How a file begins -> (module, function) that reads such an archive. A tar says what it is further behind.
+# First bytes of a file -> (module, function) of the reader. An uncompressed tar has its magic at an offset.
 _TAR = ("hub_adapters.archives.tar", "members")
 _ZIP = ("hub_adapters.archives.zip", "members")
 _READERS = {
@@ -25,14 +28,14 @@ _READERS = {
     b"\xfd7zXZ\x00": _TAR,
     b"\x28\xb5\x2f\xfd": _TAR,
     b"PK\x03\x04": _ZIP,
-    b"PK\x05\x06": _ZIP,  # an empty one
+    b"PK\x05\x06": _ZIP,  # an empty zip
 }
-_NAMES = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
-_TAR_MARK = 257  # where `ustar` stands
+_BAD_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
+_TAR_MAGIC = 257  # offset of `ustar`
 
 
 class Member(NamedTuple):
-    """A file or a folder of an archive: its name as it stands there, its bytes, and whether it can be run."""
+    """A file or a directory of an archive, with its name as stored, and the executable bit."""
 
     name: str
     folder: bool
@@ -41,27 +44,27 @@ class Member(NamedTuple):
 
 
 class Reader(Protocol):
-    """What reads one kind of archive; raises `ContentError` for what is not exactly one."""
+    """A reader of one archive format; raises `ContentError` for a file that is not exactly one archive."""
 
     def __call__(self, file: BinaryIO, budget: Budget) -> Iterator[Member]:
-        """The members in their order; the content of each has to be read before the next is asked for."""
+        """Yield the members in order; the content of each must be read before the next one is requested."""
 
 
 @dataclass
 class Budget:
-    """What may still come out of an archive of `size` bytes."""
+    """The number of bytes that may be unpacked from an archive of `size` bytes, and how many were."""
 
     size: int
     limits: Limits
     used: int = 0
 
     def spend(self, count: int) -> None:
-        """Count bytes that came out; raises `ContentError` when it is more than is allowed."""
+        """Count unpacked bytes; raises `ContentError` when the limits are exceeded."""
         self.used += count
         self.check(self.used)
 
     def check(self, size: int) -> None:
-        """Raise `ContentError` when `size` bytes in all are more than is allowed."""
+        """Raise `ContentError` when `size` bytes in total exceed the limits."""
         if size > self.limits.max_unpacked:
             raise _too_much(f"more than {self.limits.max_unpacked:,} bytes come out of it", "--max-unpacked")
         if size > max(self.size * self.limits.max_ratio, _SMALL):
@@ -69,10 +72,10 @@ class Budget:
 
 
 def unpack(archive: str, folder: str, limits: Limits) -> None:
-    """Unpack `archive` into the folder `folder`, which must not exist; after an error it does not exist either.
+    """Unpack `archive` into the directory `folder`, which must not exist; after an error it does not exist either.
 
-    Raises `ContentError` for what is not a whole archive, and for the first member that could be anything but a file or
-    a folder inside of `folder`.
+    Raises `ContentError` for a malformed archive, for a member that is not a regular file or a directory below
+    `folder`, and when `limits` are exceeded; `OSError` when the local disk fails.
     """
     os.mkdir(folder)
     try:
@@ -85,7 +88,7 @@ def unpack(archive: str, folder: str, limits: Limits) -> None:
 
 
 def lift_lone_folder(folder: str) -> bool:
-    """Make the folder that everything in `folder` lies in the folder itself; False when there is none."""
+    """Replace `folder` by its only entry if that is a directory; return False if it is not."""
     entries = os.listdir(folder)
     top = os.path.join(folder, entries[0])
     if len(entries) != 1 or not os.path.isdir(top):
@@ -106,27 +109,28 @@ def _reader(file: BinaryIO) -> Reader:
 
 
 def _kind(file: BinaryIO) -> tuple[str, str] | None:
-    start = file.read(_TAR_MARK + 5)
+    start = file.read(_TAR_MAGIC + 5)
     file.seek(0)
     found = next((reader for magic, reader in _READERS.items() if start.startswith(magic)), None)
-    return _TAR if found is None and start[_TAR_MARK:] == b"ustar" else found
+    return _TAR if found is None and start[_TAR_MAGIC:] == b"ustar" else found
 
 
 def _write(members: Iterator[Member], root: str, limits: Limits) -> None:
     names = MemberNames(limits.max_members)
     files = 0
     for member in members:
-        path = names.take(member.name, folder=member.folder)
+        path = names.add(member.name, folder=member.folder)
         target = os.path.join(root, path)
         try:
             os.makedirs(target if member.folder else os.path.dirname(target), exist_ok=True)
             if not member.folder:
                 _write_file(target, member)
                 files += 1
+        # This file system folds names in a way that `MemberNames` does not know.
         except (FileExistsError, NotADirectoryError, UnicodeError) as error:
             raise refuse(member.name, "stands twice for this file system") from error
         except OSError as error:
-            if error.errno in _NAMES:
+            if error.errno in _BAD_NAME:
                 raise refuse(
                     member.name, f"has a name that this file system does not hold ({error.strerror})"
                 ) from error
@@ -136,7 +140,8 @@ def _write(members: Iterator[Member], root: str, limits: Limits) -> None:
 
 
 def _write_file(target: str, member: Member) -> None:
-    mode = 0o777 if member.executable else 0o666  # less what the user's umask takes away
+    # Only the executable bit is used, and the umask applies. Setuid bits and owners in the archive are ignored.
+    mode = 0o777 if member.executable else 0o666
     handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     with open(handle, "wb") as file:
         for piece in member.content:

@@ -1,7 +1,9 @@
-"""What stands where in a zip, read from its bytes (APPNOTE.TXT, sections 4.3 to 4.5).
+"""The structure of a zip file: headers, their positions, and the data between them (APPNOTE.TXT, sections 4.3 to 4.5).
 
-Programs disagree about zips whose parts disagree: some believe the directory at the end, others the headers before each
-member. Only a zip that says the same thing in both, byte for byte one member after the other, is taken.
+A zip file describes each member twice: in the central directory at the end, and in a local header before the data. Some
+programs use the one, some the other, so a file in which they differ unpacks to different things. Accepted is only a
+file in which both agree and which consists of exactly the listed members, one after the other without gaps. Python's
+`zipfile` does not check this.
 """
 
 from __future__ import annotations
@@ -21,19 +23,24 @@ _END64_LOCATOR = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
-_ZIP64, _UNICODE_PATH = 0x0001, 0x7075  # of the extra fields
-# Those that say nothing but times, owners and comments, and what is read here; others may make a link of a file.
+_ZIP64, _UNICODE_PATH = 0x0001, 0x7075  # ids of extra fields (sections 4.5.3 and 4.6.9)
+# Accepted extra fields: the two that are read here, and those with times, owners, comments or padding (sections 4.5.2
+# and 4.6.1). Any other one is rejected: 0x756E, for example, turns a file into a symbolic link.
 _EXTRAS = (_ZIP64, _UNICODE_PATH, 0x000A, 0x5455, 0x5855, 0x6375, 0x7855, 0x7875, 0xCAFE, 0xD935)
-_ENCRYPTED, _STREAMED, _PATCH, _STRONG, _UTF8, _MASKED = 0x0001, 0x0008, 0x0020, 0x0040, 0x0800, 0x2000
-_UNIX = 3
-_FULL, _FULL16 = 0xFFFFFFFF, 0xFFFF  # that the number stands in the zip64 field
+_ENCRYPTED, _STREAMED, _PATCH, _STRONG, _UTF8, _MASKED = 0x0001, 0x0008, 0x0020, 0x0040, 0x0800, 0x2000  # section 4.4.4
+_UNIX = 3  # "version made by" (section 4.4.2)
+_FULL, _FULL16 = 0xFFFFFFFF, 0xFFFF  # the number is in the zip64 field instead (section 4.4.1.4)
 _LONGEST_COMMENT = 0xFFFF
-_LONGEST_NAME = 4096  # bytes, so that a directory takes no more memory than its members need
+_LONGEST_NAME = 4096  # bytes; the field allows 65,535, and a small file could list many of them
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A member as both headers describe it, sizes in bytes; its local header is at `offset`, its data at `start`."""
+    """A member as both headers describe it. Sizes are in bytes.
+
+    `packed` is the compressed size, `mode` the Unix file mode or 0, `offset` the position of the local header, `start`
+    that of the data.
+    """
 
     name: str
     raw_name: bytes
@@ -48,7 +55,10 @@ class Entry:
 
 
 def read_layout(file: BinaryIO, most: int) -> tuple[Entry, ...]:
-    """The members in the order of their places; raises `ContentError` when parts disagree, and for over `most`."""
+    """Return the members in the order of their positions.
+
+    Raises `ContentError` when the file is malformed or contradicts itself, or has more than `most` members.
+    """
     try:
         return _read(file, most)
     except struct.error as error:
@@ -56,13 +66,14 @@ def read_layout(file: BinaryIO, most: int) -> tuple[Entry, ...]:
 
 
 def read_comment(path: str) -> bytes:
-    """The comment of a zip that was found good."""
+    """Return the archive comment; call it only for a file that was unpacked, which checks the structure."""
     with open(path, "rb") as file:
         return _read_end(file)[1]
 
 
 def _read(file: BinaryIO, most: int) -> tuple[Entry, ...]:
     (count, size, start), _, end = _read_end(file)
+    # Programs accept data before the first member (self-extracting archives) and shift all offsets, or do not.
     if start + size != end:
         raise _damaged("its directory does not lie where its end says")
     if count > most:
@@ -76,6 +87,7 @@ def _read(file: BinaryIO, most: int) -> tuple[Entry, ...]:
     at = 0
     for index, entry in enumerate(entries):
         following = entries[index + 1].offset if index + 1 < len(entries) else start
+        # Overlapping members share their data, which makes a bomb of a small file; a gap can hide a member.
         if entry.offset != at:
             raise refuse(entry.name, "does not begin where the one before it ends")
         found.append(_with_start(file, entry, following))
@@ -86,11 +98,17 @@ def _read(file: BinaryIO, most: int) -> tuple[Entry, ...]:
 
 
 def _read_end(file: BinaryIO) -> tuple[tuple[int, int, int], bytes, int]:
-    """The number of members, the size and the place of the directory; the comment; and where the directory ends."""
+    """Read the end of central directory record (section 4.3.16).
+
+    Returns the number of members, size and offset of the central directory; the comment; and the end of the directory.
+    """
     length = file.seek(0, os.SEEK_END)
     first = max(length - _END.size - _LONGEST_COMMENT, 0)
     file.seek(first)
     tail = file.read(_END.size + _LONGEST_COMMENT)
+    # Programs search for the record from the back or from the front of this range, so a second record would make them
+    # disagree. Its comment must end with the file, and `_read` checks that the directory ends where the record begins:
+    # with another record before it, one of the two does not hold.
     found = tail.rfind(b"PK\x05\x06")
     if found < 0 or len(tail) - found < _END.size:
         raise _damaged("it has no end")
@@ -98,27 +116,30 @@ def _read_end(file: BinaryIO) -> tuple[tuple[int, int, int], bytes, int]:
     comment = tail[found + _END.size :]
     if len(comment) != comment_length:
         raise _damaged("there is something behind its end")
-    if disk or disk_of or here != count:
+    if disk or disk_of or here != count:  # split archives
         raise _damaged("it is a part of several")
     end = first + found
     if end >= _END64_LOCATOR.size:
         file.seek(end - _END64_LOCATOR.size)
-        magic, disk, place, disks = _END64_LOCATOR.unpack(file.read(_END64_LOCATOR.size))
+        magic, disk, offset, disks = _END64_LOCATOR.unpack(file.read(_END64_LOCATOR.size))
         if magic == b"PK\x06\x07":
             if disk or disks != 1:
                 raise _damaged("it is a part of several")
-            count, size, start = _read_end64(file, place, end, (count, size, start))
-            end = place
+            count, size, start = _read_end64(file, offset, end, (count, size, start))
+            end = offset
     return (count, size, start), comment, end
 
 
-def _read_end64(file: BinaryIO, place: int, end: int, short: tuple[int, int, int]) -> tuple[int, int, int]:
-    if place + _END64.size + _END64_LOCATOR.size != end:
+def _read_end64(file: BinaryIO, offset: int, end: int, short: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Read the zip64 end of central directory record (section 4.3.14); `short` are the numbers in the short one."""
+    # Some programs trust the offset in the locator, some search backwards. Both must find the same record.
+    if offset + _END64.size + _END64_LOCATOR.size != end:
         raise _damaged("its zip64 end does not lie where it says")
-    file.seek(place)
+    file.seek(offset)
     magic, _, _, _, disk, disk_of, here, count, size, start = _END64.unpack(file.read(_END64.size))
     if magic != b"PK\x06\x06" or disk or disk_of or here != count:
         raise _damaged("its zip64 end is none")
+    # Programs without zip64 read only the short record, others use zip64 only for the numbers that are full there.
     for value, said, full in zip((count, size, start), short, (_FULL16, _FULL, _FULL), strict=True):
         if said not in (full, value):
             raise _damaged("its two ends disagree")
@@ -126,6 +147,7 @@ def _read_end64(file: BinaryIO, place: int, end: int, short: tuple[int, int, int
 
 
 def _directory(file: BinaryIO, count: int, end: int) -> Iterator[Entry]:
+    """Yield the members that the central directory lists (section 4.3.12)."""
     for _ in range(count):
         raw = _CENTRAL.unpack(file.read(_CENTRAL.size))
         (magic, made_by, _, flags, method, _, _, crc, packed, size, name_length, extra_length, comment_length, disk, _,
@@ -152,19 +174,23 @@ def _check_flags(name: str, raw_name: bytes, flags: int, extra: bytes) -> None:
         raise refuse(name, "is encrypted")
     if flags & _PATCH:
         raise refuse(name, "is a patch of another file")
-    if re.search(r";\d+$", name):
+    if re.search(r";\d+$", name):  # `unzip` removes it as a version number of VMS
         raise refuse(name, "has a name that `unzip` makes another of")
     _check_second_name(name, raw_name, extra)
 
 
 def _check_second_name(name: str, raw_name: bytes, extra: bytes) -> None:
+    # Info-ZIP's Unicode Path (section 4.6.9) overrides the name, for programs that know it.
     other = _fields(name, extra).get(_UNICODE_PATH)
     if other is not None and other[5:] != raw_name:
         raise refuse(name, "has a second name")
 
 
 def _decode(raw: bytes, flags: int, system: int) -> str:
-    """The name: in UTF-8 where it says so, or where it was made on a Unix, as `unzip` takes it."""
+    """Decode a name: as UTF-8 if the flag says so or the archive was made on Unix (as `unzip` does), else as ASCII.
+
+    Other encodings are not stated in the file, and programs guess different ones.
+    """
     try:
         return raw.decode("utf-8" if flags & _UTF8 or system == _UNIX else "ascii")
     except UnicodeDecodeError:
@@ -172,7 +198,7 @@ def _decode(raw: bytes, flags: int, system: int) -> str:
 
 
 def _fields(name: str, extra: bytes) -> dict[int, bytes]:
-    """The extra fields of a header."""
+    """Parse the extra fields of a header (section 4.5.1), by id."""
     fields: dict[int, bytes] = {}
     at = 0
     while len(extra) - at >= 4:
@@ -187,7 +213,7 @@ def _fields(name: str, extra: bytes) -> dict[int, bytes]:
 
 
 def _with_zip64(name: str, extra: bytes, values: tuple[int, ...]) -> tuple[int, ...]:
-    """Size, packed size, offset and disk, those that do not fit taken from the zip64 field (section 4.5.3)."""
+    """Return size, packed size, offset and disk, reading those that are full from the zip64 field (section 4.5.3)."""
     field = _fields(name, extra).get(_ZIP64, b"")
     formats, limits = ("<Q", "<Q", "<Q", "<L"), (_FULL, _FULL, _FULL, _FULL16)
     found, at = [], 0
@@ -203,9 +229,10 @@ def _with_zip64(name: str, extra: bytes, values: tuple[int, ...]) -> tuple[int, 
 
 
 def _with_start(file: BinaryIO, entry: Entry, following: int) -> Entry:
-    """The entry with the place of its data.
+    """Return the entry with the position of its data.
 
-    Raises unless the header before the member says what the directory says, and the member ends at `following`.
+    Raises `ContentError` unless the local header (section 4.3.7) agrees with the central directory, and the member
+    ends at the offset `following`, where the next header begins.
     """
     file.seek(entry.offset)
     magic, _, flags, method, _, _, crc, packed, size, name_length, extra_length = _LOCAL.unpack(file.read(_LOCAL.size))
@@ -215,7 +242,7 @@ def _with_start(file: BinaryIO, entry: Entry, following: int) -> Entry:
     size, packed = _with_zip64(entry.name, extra, (size, packed))
     _check_second_name(entry.name, entry.raw_name, extra)
     streamed = bool(flags & _STREAMED)
-    # Before the data of what was packed while it came, a number is the true one or 0: not known yet.
+    # A program that writes to a stream does not know these numbers yet: they may be 0 here (section 4.4.4, bit 3).
     numbers = zip((crc, packed, size), (entry.crc, entry.packed, entry.size), strict=True)
     agree = all(said == true or (streamed and said == 0) for said, true in numbers)
     if (name, flags, method) != (entry.raw_name, entry.flags, entry.method) or not agree:
@@ -233,7 +260,10 @@ def _with_start(file: BinaryIO, entry: Entry, following: int) -> Entry:
 
 
 def _check_descriptor(entry: Entry, descriptor: bytes) -> None:
-    """Raise unless what follows a member whose size was not known before it says what the directory says."""
+    """Raise `ContentError` unless the data descriptor (section 4.3.9) agrees with the central directory.
+
+    Its numbers have 4 or 8 bytes and its signature is optional, so every form is compared with the exact bytes.
+    """
     for layout in ("<LLL", "<LQQ"):
         if max(entry.packed, entry.size) > _FULL and layout == "<LLL":
             continue

@@ -47,7 +47,6 @@ EXEMPT = frozenset(
         "hf_model_signing/workers",
         "hub_adapters",
         "hub_adapters/_util",
-        "hub_adapters/archives",
         "hub_adapters/http",
         "hub_adapters/huggingface",
         "scripts",

@@ -274,5 +274,5 @@ def test_zip_that_could_be_a_tar(tmp_path: Path) -> None:
 
 def test_no_file_is_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a file system that takes two names for one and is not known here."""
-    monkeypatch.setattr("hub_adapters.archives.unpack.MemberNames.take", lambda *_, folder: "f")
+    monkeypatch.setattr("hub_adapters.archives.unpack.MemberNames.add", lambda *_, folder: "f")
     _refused(tmp_path, tar_file("a") + tar_file("b") + END, "its member 'b' stands twice for this file system")
