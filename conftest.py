@@ -1,13 +1,15 @@
-"""Fixtures that tests of several folders share."""
+"""Settings of every test run, and the plugins with fixtures that tests of several folders share."""
 
 from __future__ import annotations
 
 import signal
 
-# Some runners start their jobs with SIGINT ignored, and what tests start would inherit that.
+# Some runners start their jobs with SIGINT ignored, and the programs that tests start would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = [
+    "pytester",
+    "tests.needs",
     "tests.servers.fixtures",
     "tests.servers.sigstore_fixtures",
     "tests.sigstore_js",

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 from pathlib import Path
-
-import pytest
 
 from tests.helpers import run_python
 
@@ -42,16 +39,8 @@ print("RESULT", session.run(None, {"x": numpy.full(1024, 21.0, dtype=numpy.float
 """
 
 
-def need(*packages: str) -> None:
-    """Skip a test where what makes its models is not installed."""
-    missing = [package for package in packages if importlib.util.find_spec(package) is None]
-    if missing:
-        pytest.skip(f"not installed (the extra test-hubs): {', '.join(missing)}")
-
-
 def saved_model(folder: Path) -> Path:
     """A TensorFlow SavedModel that doubles what it is given."""
-    need("tensorflow")
     _run(_SAVED_MODEL, folder)
     return folder
 
@@ -63,7 +52,6 @@ def run_saved_model(folder: str) -> str:
 
 def onnx_model(path: Path, data: str = "") -> Path:
     """An ONNX model that doubles what it is given; its weights are in the file `data` beside it, if one is named."""
-    need("onnx", "onnxruntime")
     path.parent.mkdir(parents=True, exist_ok=True)
     _run(_ONNX, path, data)
     return path

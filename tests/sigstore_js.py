@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -12,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.helpers import ROOT
+from tests.needs import NODE_FOLDER
 
 VerifyJs = Callable[[str, bytes, str, str], None]
-_FOLDER = ROOT / "tests" / "node"
 _TIMEOUT = 60  # seconds
 
 
@@ -27,12 +25,7 @@ class SigstoreJsRefused(AssertionError):  # noqa: N818 - a verdict
 def node() -> str:
     """The program `node`, with the verifier installed."""
     program = shutil.which("node")
-    if program is None:
-        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
-        give_up("Node is missing: install Node 20 (node and npm), then run scripts/setup-node")
-    stamp = _FOLDER / "node_modules" / ".installed"
-    if not stamp.is_file() or stamp.read_bytes() != (_FOLDER / "package.json").read_bytes():
-        pytest.fail("@sigstore/verify is not installed as tests/node/package.json says: scripts/setup-node does it")
+    assert program, "tests.needs skips the tests where there is no Node"
     return program
 
 
@@ -55,7 +48,7 @@ def verify_js(node: str, tmp_path_factory: pytest.TempPathFactory) -> VerifyJs:
 def _run(node: str, folder: Path, identity: str, issuer: str) -> dict[str, Any]:
     """What the verifier said; whatever ends without a verdict is no refusal."""
     files = (str(folder / "root.json"), str(folder / "bundle.json"))
-    command = [node, str(_FOLDER / "verify.mjs"), *files, identity, issuer]
+    command = [node, str(NODE_FOLDER / "verify.mjs"), *files, identity, issuer]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=_TIMEOUT)
     try:
         verdict: dict[str, Any] = json.loads(done.stdout)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import gc
-import glob
-import importlib.util
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tests.helpers import KeyPair, make_pair, private_pem
+from tests.needs import softhsm_module
 
 PIN, SO_PIN = "4711-secret", "9876-officer"
 ODD_TOKEN, ODD_PIN = "ödd; t=1", "a&b%c?d é#"
@@ -28,13 +25,6 @@ PARAMS = {  # the object identifiers in DER
     "secp521r1": bytes.fromhex("06052b81040023"),
     "secp256k1": bytes.fromhex("06052b8104000a"),
 }
-_PLACES = [
-    "/usr/lib/*/softhsm",
-    "/usr/lib/softhsm",
-    "/usr/lib64/softhsm",
-    "/usr/lib64/pkcs11",
-    "/usr/local/lib/softhsm",
-]
 
 
 @dataclass(frozen=True)
@@ -102,16 +92,14 @@ def encoded(ident: bytes) -> str:
 @pytest.fixture(scope="session")
 def softhsm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoftHsm]:
     """SoftHSM for the whole run, as a module reads its configuration once in a process."""
-    modules = [path for place in _PLACES for path in glob.glob(f"{place}/libsofthsm2.so")]
-    if not shutil.which("softhsm2-util") or not modules or not importlib.util.find_spec("PyKCS11"):
-        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
-        give_up("SoftHSM or PyKCS11 is missing: scripts/setup-softhsm and `pip install 'hf-sign[pkcs11]'` get them")
+    module = softhsm_module()
+    assert module, "tests.needs skips the tests where there is no module"
     folder = tmp_path_factory.mktemp("softhsm")
     (folder / "tokens").mkdir()
     (folder / "softhsm2.conf").write_text(f"directories.tokendir = {folder / 'tokens'}\nobjectstore.backend = file\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOFTHSM2_CONF", str(folder / "softhsm2.conf"))
-        yield SoftHsm(Path(modules[0]).resolve(), folder, _fill(folder))
+        yield SoftHsm(Path(module).resolve(), folder, _fill(folder))
 
 
 def _fill(folder: Path) -> dict[str, KeyPair]:

@@ -34,9 +34,9 @@ def test_scripts_are_shell(script: str) -> None:
     assert subprocess.run(["bash", "-n", "-c", script], check=False, capture_output=True).returncode == 0
 
 
+@pytest.mark.needs("dask")
 @pytest.mark.parametrize("command", ["scheduler", "worker"])
 def test_options_of_dask_exist(command: str) -> None:
-    pytest.importorskip("distributed", reason="the extra dask is not installed")
     program = [sys.executable, "-m", f"distributed.cli.dask_{command}", "--help"]
     known = subprocess.run(program, check=True, capture_output=True, text=True).stdout
     used = [line for line in PAGE.replace(",", " ").splitlines() if re.search(rf"dask +{command} ", line)]

@@ -21,10 +21,9 @@ from hf_model_signing.oms.statement import SIGNED_AT, Statement, signing_time
 from hf_model_signing.signing import HowToHash, make_manifest
 from tests.guarded import rule
 from tests.helpers import ROOT, KeyPair, write_tree
+from tests.needs import ENVIRONMENTS
 from tests.servers.hub import Hub
 
-# An environment -> its interpreter; `scripts/setup-frameworks` makes them.
-ENVIRONMENTS = {"hub1": ROOT / ".venv-hub1" / "bin" / "python", "hub2": ROOT / ".venv-hub2" / "bin" / "python"}
 _START_TIME = 240  # seconds; on a busy machine the libraries take their time
 
 Files = dict[str, bytes]
@@ -147,9 +146,6 @@ def repositories(
     stranger: KeyPair,
 ) -> Iterator[Repositories]:
     """The repositories, and a process of each environment that loads them."""
-    python = ENVIRONMENTS[request.param]
-    if not python.exists():
-        pytest.skip(f"'{python.parents[1].name}' is not there: scripts/setup-frameworks makes it")
-    loads = Loads(python, framework_hub)
+    loads = Loads(ENVIRONMENTS[request.param], framework_hub)
     yield Repositories(request.param, framework_hub, loads, tmp_path_factory.mktemp(request.param), acme, stranger)
     loads.stop()

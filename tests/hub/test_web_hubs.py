@@ -36,6 +36,7 @@ def _flipped(data: bytes, old: bytes) -> bytes:
     return data.replace(old, bytes([old[0] ^ 1]) + old[1:], 1)
 
 
+@pytest.mark.needs("tensorflow")
 def test_tensorflow_hub(hosts: StaticHosts, user: User, tmp_path: Path) -> None:
     model = saved_model(tmp_path / "made")
     hosts.tfhub("acme/small/double/1", tarball(model))
@@ -72,6 +73,7 @@ def test_pytorch_hub(hosts: StaticHosts, user: User, tmp_path: Path) -> None:
     assert "changed: hubconf.py" in user.refused(TORCHHUB)
 
 
+@pytest.mark.needs("onnx")
 def test_onnx(hosts: StaticHosts, user: User, tmp_path: Path) -> None:
     model = onnx_model(tmp_path / "made" / "double-11.onnx")
     reference = hosts.put("/models/double-11.onnx", model.read_bytes())
@@ -84,6 +86,7 @@ def test_onnx(hosts: StaticHosts, user: User, tmp_path: Path) -> None:
     assert "changed: double-11.onnx" in user.refused(reference)
 
 
+@pytest.mark.needs("onnx")
 def test_onnx_with_its_data_beside(hosts: StaticHosts, user: User, tmp_path: Path) -> None:
     model = onnx_model(tmp_path / "made" / "double.onnx", "double.data")
     reference = hosts.put("/models/double.onnx", model.read_bytes())

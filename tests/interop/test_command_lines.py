@@ -21,7 +21,7 @@ from tests.certificates import make_authority
 from tests.helpers import FILES, Outcome, environment, private_pem, public_pem, write_tree
 from tests.interop.cases import Departure
 
-pytest.importorskip("model_signing", reason="the reference tool model_signing is missing: install the extra `interop`")
+pytestmark = pytest.mark.needs("reference")
 
 PROGRAMS = {"we": "hf_model_signing", "they": "model_signing"}
 

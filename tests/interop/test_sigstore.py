@@ -16,7 +16,7 @@ from tests.servers.sigstore import SigstoreFault as Fault
 from tests.servers.sigstore_fixtures import RELEASE, Keyless
 from tests.sigstore_js import SigstoreJsRefused, VerifyJs
 
-pytest.importorskip("model_signing", reason="the reference tool model_signing is missing: install the extra `interop`")
+pytestmark = pytest.mark.needs("reference")
 
 
 def _they(*arguments: object) -> Outcome:

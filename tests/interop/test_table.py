@@ -19,7 +19,10 @@ from tests.interop.tools import OURS, THEIRS, Tool
 Credentials = Callable[[str], Credential]
 PAIRS = {"they verify ours": (OURS, THEIRS), "we verify theirs": (THEIRS, OURS)}
 
-pytestmark = pytest.mark.filterwarnings("ignore::hf_model_signing.errors.ModelWarning")
+pytestmark = [
+    pytest.mark.needs("reference"),
+    pytest.mark.filterwarnings("ignore::hf_model_signing.errors.ModelWarning"),
+]
 
 
 def _make(case: Case, folder: Path) -> tuple[Path, Path]:

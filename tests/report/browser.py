@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import pytest
 
 from hf_model_signing.report.interface import Report
 from hf_model_signing.report.writing import write_report
+from tests.needs import browser_program
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -27,15 +27,10 @@ _DESKTOP = {"width": 1280, "height": 900}
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Chromium as the system has it."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = next((found for name in names if (found := shutil.which(name))), None)
-    give_up = pytest.fail if os.environ.get("CI") else pytest.skip
-    if program is None:
-        give_up("Chromium is missing: scripts/setup-browser installs it where apt can")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        give_up("Playwright is missing: pip install 'hf-sign[test]' gets it")
+    from playwright.sync_api import sync_playwright  # slow to import
+
+    program = browser_program()
+    assert program, "tests.needs skips the tests where there is no browser"
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=program, args=list(_QUIET))
         yield started

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
+import jsonschema
 import pytest
 
 from hf_model_signing.report import sarif
@@ -20,10 +21,10 @@ from hf_model_signing.report.sarif import SarifFormat
 from hf_model_signing.report.statuses import STATUSES
 from hf_model_signing.report.text import TextFormat
 from hf_model_signing.report.writing import FORMATS
-from tests.helpers import ROOT
+from tests.needs import NODE_FOLDER
 from tests.report.samples import HOSTILE, hostile, many, record, report, usual
 
-_SARIF_SCHEMA = ROOT / "tests/node/node_modules/@microsoft/jest-sarif/lib/schemas/sarif-2.1.0-rtm.5.json"
+_SARIF_SCHEMA = NODE_FOLDER / "node_modules/@microsoft/jest-sarif/lib/schemas/sarif-2.1.0-rtm.5.json"
 
 
 def _text(form: Format, *records: Record) -> str:
@@ -109,10 +110,8 @@ def test_text_counts_first_and_aligned() -> None:
     assert len({line.index("acme/") for line in table}) == 1
 
 
+@pytest.mark.needs("node")
 def test_sarif_fits_schema() -> None:
-    jsonschema = pytest.importorskip("jsonschema")
-    if not _SARIF_SCHEMA.is_file():
-        pytest.skip("the JSON schema of SARIF is missing: scripts/setup-node installs it")
     schema = json.loads(_SARIF_SCHEMA.read_text(encoding="utf-8"))
     checker = jsonschema.Draft4Validator(schema, format_checker=jsonschema.Draft4Validator.FORMAT_CHECKER)
     for made in (hostile(), usual(), report(())):

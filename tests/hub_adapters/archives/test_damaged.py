@@ -50,8 +50,6 @@ ARCHIVES: dict[str, Callable[[], bytes]] = {
 
 
 def _archive(kind: str) -> bytes:
-    if kind == "zst":
-        pytest.importorskip("backports.zstd")
     return ARCHIVES[kind]()
 
 

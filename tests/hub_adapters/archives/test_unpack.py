@@ -45,11 +45,6 @@ def _has(program: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(shutil.which(program) is None, reason=f"there is no `{program}` here")
 
 
-def _needs(kind: str) -> None:
-    if kind == "zst":
-        pytest.importorskip("backports.zstd")
-
-
 def _files(tmp_path: Path, archive: bytes) -> dict[str, bytes | None]:
     """What comes out, without the folders."""
     return {name: data for name, data in unpacked(tmp_path, archive).items() if data is not None}
@@ -60,13 +55,11 @@ def _files(tmp_path: Path, archive: bytes) -> dict[str, bytes | None]:
 
 @pytest.mark.parametrize("kind", COMPRESSIONS)
 def test_tar_compressed_as(tmp_path: Path, kind: str) -> None:
-    _needs(kind)
     assert _files(tmp_path, COMPRESSIONS[kind](tar_of(FILES))) == FILES
 
 
 @pytest.mark.parametrize("kind", ["gz", "bz2", "xz", "zst"])
 def test_tar_in_several_streams(tmp_path: Path, kind: str) -> None:
-    _needs(kind)
     tar = tar_of(FILES)
     pieces = (tar[:100], tar[100:700], b"", tar[700:])
     assert _files(tmp_path, b"".join(map(COMPRESSIONS[kind], pieces))) == FILES
