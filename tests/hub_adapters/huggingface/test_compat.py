@@ -12,8 +12,8 @@ from unittest.mock import Mock
 import pytest
 
 from hub_adapters.huggingface import _compat
-from tests.frameworks.conftest import ENVIRONMENTS
 from tests.helpers import ROOT
+from tests.needs import ENVIRONMENTS
 from tests.private_parts import require
 
 USED_BY = "hub_adapters/huggingface/_compat.py"
