@@ -1,93 +1,91 @@
-"""Every error that a caller can catch, and the exit code that each one has on the command line."""
+"""Errors that a caller can catch, with the exit code of each on the command line, and the warnings.
+
+`HfSignError`, the base class of all of them, is defined in `hub_adapters.errors`, because the adapters import nothing
+from this package. `MismatchError` is in `oms/difference.py`, beside the value that it carries.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from hub_adapters.errors import HfSignError
 
-if TYPE_CHECKING:
-    from hf_model_signing.oms.manifest import Difference
-
-
-_LONGEST = 8_000  # characters of a message
-
-
-class HfSignError(Exception):
-    """The work could not be finished; nothing was signed or verified."""
-
-    exit_code = 3
-
-    def __init__(self, message: str) -> None:
-        # What is quoted in it may come from a stranger and be millions of characters long.
-        super().__init__(message if len(message) <= _LONGEST else f"{message[:_LONGEST]} …")
+__all__ = [
+    "BundleError",
+    "EmptyModelError",
+    "GuardWarning",
+    "HfSignError",
+    "MissingSignatureError",
+    "ModelError",
+    "ModelWarning",
+    "RefusedError",
+    "RenamedError",
+    "SignInError",
+    "SigstoreWarning",
+    "StopBatch",
+    "UsageError",
+    "VerificationError",
+    "WorkerError",
+]
 
 
 class UsageError(HfSignError):
-    """The caller asked for something that cannot be: a wrong option, path, reference or key file."""
+    """Invalid arguments: an option, a path, a reference or a key file."""
 
     exit_code = 2
 
 
 class SignInError(HfSignError):
-    """Nobody signed in, where a person has to."""
+    """The user did not complete the sign-in."""
 
 
 class WorkerError(HfSignError):
-    """A machine that was to hash a repository did not, or what it gave back cannot be."""
+    """A worker on another machine failed to hash a repository, or its answer was rejected."""
 
 
 class RefusedError(HfSignError):
-    """What was asked for is refused: not verified, not trusted, or nothing that could be signed."""
+    """The operation is refused: not verified, not trusted, or nothing to sign."""
 
     exit_code = 1
 
 
 class ModelError(RefusedError):
-    """The model on this disk cannot be hashed as it stands: a link, a device, an unusable name, nothing in it."""
+    """The model on this machine cannot be hashed as it is: a link, a device, an unusable name, no files."""
 
 
 class EmptyModelError(ModelError):
-    """There is no file that could be signed."""
+    """The model has no file to sign."""
 
 
 class RenamedError(RefusedError):
-    """The hub calls the repository by another name; `name` is that name."""
+    """The hub has the repository under another name, `name`."""
 
     def __init__(self, message: str, name: str) -> None:
         super().__init__(message)
         self.name = name
 
 
-class ModelWarning(UserWarning):
-    """Something about the model that its signer should know and that does not stop the work."""
-
-
-class SigstoreWarning(UserWarning):
-    """Something about signing with Sigstore that a person should know of and that does not stop the work."""
-
-
-class GuardWarning(UserWarning):
-    """A program loads what the guard cannot verify, and its mode or policy lets it."""
-
-
 class VerificationError(RefusedError):
-    """The model is not verified, for whatever reason."""
+    """The model is not verified, for any reason."""
 
 
 class BundleError(VerificationError):
-    """The signature file is not an OMS bundle, or what it carries breaks the format."""
+    """The signature file is not an OMS bundle, or its content violates the format."""
 
 
 class MissingSignatureError(VerificationError):
-    """There is no signature where one is needed."""
+    """There is no signature where one is required."""
 
 
-class MismatchError(VerificationError):
-    """The signature is good, and the model is not what was signed; `difference` says how."""
-
-    def __init__(self, message: str, difference: Difference) -> None:
-        super().__init__(message)
-        self.difference = difference
+class StopBatch(HfSignError):  # noqa: N818 - raised to stop, for any reason
+    """No repository can be processed any more; finished work stays, and the same command continues from there."""
 
 
-class StopBatch(HfSignError):  # noqa: N818 - it is raised to stop, whatever the reason
-    """Nothing more can be done for any repository; what is done stands, and the same command goes on from there."""
+class ModelWarning(UserWarning):
+    """Something about the model that its signer should know and that does not prevent signing."""
+
+
+class SigstoreWarning(UserWarning):
+    """Something about signing with Sigstore that the user should know and that does not prevent signing."""
+
+
+class GuardWarning(UserWarning):
+    """A program loads something that the guard cannot verify, and the mode or the policy allows it."""

@@ -9,20 +9,15 @@ from dataclasses import dataclass, field
 
 from hf_model_signing._util.paths import several, true_place
 from hf_model_signing._util.text import show
-from hf_model_signing.errors import (
-    MismatchError,
-    MissingSignatureError,
-    ModelError,
-    UsageError,
-    VerificationError,
-)
+from hf_model_signing.errors import MissingSignatureError, ModelError, UsageError, VerificationError
 from hf_model_signing.hashing.file_tree import Scope, names_in_model
 from hf_model_signing.hashing.git_objects import is_lfs_pointer
 from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot
 from hf_model_signing.hashing.model_hasher import Progress, hash_model
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.oms.bundle import Bundle
-from hf_model_signing.oms.manifest import Difference, Manifest, compare
+from hf_model_signing.oms.difference import Difference, MismatchError, compare
+from hf_model_signing.oms.manifest import Manifest
 from hf_model_signing.oms.names import SIGNATURE_NAME, default_ignores, fits, folders_above
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.signing import no_model, relative_ignore

@@ -1,40 +1,50 @@
-"""What can go wrong with a hub, and the exit code that each has on the command line."""
+"""Errors of the hubs, the base class that they share with all of `hf-sign`, and the exit code of each."""
 
 from __future__ import annotations
 
+_LONGEST = 8_000  # characters of a message
 
-class HubError(Exception):
-    """The hub, or the way to it, did not do what was asked."""
+
+class HfSignError(Exception):
+    """Base class of every error of `hf-sign`: nothing was signed, verified or handed out."""
 
     exit_code = 3
 
+    def __init__(self, message: str) -> None:
+        # A message may quote text from outside, which can be millions of characters long.
+        super().__init__(message if len(message) <= _LONGEST else f"{message[:_LONGEST]} …")
+
+
+class HubError(HfSignError):
+    """A hub, or the connection to it, failed."""
+
 
 class BadReferenceError(HubError):
-    """The text is no reference to anything on a hub."""
+    """The text is not a valid reference to anything on a hub."""
 
     exit_code = 2
 
 
 class BadSettingError(HubError):
-    """A variable that says which hub, or with which token, holds something that cannot be."""
+    """An environment variable that names a hub or holds a token has an invalid value."""
 
     exit_code = 2
 
 
 class NotFoundError(HubError):
-    """The repository, the revision or the file does not exist, or this user may not see it."""
+    """The repository, the revision or the file does not exist, or is not visible to this user."""
 
 
 class NoRevisionError(NotFoundError):
-    """The repository is there, and has no such revision."""
+    """The repository exists and has no such revision."""
 
 
 class AccessError(HubError):
-    """The hub knows what was asked for and does not let this user have or do it."""
+    """The hub denies this user access."""
 
 
 class GatedError(AccessError):
-    """The repository is gated, and this user was not let in."""
+    """The repository is gated, and this user has no access to it."""
 
 
 class DisabledError(AccessError):
@@ -42,7 +52,7 @@ class DisabledError(AccessError):
 
 
 class UnavailableError(HubError):
-    """The hub cannot be reached, or says that it cannot answer now."""
+    """The hub cannot be reached, or cannot answer now."""
 
 
 class ConflictError(HubError):
@@ -50,22 +60,22 @@ class ConflictError(HubError):
 
 
 class UncertainError(UnavailableError):
-    """The connection broke while the hub was writing: it may have done it, or not."""
+    """The connection broke while the hub was writing: the commit may exist, or not."""
 
 
 class DishonestError(HubError):
-    """The hub contradicts itself: what it answers is not what was asked for."""
+    """The answers of the hub contradict each other or the request."""
 
     exit_code = 1
 
 
 class ContentError(HubError):
-    """What the hub sent is no model that could be taken: a web page, an unsafe archive, more than is allowed."""
+    """The download is not an acceptable model: a web page, an unsafe archive, or larger than the limits."""
 
     exit_code = 1
 
 
 class UnsupportedError(HubError):
-    """The hub has no such thing as was asked of it."""
+    """The hub does not offer the operation."""
 
     exit_code = 2

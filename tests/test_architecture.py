@@ -76,13 +76,3 @@ def test_every_module_imports(package: object) -> None:
     assert names
     for name in names:
         importlib.import_module(name)
-
-
-def test_public_names_exist() -> None:
-    for name in hf_model_signing.__all__:
-        assert getattr(hf_model_signing, name) is not None
-
-
-def test_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        hf_model_signing.nothing  # noqa: B018 - the access is the test

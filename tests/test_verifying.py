@@ -12,14 +12,9 @@ from hypothesis import strategies as st
 
 import hf_model_signing as hms
 from hf_model_signing import Coverage
-from hf_model_signing.errors import (
-    BundleError,
-    MismatchError,
-    MissingSignatureError,
-    UsageError,
-    VerificationError,
-)
+from hf_model_signing.errors import BundleError, MissingSignatureError, UsageError, VerificationError
 from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.difference import MismatchError
 from hf_model_signing.oms.manifest import Manifest, Serialization
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.verifying import check_subject, expected_files, find_signature, ignored_paths

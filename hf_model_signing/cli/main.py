@@ -19,7 +19,6 @@ import click
 from hf_model_signing.cli.global_options import GlobalOptions, Settings
 from hf_model_signing.cli.output import note, printable
 from hf_model_signing.errors import HfSignError, ModelWarning
-from hub_adapters.errors import HubError
 
 # command -> (module, one line for the help); a module loads when its command is called.
 COMMANDS = {
@@ -130,7 +129,7 @@ def _drop_output() -> None:
 
 def explain(error: BaseException) -> tuple[str, int]:
     """The sentence for a person and the exit code that belong to an error."""
-    if isinstance(error, (HfSignError, HubError)):
+    if isinstance(error, HfSignError):
         return str(error), error.exit_code
     if isinstance(error, click.ClickException):
         return error.format_message(), error.exit_code

@@ -8,11 +8,12 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from hf_model_signing._util.text import show, some
-from hf_model_signing.errors import MismatchError, ModelError, VerificationError
+from hf_model_signing.errors import ModelError, VerificationError
 from hf_model_signing.hashing.file_tree import FileState, Listed, Scope, list_names, state_of
 from hf_model_signing.hashing.model_hasher import hash_listed
 from hf_model_signing.hashing.receipts import Receipts, may_change_unseen
-from hf_model_signing.oms.manifest import Difference, Manifest
+from hf_model_signing.oms.difference import Difference, MismatchError
+from hf_model_signing.oms.manifest import Manifest
 from hf_model_signing.oms.names import SIGNATURE_NAME, is_below
 
 # Read by no loader, and not signed by anybody: the signature cannot list itself, git's own files it leaves out.

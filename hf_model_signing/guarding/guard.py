@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hf_model_signing.errors import HfSignError, MismatchError, RefusedError, UsageError, VerificationError
+from hf_model_signing.errors import HfSignError, RefusedError, UsageError, VerificationError
 from hf_model_signing.guarding import datasets_cache
+from hf_model_signing.oms.difference import MismatchError
 
 if TYPE_CHECKING:
     from hf_model_signing.guarding.audit_log import Decision
@@ -186,8 +187,6 @@ class Guard:
         `place` is a repository and the revision that was asked for. `verified` is given a dictionary for the facts that
         a log wants. Raises `VerificationError`, remembered for those who ask for the same place in another way.
         """
-        from hub_adapters.errors import HubError
-
         uri, revision = place
         facts: dict[str, Any] = {"revision": revision}
         if self.mode == "off":
@@ -202,7 +201,7 @@ class Guard:
         try:
             self.policy.rule_for(uri)
             result = verified(facts)
-        except (HfSignError, HubError) as error:
+        except HfSignError as error:
             if self.mode == "warn":
                 self._warn(call, uri, {**facts, "reason": str(error)})
                 return plain()

@@ -13,7 +13,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from hf_model_signing._util.text import show
-from hf_model_signing.errors import MismatchError, MissingSignatureError, RefusedError, VerificationError
+from hf_model_signing.errors import MissingSignatureError, RefusedError, VerificationError
 from hf_model_signing.guarding.client_hook import Nested, own_calls
 from hf_model_signing.guarding.files import UNSIGNED, Files
 from hf_model_signing.hashing.file_tree import describe_file, state_of
@@ -21,7 +21,8 @@ from hf_model_signing.hub.detached_signature import MAX_SIGNATURE
 from hf_model_signing.hub.listing import compare_listing
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.oms.bundle import Bundle
-from hf_model_signing.oms.manifest import Difference, Manifest
+from hf_model_signing.oms.difference import Difference, MismatchError
+from hf_model_signing.oms.manifest import Manifest
 from hf_model_signing.oms.names import SIGNATURE_NAME
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.policy.rollback import RollbackRecord

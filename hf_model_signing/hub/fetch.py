@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 
 from hf_model_signing._util.paths import several
 from hf_model_signing._util.text import some
-from hf_model_signing.errors import MismatchError, ModelError, UsageError, VerificationError
+from hf_model_signing.errors import ModelError, UsageError, VerificationError
 from hf_model_signing.hashing.model_hasher import Progress
 from hf_model_signing.hub.detached_signature import is_address, read_signature
 from hf_model_signing.hub.pull import HARMLESS, Pulled, note_unnamed, pull
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.difference import MismatchError
 from hf_model_signing.oms.names import SIGNATURE_NAME
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.policy.rollback import RollbackRecord

@@ -6,7 +6,8 @@ import os
 from collections.abc import Collection, Mapping
 
 from hf_model_signing.hashing.model_hasher import git_blob_id
-from hf_model_signing.oms.manifest import Difference, Serialization, compare
+from hf_model_signing.oms.difference import Difference, compare
+from hf_model_signing.oms.manifest import Serialization
 from hf_model_signing.oms.names import is_below
 from hf_model_signing.oms.shards import SIZE_BYTES, content_of
 from hub_adapters.interface import RemoteFile

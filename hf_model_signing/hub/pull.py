@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hf_model_signing._util.text import some
-from hf_model_signing.errors import MismatchError, ModelError, RefusedError, UsageError, VerificationError
+from hf_model_signing.errors import ModelError, RefusedError, UsageError, VerificationError
 from hf_model_signing.hashing.file_tree import describe_file
 from hf_model_signing.hashing.model_hasher import Progress, hash_file
 from hf_model_signing.hub.listing import compare_listing, covered
@@ -15,7 +15,7 @@ from hf_model_signing.hub.signature import fetch_signature
 from hf_model_signing.hub.staging import check_target, staged
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.oms.bundle import Bundle
-from hf_model_signing.oms.manifest import Difference, compare
+from hf_model_signing.oms.difference import Difference, MismatchError, compare
 from hf_model_signing.oms.names import SIGNATURE_NAME, fits, is_below
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.policy.rollback import RollbackRecord

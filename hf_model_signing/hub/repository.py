@@ -8,11 +8,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hf_model_signing._util.text import show
-from hf_model_signing.errors import EmptyModelError, MismatchError, ModelError, UsageError
+from hf_model_signing.errors import EmptyModelError, ModelError, UsageError
 from hf_model_signing.hashing.file_tree import Scope
 from hf_model_signing.hashing.model_hasher import Progress, hash_model
 from hf_model_signing.hub.listing import compare_folder, covered
 from hf_model_signing.hub.small_files import hash_small_files
+from hf_model_signing.oms.difference import MismatchError
 from hf_model_signing.oms.manifest import Manifest, Serialization
 from hf_model_signing.oms.statement import DIGESTS_FROM, REVISION, SIGNED_AT, Statement, signing_time
 from hf_model_signing.signing import HowToHash, make_manifest

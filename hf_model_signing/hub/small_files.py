@@ -7,10 +7,10 @@ import threading
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from hf_model_signing.errors import MismatchError
 from hf_model_signing.hashing.git_objects import git_blob_id_of, holds_lfs_pointer, is_lfs_pointer
 from hf_model_signing.hashing.model_hasher import git_blob_id, hash_bytes, hash_file
-from hf_model_signing.oms.manifest import Difference, Serialization
+from hf_model_signing.oms.difference import Difference, MismatchError
+from hf_model_signing.oms.manifest import Serialization
 from hub_adapters._util.parallel import call_all
 from hub_adapters.interface import HubAdapter, RemoteFile, Resolved
 

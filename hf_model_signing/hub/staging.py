@@ -56,12 +56,15 @@ def staged(target: str, names: Collection[str], former: Collection[str] = ()) ->
         _offer(place, stage, names)
         try:
             yield stage
-        except (DishonestError, OSError, HfSignError):
+        except DishonestError:
             shutil.rmtree(stage)
             raise
-        except (HubError, KeyboardInterrupt):
+        except (HubError, KeyboardInterrupt):  # an interrupted download continues from what is there
             if not any(os.path.isfile(os.path.join(stage, name)) for name in names):
                 shutil.rmtree(stage, ignore_errors=True)
+            raise
+        except (OSError, HfSignError):
+            shutil.rmtree(stage)
             raise
         _remove(place, set(former) - set(names))  # first: a file may have become a folder
         _install(stage, place, names)

@@ -1,4 +1,4 @@
-"""The manifest: the sorted list of (path, digest) of a model, how it was made, and how two of them differ."""
+"""The manifest: the sorted list of (path, digest) of a model, and how it was made."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from hf_model_signing._util.text import some
 from hf_model_signing.oms.shards import content_of, join_shards, shard_name, shard_ranges
 
 
@@ -28,31 +27,6 @@ class Entry(NamedTuple):
 
     name: str
     digest: bytes
-
-
-@dataclass(frozen=True)
-class Difference:
-    """What separates the model that was found from the manifest that was signed; each list is sorted."""
-
-    missing: tuple[str, ...] = ()
-    added: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-    renamed: tuple[tuple[str, str], ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.missing or self.added or self.changed or self.renamed)
-
-    def describe(self) -> str:
-        """The totals in one line, then at most ten names of each kind, a line each kind."""
-        kinds = {
-            "changed": list(self.changed),
-            "missing": list(self.missing),
-            "added": list(self.added),
-            "renamed": [f"{old} -> {new}" for old, new in self.renamed],
-        }
-        totals = ", ".join(f"{len(names)} {kind}" for kind, names in kinds.items() if names)
-        lines = [f"  {kind}: {some(names)}" for kind, names in kinds.items() if names]
-        return "\n".join([totals, *lines])
 
 
 @dataclass(frozen=True)
@@ -101,28 +75,3 @@ class Manifest:
     def root_digest(self) -> str:
         """The one digest that stands for the whole model (section 6.5.1): SHA-256, in lower-case hex."""
         return hashlib.sha256(b"".join(entry.digest for entry in self.entries)).hexdigest()
-
-
-def compare(signed: Mapping[str, bytes], found: Mapping[str, bytes]) -> Difference:
-    """Compare digests by path. A file that left one name and came back under another is reported as renamed."""
-    missing = {name for name in signed if name not in found}
-    added = {name for name in found if name not in signed}
-    renamed = _renames(signed, found, missing, added)
-    gone = {old for old, _ in renamed}
-    came = {new for _, new in renamed}
-    return Difference(
-        missing=tuple(sorted(missing - gone)),
-        added=tuple(sorted(added - came)),
-        changed=tuple(sorted(name for name in signed if name in found and signed[name] != found[name])),
-        renamed=tuple(renamed),
-    )
-
-
-def _renames(
-    signed: Mapping[str, bytes], found: Mapping[str, bytes], missing: set[str], added: set[str]
-) -> list[tuple[str, str]]:
-    new_names: dict[bytes, list[str]] = {}
-    for name in sorted(added, reverse=True):
-        new_names.setdefault(found[name], []).append(name)
-    pairs = ((old, new_names.get(signed[old])) for old in sorted(missing))
-    return [(old, news.pop()) for old, news in pairs if news]

@@ -14,7 +14,7 @@ from hf_model_signing.hub.small_files import hash_small_files
 from hf_model_signing.methods.claimed_signer import claimed_signer
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.oms.bundle import Bundle
-from hf_model_signing.oms.manifest import Difference, compare
+from hf_model_signing.oms.difference import Difference, compare
 from hf_model_signing.oms.names import SIGNATURE_NAME
 from hf_model_signing.oms.statement import REVISION, Statement
 from hf_model_signing.organisation.journal import LISTED, Entry, Journal

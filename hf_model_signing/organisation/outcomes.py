@@ -80,7 +80,7 @@ def flat(text: str) -> str:
 
 
 def _said(error: Exception) -> str:
-    if isinstance(error, (HfSignError, HubError)):
+    if isinstance(error, HfSignError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: '{error.filename}'" if error.filename else error.strerror

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from hf_model_signing.oms.manifest import Difference
+from hf_model_signing.oms.difference import Difference
 from hf_model_signing.oms.names import SIGNATURE_NAME, is_below
 from hf_model_signing.oms.statement import REVISION, SIGNED_AT, Statement
 from hf_model_signing.report.interface import FileRecord, Record

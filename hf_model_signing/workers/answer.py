@@ -31,7 +31,7 @@ _KINDS: tuple[tuple[str, type[Exception]], ...] = (
     ("hub", HubError),
     ("other", Exception),
 )
-_RAISED: dict[str, type[HfSignError] | type[HubError]] = {
+_RAISED: dict[str, type[HfSignError]] = {
     "empty": EmptyModelError,
     "model": ModelError,
     "refused": RefusedError,

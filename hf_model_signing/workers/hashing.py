@@ -13,10 +13,11 @@ from hf_model_signing.errors import EmptyModelError, HfSignError, RefusedError, 
 from hf_model_signing.hub.listing import compare_listing
 from hf_model_signing.hub.repository import RepositoryAtRevision
 from hf_model_signing.hub.small_files import hash_small_files
-from hf_model_signing.oms.manifest import Manifest, compare
+from hf_model_signing.oms.difference import compare
+from hf_model_signing.oms.manifest import Manifest
 from hf_model_signing.workers.answer import read_answer
 from hf_model_signing.workers.job import TOKEN_VARIABLE, Job, hash_elsewhere, hash_with
-from hub_adapters.errors import AccessError, HubError
+from hub_adapters.errors import AccessError
 from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 
 _LOOK_EACH = 2.0  # seconds between looks whether the worker is still there
@@ -114,7 +115,7 @@ class HashingElsewhere:
         except AccessError as error:
             self.workers.failed(worker.name)
             raise AccessError(f"{error}; what they get is the token in {TOKEN_VARIABLE}, and no login") from error
-        except (HfSignError, HubError):
+        except HfSignError:
             self.workers.failed(worker.name)
             raise
         self.workers.worked(worker.name)

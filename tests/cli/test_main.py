@@ -39,15 +39,6 @@ def test_version_imports(tmp_path: Path) -> None:
     assert not names & set(HEAVY)
 
 
-def test_every_public_name_can_be_imported() -> None:
-    assert all(getattr(hf_model_signing, name) for name in hf_model_signing.__all__)
-
-
-def test_unknown_name() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        getattr(hf_model_signing, "nothing")  # noqa: B009 - mypy knows that it is not there
-
-
 # Global options, on both sides
 
 

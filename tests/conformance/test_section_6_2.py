@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import hf_model_signing as hms
-from hf_model_signing.errors import BundleError, MismatchError, UsageError
+from hf_model_signing.errors import BundleError, UsageError
+from hf_model_signing.oms.difference import MismatchError
 from tests.conformance import section
 from tests.conformance.documents import bundle_of, refused, resources, signed_statement, verify
 from tests.conftest import Cli

@@ -16,7 +16,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import hf_model_signing as hms
-from hf_model_signing.errors import BundleError, MismatchError, VerificationError
+from hf_model_signing.errors import BundleError, VerificationError
+from hf_model_signing.oms.difference import MismatchError
 from tests.certificates import FAR_OFF, LONG_AGO, Authority, Leaf, make_authority
 from tests.conformance import section
 from tests.conformance.documents import bundle_of, refused, sharded, verify

@@ -16,8 +16,9 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
 import hf_model_signing as hms
-from hf_model_signing.errors import BundleError, MismatchError, VerificationError
+from hf_model_signing.errors import BundleError, VerificationError
 from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.difference import MismatchError
 from hf_model_signing.oms.statement import Statement
 from tests.certificates import make_authority
 from tests.conformance import section
