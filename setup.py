@@ -1,4 +1,6 @@
-"""Puts `hf_sign_guard.pth` beside the packages, which no setting of setuptools does."""
+"""Build steps that add `hf_sign_guard.pth` to wheels, beside the packages; setuptools has no setting for that."""
+
+# Why: docs/decisions/002-pth-file.md
 
 import os
 import zipfile
@@ -12,20 +14,20 @@ PTH = "hf_sign_guard.pth"
 
 
 class BuildWithPth(build_py):
-    """Builds the packages, and adds the file."""
+    """Build the packages and add the `.pth` file."""
 
     def run(self) -> None:
-        """Build, then copy."""
+        """Build, then copy the file."""
         super().run()
         if not self.editable_mode:
             self.copy_file(PTH, os.path.join(self.build_lib, PTH), preserve_mode=False)
 
 
 class EditableWheelWithPth(editable_wheel):
-    """Makes the wheel of a checkout, and adds the file."""
+    """Make the wheel of an editable install and add the `.pth` file."""
 
     def run(self) -> None:
-        """Make the wheel, then add to it."""
+        """Make the wheel, then append the file to it."""
         super().run()
         (wheel,) = glob(os.path.join(self.dist_dir, "*.whl"))
         with zipfile.ZipFile(wheel, "a") as archive:

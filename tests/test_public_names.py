@@ -112,3 +112,9 @@ def test_type_checker_sees_the_types_of_an_installed_package(tmp_path: Path) -> 
     assert 'Argument "signer" to "sign" has incompatible type "int"' in said[2]
     assert 'Module has no attribute "nothing"' in said[3]
     assert "Found 2 errors" in done.stdout
+
+
+def test_no_module_shadows_a_public_function() -> None:
+    """A submodule, once imported, replaces the attribute of the same name: docs/decisions/008-guarding-folder.md."""
+    modules = {module.name for module in pkgutil.iter_modules(hms.__path__)}
+    assert not modules & {*NAMES, "guard", "sign", "verify", "push", "pull", "fetch", "digest"}

@@ -5,6 +5,8 @@ had when it was hashed. A program cannot set the change time, so whatever writes
 writing does not show at once: through memory that is mapped and already written to, until the kernel has saved it.
 """
 
+# Why: docs/decisions/005-receipts.md
+
 from __future__ import annotations
 
 import contextlib

@@ -8,6 +8,8 @@ Python's `tarfile` is not used: it accepts archives that contradict themselves, 
 any amount of time and memory.
 """
 
+# Why: docs/decisions/003-archive-readers.md
+
 from __future__ import annotations
 
 import re

@@ -3,6 +3,8 @@
 The readers of the standard library are not used, see `tar.py` and `zip_layout.py`.
 """
 
+# Why: docs/decisions/003-archive-readers.md
+
 from __future__ import annotations
 
 import errno

@@ -1,5 +1,7 @@
 """Reader of zip archives; `zip_layout.py` checks the headers first."""
 
+# Why: docs/decisions/003-archive-readers.md
+
 from __future__ import annotations
 
 import stat

@@ -6,6 +6,8 @@ file in which both agree and which consists of exactly the listed members, one a
 `zipfile` does not check this.
 """
 
+# Why: docs/decisions/003-archive-readers.md
+
 from __future__ import annotations
 
 import os

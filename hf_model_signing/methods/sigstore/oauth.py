@@ -4,6 +4,8 @@ In place of sigstore-python's own flow, which waits for ever when nobody comes b
 token, and puts the client secret into the address that the browser opens.
 """
 
+# Why: docs/decisions/004-oauth-flow.md
+
 from __future__ import annotations
 
 import base64
