@@ -22,6 +22,8 @@ from hf_model_signing.guarding.guard import guard as guard
 from hf_model_signing.hub.fetch import fetch as fetch
 from hf_model_signing.hub.pull import pull as pull
 from hf_model_signing.hub.push import push as push
+from hf_model_signing.hub.sign import digest as digest
+from hf_model_signing.hub.sign import sign as sign
 from hf_model_signing.methods.certificate import CertificateSigner as CertificateSigner
 from hf_model_signing.methods.certificate import CertificateVerifier as CertificateVerifier
 from hf_model_signing.methods.interface import Signer as Signer
@@ -37,8 +39,6 @@ from hf_model_signing.oms.bundle import Bundle as Bundle
 from hf_model_signing.oms.difference import Difference as Difference
 from hf_model_signing.oms.difference import MismatchError as MismatchError
 from hf_model_signing.policy.trust_policy import Policy as Policy
-from hf_model_signing.signing import digest as digest
-from hf_model_signing.signing import sign as sign
 from hf_model_signing.verifying import Coverage as Coverage
 from hf_model_signing.verifying import Verification as Verification
 from hf_model_signing.verifying import verify as verify

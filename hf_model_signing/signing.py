@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hf_model_signing._util.paths import path_inside, several
+from hf_model_signing._util.paths import path_inside
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import ModelError, UsageError
 from hf_model_signing.hashing.model_hasher import Progress, hash_model
@@ -17,12 +17,9 @@ from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.hash_algorithms import HASHES
 from hf_model_signing.oms.manifest import Manifest, Serialization
 from hf_model_signing.oms.names import PathError, check_ignore_path, default_ignores
-from hf_model_signing.oms.statement import Statement
 
 if TYPE_CHECKING:
     from hf_model_signing.hashing.receipts import Receipts
-
-__all__ = ["digest", "sign"]
 
 Path = str | os.PathLike[str]
 
@@ -58,47 +55,6 @@ class HowToHash:
         ignored = {*default, *(relative_ignore(model, path) for path in self.ignore_paths)}
         method = "files" if self.shard_size is None else "shards"
         return Serialization(method, self.hash_type, self.allow_symlinks, tuple(sorted(ignored)), self.shard_size)
-
-
-def sign(
-    model: Path,
-    *,
-    signer: Signer,
-    ignore_paths: Path | Iterable[Path] = (),
-    ignore_git_paths: bool = True,
-    allow_symlinks: bool = False,
-    hash_type: str = "sha256",
-    shard_size: int | None = None,
-    allow_lfs_pointers: bool = False,
-    reuse: Path | Bundle | None = None,
-    progress: Progress | None = None,
-) -> Bundle:
-    """Sign the folder or file `model` (section 6 of the specification); write the result with `Bundle.write`.
-
-    `ignore_paths` are relative to the model, or absolute below it; `hash_type` is `sha256`, `blake2b` or `blake3`;
-    `shard_size`, in bytes, signs byte ranges of that size in place of whole files (section 6.3.2); `allow_symlinks`
-    signs what links lead to (section 6.1.1); `reuse` is an earlier signature of the same signer: its digests are taken
-    for large files that have not changed since they were hashed on this machine. Raises `ModelError` when there is
-    nothing to sign or something that cannot be signed, `UsageError` for a choice that cannot be or a path that does not
-    exist or lies outside, `VerificationError` when the earlier signature is not the signer's.
-    """
-    how = HowToHash(several(ignore_paths), ignore_git_paths, allow_symlinks, hash_type, shard_size, allow_lfs_pointers)
-    receipts = receipts_for(how.serialization(model), signer, reuse)
-    return signer.sign(Statement(make_manifest(model, how, progress=progress, receipts=receipts)))
-
-
-def digest(
-    model: Path,
-    *,
-    ignore_paths: Path | Iterable[Path] = (),
-    ignore_git_paths: bool = True,
-    allow_symlinks: bool = False,
-    hash_type: str = "sha256",
-    shard_size: int | None = None,
-) -> str:
-    """The root digest of `model` (section 6.5.1), SHA-256 in hex, as `sign` would record it; raises as `sign` does."""
-    how = HowToHash(several(ignore_paths), ignore_git_paths, allow_symlinks, hash_type, shard_size)
-    return make_manifest(model, how).root_digest
 
 
 def receipts_for(

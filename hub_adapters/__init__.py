@@ -26,7 +26,7 @@ ADAPTERS = {
 }
 _WEB = ("https", "http")
 
-__all__ = ["ADAPTERS", "ENTRY_POINTS", "find_adapter"]
+__all__ = ["ADAPTERS", "ENTRY_POINTS", "find_adapter", "find_repository"]
 
 
 def find_adapter(text: str) -> tuple[HubAdapter, Reference] | None:
@@ -49,6 +49,30 @@ def find_adapter(text: str) -> tuple[HubAdapter, Reference] | None:
             return adapter(), reference
     known = ", ".join(f"{name}://" for name in dict.fromkeys([*ADAPTERS, *_registered()]))
     raise broken or BadReferenceError(f"{named(text)} names no hub that is known here; known are {known}")
+
+
+def find_repository(
+    text: str, kind: str | None = None, revision: str | None = None, *, token: str | bool | None = None
+) -> tuple[HubAdapter, Reference]:
+    """Return the adapter and the reference of a repository: a bare `ORG/NAME[@REV]`, or a hub reference.
+
+    `kind` and `revision` complete the reference and may not contradict it; a bare name is on the Hugging Face Hub, and
+    `token` is sent to that hub in place of the user's own. Raises `BadReferenceError` for an invalid reference or a
+    contradiction.
+    """
+    from dataclasses import replace  # here, because every start would pay for it
+
+    from hub_adapters.huggingface.adapter import HuggingFaceAdapter
+
+    found = find_adapter(text)
+    adapter, reference = found or (HuggingFaceAdapter(token=token), HuggingFaceAdapter.named(text, kind))
+    if token is not None and isinstance(adapter, HuggingFaceAdapter):
+        adapter = HuggingFaceAdapter(token=token)
+    if kind and reference.kind != kind:
+        raise BadReferenceError(f"'{text}' is a {reference.kind}, and --type says {kind}")
+    if revision and reference.revision not in (None, revision):
+        raise BadReferenceError(f"'{text}' names the revision '{reference.revision}', and --revision '{revision}'")
+    return adapter, replace(reference, revision=revision or reference.revision)
 
 
 def _parse(hub: str, adapter: type[HubAdapter], text: str) -> Reference | None:

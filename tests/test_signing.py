@@ -47,7 +47,7 @@ def test_subject_is_root_digest(model: Path, pair: KeyPair) -> None:
 
 
 def test_digest_is_the_one_that_is_signed(model: Path, pair: KeyPair) -> None:
-    assert hms.digest(model) == _signed(model, pair)["subject"][0]["digest"]["sha256"]
+    assert hms.digest(model) == "sha256:" + _signed(model, pair)["subject"][0]["digest"]["sha256"]
 
 
 def test_single_file(model: Path, pair: KeyPair) -> None:

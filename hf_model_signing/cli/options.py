@@ -14,8 +14,9 @@ from hf_model_signing.errors import UsageError
 from hub_adapters.limits import Limits
 
 if TYPE_CHECKING:
+    from hf_model_signing.hub.references import Source
     from hf_model_signing.signing import HowToHash
-    from hub_adapters.interface import DownloadProgress, FetchOptions, HubAdapter, Reference
+    from hub_adapters.interface import DownloadProgress
 
 _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}  # powers of 1000, or with an `i` of 1024
 _HASH = click.Choice(["sha256", "blake2b", "blake3"])
@@ -132,25 +133,13 @@ def fetch_options() -> list[click.Parameter]:
     ]
 
 
-def how_to_fetch(values: dict[str, Any], progress: DownloadProgress | None) -> FetchOptions:
-    """What `fetch_options` say."""
+def source_of(values: dict[str, Any], progress: DownloadProgress | None) -> Source:
+    """Return the model that the REFERENCE of a command names, with the `fetch_options`."""
+    from hf_model_signing.hub.references import Source
     from hub_adapters.interface import FetchOptions
 
     limits = Limits(values["max_download"], values["max_members"], values["max_unpacked"], values["max_ratio"])
-    return FetchOptions(limits, progress, note)
-
-
-def on_hub(values: dict[str, Any]) -> tuple[HubAdapter, Reference] | None:
-    """The adapter and the reference for the REFERENCE of a command; None for a path."""
-    from hub_adapters import find_adapter
-
-    found = find_adapter(values["reference"])
-    if not values["beside"]:
-        return found
-    if found is None:
-        raise UsageError("--with names files beside a web address; sign the folder that holds them all")
-    adapter, reference = found
-    return adapter, adapter.beside(reference, values["beside"])
+    return Source(values["reference"], values["beside"], FetchOptions(limits, progress, note))
 
 
 def expected_options() -> list[click.Parameter]:
@@ -207,6 +196,12 @@ def type_option() -> click.Option:
     return click.Option(["--type", "kind"], type=kinds, help="What the repository is.  [default: model]")
 
 
+def ignored_in(source: Source, values: dict[str, Any]) -> tuple[str, ...]:
+    """Return the ignored paths that a command was given, relative to the model."""
+    paths: tuple[str, ...] = values["ignore_paths"]
+    return paths if source.on_hub else ignored_below(values["reference"], paths)
+
+
 def ignored_below(model: str, paths: Iterable[str]) -> tuple[str, ...]:
     """Ignored paths as typed: from the current folder when that lies in the model, else from the model's root.
 
@@ -237,22 +232,3 @@ def check_signature_file(path: str) -> None:
         raise UsageError(f"{named(path)} names no signature: give a file, or an address that begins with https://")
     if "://" not in path and not os.path.exists(path):
         raise UsageError(f"there is no signature file '{path}'")
-
-
-def hub_arguments(values: dict[str, Any]) -> tuple[Any, Any]:
-    """The adapter and the reference for the `REPO` of a command that works on the Hugging Face Hub."""
-    from dataclasses import replace
-
-    from hub_adapters import find_adapter
-    from hub_adapters.huggingface.adapter import HuggingFaceAdapter
-
-    text, kind, revision = values["repo"], values.get("kind"), values.get("revision")
-    found = find_adapter(text)
-    if found is None:
-        found = HuggingFaceAdapter(), HuggingFaceAdapter.named(text, kind)
-    adapter, reference = found
-    if kind and reference.kind != kind:
-        raise UsageError(f"'{text}' is a {reference.kind}, and --type says {kind}")
-    if revision and reference.revision not in (None, revision):
-        raise UsageError(f"'{text}' names the revision '{reference.revision}', and --revision '{revision}'")
-    return adapter, replace(reference, revision=revision or reference.revision)

@@ -11,13 +11,20 @@ import click
 from hf_model_signing._util.text import printable
 from hf_model_signing.cli.global_options import settings_of
 
-__all__ = ["note", "printable", "result"]
+__all__ = ["label", "note", "printable", "result"]
 
 
 def result(values: Mapping[str, Any], text: str) -> None:
     """Print the outcome of a command on stdout: `text` for people and scripts, `values` under `--json`."""
     settings = settings_of(click.get_current_context())
     click.echo(json.dumps(values) if settings.json else text)
+
+
+def label(reference: str) -> str:
+    """Return a reference as it may be shown: of a URL only the parts that hold no secret."""
+    from hub_adapters.http.urls import shown
+
+    return shown(reference) if reference.lower().startswith(("http://", "https://")) else reference
 
 
 def note(text: str) -> None:

@@ -9,7 +9,7 @@ import click
 from hf_model_signing.cli import output
 from hf_model_signing.cli.global_options import Command
 from hf_model_signing.cli.method_inference import any_verifier, check_alone, given_verifier, infer_verifier
-from hf_model_signing.cli.options import REPO_HELP, coverage_options, hub_arguments, reference_argument, type_option
+from hf_model_signing.cli.options import REPO_HELP, coverage_options, reference_argument, type_option
 from hf_model_signing.cli.policy_option import policy_option, sigstore_notes
 from hf_model_signing.cli.progress import progress_bars
 from hf_model_signing.cli.verify import note_old_forms, summary
@@ -20,8 +20,9 @@ def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
     with progress_bars() as progress, sigstore_notes():
         from hf_model_signing.hub.pull import pull
         from hf_model_signing.verifying import Coverage
+        from hub_adapters import find_repository
 
-        adapter, reference = hub_arguments(values)
+        adapter, reference = find_repository(values["repo"], values["kind"], values["revision"])
         pulled = pull(
             reference,
             adapter=adapter,

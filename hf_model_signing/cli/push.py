@@ -12,7 +12,6 @@ from hf_model_signing.cli.method_inference import any_signer, infer_signer
 from hf_model_signing.cli.options import (
     REPO_HELP,
     how_to_hash,
-    hub_arguments,
     ignored_below,
     manifest_options,
     reference_argument,
@@ -33,6 +32,7 @@ def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
     with progress_bars() as progress:
         from hf_model_signing.hub.push import DEFAULT_MESSAGE, PushOptions, push
         from hf_model_signing.hub.repository import DigestSource
+        from hub_adapters import find_repository
 
         ignored = values["ignore_paths"]
         source = DigestSource(
@@ -42,7 +42,7 @@ def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
         )
         message, badge = values["message"] or DEFAULT_MESSAGE, values["badge"]
         options = PushOptions(source, values["create_pr"], message, values["dry_run"], badge=badge)
-        adapter, reference = hub_arguments(values)
+        adapter, reference = find_repository(values["repo"], values["kind"], values["revision"])
         pushed = push(reference, adapter=adapter, signer=signer, options=options, progress=progress, note=output.note)
     output.result(
         {**_values(pushed), "badge": badge, "signer": signer.describe(), **signer.facts()},

@@ -11,8 +11,15 @@ from hf_model_signing.cli import output
 from hf_model_signing.cli.global_options import Command
 from hf_model_signing.cli.method_inference import method_group, own_options
 from hf_model_signing.cli.method_options import METHOD_OPTIONS, MethodOptions
-from hf_model_signing.cli.model_argument import check_there, label, statement_of
-from hf_model_signing.cli.options import REFERENCE_HELP, fetch_options, manifest_options, reference_argument
+from hf_model_signing.cli.options import (
+    REFERENCE_HELP,
+    fetch_options,
+    how_to_hash,
+    ignored_in,
+    manifest_options,
+    reference_argument,
+    source_of,
+)
 from hf_model_signing.cli.progress import progress_bars
 from hf_model_signing.errors import UsageError
 
@@ -21,13 +28,14 @@ def _make(method: str, options: MethodOptions) -> click.Command:
     def run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
         from hf_model_signing._util.atomic_files import remove_leftovers
         from hf_model_signing.hashing.file_tree import names_in_model
+        from hf_model_signing.hub.sign import statement_of
         from hf_model_signing.oms.bundle import check_replaceable
 
         model, signature = values["reference"], values["signature"]
         if "://" in signature:
             raise UsageError("the signature is written to a file on this disk: name one with --signature")
         check_replaceable(signature)
-        check_there(values)
+        source_of(values, None).check_exists()
         signer = options.signer(values)
         if os.path.exists(model) and os.path.exists(signature) and os.path.samefile(model, signature):
             raise UsageError(f"'{signature}' is the model; name another file for the signature")
@@ -35,13 +43,15 @@ def _make(method: str, options: MethodOptions) -> click.Command:
         with progress_bars() as progress:
             # The signature file, when it is written into the model, cannot be part of what it signs.
             own = names_in_model(model, signature, allow_symlinks=values["allow_symlinks"])
-            statement = statement_of(values, progress, own, signer)
+            source = source_of(values, progress)
+            how = how_to_hash(values, (*ignored_in(source, values), *(() if source.on_hub else own)))
+            statement = statement_of(source, how, signer=signer, reuse=values.get("reuse"), progress=progress)
         signer.sign(statement).write(signature)
         _note_other(model, signature)
         digest = f"sha256:{statement.manifest.root_digest}"
         output.result(
             {"signature": signature, "digest": digest, "signer": signer.describe(), **signer.facts()},
-            f"Signed {label(model)} ({digest}) with {signer.describe()}: {signature}",
+            f"Signed {output.label(model)} ({digest}) with {signer.describe()}: {signature}",
         )
 
     signature = click.Option(

@@ -13,8 +13,7 @@ from hf_model_signing.cli import output
 from hf_model_signing.cli.global_options import Command, GlobalOptions
 from hf_model_signing.cli.method_inference import POLICY_OPTION, any_options, infer_verifying
 from hf_model_signing.cli.method_options import METHOD_OPTIONS, POLICY_SIGNERS
-from hf_model_signing.cli.model_argument import label
-from hf_model_signing.cli.output import printable
+from hf_model_signing.cli.output import label, printable
 from hf_model_signing.errors import UsageError
 
 if TYPE_CHECKING:

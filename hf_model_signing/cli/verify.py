@@ -12,18 +12,16 @@ from hf_model_signing.cli import output
 from hf_model_signing.cli.global_options import Command
 from hf_model_signing.cli.method_inference import method_group, own_options
 from hf_model_signing.cli.method_options import METHOD_OPTIONS, MethodOptions
-from hf_model_signing.cli.model_argument import label
 from hf_model_signing.cli.options import (
     REFERENCE_HELP,
     check_signature_file,
     coverage_options,
     expected_options,
     fetch_options,
-    how_to_fetch,
     ignore_options,
     ignored_below,
-    on_hub,
     reference_argument,
+    source_of,
 )
 from hf_model_signing.cli.policy_option import policy_option, sigstore_notes
 from hf_model_signing.cli.progress import progress_bars
@@ -84,7 +82,7 @@ def _show(values: dict[str, Any], verify: Callable[[Bars | None], tuple[str, Ver
     note_old_forms(verification.old_forms)
     where = "" if path == values["reference"] else f": {path}"
     output.result(
-        summary(path, verification), f"Verified {label(values['reference'])}: {sentence(verification)}{where}"
+        summary(path, verification), f"Verified {output.label(values['reference'])}: {sentence(verification)}{where}"
     )
 
 
@@ -125,7 +123,7 @@ def _verify(values: dict[str, Any], verifier: Verifier, progress: Bars | None) -
     from hf_model_signing.verifying import verify
 
     model = values["reference"]
-    remote = on_hub(values)
+    remote = source_of(values, progress).on_hub
     if remote is None:
         if not os.path.exists(model):
             raise UsageError(no_model(model))
@@ -142,7 +140,7 @@ def _verify_by_policy(values: dict[str, Any], policy: Policy, progress: Bars | N
     from hf_model_signing.signing import no_model
 
     model = values["reference"]
-    remote = on_hub(values)
+    remote = source_of(values, progress).on_hub
     if remote is None:
         if not os.path.exists(model):
             raise UsageError(no_model(model))
@@ -158,7 +156,7 @@ def _fetch(
     from hf_model_signing.hub.fetch import Fetching
 
     adapter, reference = remote
-    coverage, options = _coverage(values, values["ignore_paths"]), how_to_fetch(values, progress)
+    coverage, options = _coverage(values, values["ignore_paths"]), source_of(values, progress).options
     rules = {"allow_rollback": trusted.allow_rollback, "by_name": trusted.by_name}
     pulled = Fetching(adapter, trusted.verifier, coverage, options, progress, **rules).run(
         reference, values["signature"]
@@ -173,7 +171,7 @@ def _signature(values: dict[str, Any], progress: Bars | None) -> str | Bundle:
     if values["signature"] and "://" in values["signature"]:
         from hf_model_signing.hub.detached_signature import read_signature
 
-        return read_signature(values["signature"], how_to_fetch(values, progress))
+        return read_signature(values["signature"], source_of(values, progress).options)
     return values["signature"] or find_signature(values["reference"], ".")
 
 

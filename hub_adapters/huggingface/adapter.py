@@ -89,7 +89,7 @@ class HuggingFaceAdapter(HubAdapter):
         self._endpoint = endpoint or _checked_endpoint()
         self._budget = budget
         self._cache: str | None = None
-        _check_token()
+        _check_token(token)
         from huggingface_hub import HfApi  # after the checks: it prints when its settings are broken
 
         self._api: HfApi = HfApi(endpoint=self._endpoint, token=token, library_name="hf-sign")
@@ -139,8 +139,9 @@ class HuggingFaceAdapter(HubAdapter):
 
     def authorize(self, reference: Reference) -> None:
         """In a CI job without any token, become a trusted publisher of the repository."""
-        with translated(reference, self._endpoint, "looking up"):
-            opt_in(reference)
+        if self._api.token is None:
+            with translated(reference, self._endpoint, "looking up"):
+                opt_in(reference)
 
     def resolve(self, reference: Reference) -> Resolved:
         """Ask the hub which commit `reference` stands for and what the repository is called today."""
@@ -451,11 +452,16 @@ def _checked_endpoint() -> str:
     return endpoint
 
 
-def _check_token() -> None:
-    """Refuse a token that no header can carry, before the client quotes it in an error."""
-    token = os.environ.get("HF_TOKEN") or os.environ.get("HUGGING_FACE_HUB_TOKEN") or ""
-    if not (token.strip().isascii() and token.strip().isprintable()):
-        raise BadSettingError("HF_TOKEN holds characters that no token has")
+def _check_token(token: str | bool | None) -> None:
+    """Reject a token that no header can carry, before the client quotes it in an error."""
+    name = "the token" if isinstance(token, str) else "HF_TOKEN"
+    text = token if isinstance(token, str) else _token_of_environment()
+    if not (text.strip().isascii() and text.strip().isprintable()):
+        raise BadSettingError(f"{name} holds characters that no token has")
+
+
+def _token_of_environment() -> str:
+    return os.environ.get("HF_TOKEN") or os.environ.get("HUGGING_FACE_HUB_TOKEN") or ""
 
 
 def _cache_dir() -> str:

@@ -1,0 +1,51 @@
+"""References as users write them: a local path, or a model on a hub."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from hf_model_signing._util.paths import several
+from hf_model_signing.errors import UsageError
+from hf_model_signing.signing import no_model
+from hub_adapters import find_adapter
+from hub_adapters.interface import FetchOptions, HubAdapter, Reference
+
+Path = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model as the user named it.
+
+    `reference` is a local path or a hub reference; a path object is always a local path. `beside` names data files
+    beside an `.onnx` file on a web server. `options` apply to the download.
+    """
+
+    reference: Path
+    beside: str | Iterable[str] = ()
+    options: FetchOptions = field(default_factory=FetchOptions)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "beside", several(self.beside) if self.beside else ())
+
+    @cached_property
+    def on_hub(self) -> tuple[HubAdapter, Reference] | None:
+        """The adapter and the reference of a model on a hub; None for a local path.
+
+        Raises `BadReferenceError` for an invalid hub reference, `UsageError` for data files beside a local path.
+        """
+        found = find_adapter(self.reference) if isinstance(self.reference, str) else None
+        if not self.beside:
+            return found
+        if found is None:
+            raise UsageError("--with names files beside a web address; sign the folder that holds them all")
+        adapter, reference = found
+        return adapter, adapter.beside(reference, self.beside)
+
+    def check_exists(self) -> None:
+        """Raise `UsageError` for a local path at which there is no model."""
+        if self.on_hub is None and not os.path.exists(self.reference):
+            raise UsageError(no_model(self.reference))
