@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hf_model_signing._util.paths import path_inside
 from hf_model_signing._util.text import show
-from hf_model_signing.errors import ModelError, UsageError
+from hf_model_signing.errors import BundleError, ModelError, UsageError
 from hf_model_signing.hashing.model_hasher import Progress, hash_model
 from hf_model_signing.methods.interface import Signer
 from hf_model_signing.oms.bundle import Bundle
@@ -124,3 +124,24 @@ def relative_ignore(model: Path, path: Path) -> str:
         return check_ignore_path(inside or "..")
     except PathError as error:
         raise UsageError(f"cannot ignore '{show(os.fspath(path))}': {error}; name a path below the model") from error
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise `UsageError` when a signature cannot be written to `path`, or would destroy something that is not one."""
+    if not os.fspath(path):
+        raise UsageError("the name of the signature file is empty")
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise UsageError(f"there is no folder '{folder}' for the signature")
+    if os.path.isdir(path):
+        raise UsageError(f"'{os.fspath(path)}' is a folder; name a file for the signature")
+    if not os.path.exists(path):
+        return
+    if not os.path.isfile(path):
+        raise UsageError(f"'{os.fspath(path)}' is not a regular file; name another one for the signature")
+    if os.path.getsize(path) == 0:
+        return
+    try:
+        Bundle.read(path)
+    except BundleError as error:
+        raise UsageError(f"'{os.fspath(path)}' exists and is no signature; it would be overwritten: {error}") from error

@@ -18,7 +18,7 @@ from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.difference import Difference, MismatchError, compare
 from hf_model_signing.oms.manifest import Manifest
-from hf_model_signing.oms.names import SIGNATURE_NAME, default_ignores, fits, folders_above
+from hf_model_signing.oms.names import SIGNATURE_NAME, default_ignores, folders_above, matches_any
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.signing import no_model, relative_ignore
 
@@ -156,7 +156,7 @@ def expected_files(manifest: Manifest, coverage: Coverage) -> Mapping[str, bytes
             f"the signature was made of {made}, and shards of {coverage.shard_size:,} bytes are asked for"
         )
     digests = manifest.digests
-    chosen = {name: digests[name] for name in digests if fits(name, coverage.only)} if coverage.only else digests
+    chosen = {name: digests[name] for name in digests if matches_any(name, coverage.only)} if coverage.only else digests
     if not chosen:
         raise VerificationError(f"no signed file fits {', '.join(map(repr, coverage.only))}; nothing was verified")
     return chosen

@@ -10,7 +10,7 @@ import pytest
 import hf_model_signing as hms
 from hf_model_signing.errors import HfSignError, ModelError, UsageError
 from hf_model_signing.oms.manifest import Manifest, Serialization
-from hf_model_signing.signing import relative_ignore
+from hf_model_signing.signing import check_replaceable, relative_ignore
 from tests.helpers import FILES, KeyPair, Meddler, cache_snapshot, sha256, write_tree
 
 GIT = [".git", ".gitattributes", ".github", ".gitignore"]
@@ -226,3 +226,34 @@ def test_one_ignored_path_is_not_its_letters(tmp_path: Path, pair: KeyPair) -> N
     (model / "s").write_bytes(b"changed")
     only_a = hms.Coverage(only="a")  # type: ignore[arg-type]  # as people write it
     assert hms.verify(model, bundle, verifier=pair.verifier, coverage=only_a).files == ("a",)
+
+
+@pytest.mark.parametrize("data", [None, b""])
+def test_replaceable(tmp_path: Path, data: bytes | None) -> None:
+    if data is not None:
+        (tmp_path / "s").write_bytes(data)
+    check_replaceable(tmp_path / "s")
+
+
+def test_signature_is_replaceable(model: Path, pair: KeyPair, tmp_path: Path) -> None:
+    hms.sign(model, signer=pair.signer).write(tmp_path / "s")
+    check_replaceable(tmp_path / "s")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", "the name of the signature file is empty"),
+        ("none/s", "there is no folder '.*none' for the signature"),
+        ("folder", "is a folder; name a file for the signature"),
+        ("fifo", "is not a regular file; name another one"),
+        ("notes.txt", "exists and is no signature; it would be overwritten"),
+    ],
+)
+def test_not_replaceable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "notes.txt").write_bytes(b"notes")
+    with pytest.raises(UsageError, match=message):
+        check_replaceable(name)

@@ -29,7 +29,7 @@ def _make(method: str, options: MethodOptions) -> click.Command:
         from hf_model_signing._util.atomic_files import remove_leftovers
         from hf_model_signing.hashing.file_tree import names_in_model
         from hf_model_signing.hub.sign import statement_of
-        from hf_model_signing.oms.bundle import check_replaceable
+        from hf_model_signing.signing import check_replaceable
 
         model, signature = values["reference"], values["signature"]
         if "://" in signature:

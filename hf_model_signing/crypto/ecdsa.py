@@ -1,4 +1,4 @@
-"""The signatures of long-lived keys: ECDSA on the curves of the algorithm registry."""
+"""ECDSA signatures on the curves of the algorithm registry of the specification."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.oms.bundle import Bundle
-from hf_model_signing.oms.dsse import faulty_pae, pae
+from hf_model_signing.oms.dsse import legacy_pae, pae
 
-# Algorithm registry: curve -> (name for people, hash of the signature).
+# Algorithm registry: curve -> (display name, hash of the signature).
 CURVES: dict[str, tuple[str, hashes.HashAlgorithm]] = {
     "secp256r1": ("P-256", hashes.SHA256()),
     "secp384r1": ("P-384", hashes.SHA384()),
@@ -19,25 +19,25 @@ CURVES: dict[str, tuple[str, hashes.HashAlgorithm]] = {
 
 
 def algorithm_of(key: ec.EllipticCurvePublicKey | ec.EllipticCurvePrivateKey) -> ec.ECDSA:
-    """How a key signs: with the hash of its curve."""
+    """Return the signature algorithm of a key: ECDSA with the hash that belongs to its curve."""
     return ec.ECDSA(CURVES[key.curve.name][1])
 
 
 def verify_ecdsa(key: ec.EllipticCurvePublicKey, bundle: Bundle) -> None:
-    """Raise `VerificationError` unless the holder of `key` signed the payload (section 8.2)."""
+    """Raise `VerificationError` unless the signature of `bundle` was made with `key` (section 8.2)."""
     try:
         key.verify(bundle.signature, pae(bundle.payload), algorithm_of(key))
     except InvalidSignature as error:
-        if not _is_of_release_0_2(key, bundle):
+        if not _is_legacy_signature(key, bundle):
             raise VerificationError("the signature is not valid: it was altered, or another key made it") from error
 
 
-def _is_of_release_0_2(key: ec.EllipticCurvePublicKey, bundle: Bundle) -> bool:
-    """Whether it is a signature in the faulty encoding of release 0.2.0, over the predicate of that release."""
-    from hf_model_signing.oms.statement import OLD_PREDICATE_TYPE, Statement
+def _is_legacy_signature(key: ec.EllipticCurvePublicKey, bundle: Bundle) -> bool:
+    """Return True for a valid signature over `legacy_pae`, if the predicate is of the same release (0.2.0)."""
+    from hf_model_signing.oms.statement import LEGACY_PREDICATE_TYPE, Statement
 
     try:
-        key.verify(bundle.signature, faulty_pae(bundle.payload), ec.ECDSA(hashes.SHA256()))
+        key.verify(bundle.signature, legacy_pae(bundle.payload), ec.ECDSA(hashes.SHA256()))
     except InvalidSignature:
         return False
-    return Statement.parse(bundle.payload).predicate_type == OLD_PREDICATE_TYPE
+    return Statement.parse(bundle.payload).predicate_type == LEGACY_PREDICATE_TYPE

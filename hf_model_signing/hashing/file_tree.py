@@ -15,7 +15,7 @@ from hf_model_signing._util.paths import path_inside, true_place
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import ModelError, ModelWarning
 from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot
-from hf_model_signing.oms.names import SIGNATURE_NAME, PathError, check_name, fits, folders_above, is_plain
+from hf_model_signing.oms.names import SIGNATURE_NAME, PathError, check_name, folders_above, is_plain, matches_any
 
 _MAX_FILES = 1_000_000  # four times what a bundle can list; links that multiply folders end here
 _MAX_FOLDERS = 100_000  # where links are followed: a few dozen of them can make up any number of folders
@@ -49,7 +49,7 @@ class Scope:
 
     def takes(self, name: str) -> bool:
         """Whether the file `name` is in the scope, apart from `ignored`, which the walk heeds folder by folder."""
-        return (self.names is None or name in self.names) and (not self.only or fits(name, self.only))
+        return (self.names is None or name in self.names) and (not self.only or matches_any(name, self.only))
 
 
 class Listed(NamedTuple):

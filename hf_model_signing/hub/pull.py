@@ -16,7 +16,7 @@ from hf_model_signing.hub.staging import check_target, staged
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.difference import Difference, MismatchError, compare
-from hf_model_signing.oms.names import SIGNATURE_NAME, fits, is_below
+from hf_model_signing.oms.names import SIGNATURE_NAME, is_below, matches_any
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.policy.rollback import RollbackRecord
 from hf_model_signing.policy.trust_policy import Policy, Trusted
@@ -183,7 +183,7 @@ class _Pull:
         ignored = ignored_paths(manifest, self.coverage) | {SIGNATURE_NAME}
         files = covered(listing, ignored)
         if self.coverage.only:
-            files = {path: file for path, file in files.items() if fits(path, self.coverage.only)}
+            files = {path: file for path, file in files.items() if matches_any(path, self.coverage.only)}
         if self.coverage.ignore_unsigned_files:
             files = {path: file for path, file in files.items() if path in expected}
         difference = compare_listing(expected, manifest.serialization, files)

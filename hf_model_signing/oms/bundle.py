@@ -1,6 +1,7 @@
-"""The Sigstore bundle that carries a signed statement (section 4 of the specification), and the DSSE encoding.
+"""The Sigstore bundle that carries a signed statement (section 4 of the specification).
 
-Reading is strict: what the schemas close is closed here, and what two readers could take differently is refused.
+Parsing is strict: unknown fields are rejected where the schemas allow none, and so is anything that two parsers could
+read differently.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 from hf_model_signing._util.atomic_files import write_file
 from hf_model_signing._util.paths import file_name
-from hf_model_signing.errors import BundleError, UsageError
+from hf_model_signing.errors import BundleError
 from hf_model_signing.oms import strict_json
 from hf_model_signing.oms.dsse import PAYLOAD_TYPE, decode_base64
 from hf_model_signing.oms.json_shapes import check_shape, closed_object
@@ -30,15 +31,15 @@ READ_MEDIA_TYPES = frozenset(
     }
 )
 
-_MAX_VALUES = 100_000  # a bundle has some dozens; its statement is one text
+_MAX_VALUES = 100_000  # JSON values; a bundle has a few dozen, since the statement in it is one Base64 string
 
-UNSIGNED = "skip"  # the method of a bundle that nobody signed
+UNSIGNED = "skip"  # the method of a bundle without a signature
 
 # Section 4.1: which field of the verification material belongs to which method.
 _METHOD_OF = {"publicKey": "key", "x509CertificateChain": "certificate", "certificate": "sigstore"}
 _MATERIAL_FIELDS = {*_METHOD_OF, "tlogEntries", "timestampVerificationData"}
 
-# What the bundle schema says of Sigstore's own parts; what they mean is checked by whoever verifies them.
+# The shape of Sigstore's own fields, from the bundle schema. Their values are checked by the Sigstore verifier.
 _LOG_ENTRY = {
     "logIndex": str,
     "logId": {"keyId": str},
@@ -59,11 +60,11 @@ _TIMESTAMPS = {"rfc3161Timestamps": [{"signedTimestamp": str}]}
 
 @dataclass(frozen=True)
 class Bundle:
-    """A signed statement: the payload as it was signed, one signature over it, and what is needed to verify it.
+    """A signed statement: the payload, one signature over it, and the material to verify it.
 
-    `material` is the `verificationMaterial` of the Sigstore bundle as JSON values; `method` follows from it. An
-    unsigned bundle, of the method `skip`, has an empty one and no signature. `old_forms` says what in it only older
-    releases of the reference tool wrote so (section 11); none of it is written.
+    `payload` has the exact bytes that were signed. `material` is the `verificationMaterial` of the Sigstore bundle as
+    JSON values; `method` follows from it. An unsigned bundle (method `skip`) has empty material and no signature.
+    `old_forms` describes the legacy forms in it, which only old releases of the reference tool wrote (section 11).
     """
 
     method: str
@@ -74,7 +75,7 @@ class Bundle:
 
     @classmethod
     def parse(cls, data: bytes) -> Bundle:
-        """Parse a bundle (section 8.1); raises `BundleError` for anything that is not exactly one."""
+        """Parse a bundle (section 8.1); raises `BundleError` when it is malformed. Nothing is verified."""
         try:
             document = strict_json.loads(data, max_values=_MAX_VALUES)
         except ValueError as error:
@@ -90,7 +91,7 @@ class Bundle:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Bundle:
-        """Read and parse the bundle in the file `path`; raises `BundleError`, which names the file."""
+        """Read and parse the bundle in the file `path`; raises `BundleError` with the path in its message."""
         path = file_name(path, "signature")
         try:
             with open(path, "rb") as file:
@@ -103,7 +104,7 @@ class Bundle:
             raise BundleError(f"'{os.fspath(path)}': {error}") from error
 
     def to_bytes(self) -> bytes:
-        """The bundle as the JSON that goes into `model.sig`."""
+        """Return the bundle as JSON, the content of `model.sig`."""
         return self._encoded
 
     @cached_property
@@ -120,29 +121,8 @@ class Bundle:
         return json.dumps(document).encode("ascii")
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the bundle to `path`; an older file there is replaced only when the new one is complete."""
+        """Write the bundle to `path` atomically; raises `OSError`, and an existing file is then unchanged."""
         write_file(path, self.to_bytes())
-
-
-def check_replaceable(path: str | os.PathLike[str]) -> None:
-    """Raise `UsageError` when a signature cannot be written to `path`, or would destroy something that is not one."""
-    if not os.fspath(path):
-        raise UsageError("the name of the signature file is empty")
-    folder = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(folder):
-        raise UsageError(f"there is no folder '{folder}' for the signature")
-    if os.path.isdir(path):
-        raise UsageError(f"'{os.fspath(path)}' is a folder; name a file for the signature")
-    if not os.path.exists(path):
-        return
-    if not os.path.isfile(path):
-        raise UsageError(f"'{os.fspath(path)}' is not a regular file; name another one for the signature")
-    if os.path.getsize(path) == 0:
-        return
-    try:
-        Bundle.read(path)
-    except BundleError as error:
-        raise UsageError(f"'{os.fspath(path)}' exists and is no signature; it would be overwritten: {error}") from error
 
 
 def _base64(data: bytes) -> str:
@@ -183,7 +163,7 @@ def _parse_material(value: object) -> tuple[str, dict[str, Any]]:
 
 
 def _check_content(field: str, content: dict[str, Any]) -> None:
-    """What the bundle schema asks of `publicKey`, `certificate` and `x509CertificateChain`."""
+    """Check `publicKey`, `certificate` or `x509CertificateChain` against the bundle schema."""
     if field == "publicKey":
         named = [content[name] for name in ("hint", "rawBytes") if name in content]
         if not named or not all(isinstance(text, str) for text in named):
@@ -199,7 +179,7 @@ def _check_content(field: str, content: dict[str, Any]) -> None:
 
 
 def _parse_envelope(value: object, *, signed: bool) -> tuple[bytes, bytes, str | None]:
-    """The payload, the signature, and its keyid: an empty one also where there is none, which any release may do."""
+    """Return the payload, the signature and its keyid; a missing keyid is returned as an empty one."""
     envelope = closed_object(value, "the envelope", {"payload", "payloadType", "signatures"})
     if envelope["payloadType"] != PAYLOAD_TYPE:
         raise BundleError(f"the envelope has the payload type {envelope['payloadType']!a}; expected '{PAYLOAD_TYPE}'")

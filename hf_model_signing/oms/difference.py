@@ -1,4 +1,4 @@
-"""How the files of a model differ from the signed manifest, and the error that carries the difference."""
+"""The difference between the files of a model and the signed manifest, and the error that carries it."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def compare(signed: Mapping[str, bytes], found: Mapping[str, bytes]) -> Differen
     missing = {name for name in signed if name not in found}
     added = {name for name in found if name not in signed}
     renamed = _renames(signed, found, missing, added)
-    gone = {old for old, _ in renamed}
-    came = {new for _, new in renamed}
+    old_names = {old for old, _ in renamed}
+    new_names = {new for _, new in renamed}
     return Difference(
-        missing=tuple(sorted(missing - gone)),
-        added=tuple(sorted(added - came)),
+        missing=tuple(sorted(missing - old_names)),
+        added=tuple(sorted(added - new_names)),
         changed=tuple(sorted(name for name in signed if name in found and signed[name] != found[name])),
         renamed=tuple(renamed),
     )

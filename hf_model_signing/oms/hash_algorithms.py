@@ -1,4 +1,4 @@
-"""The hash algorithms of the format's registry."""
+"""The hash algorithms of the algorithm registry of the specification."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class HashAlgorithm:
-    """An algorithm: the size of its digests in bytes, and what makes a new hash object, as those of `hashlib`."""
+    """A hash algorithm: the size of its digests in bytes, and a constructor like those of `hashlib`."""
 
     size: int
     new: Callable[..., Any]
 
 
 def _blake3(data: bytes | memoryview = b"") -> Any:  # noqa: ANN401 - as hashlib's constructors
-    from blake3 import blake3  # not in the standard library, and seldom asked for
+    from blake3 import blake3  # late: a third-party package that few signatures need
 
     return blake3(data)
 

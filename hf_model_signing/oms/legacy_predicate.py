@@ -1,4 +1,7 @@
-"""The predicate of release 0.2.0 of the reference tool: the digests stand in the subjects (section 5.1); read only."""
+"""Parser of the predicate of release 0.2.0 of the reference tool, which has the digests in the subjects (section 5.1).
+
+It is never written.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ from hf_model_signing.oms.manifest import Entry, Manifest, Serialization
 from hf_model_signing.oms.predicate import check_files
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_ALGORITHM = "file-sha256"  # whole files; that release never wrote another one with this predicate
+_ALGORITHM = "file-sha256"  # whole files; that release wrote no other algorithm with this predicate
 
 
-def parse_old_predicate(subjects: object, predicate: object) -> Manifest:
-    """The manifest in the subjects of an old statement; it has no name. Raises `BundleError` for anything else."""
+def parse_legacy_predicate(subjects: object, predicate: object) -> Manifest:
+    """Return the manifest in the subjects, with an empty name; raises `BundleError` when it is malformed."""
     if not isinstance(predicate, dict):
         raise BundleError("the predicate is not a JSON object")
     if not isinstance(subjects, list) or not subjects:

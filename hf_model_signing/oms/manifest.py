@@ -1,4 +1,4 @@
-"""The manifest: the sorted list of (path, digest) of a model, and how it was made."""
+"""The manifest and its serialization (sections 5.2 and 6 of the specification)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Serialization:
 
 
 class Entry(NamedTuple):
-    """One resource: its path below the model's root, with `/` (a shard: `path:start:end`), and its raw digest."""
+    """One resource: its path relative to the root, with `/` (a shard: `path:start:end`), and its raw digest."""
 
     name: str
     digest: bytes
@@ -33,7 +33,7 @@ class Entry(NamedTuple):
 class Manifest:
     """The files of a model and their digests, in the order in which they are signed.
 
-    `empty_files` are those that the method `shards` has no entries for, because they have no bytes.
+    `empty_files` are the files without bytes, for which the method `shards` has no entries (section 6.3.2).
     """
 
     name: str
@@ -62,7 +62,7 @@ class Manifest:
 
     @cached_property
     def digests(self) -> Mapping[str, bytes]:
-        """What tells the content of each file, by its path: its raw digest, or for shards what `content_of` says.
+        """The content digest of each file by path: its raw digest or, with shards, the result of `content_of`.
 
         Raises `ShardError` when the shards do not cover their files.
         """
@@ -73,5 +73,5 @@ class Manifest:
 
     @cached_property
     def root_digest(self) -> str:
-        """The one digest that stands for the whole model (section 6.5.1): SHA-256, in lower-case hex."""
+        """SHA-256 over the digests of all entries, in lower-case hex: the digest of the model (section 6.5.1)."""
         return hashlib.sha256(b"".join(entry.digest for entry in self.entries)).hexdigest()

@@ -1,11 +1,11 @@
-"""Names of files in a model: which are allowed, which are left out (sections 6.1.2 and 6.2)."""
+"""File names in a manifest: valid ones, and the paths that are never part of a model (sections 6.1.2 and 6.2)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
-# Section 6.2: never part of a model, whoever signs.
+# Section 6.2: every signer leaves these out.
 GIT_PATHS = (".git", ".gitattributes", ".github", ".gitignore")
 
 
@@ -16,7 +16,7 @@ SIGNATURE_NAME = "model.sig"
 TOOL_PATHS = (".cache/huggingface", SIGNATURE_NAME)
 
 
-# A name without any of these is a plain path: no control character, backslash or half a surrogate pair, no part that is
+# A name without a match is valid: it has no control character, backslash or lone surrogate, and no component that is
 # empty, `.` or `..`.
 _SUSPECT = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]|(?:^|/)\.{0,2}(?:/|$)")
 
@@ -27,20 +27,20 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _GLOB = re.compile(r"[*?\[]")
 
 
-_LONGEST = 4096  # bytes; no system opens a longer path
+_LONGEST = 4096  # bytes; PATH_MAX of Linux, and the largest of the common systems
 
 
 class PathError(ValueError):
-    """A path that the format cannot carry."""
+    """A path that is not valid in a manifest."""
 
 
 def is_plain(name: str) -> bool:
-    """Whether `check_name` has nothing to say against a name; unsure of a very long one."""
+    """Return True for a name that `check_name` accepts; a fast test that may return False for a long valid name."""
     return 4 * len(name) <= _LONGEST and not _SUSPECT.search(name)
 
 
 def check_name(name: str) -> str:
-    """Return `name` if it is a path of section 6.1.2 that every system reads alike; raise `PathError` if not."""
+    """Return `name` if it is valid (section 6.1.2) and means the same on every system; raise `PathError` if not."""
     if 4 * len(name) > _LONGEST and len(name.encode("utf-8", "replace")) > _LONGEST:
         raise PathError(f"the path {name[:60]!a}… is longer than {_LONGEST:,} bytes")
     if not _SUSPECT.search(name):
@@ -67,17 +67,17 @@ def check_ignore_path(path: str) -> str:
 
 
 def default_ignores(*, git: bool = True) -> tuple[str, ...]:
-    """What is left out of every model that we sign; without the git paths when `git` is false."""
+    """Return the ignored paths of every model that we sign; without the git paths when `git` is false."""
     return tuple(sorted((*GIT_PATHS, *TOOL_PATHS) if git else TOOL_PATHS))
 
 
 def is_below(name: str, ignored: Iterable[str]) -> bool:
-    """Whether `name` is one of the ignored paths or lies below one."""
+    """Return True if `name` is one of the ignored paths or below one."""
     return any(name == path or name.startswith(f"{path}/") for path in ignored)
 
 
 def folders_above(names: Iterable[str]) -> set[str]:
-    """Every folder that one of the names lies in, directly or not."""
+    """Return every parent directory of the names, direct or not."""
     folders: set[str] = set()
     for name in names:
         folder = name.rpartition("/")[0]
@@ -87,8 +87,11 @@ def folders_above(names: Iterable[str]) -> set[str]:
     return folders
 
 
-def fits(name: str, patterns: Iterable[str]) -> bool:
-    """Whether `name` fits a pattern as `huggingface_hub` reads `allow_patterns`: case counts, `*` crosses `/`."""
+def matches_any(name: str, patterns: Iterable[str]) -> bool:
+    """Return True if `name` matches a pattern, with the rules of `allow_patterns` in `huggingface_hub`.
+
+    Case matters, `*` also matches `/`, and a pattern that ends in `/` matches everything below that directory.
+    """
     from fnmatch import fnmatchcase
 
     return any(fnmatchcase(name, f"{pattern}*" if pattern.endswith("/") else pattern) for pattern in patterns)

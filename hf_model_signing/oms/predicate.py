@@ -1,4 +1,4 @@
-"""The predicate: a manifest as the JSON of a statement (section 5.2 of the specification)."""
+"""The predicate: a manifest as JSON in a statement (section 5.2 of the specification)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SERIALIZATION_OPTIONAL = {"shard_size", "ignore_paths"}
 
 
 def predicate_of(manifest: Manifest) -> dict[str, Any]:
-    """The predicate that carries `manifest`."""
+    """Return the predicate of `manifest`."""
     how = manifest.serialization
     serialization: dict[str, Any] = {
         "method": how.method,
@@ -35,9 +35,9 @@ def predicate_of(manifest: Manifest) -> dict[str, Any]:
 
 
 def parse_predicate(name: str, value: object, empty: tuple[str, ...] = ()) -> Manifest:
-    """The manifest of the model `name` from a predicate; `empty` are files without bytes that it has no entries for.
+    """Return the manifest of the model `name` from a predicate; `empty` are its files without bytes (section 6.3.2).
 
-    Raises `BundleError` for any departure from the format.
+    Raises `BundleError` when the predicate is malformed.
     """
     predicate = closed_object(value, "the predicate", {"resources", "serialization"})
     serialization = parse_serialization(predicate["serialization"])
@@ -50,7 +50,7 @@ def parse_predicate(name: str, value: object, empty: tuple[str, ...] = ()) -> Ma
 
 
 def check_files(manifest: Manifest) -> None:
-    """Raise `BundleError` unless the entries of `manifest` can all be files of one model, each listed once."""
+    """Raise `BundleError` unless the entries can all exist as files of one model and none is listed twice."""
     try:
         files = manifest.digests
         for path in files:
@@ -59,7 +59,7 @@ def check_files(manifest: Manifest) -> None:
     except (ShardError, PathError) as error:
         raise BundleError(f"the signed file list: {error}") from error
     empty = set(manifest.empty_files)
-    whole = manifest.serialization.shard_size is None  # a shard that stands twice was found to overlap itself
+    whole = manifest.serialization.shard_size is None  # a shard listed twice is already rejected as an overlap
     if (whole and len(files) != len(manifest.entries)) or len(empty) != len(manifest.empty_files):
         raise BundleError("the signed file list names a file twice")
     if empty and (whole or any(files[path] != content_of(0, ()) for path in empty)):
@@ -68,7 +68,7 @@ def check_files(manifest: Manifest) -> None:
 
 
 def check_writable(manifest: Manifest) -> None:
-    """Raise `BundleError` for a manifest that could not be read back: what we could not verify we do not sign."""
+    """Raise `BundleError` for a manifest that our parser would reject: only what can be verified is signed."""
     if not manifest.entries:
         raise BundleError("the signed file list is empty")
     check_files(manifest)
@@ -77,7 +77,7 @@ def check_writable(manifest: Manifest) -> None:
 
 
 def empty_files(value: object) -> tuple[str, ...]:
-    """The annotation that lists the files without bytes; raises `BundleError` when it is no list of paths."""
+    """Parse the annotation that lists the files without bytes; raises `BundleError` unless it is a list of paths."""
     if value is None:
         return ()
     if not isinstance(value, list) or not all(isinstance(path, str) for path in value):
@@ -86,7 +86,7 @@ def empty_files(value: object) -> tuple[str, ...]:
 
 
 def parse_serialization(value: object) -> Serialization:
-    """How a manifest was made; raises `BundleError` for what the format does not have."""
+    """Parse the serialization (section 5.2.2); raises `BundleError` when it is malformed or not supported."""
     how = closed_object(value, "the serialization", _SERIALIZATION_FIELDS, _SERIALIZATION_OPTIONAL)
     method, hash_type, links = how["method"], how["hash_type"], how["allow_symlinks"]
     if method not in ("files", "shards"):
@@ -139,7 +139,7 @@ def _parse_resources(resources: Iterable[object], serialization: Serialization) 
 
 
 def _algorithm_names(serialization: Serialization) -> tuple[str, ...]:
-    """The identifier of the registry, and for shards also what releases of the reference tool write in its place."""
+    """Return the accepted values of `algorithm`: for shards also the one that releases of the reference tool write."""
     hash_type, size = serialization.hash_type, serialization.shard_size
     return (hash_type,) if size is None else (hash_type, f"{hash_type}-sharded-{size}")
 

@@ -1,4 +1,4 @@
-"""Between a manifest and the in-toto Statement v1 that carries it (sections 5 and 6.6 of the specification)."""
+"""The in-toto Statement v1 that carries a manifest (sections 5 and 6.6 of the specification)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from hf_model_signing.oms.predicate import empty_files, parse_predicate, predica
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://model_signing/signature/v1.0"
-OLD_PREDICATE_TYPE = "https://model_signing/Digests/v0.1"  # release 0.2.0 of the reference tool (section 5.1)
+LEGACY_PREDICATE_TYPE = "https://model_signing/Digests/v0.1"  # release 0.2.0 of the reference tool (section 5.1)
 
-# Annotations of the subject that a push adds; everything in them is signed.
+# Annotations of the subject that `push` adds. They are signed like everything else in the statement.
 REVISION = "revision"
 SIGNED_AT = "signed_at"
 DIGESTS_FROM = "digests_from"
-# The annotation that names the files without bytes, which the method `shards` has no resource for (section 6.3.2).
+# The annotation that lists the files without bytes, for which the method `shards` has no resource (section 6.3.2).
 EMPTY_FILES = "empty_files"
 
 _HEX = re.compile(r"[0-9a-f]+")
@@ -31,11 +31,11 @@ _HEX = re.compile(r"[0-9a-f]+")
 
 @dataclass(frozen=True)
 class Statement:
-    """A manifest and what is said about the model as a whole.
+    """A manifest, and statements about the model as a whole.
 
-    `uri` is the hub reference that the model was signed for; `annotations` are further signed facts, by name.
-    `predicate_type` is that of the predicate that was read, and `old_forms` says what in it only older releases of the
-    reference tool wrote so (section 11); neither is written.
+    `uri` is the hub reference that the model was signed for; `annotations` are further signed facts by name.
+    `predicate_type` is the type that was parsed, and `old_forms` describes the legacy forms in the statement, which
+    only old releases of the reference tool wrote (section 11). Neither of the two affects what is written.
     """
 
     manifest: Manifest
@@ -45,9 +45,9 @@ class Statement:
     old_forms: tuple[str, ...] = field(default=(), compare=False)
 
     def to_payload(self) -> bytes:
-        """The statement as the JSON that is signed; the same statement always gives the same bytes.
+        """Return the JSON that is signed; equal statements give equal bytes.
 
-        Raises `ModelError` for a model whose name the format cannot carry.
+        Raises `ModelError` when the name of the model is not valid UTF-8.
         """
         manifest = self.manifest
         try:
@@ -72,9 +72,9 @@ class Statement:
 
     @classmethod
     def parse(cls, payload: bytes) -> Statement:
-        """Read a payload (section 8.3); raises `BundleError` for any departure from the format.
+        """Parse a payload (section 8.3); raises `BundleError` when it is malformed.
 
-        Only call it with a payload whose signature is verified, or say to the reader that it is not.
+        Call it after the signature is verified; a caller that does not verify must show the result as unverified.
         """
         try:
             document = strict_json.loads(payload)
@@ -82,26 +82,26 @@ class Statement:
             raise BundleError(f"the signed payload is not an in-toto statement: {error}") from error
         closed_object(document, "the statement", {"_type", "subject", "predicateType", "predicate"})
         _expect(document["_type"], STATEMENT_TYPE, "statement type")
-        if document["predicateType"] == OLD_PREDICATE_TYPE:
-            from hf_model_signing.oms.legacy_predicate import parse_old_predicate
+        if document["predicateType"] == LEGACY_PREDICATE_TYPE:
+            from hf_model_signing.oms.legacy_predicate import parse_legacy_predicate
 
-            manifest = parse_old_predicate(document["subject"], document["predicate"])
-            old = (f"the predicate {OLD_PREDICATE_TYPE}",)
-            return cls(manifest, predicate_type=OLD_PREDICATE_TYPE, old_forms=old)
+            manifest = parse_legacy_predicate(document["subject"], document["predicate"])
+            legacy = (f"the predicate {LEGACY_PREDICATE_TYPE}",)
+            return cls(manifest, predicate_type=LEGACY_PREDICATE_TYPE, old_forms=legacy)
         _expect(document["predicateType"], PREDICATE_TYPE, "predicate type")
         subject = _parse_subject(document["subject"])
         empty = empty_files(subject["annotations"].get(EMPTY_FILES))
         manifest = parse_predicate(subject["name"], document["predicate"], empty)
         if subject["digest"].get("sha256") != manifest.root_digest:
             raise BundleError("the statement's root digest is not that of its file list")
-        # Only text can be shown and compared; other annotations are somebody else's.
+        # Annotations that are not text were written by other tools; they cannot be shown or compared.
         texts = {key: value for key, value in subject["annotations"].items() if isinstance(value, str)}
         stated = "ignore_paths" in document["predicate"]["serialization"]
         return cls(manifest, subject["uri"], texts, old_forms=() if stated else ("no list of ignored paths",))
 
 
 def signing_time() -> str:
-    """The time now (UTC), as the annotation `signed_at` has it; later times sort behind earlier ones."""
+    """Return the current time (UTC) for the annotation `signed_at`, in a format whose text order is the time order."""
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

@@ -1,4 +1,7 @@
-"""JSON from strangers: one value, nothing twice, nothing left over, within bounds."""
+"""Strict parser of JSON from untrusted sources: no duplicate keys, no trailing data, bounded size and depth.
+
+The bounds keep a hostile document from exhausting memory, or the stack of Python's recursive parser.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,22 @@ import json
 from typing import Any
 
 MAX_BYTES = 64 * 1024 * 1024  # a bundle of 250,000 files stays below it
-_DIGITS = 30  # no number of the format has more
+_DIGITS = 30  # no number of the format has more; converting a long one takes quadratic time
 MAX_DEPTH = 64  # a Sigstore bundle needs nine levels
-MAX_VALUES = 4_000_000  # a statement of 250,000 files has a million; each takes some sixty bytes of memory
+MAX_VALUES = 4_000_000  # a statement of 250,000 files has a million; each takes about sixty bytes of memory
 
 
 def loads(data: bytes, *, max_values: int = MAX_VALUES) -> dict[str, Any]:
     """Parse `data` as one JSON object in UTF-8.
 
-    Raises `ValueError`, with a sentence, for anything that two parsers could read differently: duplicate keys, trailing
-    bytes, `NaN`, a byte order mark, nesting over `MAX_DEPTH`, more than `MAX_BYTES`, or a value that is not an object.
+    Raises `ValueError`, with a message for users, for anything that two parsers could read differently (duplicate keys,
+    trailing bytes, `NaN`, a byte order mark), for nesting over `MAX_DEPTH`, for more than `MAX_BYTES` or `max_values`,
+    and for a value that is not an object.
     """
     if len(data) > MAX_BYTES:
         raise ValueError(f"it has {len(data):,} bytes, more than the limit of {MAX_BYTES:,}")
-    if sum(data.count(mark) for mark in (b",", b"[", b"{")) > max_values:  # those in texts count as well
+    # An upper bound that is cheap: separators inside of strings are counted as well.
+    if sum(data.count(mark) for mark in (b",", b"[", b"{")) > max_values:
         raise ValueError(f"it has more than {max_values:,} values")
     try:
         value = json.loads(data.decode("utf-8"), **_HOOKS)

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from hf_model_signing.errors import BundleError, UsageError, VerificationError
+from hf_model_signing.errors import BundleError, VerificationError
 from hf_model_signing.oms import strict_json
-from hf_model_signing.oms.bundle import Bundle, check_replaceable
+from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.dsse import decode_base64, pae
-from tests.helpers import FILES, MEDIA_TYPE, PAYLOAD_TYPE, KeyPair, encode, forge, statement_document, write_bundle
+from tests.helpers import FILES, MEDIA_TYPE, PAYLOAD_TYPE, KeyPair, encode, forge, statement_document
 
 Document = dict[str, Any]
 Change = Callable[[Document], object]
@@ -244,36 +244,6 @@ def test_read_stops_at_the_limit(tmp_path: Path) -> None:
         os.truncate(file.fileno(), 1 << 40)  # a hole of a terabyte
     with pytest.raises(BundleError, match="more than the limit of 67,108,864"):
         Bundle.read(tmp_path / "huge.sig")
-
-
-@pytest.mark.parametrize("data", [None, b""])
-def test_replaceable(tmp_path: Path, data: bytes | None) -> None:
-    if data is not None:
-        (tmp_path / "s").write_bytes(data)
-    check_replaceable(tmp_path / "s")
-
-
-def test_signature_is_replaceable(document: Document, tmp_path: Path) -> None:
-    check_replaceable(write_bundle(tmp_path / "s", document))
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("", "the name of the signature file is empty"),
-        ("none/s", "there is no folder '.*none' for the signature"),
-        ("folder", "is a folder; name a file for the signature"),
-        ("fifo", "is not a regular file; name another one"),
-        ("notes.txt", "exists and is no signature; it would be overwritten"),
-    ],
-)
-def test_not_replaceable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "folder").mkdir()
-    os.mkfifo(tmp_path / "fifo")
-    (tmp_path / "notes.txt").write_bytes(b"notes")
-    with pytest.raises(UsageError, match=message):
-        check_replaceable(name)
 
 
 def test_decode_base64_plain() -> None:

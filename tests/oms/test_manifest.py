@@ -6,7 +6,7 @@ import pytest
 
 from hf_model_signing._util.text import show
 from hf_model_signing.oms.manifest import Manifest, Serialization
-from hf_model_signing.oms.names import PathError, check_ignore_path, check_name, default_ignores, fits, is_below
+from hf_model_signing.oms.names import PathError, check_ignore_path, check_name, default_ignores, is_below, matches_any
 
 
 def _manifest(*names: str) -> Manifest:
@@ -49,12 +49,12 @@ def test_order_is_by_code_point() -> None:
         ("a.bin", "", False),
     ],
 )
-def test_fits(name: str, pattern: str, result: bool) -> None:
-    assert fits(name, [pattern]) is result
+def test_matches_any(name: str, pattern: str, result: bool) -> None:
+    assert matches_any(name, [pattern]) is result
 
 
-def test_fits_no_pattern() -> None:
-    assert not fits("a", [])
+def test_matches_any_of_no_patterns() -> None:
+    assert not matches_any("a", [])
 
 
 @pytest.mark.parametrize(
