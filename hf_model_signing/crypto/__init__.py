@@ -1,1 +1,1 @@
-"""Signatures, certificates and DER."""
+"""ECDSA signatures, X.509 certificates and DER."""

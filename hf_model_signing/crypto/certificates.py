@@ -1,4 +1,4 @@
-"""X.509 certificates: reading them, whom they name, and what a signing certificate must be."""
+"""X.509 certificates: parsing, identities, and the requirements for signing certificates."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from hf_model_signing._util.text import show
 from hf_model_signing.crypto.ecdsa import CURVES
 from hf_model_signing.errors import UsageError
 
-MAX_CHAIN = 16  # certificates in a bundle; the longest path that is ever built has a handful
-MAX_CERTIFICATE = 64 * 1024  # bytes; the largest there are have some KB
-_MAX_FILE = 1024 * 1024  # bytes; a certificate has about two thousand
+MAX_CHAIN = 16  # certificates in a bundle; real chains have three to five
+MAX_CERTIFICATE = 64 * 1024  # bytes; the largest in use have a few KB
+_MAX_FILE = 1024 * 1024  # bytes; a certificate in PEM has about two thousand
 
 
 class CertificateError(ValueError):
-    """A certificate that cannot be used as it was meant to be."""
+    """A certificate that is malformed, not valid at the time, or not permitted for its use."""
 
 
 def load_certificates(path: str | os.PathLike[str]) -> list[x509.Certificate]:
-    """The certificates in a PEM file, in their order; raises `UsageError`, which says what is wrong with the file."""
+    """Return the certificates in a PEM file, in order; raises `UsageError` when the file cannot be used."""
     where = file_name(path, "certificate")
     data = read_input(where, "certificate", _MAX_FILE)
     if b"-----BEGIN CERTIFICATE-----" not in data:
@@ -41,12 +41,12 @@ def load_certificates(path: str | os.PathLike[str]) -> list[x509.Certificate]:
         )
     try:
         return [_read_all(certificate) for certificate in x509.load_pem_x509_certificates(data)]
-    except Exception as error:  # whatever a malformed certificate makes the library raise
+    except Exception as error:  # the library has no common error for malformed certificates
         raise UsageError(f"'{where}' holds a certificate that cannot be read: {error}") from error
 
 
 def parse_certificate(data: bytes) -> x509.Certificate:
-    """The certificate in DER, once all that is looked at later is read; raises `CertificateError` if malformed."""
+    """Parse a DER certificate, including everything that is used later; raises `CertificateError` if malformed."""
     if len(data) > MAX_CERTIFICATE:
         raise CertificateError(
             f"a certificate has {len(data):,} bytes, more than the {MAX_CERTIFICATE:,} that are read"
@@ -58,7 +58,7 @@ def parse_certificate(data: bytes) -> x509.Certificate:
 
 
 def _read_all(certificate: x509.Certificate) -> x509.Certificate:
-    """Read what the library would read only when it is asked for it."""
+    """Parse the fields that the library parses lazily, so that a malformed one raises here and not in a later check."""
     certificate.public_key()
     _ = certificate.extensions, certificate.subject, certificate.issuer
     _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
@@ -66,20 +66,21 @@ def _read_all(certificate: x509.Certificate) -> x509.Certificate:
 
 
 def name_of(certificate: x509.Certificate) -> str:
-    """The subject of a certificate, for people."""
+    """Return the subject of a certificate for messages."""
     return show(certificate.subject.rfc4514_string() or "a certificate without a name")
 
 
 def fingerprint_of(certificate: x509.Certificate) -> str:
-    """The SHA-256 of a certificate, in hex as OpenSSL prints it."""
+    """Return the SHA-256 of a certificate in the notation of OpenSSL: upper-case hex with colons."""
     return certificate.fingerprint(hashes.SHA256()).hex(":").upper()
 
 
 def identities(certificate: x509.Certificate, *, limited: bool = False) -> dict[str, list[str]]:
-    """What a certificate calls its holder, by the kind of name: `subject`, `common name`, `e-mail`, `URI` and `DNS`.
+    """Return the identities of a certificate by kind of name: `subject`, `common name`, `e-mail`, `URI` and `DNS`.
 
-    The common name and the e-mail of the subject count only where no alternative name of the kind says otherwise (RFC
-    6125, section 6.4.4), and not when an authority is `limited` to some names: only alternative names are held to it.
+    The common name and the e-mail address of the subject are used only without an alternative name of the same kind
+    (RFC 6125, section 6.4.4). With `limited` they are never used: name constraints of an authority (RFC 5280, section
+    4.2.1.10) apply to alternative names, so it could put any name there.
     """
     names: dict[str, list[str]] = {"subject": [certificate.subject.rfc4514_string()]}
     try:
@@ -101,7 +102,7 @@ def identities(certificate: x509.Certificate, *, limited: bool = False) -> dict[
 
 
 def has_identity(certificate: x509.Certificate, identity: str, *, limited: bool = False) -> bool:
-    """Whether a certificate calls its holder so: a name is compared with names of its own kind, to the letter."""
+    """Return True if `identity` is exactly one of the names of its kind in the certificate."""
     names = identities(certificate, limited=limited)
     kind = _kind_of(identity)
     kinds = [kind] if kind == "subject" else [kind, "common name", "subject's e-mail"]
@@ -115,12 +116,12 @@ def _kind_of(identity: str) -> str:
 
 
 def limits_names(certificate: x509.Certificate) -> bool:
-    """Whether an authority may give some names only."""
+    """Return True if the certificate of an authority has name constraints."""
     return any(extension.oid == ExtensionOID.NAME_CONSTRAINTS for extension in certificate.extensions)
 
 
 def check_valid_at(certificate: x509.Certificate, at: datetime) -> None:
-    """Raise `CertificateError` for a certificate that is not valid yet, or any more, at a time."""
+    """Raise `CertificateError` if a certificate is not yet valid or expired at the time `at`."""
     if at < certificate.not_valid_before_utc:
         raise CertificateError(
             f"the certificate '{name_of(certificate)}' is not valid before {certificate.not_valid_before_utc}, "
@@ -131,10 +132,10 @@ def check_valid_at(certificate: x509.Certificate, at: datetime) -> None:
 
 
 def check_may_sign(leaf: x509.Certificate) -> ec.EllipticCurvePublicKey:
-    """The key of a signing certificate; raises `CertificateError` when it may not sign models.
+    """Return the key of a signing certificate; raises `CertificateError` when it may not sign models.
 
-    Its key usage must allow digital signatures, or its extended key usage must be code signing; one that is there and
-    says otherwise forbids it. The certificate of an authority signs models only when it is for code signing, too.
+    The key usage must allow digital signatures and the extended key usage code signing. One of the two may be missing,
+    not both. The certificate of an authority must have the extended key usage for code signing.
     """
     name = name_of(leaf)
     usage, purposes = _usages(leaf)
@@ -158,7 +159,7 @@ def check_may_sign(leaf: x509.Certificate) -> ec.EllipticCurvePublicKey:
 
 
 def is_authority(certificate: x509.Certificate) -> bool:
-    """Whether a certificate says that it is one of an authority."""
+    """Return True for the certificate of a certificate authority (basic constraints)."""
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except x509.ExtensionNotFound:
@@ -166,17 +167,17 @@ def is_authority(certificate: x509.Certificate) -> bool:
 
 
 def has_issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
-    """Whether `issuer` has the name that `certificate` gives, and signed it."""
+    """Return True if `issuer` has the issuer name of `certificate` and its key signed the certificate."""
     try:
         certificate.verify_directly_issued_by(issuer)
-    except Exception:  # noqa: BLE001 - the library has one kind of error for each kind of key; each means no
+    except Exception:  # noqa: BLE001 - each type of key has errors of its own, and all of them mean no
         return False
     return True
 
 
 @dataclass(frozen=True)
 class SigningCertificate:
-    """A signing certificate and its chain: each certificate issued the one before."""
+    """A signing certificate and its chain, in which each certificate issued the one before."""
 
     leaf: x509.Certificate
     chain: tuple[x509.Certificate, ...]
@@ -190,11 +191,12 @@ class SigningCertificate:
     ) -> SigningCertificate:
         """Read the certificate of `key` and its chain from PEM files.
 
-        Raises `UsageError` unless it is the key's, may sign, is valid now, and the chain is one, in its order.
+        Raises `UsageError` unless the certificate belongs to the key and may sign, the chain is complete and in order,
+        and all certificates are valid now.
         """
         leaf, *more = load_certificates(signing_cert)
         chain = [*more, *(certificate for path in several(cert_chain) for certificate in load_certificates(path))]
-        if chain[:1] == [leaf]:  # a file of the whole chain begins with the leaf
+        if chain[:1] == [leaf]:  # the file of a full chain starts with the leaf
             chain = chain[1:]
         if leaf.public_key() != key:
             raise UsageError(f"the certificate '{os.fspath(signing_cert)}' belongs to another key than the private key")
@@ -213,7 +215,7 @@ class SigningCertificate:
         return cls(leaf, tuple(chain))
 
     def material(self) -> dict[str, object]:
-        """The `verificationMaterial` of a bundle (section 4.1)."""
+        """Return the `verificationMaterial` of a bundle (section 4.1)."""
         from base64 import b64encode
 
         raw = [certificate.public_bytes(Encoding.DER) for certificate in (self.leaf, *self.chain)]
@@ -221,7 +223,7 @@ class SigningCertificate:
         return {"x509CertificateChain": {"certificates": certificates}}
 
     def describe(self) -> str:
-        """The subject and the fingerprint of the leaf."""
+        """Return the subject and the fingerprint of the leaf."""
         return f"certificate '{name_of(self.leaf)}' (SHA-256 {fingerprint_of(self.leaf)})"
 
 

@@ -1,4 +1,4 @@
-"""The little of DER (X.690) that reading a signed timestamp takes: elements, strictly, and nothing of their meaning."""
+"""A strict parser for the subset of DER (X.690) that signed timestamps need: elements, without their meaning."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ CONTEXT_0 = 0xA0  # [0], constructed
 
 _LONG_FORM = 0x80
 _HIGH_TAG = 0x1F
-_MAX_LENGTH_BYTES = 4  # nothing that is read here comes near 4 GiB
+_MAX_LENGTH_BYTES = 4  # enough for 4 GiB
 
 
 @dataclass(frozen=True)
 class Element:
-    """One element: its tag byte, what it holds, and its bytes as they stand, tag and length included."""
+    """One element: its tag byte, its content, and its complete encoding with tag and length."""
 
     tag: int
     content: bytes
     raw: bytes
 
     def children(self, tag: int) -> list[Element]:
-        """The elements inside; raises `ValueError` unless this one has the tag that is expected."""
+        """Return the elements in the content; raises `ValueError` unless this element has the expected tag."""
         return elements(self.value(tag))
 
     def value(self, tag: int) -> bytes:
-        """The content; raises `ValueError` unless this element has the tag that is expected."""
+        """Return the content; raises `ValueError` unless this element has the expected tag."""
         if self.tag != tag:
             raise ValueError(f"an element has the tag {self.tag:#04x} in place of {tag:#04x}")
         return self.content
 
     def oid(self) -> str:
-        """The object identifier that this element is, in dotted form (X.690 section 8.19)."""
+        """Return the object identifier in dotted form (X.690, section 8.19); raises `ValueError` for another tag."""
         numbers = [0]
         content = self.value(OBJECT_IDENTIFIER)
         for position, byte in enumerate(content):
@@ -46,7 +46,7 @@ class Element:
 
 
 def encode(tag: int, content: bytes) -> bytes:
-    """One element."""
+    """Encode one element."""
     size = len(content)
     if size < _LONG_FORM:
         return bytes((tag, size)) + content
@@ -55,7 +55,7 @@ def encode(tag: int, content: bytes) -> bytes:
 
 
 def parse(data: bytes) -> Element:
-    """The one element that `data` is; raises `ValueError` for anything else."""
+    """Parse exactly one element; raises `ValueError` when it is malformed or more data follows."""
     found = elements(data)
     if len(found) != 1:
         raise ValueError(f"there are {len(found)} elements where one belongs")
@@ -63,7 +63,7 @@ def parse(data: bytes) -> Element:
 
 
 def elements(data: bytes) -> list[Element]:
-    """The elements that `data` consists of, one after the other; raises `ValueError` when it does not."""
+    """Parse consecutive elements; raises `ValueError` when one is malformed."""
     found: list[Element] = []
     position = 0
     while position < len(data):
@@ -80,7 +80,7 @@ def _element_at(data: bytes, start: int) -> Element:
         count = length - _LONG_FORM
         encoded = data[begin : begin + count]
         length, begin = int.from_bytes(encoded, "big"), begin + count
-        # Only the shortest form is DER; the indefinite length of BER, a count of none, comes out as nought.
+        # DER allows only the shortest form. The indefinite length of BER has a count of 0, so its length is 0 here.
         if count > _MAX_LENGTH_BYTES or encoded[:1] == b"\0" or length < _LONG_FORM:
             raise ValueError("the length of an element is not encoded as in DER")
     end = begin + length

@@ -1,7 +1,7 @@
-"""From an ECDSA signature to the few public keys that may have made it (SEC 1, version 2.0, section 4.1.6).
+"""Recovery of the public keys that could have made an ECDSA signature (SEC 1, version 2.0, section 4.1.6).
 
-Everything here is public, so nothing depends on how long it takes. What is found is no more than a candidate: verify
-the signature with it.
+All inputs are public, so the arithmetic need not run in constant time. The results are candidates: verify the signature
+with them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from hf_model_signing.crypto.ecdsa import CURVES
 
 _Point = tuple[int, int] | None  # None is the point at infinity
 
-# SEC 2, version 2.0, section 2: the curve -> its field and the order of its base point; the cofactor is 1, and `a` is
-# -3 for all of them.
+# SEC 2, version 2.0, section 2: curve -> prime of the field, order of the base point. For all of them the cofactor is 1
+# and the coefficient a is -3.
 _FIELDS: dict[str, tuple[type[ec.EllipticCurve], int, int]] = {
     "secp256r1": (
         ec.SECP256R1,
@@ -40,10 +40,10 @@ _FIELDS: dict[str, tuple[type[ec.EllipticCurve], int, int]] = {
 
 
 def recover_keys(signature: bytes, message: bytes) -> Iterator[ec.EllipticCurvePublicKey]:
-    """The keys, of any curve of the registry, with which a signature (DER) over `message` is valid.
+    """Yield the keys, on any curve of the registry, for which a DER signature over `message` is valid.
 
-    On each curve they are two, or four where the number of the signature stands for two points. Raises `ValueError`
-    for what is no signature.
+    There are two for each curve, or four in the rare case that r belongs to two x coordinates. Raises `ValueError` for
+    a malformed signature.
     """
     r, s = decode_dss_signature(signature)
     for name, (_, algorithm) in CURVES.items():
@@ -51,7 +51,7 @@ def recover_keys(signature: bytes, message: bytes) -> Iterator[ec.EllipticCurveP
         digest.update(message)
         hashed = digest.finalize()
         curve = _curve(name)
-        number = int.from_bytes(hashed, "big")  # no hash is longer than the order of its curve
+        number = int.from_bytes(hashed, "big")  # not truncated: no hash is longer than the order of its curve
         for x, y in _candidates(curve, r, s, number):
             yield ec.EllipticCurvePublicNumbers(x, y, curve.named()).public_key()
 
@@ -66,13 +66,15 @@ class _Curve:
     base: tuple[int, int]
 
     def candidates(self, r: int, s: int, number: int) -> Iterator[tuple[int, int]]:
-        """The points Q with which (r, s) is a signature of the hash `number`: r⁻¹ (sR - number G) for each R."""
+        """Yield the points Q = r⁻¹ (sR - number G), for which (r, s) is a signature of the hash `number`."""
         if not (0 < r < self.order and 0 < s < self.order):
             return
         inverse = pow(r, -1, self.order)
         fixed = self._times(-number * inverse % self.order, self.base)
-        for x in range(r, self.field, self.order):  # r is the abscissa of R modulo the order, which is the smaller one
-            y = self._ordinate(x)
+        for x in range(
+            r, self.field, self.order
+        ):  # r is the x coordinate of R modulo the order, which is below `field`
+            y = self._y_of(x)
             moving = self._times(s * inverse % self.order, (x, y)) if y is not None else None
             if moving is None:
                 continue
@@ -80,14 +82,14 @@ class _Curve:
                 if found is not None:
                     yield found
 
-    def _ordinate(self, x: int) -> int | None:
-        """One y with which x is on the curve; the other is its negative."""
+    def _y_of(self, x: int) -> int | None:
+        """Return one y for which (x, y) is on the curve, or None; the other is its negative."""
         square = self._right_side(x)
         y = pow(square, (self.field + 1) // 4, self.field)
         return y if y * y % self.field == square else None
 
     def _right_side(self, x: int) -> int:
-        # b is what the base point leaves.
+        # b is computed from the base point, which is on the curve: b = y² - (x³ - 3x).
         at_x, at_base = x**3 - 3 * x, self.base[0] ** 3 - 3 * self.base[0]
         return (at_x + self.base[1] ** 2 - at_base) % self.field
 
@@ -112,7 +114,7 @@ class _Curve:
         return x, (slope * (one[0] - x) - one[1]) % self.field
 
 
-@lru_cache(maxsize=64)  # one signature is looked at several times, and this is slow
+@lru_cache(maxsize=64)  # slow, and called several times for one signature
 def _candidates(curve: _Curve, r: int, s: int, number: int) -> tuple[tuple[int, int], ...]:
     return tuple(curve.candidates(r, s, number))
 

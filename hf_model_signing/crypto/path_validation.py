@@ -1,4 +1,4 @@
-"""The path from a signing certificate to a trusted root (RFC 5280, section 6)."""
+"""Validation of the path from a signing certificate to a trusted root (RFC 5280, section 6)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from cryptography.x509.verification import VerificationError as PathError
 from hf_model_signing._util.text import show
 from hf_model_signing.crypto.certificates import CertificateError, check_valid_at, has_issued, name_of
 
-# What the path validator puts before and behind the words that say what is wrong.
+# Text around the reason in the messages of the path validator.
 _NOISE = re.compile(
     r"validation failed: |candidates exhausted: |Python extension validator failed: \w+: |: Algo.*", re.S
 )
-# Name constraints on these are enforced by the path validator.
+# The types of names for which the path validator enforces name constraints.
 _CHECKED_NAMES = (x509.DNSName, x509.IPAddress, x509.RFC822Name)
 
 
@@ -30,10 +30,10 @@ def check_path(
     *,
     purpose: x509.ObjectIdentifier = ExtendedKeyUsageOID.CODE_SIGNING,
 ) -> None:
-    """Raise `CertificateError` unless a path leads from `leaf` over some of `others` to one of `roots` at a time.
+    """Raise `CertificateError` unless a path of `others` leads from `leaf` to one of `roots` at the time `at`.
 
-    RFC 5280, section 6.1, as `cryptography` checks it: signatures, validity, basic constraints, path lengths, key
-    usages, name constraints. An authority whose extended key usage leaves `purpose` out has no say in it.
+    `cryptography` checks what RFC 5280, section 6.1, demands: signatures, validity, basic constraints, path lengths,
+    key usages, name constraints. An authority whose extended key usage does not include `purpose` is not used.
     """
     builder = PolicyBuilder().store(Store(list(roots))).time(at)
     policies = builder.extension_policies(ca_policy=_authority_policy(purpose), ee_policy=ExtensionPolicy.permit_all())
@@ -74,7 +74,7 @@ def _why_no_path(
     at: datetime,
     reason: str,
 ) -> str:
-    """The sentence for a person; the library says of most that there are no more candidates."""
+    """Return the reason for users; the library reports most failures as "candidates exhausted"."""
     try:
         for certificate in _ancestry(leaf, (*others, *roots)):
             check_valid_at(certificate, at)
@@ -89,9 +89,9 @@ def _why_no_path(
 
 
 def _ancestry(leaf: x509.Certificate, known: Sequence[x509.Certificate]) -> list[x509.Certificate]:
-    """The leaf and every known certificate that issued one of these, directly or not."""
+    """Return the leaf and every known certificate that issued one of these, directly or not."""
     family = [leaf]
-    for certificate in family:  # it grows while it is walked, and takes each certificate once
+    for certificate in family:  # grows during the loop; each certificate is added once
         for issuer in known:
             if issuer not in family and has_issued(issuer, certificate):
                 family.append(issuer)

@@ -1,1 +1,1 @@
-"""Hashing of a model on disk."""
+"""Hashing of a model on disk: from files to a manifest."""

@@ -1,4 +1,4 @@
-"""Which files a model on disk has, and how each of them lies there (section 6.1 of the specification)."""
+"""Listing of the files of a model on disk, and their state (section 6.1 of the specification)."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from hf_model_signing.errors import ModelError, ModelWarning
 from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot
 from hf_model_signing.oms.names import SIGNATURE_NAME, PathError, check_name, folders_above, is_plain, matches_any
 
-_MAX_FILES = 1_000_000  # four times what a bundle can list; links that multiply folders end here
-_MAX_FOLDERS = 100_000  # where links are followed: a few dozen of them can make up any number of folders
+_MAX_FILES = 1_000_000  # four times as many as a bundle can list; followed links can multiply directories
+_MAX_FOLDERS = 100_000  # with followed links: two links in each of a few dozen directories make millions of paths
 _SPECIAL = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFBLK: "a device", stat.S_IFCHR: "a device"}
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Which files of a folder are looked at.
+    """The files of a directory that belong to an operation.
 
-    `ignored` are exact paths below the root, left out with all that is below them. `only` are patterns; without any,
-    everything is taken. `names`, when given, are the only files that are looked at.
+    `ignored` are exact paths below the root; they and everything below them are left out. `only` are patterns, of
+    which a file must match one if there are any. `names`, if given, limits the scope to these files.
     """
 
     ignored: Set[str] = frozenset()
@@ -35,34 +35,34 @@ class Scope:
     names: Set[str] | None = None
 
     @property
-    def takes_all(self) -> bool:
-        """Whether every file that is not ignored is in the scope."""
+    def includes_all(self) -> bool:
+        """True if every file that is not ignored is in the scope."""
         return self.names is None and not self.only
 
     def enters(self, folder: str) -> bool:
-        """Whether a file in the scope could lie below `folder`."""
+        """Return True if a file in the scope could be below `folder`."""
         return self.names is None or folder in self._folders
 
     @cached_property
     def _folders(self) -> Set[str]:
         return folders_above(self.names or ())
 
-    def takes(self, name: str) -> bool:
-        """Whether the file `name` is in the scope, apart from `ignored`, which the walk heeds folder by folder."""
+    def includes(self, name: str) -> bool:
+        """Return True if the file `name` is in the scope. `ignored` is not checked: the walk does that."""
         return (self.names is None or name in self.names) and (not self.only or matches_any(name, self.only))
 
 
 class Listed(NamedTuple):
-    """A file by its name in the model, and where it lies: elsewhere when the name is that of a link."""
+    """A file: its name in the model, and the path of its content, which is the target if the name is a link."""
 
     name: str
     path: str
 
 
 class FileState(NamedTuple):
-    """A file as it lay there at one moment; two of them are equal only when nothing was touched in between.
+    """The state of a file at one moment; two states are equal only if the file was not written to in between.
 
-    Size in bytes, times in nanoseconds.
+    `size` is in bytes, `modified` and `changed` (mtime and ctime) are in nanoseconds.
     """
 
     name: str
@@ -75,51 +75,52 @@ class FileState(NamedTuple):
 
 
 def list_names(root: str, scope: Scope, *, allow_symlinks: bool = False, warn: bool = True) -> list[Listed]:
-    """List the files of the model at `root`, by name. A single file is listed under its basename.
+    """List the files of the model at `root`, sorted by name. A single file is listed under its basename.
 
-    With `allow_symlinks` links count as what they lead to (section 6.1.1); then a link that leads outside of the model
-    or back to a folder above it is a `ModelWarning`, if `warn`. Raises `ModelError` for what cannot be signed.
+    With `allow_symlinks`, links are replaced by their targets (section 6.1.1). A link out of the model or to a parent
+    directory then causes a `ModelWarning`, if `warn`. Raises `ModelError` for a file that cannot be signed.
     """
     walk = _Walk(root, scope, allow_symlinks, warn)
     with _readable(root):
         return walk.files()
 
 
-def names_in_model(root: str, place: str, *, allow_symlinks: bool = False) -> set[str]:
-    """Every name in the model at `root` of the file at `place`, which need not be there yet; none if it lies elsewhere.
+def names_in_model(root: str, path: str, *, allow_symlinks: bool = False) -> set[str]:
+    """Return every name that the file at `path`, which may not exist yet, has in the model at `root`.
 
-    Followed links can give it several. Raises `ModelError` as `list_names` does.
+    The result is empty for a file outside of the model. Followed links can give a file several names. Raises
+    `ModelError` as `list_names` does.
     """
-    inside = path_inside(root, place) if os.path.isdir(root) else None
+    inside = path_inside(root, path) if os.path.isdir(root) else None
     names = {inside} if inside else set()
     if allow_symlinks and os.path.isdir(root):
         walk = _Walk(root, Scope(), allow_symlinks, warn=False)
-        folder, name = os.path.split(os.path.realpath(place))
+        folder, name = os.path.split(os.path.realpath(path))
         with _readable(root):
-            names |= {file.name for file in walk.files() if os.path.realpath(file.path) == os.path.realpath(place)}
+            names |= {file.name for file in walk.files() if os.path.realpath(file.path) == os.path.realpath(path)}
             home = _identity(folder)
             names |= {each.prefix + name for each in walk.visited if _identity(each.path) == home}
     return names
 
 
 def list_model(root: str, scope: Scope, *, allow_symlinks: bool = False) -> list[FileState]:
-    """The files of the model at `root`, by name, each as it lies there now; raises as `list_names` does."""
+    """Return the current states of the files of the model at `root`, sorted by name; raises as `list_names` does."""
     listed = list_names(root, scope, allow_symlinks=allow_symlinks, warn=False)
     with _readable(root):
-        return [look_at(file) for file in listed]
+        return [current_state(file) for file in listed]
 
 
 def describe_file(path: str | os.PathLike[str]) -> FileState:
-    """One file as it lies there; raises `ModelError` unless it is a regular one, or a link that stands for one."""
+    """Return the state of one file; raises `ModelError` unless it is a regular file or a link to a cached blob."""
     where = os.fspath(path)
     walk = _Walk(where, Scope(), allow_symlinks=False, warn=False)
     with _readable(where):
-        return look_at(walk.find(os.path.basename(where), where))
+        return current_state(walk.find(os.path.basename(where), where))
 
 
 def state_of(status: os.stat_result) -> tuple[int, int, int, int, int]:
-    """What `FileState` keeps of a file's status."""
-    # The change time as well: a program can set the modification time back.
+    """Return the fields of `FileState` that come from `os.stat`."""
+    # The change time is needed because a program can set the modification time to any value.
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
 
 
@@ -132,8 +133,11 @@ def _readable(root: str) -> Iterator[None]:
         raise ModelError(f"cannot read {show(where)}: {error.strerror or error}") from error
 
 
-def look_at(file: Listed) -> FileState:
-    """A listed file as it lies there now; raises `ModelError` when it is not regular any more, `OSError` if gone."""
+def current_state(file: Listed) -> FileState:
+    """Return the current state of a listed file.
+
+    Raises `ModelError` when it is no longer a regular file, `OSError` when it no longer exists.
+    """
     status = os.stat(file.path, follow_symlinks=False)
     if not stat.S_ISREG(status.st_mode):
         raise ModelError(f"{show(file.name)} was replaced while the model was looked at")
@@ -143,7 +147,7 @@ def look_at(file: Listed) -> FileState:
 class _Folder(NamedTuple):
     prefix: str
     path: str
-    above: tuple[tuple[int, int], ...]  # device and inode of it and of every folder above it
+    above: tuple[tuple[int, int], ...]  # device and inode of this directory and of each parent
 
 
 class _Walk:
@@ -172,9 +176,9 @@ class _Walk:
         return sorted(files, key=itemgetter(0))
 
     def _look_into(self, folder: _Folder, files: list[Listed], folders: list[_Folder]) -> None:
-        """Add the files in a folder, and the folders that are still to be looked into."""
+        """Append the files of a directory to `files`, and its subdirectories to `folders`."""
         prefix, ignored = folder.prefix, self._scope.ignored
-        takes = None if self._scope.takes_all else self._scope.takes
+        includes = None if self._scope.includes_all else self._scope.includes
         with os.scandir(folder.path) as entries:
             for entry in entries:
                 name = prefix + entry.name
@@ -182,13 +186,13 @@ class _Walk:
                     self._check_ignored(name, entry)
                     continue
                 regular = entry.is_file(follow_symlinks=False)
-                if not regular and takes is not None and not takes(name) and not self._scope.enters(name):
+                if not regular and includes is not None and not includes(name) and not self._scope.enters(name):
                     continue
                 if not regular and entry.is_dir(follow_symlinks=False):
                     folders.append(self._enter(folder, name, entry.path))
                 elif not regular and self._allow_symlinks and entry.is_symlink() and entry.is_dir():
                     folders.extend(self._follow(folder, name, entry.path))
-                elif takes is None or takes(name):
+                elif includes is None or includes(name):
                     if not is_plain(name):
                         _check(name)
                     files.append(Listed(name, entry.path) if regular else self.find(name, entry.path))
@@ -200,12 +204,12 @@ class _Walk:
             )
 
     def _enter(self, folder: _Folder, name: str, path: str) -> _Folder:
-        # Only a link can lead back up.
+        # Only a link can lead to a parent directory.
         above = (*folder.above, _identity(path)) if self._allow_symlinks else folder.above
         return _Folder(f"{name}/", path, above)
 
     def _follow(self, folder: _Folder, name: str, path: str) -> Iterator[_Folder]:
-        """The folder that a link leads to, unless that is one that holds the link."""
+        """Yield the directory that a link leads to, unless it is a parent of the link: that would never end."""
         if _identity(path) in folder.above:
             self._warn(f"{show(path)} is a symbolic link back to a folder that holds it; it is left out")
             return
@@ -213,7 +217,7 @@ class _Walk:
         yield self._enter(folder, name, path)
 
     def find(self, name: str, path: str) -> Listed:
-        """The regular file that is at `path`, or that a link there stands for."""
+        """Return the regular file at `path`, or the target if `path` is a link that may be followed."""
         status = os.stat(path, follow_symlinks=False)
         if stat.S_ISLNK(status.st_mode):
             path = self._target(path)

@@ -1,4 +1,4 @@
-"""Git objects: the id of a blob, and the pointer files of Git LFS."""
+"""Git objects: ids of blobs, and pointer files of Git LFS."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ POINTER_MAX = 1024  # bytes; Git LFS never writes a larger pointer file
 
 
 def git_blob_id_of(data: bytes) -> str:
-    """The id, in hex, that git gives to these bytes."""
+    """Return the id of a git blob with this content, in hex."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 def is_lfs_pointer(path: str | os.PathLike[str]) -> bool:
-    """Whether the file at `path` is a Git LFS pointer and not the file it points to."""
+    """Return True if the file at `path` is a Git LFS pointer and not the file it points to."""
     with open(path, "rb") as file:
         return looks_like_pointer(os.fstat(file.fileno()).st_size, file.read(len(POINTER_START)))
 
 
 def holds_lfs_pointer(data: bytes) -> bool:
-    """Whether the bytes of a file are those of a Git LFS pointer."""
+    """Return True if `data`, the content of a file, is a Git LFS pointer."""
     return looks_like_pointer(len(data), data)
 
 
 def looks_like_pointer(size: int, start: bytes) -> bool:
-    """Whether a file of this size, in bytes, that starts so is a Git LFS pointer."""
+    """Return True if a file of `size` bytes that begins with `start` is a Git LFS pointer."""
     return size < POINTER_MAX and start.startswith(POINTER_START)

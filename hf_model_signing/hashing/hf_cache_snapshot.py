@@ -1,4 +1,4 @@
-"""The snapshot folders of the Hugging Face cache: whose snapshot it is, and which of its links may be followed."""
+"""Snapshot directories of the Hugging Face cache: their repository, and the links in them that may be followed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from functools import cached_property
 _KINDS = {"models": "", "datasets": "datasets/", "spaces": "spaces/"}
 _REPOSITORY = re.compile(r"(models|datasets|spaces)--(.+)")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_SHARED = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}")  # where the client keeps blobs that repositories share
+_SHARED = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}")  # a blob in the client's store that all repositories share
 
 
 @dataclass(frozen=True)
 class CachedSnapshot:
-    """A folder `<cache>/models--ORG--NAME/snapshots/<commit>`; its files are links into `blobs/` of that repository."""
+    """A directory `<cache>/models--ORG--NAME/snapshots/<commit>`; its files are links to `blobs/` of the repository."""
 
     repository_folder: str
     kind: str
@@ -24,7 +24,7 @@ class CachedSnapshot:
 
     @classmethod
     def at(cls, path: str) -> CachedSnapshot | None:
-        """The snapshot that holds `path`, a folder of it or a file in it; None when `path` is not in such a cache."""
+        """Return the snapshot that contains `path`, or None when `path` is not in such a cache."""
         parts = os.path.abspath(path).split(os.sep)
         for index in range(len(parts) - 1, 1, -1):
             repository = _REPOSITORY.fullmatch(parts[index - 2])
@@ -47,15 +47,15 @@ class CachedSnapshot:
         return os.path.realpath(os.path.join(os.path.dirname(self.repository_folder), "blobs"))
 
     def target(self, link: str) -> str | None:
-        """The file that the link at `link` stands for, or None when it leads anywhere but to a blob of the cache."""
+        """Return the blob of the cache that `link` leads to, or None when it leads anywhere else."""
         first = os.path.normpath(os.path.join(os.path.realpath(os.path.dirname(link)), os.readlink(link)))
         if os.path.dirname(first) != self._blobs:
             return None
         final = os.path.realpath(first)
         if os.path.realpath(link) != final:
-            return None  # a linked folder on the way: a program would open something else
+            return None  # a directory on the way is a link itself: a program would open another file
         if final == first:
             return final
-        # A blob that several repositories share is itself a link, into the store beside the repositories.
+        # A blob that repositories share is itself a link, to the store beside the repositories.
         inside = os.path.relpath(final, self._shared).replace(os.sep, "/")
         return final if _SHARED.fullmatch(inside) else None

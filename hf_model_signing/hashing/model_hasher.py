@@ -1,7 +1,7 @@
-"""From a model on disk to its manifest; the only code that reads the bytes of a model.
+"""From a model on disk to its manifest (section 6.3 of the specification); the only code that reads the model's bytes.
 
-Section 6.3 of the specification. What is hashed is held still by looking twice: at each file when it is opened, and at
-the whole model once more when everything is hashed. A manifest is what the model was at that last moment.
+A model that changes while it is hashed is an error: the state of each file is recorded when it is opened, and compared
+with the states of all files after everything is hashed. So the manifest describes the model at that last moment.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from hf_model_signing.hashing.file_tree import (
     FileState,
     Listed,
     Scope,
+    current_state,
     describe_file,
     list_model,
     list_names,
-    look_at,
     state_of,
 )
 from hf_model_signing.hashing.git_objects import POINTER_MAX, POINTER_START, looks_like_pointer
@@ -37,28 +37,28 @@ from hf_model_signing.oms.shards import content_of, shard_ranges, split_shard_na
 if TYPE_CHECKING:
     from hf_model_signing.hashing.receipts import Receipts
 
-_BUFFER = 1024 * 1024  # one for each thread; larger ones fall out of the processor's cache
-_TINY = 16 * 1024  # bytes; below, threads cost more in waiting for each other than they gain
-_PIECE = 64 * 1024 * 1024  # how much of a file in shards one thread takes at a time, in bytes
+_BUFFER = 1024 * 1024  # bytes, for each thread; a larger one does not fit into the processor's cache
+_TINY = 16 * 1024  # bytes; below, threads lose more time waiting for each other than they save
+_PIECE = 64 * 1024 * 1024  # bytes of a file in shards that one thread hashes at a time
 _MAX_SHARDS = 1_000_000  # more than a bundle can list
-# A link or FIFO that took a file's place since it was listed must neither be followed nor waited for.
+# The file may have been replaced since it was listed: a link must not be followed, and a FIFO must not block.
 _OPEN = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 
 
 class Progress(Protocol):
-    """What wants to know how far hashing is; every method is called from the hashing threads, sizes are in bytes."""
+    """Observer of hashing. Its methods are called from the hashing threads; sizes are in bytes."""
 
     def total(self, files: int, size: int) -> None:
-        """The work as a whole, once, before anything is read."""
+        """Receive the total work, once, before anything is read."""
 
     def begin(self, name: str, size: int) -> None:
-        """A file, or a piece of one, is opened."""
+        """Receive the start of a file, or of a piece of one."""
 
     def advance(self, name: str, count: int) -> None:
-        """`count` more bytes of it are hashed."""
+        """Receive `count` more hashed bytes of it."""
 
     def end(self, name: str) -> None:
-        """The file, or the piece, is hashed."""
+        """Receive the end of the file, or of the piece."""
 
 
 def hash_model(
@@ -70,24 +70,24 @@ def hash_model(
     progress: Progress | None = None,
     receipts: Receipts | None = None,
 ) -> Manifest:
-    """Hash the folder or the single file at `path` as `serialization` says, or take the digests that `receipts` know.
+    """Hash the directory or single file at `path` according to `serialization`, or use digests from `receipts`.
 
-    Raises `ModelError` when something in it is not a regular file, has a name that the format cannot carry, changes
-    meanwhile, or, unless `allow_lfs_pointers`, is a Git LFS pointer in place of a file. Following links, it warns with
-    `ModelWarning` of those that the specification wants a warning for (section 6.1.1).
+    `scope` defaults to everything but the ignored paths of `serialization`. Raises `ModelError` when a file is not a
+    regular one, has a name that is not valid in a manifest, changes while it is hashed or, unless `allow_lfs_pointers`,
+    is a Git LFS pointer. Issues a `ModelWarning` for followed links as section 6.1.1 demands.
     """
     root = os.fspath(path)
     chosen = scope or Scope(ignored=frozenset(serialization.ignore_paths))
     follow = serialization.allow_symlinks
     listed = list_names(root, chosen, allow_symlinks=follow)
     work = _work_for(listed, serialization, allow_lfs_pointers, progress)
-    digests = work.done(receipts)
+    digests = work.run(receipts)
     if list_model(root, chosen, allow_symlinks=follow) != work.states:
         raise ModelError(f"{show(root)} changed while it was hashed; wait until nothing writes to it and try again")
     if receipts:
         receipts.remember(work.states, digests, work.started)
     if serialization.shard_size is None:
-        return Manifest.of(model_name(root), {name: parts[0] for name, parts in digests.items()}, serialization)
+        return Manifest.of(model_name(root), {name: found[0] for name, found in digests.items()}, serialization)
     sharded = {file.name: (file.size, digests[file.name]) for file in work.states}
     return Manifest.of_shards(model_name(root), sharded, serialization)
 
@@ -95,13 +95,13 @@ def hash_model(
 def hash_listed(
     files: Sequence[Listed], serialization: Serialization, *, receipts: Receipts | None = None
 ) -> dict[FileState, bytes]:
-    """What tells the content of each listed file, as in `Manifest.digests`, by the state in which it was hashed.
+    """Return the content digest of each listed file (see `Manifest.digests`), by the state in which it was hashed.
 
-    For files that others may join meanwhile. Raises `ModelError` as `hash_model` does.
+    Unlike `hash_model` it allows other files to appear in the directory. Raises `ModelError` as `hash_model` does.
     """
     work = _work_for(files, serialization, True, None)
-    digests = work.done(receipts)
-    if [look_at(file) for file in files] != work.states:
+    digests = work.run(receipts)
+    if [current_state(file) for file in files] != work.states:
         raise ModelError("a file changed while it was hashed; wait until nothing writes to it and try again")
     if receipts:
         receipts.remember(work.states, digests, work.started)
@@ -110,9 +110,9 @@ def hash_listed(
 
 
 def hash_file(path: str | os.PathLike[str], serialization: Serialization | None = None) -> bytes:
-    """What tells the content of one regular file, as in `Manifest.digests`: by default its raw SHA-256.
+    """Return the content digest of one regular file (see `Manifest.digests`): by default its raw SHA-256.
 
-    Raises `ModelError` when it is something else or changes meanwhile.
+    Raises `ModelError` when it is not a regular file or changes while it is hashed.
     """
     how = serialization or Serialization()
     file = describe_file(path)
@@ -121,28 +121,25 @@ def hash_file(path: str | os.PathLike[str], serialization: Serialization | None 
 
 
 def hash_bytes(data: bytes, serialization: Serialization | None = None) -> bytes:
-    """What tells the content of a file that is held in memory, as `hash_file` does of one on disk."""
+    """Return the content digest of a file that is held in memory, as `hash_file` does for one on disk."""
     how = serialization or Serialization()
-    digests = _parts(data, how)
+    digests = _digests_of_bytes(data, how)
     return digests[0] if how.shard_size is None else content_of(len(data), digests)
 
 
 def with_bytes(manifest: Manifest, path: str, data: bytes) -> Manifest:
-    """The manifest of the same model when a file that is held in memory takes the place of the one at `path`.
-
-    There need not have been one.
-    """
+    """Return the manifest of the same model with the file at `path` replaced by `data`, or added."""
     how = manifest.serialization
     if how.shard_size is None:
         return Manifest.of(manifest.name, {**manifest.digests, path: hash_bytes(data, how)}, how)
-    new = Manifest.of_shards(manifest.name, {path: (len(data), _parts(data, how))}, how)
+    new = Manifest.of_shards(manifest.name, {path: (len(data), _digests_of_bytes(data, how))}, how)
     entries = [entry for entry in manifest.entries if split_shard_name(entry.name)[0] != path]
     empty = {*manifest.empty_files} - {path} | {*new.empty_files}
     return replace(new, entries=tuple(sorted([*entries, *new.entries])), empty_files=tuple(sorted(empty)))
 
 
-def _parts(data: bytes, how: Serialization) -> list[bytes]:
-    """The digest of the bytes, or for shards that of each."""
+def _digests_of_bytes(data: bytes, how: Serialization) -> list[bytes]:
+    """Return the digest of the bytes or, for shards, the digest of each shard."""
     new = HASHES[how.hash_type].new
     whole = how.shard_size is None
     ranges = [(0, len(data))] if whole else shard_ranges(len(data), how.shard_size or 0)
@@ -150,7 +147,7 @@ def _parts(data: bytes, how: Serialization) -> list[bytes]:
 
 
 def git_blob_id(path: str | os.PathLike[str]) -> str:
-    """The id, in hex, that git gives to the file's content; raises as `hash_file` does."""
+    """Return the id of the git blob with the file's content, in hex; raises as `hash_file` does."""
     file = describe_file(path)
     header = b"blob %d\0" % file.size
 
@@ -161,8 +158,8 @@ def git_blob_id(path: str | os.PathLike[str]) -> str:
 
 
 def _digests_of(path: str | os.PathLike[str], file: FileState, work: _Work) -> Sequence[bytes]:
-    """The digests of the one file of `work`, which was `file` before; raises `ModelError` if it is not any more."""
-    digests = work.done()[file.name]
+    """Return the digests of the only file of `work`; raises `ModelError` unless its state is still `file`."""
+    digests = work.run()[file.name]
     if work.states != [file] or describe_file(path) != file:
         raise ModelError(_changed(file.name))
     return digests
@@ -171,7 +168,7 @@ def _digests_of(path: str | os.PathLike[str], file: FileState, work: _Work) -> S
 def _work_for(
     files: Sequence[Listed], serialization: Serialization, allow_lfs_pointers: bool, progress: Progress | None
 ) -> _Work:
-    """The work of hashing listed files; raises `ModelError` for a serialization that there is not."""
+    """Prepare the hashing of listed files; raises `ModelError` for an unsupported serialization."""
     how, size = serialization, serialization.shard_size
     if how.hash_type not in HASHES:
         raise ModelError(f"the hash algorithm '{how.hash_type}' is not supported by this version")
@@ -181,16 +178,19 @@ def _work_for(
 
 
 def model_name(path: str) -> str:
-    """The basename of the model (section 6.5); for a snapshot of the Hugging Face cache, the name of its repository."""
-    place = true_place(path)
-    snapshot = CachedSnapshot.at(place)
-    if snapshot and os.path.basename(place) == snapshot.commit:
+    """Return the basename of the model (section 6.5) or, for a snapshot in the Hugging Face cache, of its repository.
+
+    The basename of a snapshot is a commit, which means nothing to a reader of the signature.
+    """
+    real_path = true_place(path)
+    snapshot = CachedSnapshot.at(real_path)
+    if snapshot and os.path.basename(real_path) == snapshot.commit:
         return snapshot.repo_id.rsplit("/", 1)[-1]
     return os.path.basename(os.path.abspath(path)) or "model"
 
 
 class _Piece(NamedTuple):
-    """What one thread hashes in one go: a file, or consecutive shards of it."""
+    """The unit of work of a thread: a file, or consecutive shards of one."""
 
     file: FileState
     start: int
@@ -201,7 +201,7 @@ def _pieces(files: Iterable[FileState], shard_size: int | None) -> list[_Piece]:
     if shard_size is None:
         return [_Piece(file, 0, file.size) for file in files]
     size = max(shard_size, _PIECE // shard_size * shard_size)
-    return [_Piece(file, *part) for file in files for part in shard_ranges(file.size, size)]
+    return [_Piece(file, *ends) for file in files for ends in shard_ranges(file.size, size)]
 
 
 def _check_count(files: Iterable[FileState], shard_size: int) -> None:
@@ -216,9 +216,9 @@ def _workers() -> int:
 
 @dataclass
 class _Work:
-    """What the hashing threads share: the pieces they take from a queue, and the digests that they found.
+    """The state that the hashing threads share: a queue of pieces, and the digests of those that are done.
 
-    `states` has each file as it was when it was opened.
+    `states` are the states of the files when they were first opened.
     """
 
     files: Sequence[Listed]
@@ -236,8 +236,8 @@ class _Work:
         self._lock = threading.Lock()
         self._stopped = False
 
-    def done(self, receipts: Receipts | None = None) -> Mapping[str, Sequence[bytes]]:
-        """Hash everything that `receipts` do not know, and return the digests by name."""
+    def run(self, receipts: Receipts | None = None) -> Mapping[str, Sequence[bytes]]:
+        """Hash every file without a receipt, and return the digests of all files by name."""
         if self.progress:
             self.progress.total(len(self.files), sum(map(_size_of, self.files)))
         digests: dict[str, Sequence[bytes]] = {}
@@ -255,8 +255,8 @@ class _Work:
         return digests
 
     def _open_first(self, listed: Listed) -> Sequence[bytes] | None:
-        """Note the state of a file, and hash it if it is tiny; None for another one."""
-        # All in one thread: for such files several would wait for each other more than for the disk.
+        """Record the state of a file, and return its digest if it is tiny, otherwise None."""
+        # In one thread: with tiny files, threads wait for each other more than for the disk.
         try:
             handle = os.open(listed.path, _OPEN)
             try:
@@ -269,7 +269,7 @@ class _Work:
                     return None
                 if self.progress:
                     self.progress.begin(file.name, file.size)
-                data = os.read(handle, file.size + 1)  # one more: some files have more than they say
+                data = os.read(handle, file.size + 1)  # one more: the file may have grown
             finally:
                 os.close(handle)
         except OSError as error:
@@ -287,11 +287,11 @@ class _Work:
         return [self.new_hash(data).digest()] if data or self.shard_size is None else []
 
     def _hash_large(self, files: Sequence[FileState]) -> Mapping[str, Sequence[bytes]]:
-        """The digests of files that are read piece by piece, in as many threads as there are processors."""
+        """Return the digests of files that are not tiny, using one thread per processor."""
         if self.shard_size is not None:
             _check_count(files, self.shard_size)
         pieces = _pieces(files, self.shard_size)
-        # Big pieces first, so that the last thread does not start one when the others are done.
+        # Large pieces first: a large one that starts last would keep a single thread busy.
         self._queue = iter(sorted(pieces, key=lambda piece: piece.end - piece.start, reverse=True))
         threads = [threading.Thread(target=self._run, daemon=True) for _ in range(min(_workers(), len(pieces)) - 1)]
         for thread in threads:
@@ -310,8 +310,8 @@ class _Work:
         if len(self._found) != len(pieces):
             raise ModelError("not every file was hashed")
         digests: dict[str, list[bytes]] = {}
-        for name, _, parts in sorted(self._found):
-            digests.setdefault(name, []).extend(parts)
+        for name, _, found in sorted(self._found):
+            digests.setdefault(name, []).extend(found)
         return digests
 
     def _run(self) -> None:
@@ -319,7 +319,7 @@ class _Work:
         while piece := self._next():
             try:
                 self._found.append((piece.file.name, piece.start, self._hash(piece, buffer)))
-            except BaseException as error:  # noqa: BLE001 - kept, and raised where the threads are joined
+            except BaseException as error:  # noqa: BLE001 - raised after the threads are joined
                 self._error = self._error or error
                 self._stopped = True
 
@@ -341,7 +341,7 @@ class _Work:
                 digests = [self._hash_next(source, file, last - first, buffer) for first, last in ranges]
                 if end == file.size and source.read(1):
                     raise ModelError(_changed(file.name))
-                # After reading: what is as it was when it was first opened was so all the time.
+                # Checked after reading: if the state is the one at the first opening, nothing was written in between.
                 if state_of(os.fstat(source.fileno())) != file[2:]:
                     raise ModelError(_changed(file.name))
         except OSError as error:
@@ -351,7 +351,7 @@ class _Work:
         return digests
 
     def _hash_next(self, source: FileIO, file: FileState, left: int, buffer: memoryview) -> bytes:
-        """The digest of the `left` bytes that come next in the file."""
+        """Return the digest of the next `left` bytes of the file."""
         digest = self.new_hash()
         while left and not self._stopped:
             count = source.readinto(buffer[:left])
@@ -368,7 +368,7 @@ class _Work:
 def _size_of(file: Listed) -> int:
     try:
         return os.stat(file.path).st_size
-    except OSError:  # whoever opens it will say so
+    except OSError:  # only for the progress bar; opening the file reports the error
         return 0
 
 

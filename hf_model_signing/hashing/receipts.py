@@ -1,8 +1,9 @@
-"""Receipts: what was hashed on this machine, by what tells that a file has not changed since; never by its name.
+"""Receipts: digests of files that were hashed on this machine, keyed by the state of the file and never by its name.
 
-A receipt is kept in the user's cache, and holds for the very inode with the size, modification and change time that it
-had when it was hashed. A program cannot set the change time, so whatever writes to a file ends its receipt. One kind of
-writing does not show at once: through memory that is mapped and already written to, until the kernel has saved it.
+Receipts are stored in the user's cache. One is valid for the inode with the size, modification time and change time
+that it had when it was hashed. A program cannot set the change time, so every write invalidates the receipt. One kind
+of write shows late: a write to memory that is mapped from the file and already dirty changes the times only when the
+kernel writes the page to disk.
 """
 
 # Why: docs/decisions/005-receipts.md
@@ -25,11 +26,11 @@ from hf_model_signing.oms.shards import content_of
 if TYPE_CHECKING:
     import sqlite3
 
-SMALLEST = 1024 * 1024  # bytes; a smaller file is hashed before its receipt is found
+SMALLEST = 1024 * 1024  # bytes; hashing a smaller file is faster than looking up its receipt
 
-_TICK = 20_000_000  # nanoseconds; kernels keep the time of a change in steps of up to 10 ms
-_COARSE_TICK = 2_000_000_000  # where times are whole seconds the file system keeps no finer ones, FAT only even ones
-_MOST = 100_000  # receipts; older ones go
+_TICK = 20_000_000  # nanoseconds; kernels record change times in steps of up to 10 ms
+_COARSE_TICK = 2_000_000_000  # nanoseconds, for file systems with whole seconds (FAT: only even ones)
+_MOST = 100_000  # receipts; the oldest are removed
 _TABLE = """
 CREATE TABLE IF NOT EXISTS receipts (
     device TEXT, inode TEXT, size INTEGER, modified INTEGER, changed INTEGER,
@@ -41,11 +42,10 @@ CREATE TABLE IF NOT EXISTS receipts (
 
 @dataclass(frozen=True)
 class Receipts:
-    """The receipts for one way to hash.
+    """The receipts for one serialization and one purpose; those for another purpose are not used.
 
-    `signed` says what a verified signature has for each path (see `Manifest.digests`); only what it says as well is
-    taken from a receipt, and `note` is told how much that is. Without it receipts are made, and none is used. Receipts
-    of another `purpose` count for nothing.
+    `signed` are the content digests of a verified signature by path (see `Manifest.digests`). A receipt is used only if
+    it agrees with them; without `signed`, receipts are written but not used. `note` receives messages for the user.
     """
 
     serialization: Serialization
@@ -54,7 +54,10 @@ class Receipts:
     purpose: str = ""
 
     def settle(self, files: Sequence[FileState]) -> int:
-        """Wait until a change of the large files would show in their times; returns the time then, in nanoseconds."""
+        """Wait until a change to the large files would show in their times; return the time then, in nanoseconds.
+
+        A file that was written in the same clock step in which it is hashed could be written again without a new time.
+        """
         now = time.time_ns()
         newest = max((file.changed for file in files if file.size >= SMALLEST), default=0)
         if 0 <= now - newest <= _TICK:
@@ -63,7 +66,7 @@ class Receipts:
         return now
 
     def recall(self, files: Sequence[FileState]) -> dict[str, Sequence[bytes]]:
-        """The digests, by name, of the listed files that are known and have not changed since they were hashed."""
+        """Return the digests, by name, of the files with a valid receipt."""
         if self.signed is None:
             return {}
         found = self._recall(files)
@@ -75,7 +78,7 @@ class Receipts:
         wanted = [file for file in files if file.size >= SMALLEST and file.name in (self.signed or {})]
         if not wanted:
             return {}
-        import sqlite3  # here, because most models are signed without a receipt
+        import sqlite3  # late: most models are signed without a receipt
 
         try:
             with _open() as database:
@@ -88,7 +91,7 @@ class Receipts:
         return {file.name: digests for file, digests in split.items() if digests and self._is_signed(file, digests)}
 
     def remember(self, files: Sequence[FileState], digests: Mapping[str, Sequence[bytes]], started: int) -> None:
-        """Make receipts for what was hashed since the time `started`, in nanoseconds; does without when it cannot."""
+        """Write receipts for files hashed since the time `started`, in nanoseconds; a failure is only logged."""
         rows = [
             (*_key(file), self._way, b"".join(digests[file.name]), time.time_ns())
             for file in files
@@ -127,18 +130,18 @@ class Receipts:
 
 
 def _key(file: FileState) -> tuple[str, str, int, int, int]:
-    # The first two as text: they can be larger than the integers of the database.
+    # Device and inode as text: they can exceed the 63 bits of SQLite's integers.
     return str(file.device), str(file.inode), file.size, file.modified, file.changed
 
 
 def may_change_unseen(file: FileState, started: int) -> bool:
-    """Whether the file could be written after it was read and still have the same times."""
+    """Return True if the file could have been written after it was read without a change of its times."""
     tick = _TICK if file.changed % 1_000_000_000 else _COARSE_TICK
     return file.changed + tick > started
 
 
 def _log(level: str, message: str, error: Exception) -> None:
-    import logging  # here, because every signing would pay for it
+    import logging  # late: every start of the program would load it
 
     getattr(logging.getLogger(__name__), level)(message, error)
 
@@ -147,13 +150,14 @@ def _log(level: str, message: str, error: Exception) -> None:
 def _open() -> Iterator[sqlite3.Connection]:
     import sqlite3
 
-    folder = os.path.join(own_cache(), "receipts")  # of its own: the one above may be open to a group
+    # A directory of its own: the parent may be writable for a group. Anyone who can write here could forge receipts.
+    folder = os.path.join(own_cache(), "receipts")
     os.makedirs(folder, mode=0o700, exist_ok=True)
     status = os.stat(folder)
     if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
         raise PermissionError(f"others can write to '{folder}'")
     database = sqlite3.connect(os.path.join(folder, "receipts.sqlite"), timeout=2)
-    deadline = time.monotonic() + 5  # for a database that somebody made to be slow
+    deadline = time.monotonic() + 5  # a manipulated database can make a query take forever
     database.set_progress_handler(lambda: time.monotonic() > deadline, 100_000)
     try:
         with database:  # commits, or rolls back

@@ -13,7 +13,7 @@ from hf_model_signing.oms.shards import content_of, join_shards, shard_name, sha
 
 @dataclass(frozen=True)
 class Serialization:
-    """How a manifest was made (section 5.2.2); `shard_size` is in bytes, and None for the method `files`."""
+    """The serialization of a manifest (section 5.2.2); `shard_size` is in bytes, and None for the method `files`."""
 
     method: str = "files"
     hash_type: str = "sha256"

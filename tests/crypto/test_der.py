@@ -1,4 +1,4 @@
-"""DER, strictly: what another reader could take differently is refused."""
+"""The strict DER parser: an encoding that another parser could read differently is rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a signature to the keys that may have made it; what is found is checked by the library that signs."""
+"""Recovery of keys from a signature, checked with the library that made it."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def test_other_message_does_not_lead_to_the_key(curve: ec.EllipticCurve) -> None
 
 @each_curve
 def test_point_whose_abscissa_is_above_the_order(curve: ec.EllipticCurve) -> None:
-    """One signature in 2^128 has such a point, so it is made backwards: from the point to the key."""
+    """Only one signature in 2^128 has such a point, so the test starts with the point and computes the key."""
     own = _curve(curve.name)
-    x = next(x for x in range(own.order + 1, own.field) if own._ordinate(x) is not None)
+    x = next(x for x in range(own.order + 1, own.field) if own._y_of(x) is not None)
     signature = encode_dss_signature(x - own.order, 12345)
     found = list(recover_keys(signature, b"message"))
     on_curve = [key for key in found if key.curve.name == curve.name]
-    assert len(on_curve) == (4 if own._ordinate(x - own.order) is not None else 2)
+    assert len(on_curve) == (4 if own._y_of(x - own.order) is not None else 2)
     for key in on_curve:
         key.verify(signature, b"message", algorithm_of(key))
 
@@ -80,7 +80,7 @@ def test_numbers_of_the_curves(name: str) -> None:
     assert own.order < own.field
     key = ec.derive_private_key(98765, own.named()).public_key().public_numbers()
     assert own._times(98765, own.base) == (key.x, key.y)
-    assert own._ordinate(key.x) in (key.y, own.field - key.y)
+    assert own._y_of(key.x) in (key.y, own.field - key.y)
 
 
 def test_candidates_that_fit_are_no_proof() -> None:

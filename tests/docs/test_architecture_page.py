@@ -31,7 +31,7 @@ EXPLAINED = {
 
 
 def _names(page: Path) -> list[str]:
-    """What a page writes as code: paths, and names in files as `PATH::NAME`."""
+    """Return the code spans of a page: paths, and names in files as `PATH::NAME`."""
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     return re.findall(r"`([^`\n]+)`", text)
 

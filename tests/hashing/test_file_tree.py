@@ -1,4 +1,4 @@
-"""Which files a model has when links count as what they lead to (section 6.1.1)."""
+"""The files of a model with followed links (section 6.1.1)."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ def test_link_straight_into_store(snapshot: Path) -> None:
 
 
 def test_link_through_linked_folder(snapshot: Path, tmp_path: Path) -> None:
-    """The text of the link leads to a blob, and the system, which follows `way`, opens another file."""
+    """The text of the link leads to a blob, but the system resolves the link `way` and opens another file."""
     repository = snapshot.parents[1]
     write_tree(tmp_path / "evil", {f"blobs/{WHOLE['config.json']}": b"evil", "a/b/x": b""})
     (repository / "snapshots" / "way").symlink_to(tmp_path / "evil" / "a" / "b")

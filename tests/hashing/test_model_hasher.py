@@ -194,7 +194,7 @@ def test_file_changes_meanwhile(tmp_path: Path, moment: str, content: bytes) -> 
 
 
 def test_file_changes_before_it_is_opened(tmp_path: Path) -> None:
-    """Nothing was read of it yet: what is hashed is what it is now."""
+    """Nothing was read yet when it changed, so the new content is hashed."""
     model = write_tree(tmp_path / "m", {"f": b"A" * BIG, "tiny": b"A"})
     for name in ("f", "tiny"):
         found = _meddle(model, "total", _write(model / name, b"other"))
@@ -253,7 +253,7 @@ def test_file_becomes_link_meanwhile(tmp_path: Path, moment: str) -> None:
 
     def swap() -> None:
         os.rename(model / "f", tmp_path / "f")
-        (model / "f").symlink_to(tmp_path / "f")  # the very same file, at the same size and time
+        (model / "f").symlink_to(tmp_path / "f")  # the same file, with the same size and time
 
     with pytest.raises(ModelError, match="is a symbolic link|changed while"):
         _meddle(model, moment, swap)
@@ -331,7 +331,7 @@ def test_thread_that_ends_loses_no_file(tmp_path: Path) -> None:
 
 
 def test_shards_are_put_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The thread with the first one is the last to end."""
+    """The thread that hashes the first shard ends last."""
     monkeypatch.setattr(model_hasher, "_PIECE", 1)
     monkeypatch.setattr(model_hasher, "_workers", lambda: 2)
     model = write_tree(tmp_path / "m", {"f": b"A" * 20_000 + b"B" * 10_000})
@@ -369,7 +369,7 @@ def test_unreadable(mode: int, name: str) -> None:
     code = (
         "import os, sys; from hf_model_signing.hashing.model_hasher import hash_model, Serialization\n"
         "from hf_model_signing import errors\n"
-        "if os.geteuid() == 0: os.setuid(65534)\n"  # nothing is unreadable for root
+        "if os.geteuid() == 0: os.setuid(65534)\n"  # root can read every file
         "try: hash_model(sys.argv[1], Serialization())\n"
         "except errors.ModelError as error: print(error)\n"
     )
@@ -500,7 +500,7 @@ def test_hash_file_missing(model: Path) -> None:
 def test_each_file_is_watched_by_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, function: Callable[[Path], object]
 ) -> None:
-    """There is no manifest here, and the file is looked at all the same when it is hashed."""
+    """Without a manifest, the state of the file is checked all the same."""
     path = write_tree(tmp_path, {"f": b"A"}) / "f"
     real = getattr(os, call)
 
@@ -534,7 +534,7 @@ def test_hash_file_that_changes_before_it_is_opened(tmp_path: Path, function: st
 def test_folder_is_swapped_while_a_file_in_it_is_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, opened: int, function: Callable[[Path], object]
 ) -> None:
-    """The file at the path is the same before and after, and another one was read: large files are opened again."""
+    """Large files are opened twice. Between two equal states of the path, another file was opened and read."""
     write_tree(tmp_path, {"d/f": b"A" * size, "other/f": b"B" * size})
     real, calls = os.open, iter(range(1, 9))
 

@@ -1,4 +1,4 @@
-"""Signing anew takes the digests of files that have not changed, and of no others."""
+"""Signing again reuses the digests of files that have not changed, and no others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FILES = {"README.md": b"one", "large.bin": LARGE, "other.bin": b"O" * receipts.S
 
 
 class Listener(Meddler):
-    """Hears which files are really hashed."""
+    """Records the files that are really hashed."""
 
     def __init__(self) -> None:
         super().__init__("never", lambda: None)
@@ -50,7 +50,7 @@ def old(model: Path, pair: KeyPair) -> hms.Bundle:
 
 
 def _hashed(model: Path, pair: KeyPair, old: hms.Bundle | Path, **how: object) -> set[str]:
-    """Sign again, check that what comes out is what signing from scratch gives, and say what was hashed."""
+    """Sign again, check that the result equals signing without receipts, and return the names of the hashed files."""
     listener = Listener()
     again = hms.sign(model, signer=pair.signer, reuse=old, progress=listener, **how)  # type: ignore[arg-type]
     assert again.payload == hms.sign(model, signer=pair.signer, **how).payload  # type: ignore[arg-type]
@@ -75,7 +75,7 @@ def test_with_other_hashes_and_shards(model: Path, pair: KeyPair, how: dict[str,
 
 
 def test_change_at_same_size_and_modification_time(model: Path, pair: KeyPair, old: hms.Bundle) -> None:
-    """Whoever restores the modification time cannot restore the change time."""
+    """A program that restores the modification time cannot restore the change time."""
     path = model / "large.bin"
     before = path.stat()
     with path.open("r+b") as file:
@@ -94,7 +94,7 @@ def test_another_file_of_that_name(model: Path, pair: KeyPair, old: hms.Bundle, 
 
 
 def test_files_that_change_places(model: Path, pair: KeyPair, old: hms.Bundle) -> None:
-    """Each inode is known, and neither is what the signature has under its new name."""
+    """Both inodes have receipts, but their digests differ from the signed ones of their new names."""
     os.rename(model / "large.bin", model / "x")
     os.rename(model / "other.bin", model / "large.bin")
     os.rename(model / "x", model / "other.bin")
@@ -134,7 +134,7 @@ def test_receipt_that_the_signature_contradicts(model: Path, pair: KeyPair, old:
 
 
 def test_file_written_as_it_is_hashed_gets_no_receipt(model: Path, cache: Path) -> None:
-    """The kernel keeps times in steps: a second write in the same step would not show."""
+    """The kernel records times in steps: a second write in the same step would not show."""
     far = time.time_ns() + 3_600_000_000_000
     files = [file._replace(changed=far) for file in _listed(model)]
     receipts.Receipts(Serialization()).remember(files, {file.name: [bytes(32)] for file in files}, time.time_ns())
@@ -296,7 +296,7 @@ def test_receipt_of_another_kind(model: Path, pair: KeyPair, old: hms.Bundle, ca
 
 
 def test_folder_above_that_is_open_to_a_group(model: Path, pair: KeyPair, cache: Path) -> None:
-    """As other parts of the program leave it where the umask is 002."""
+    """Other parts of the program create the directory so when the umask is 002."""
     cache.parent.mkdir(parents=True)
     cache.parent.chmod(0o775)
     old = hms.sign(model, signer=pair.signer)

@@ -1,4 +1,4 @@
-"""Models of very many files: what signing and verifying them takes in memory."""
+"""Memory that signing and verifying takes for models of very many files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LIMIT = 1024  # MiB
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of very many small files in some folders."""
+    """Return a model of very many small files in a few directories."""
     model = tmp_path_factory.mktemp("many") / "model"
     for number in range(300):
         (model / f"{number:03}").mkdir(parents=True)
@@ -28,7 +28,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _peak(*arguments: object) -> float:
-    """The most memory, in MiB, that a run of the program took; it must succeed."""
+    """Return the peak memory of a successful run of the program, in MiB."""
     command = [sys.executable, "-m", "hf_model_signing", *map(str, arguments)]
     process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)

@@ -169,7 +169,7 @@ DEFECTS: list[tuple[Change, str]] = [
     (_envelope("payload", "AAAA\n"), "payload is not valid base64"),
     (_envelope("payload", "AA==AAAA"), "payload is not valid base64"),
     (_envelope("payload", "AAAA===="), "payload is not valid base64"),
-    (_envelope("payload", "AB=="), "payload is not valid base64"),  # AA== in another way
+    (_envelope("payload", "AB=="), "payload is not valid base64"),  # decodes to the same bytes as AA==
     (_envelope("payload", "ééé="), "payload is not valid base64"),
     (_envelope("signatures", []), "exactly one signature"),
     (_envelope("signatures", None), "exactly one signature"),
@@ -241,7 +241,7 @@ def test_read_names_the_file(tmp_path: Path) -> None:
 
 def test_read_stops_at_the_limit(tmp_path: Path) -> None:
     with open(tmp_path / "huge.sig", "wb") as file:
-        os.truncate(file.fileno(), 1 << 40)  # a hole of a terabyte
+        os.truncate(file.fileno(), 1 << 40)  # a sparse file of a terabyte
     with pytest.raises(BundleError, match="more than the limit of 67,108,864"):
         Bundle.read(tmp_path / "huge.sig")
 

@@ -1,4 +1,4 @@
-"""The algorithms of the registry give the digests that their definitions say."""
+"""The algorithms of the registry give the digests of their definitions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shards: their names, and the lists of them that cover a file or do not (section 6.3.2)."""
+"""Shards: their names, and the check that they cover their file (section 6.3.2)."""
 
 from __future__ import annotations
 

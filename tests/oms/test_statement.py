@@ -181,7 +181,7 @@ DEFECTS = [
     (_resource("name", "a\\b"), "backslash"),
     (_resource("name", "a\x00b"), "control character"),
     (_resource("name", "\ud800"), "not valid UTF-8"),
-    (_resource("name", "a/" * 3000 + "a"), "long"),  # no system opens it, and reading a million parts takes for ever
+    (_resource("name", "a/" * 3000 + "a"), "long"),
     (_resource("name", "weights/a.bin"), "names a file twice"),
     (_resource("name", "weights"), "'weights' both as a file and as a folder"),
     (_resource("name", "."), "mixes a single-file model with others"),
@@ -322,7 +322,7 @@ def test_messages_are_printable() -> None:
 
 
 def _sharded(**subject: Any) -> Document:  # noqa: ANN401 - JSON
-    """A file of 15 bytes in shards of 10, and one without bytes; `subject` has further fields of the subject."""
+    """Return a statement about a file of 15 bytes in shards of 10 and an empty one; `subject` adds fields."""
     how = Serialization("shards", shard_size=10)
     manifest = Manifest.of_shards("model", {"a": (15, [bytes(32), bytes(32)]), "e": (0, [])}, how)
     document: Document = json.loads(Statement(manifest).to_payload())
@@ -388,7 +388,7 @@ def test_parse_empty_files_of_whole_files(name: str) -> None:
 
 
 def _old(**subject: Any) -> bytes:  # noqa: ANN401 - JSON
-    """An old statement about one file; `subject` replaces fields of its subject."""
+    """Return a legacy statement about one file; `subject` overrides fields of its subject."""
     types = {"_type": STATEMENT_TYPE, "predicateType": "https://model_signing/Digests/v0.1"}
     subjects = [{"name": "a", "digest": {"sha256": "0" * 64}, **subject}, {"name": "b", "digest": {"sha256": "1" * 64}}]
     return encode({**types, "subject": subjects, "predicate": {}})

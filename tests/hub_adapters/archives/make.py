@@ -1,4 +1,4 @@
-"""Archives made in memory, byte by byte where they have to be wrong."""
+"""Archives made in memory; malformed ones byte by byte."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ USTAR, OLD_GNU, V7 = b"ustar\x0000", b"ustar  \0", bytes(8)
 
 
 def unpacked(tmp_path: Path, archive: bytes, limits: Limits | None = None) -> dict[str, bytes | None]:
-    """What comes out of an archive: the files with their bytes, and the folders with None."""
+    """Unpack an archive and return its files with their bytes, and its directories with None."""
     path = tmp_path / "archive"
     path.write_bytes(archive)
     folder = tmp_path / "folder"
@@ -55,7 +55,7 @@ def tar_header(
     magic: bytes = USTAR,
     prefix: bytes = b"",
 ) -> bytes:
-    """A header with the right checksum; a size in bytes is put there as it is."""
+    """Return a header with the right checksum; `size` as bytes is the raw field."""
     field_of_size = size if isinstance(size, bytes) else _number(size, 12)
     raw = name.encode() if isinstance(name, str) else name
     before = struct.pack("100s8s8s8s12s12s", raw, _number(mode, 8), bytes(8), bytes(8), field_of_size, _number(0, 12))
@@ -78,7 +78,7 @@ def tar_file(
     magic: bytes = USTAR,
     prefix: bytes = b"",
 ) -> bytes:
-    """A member with its data; a size of its own makes it lie."""
+    """Return a member with its data; `size` overrides the true size in the header."""
     said = len(data) if size is None else size
     return tar_header(name, said, kind=kind, mode=mode, link=link, magic=magic, prefix=prefix) + padded(data)
 
@@ -96,7 +96,7 @@ def pax_record(key: str, value: str | bytes) -> bytes:
 
 
 def pax(*, kind: bytes = b"x", raw: bytes = b"", **records: str | bytes) -> bytes:
-    """A pax header; `_` in a keyword stands for `.`."""
+    """Return a pax header; `_` in a keyword becomes `.`."""
     data = b"".join(pax_record(key.replace("_", "."), value) for key, value in records.items())
     return tar_file("pax", data + raw, kind=kind)
 
@@ -106,7 +106,7 @@ def gnu_long(name: str, kind: bytes = b"L") -> bytes:
 
 
 def tar_of(files: Mapping[str, bytes], form: int = tarfile.PAX_FORMAT) -> bytes:
-    """A tar as Python writes it."""
+    """Return a tar as Python writes it."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=form) as tar:
         for name, data in files.items():
@@ -151,7 +151,7 @@ _PACKERS: dict[int, Callable[[bytes], bytes]] = {STORED: bytes, DEFLATED: deflat
 
 @dataclass(frozen=True)
 class ZipMember:
-    """A member; what stands in `local` or `central` stands in that header instead of the truth."""
+    """A member; `local` and `central` override fields of that header."""
 
     name: str | bytes
     data: bytes = b"data"
@@ -179,7 +179,7 @@ class ZipMember:
         return _PACKERS.get(self.method, bytes)(self.data) if self.packed is None else self.packed
 
     def fields(self, other: Mapping[str, int | bytes]) -> dict[str, int | bytes]:
-        """What stands in both headers, if nothing in `other` replaces it."""
+        """Return the fields that both headers have, overridden by `other`."""
         return {
             "name": self.raw_name,
             "flags": self.flags | (STREAMED if self.descriptor else 0),
@@ -200,7 +200,7 @@ def unicode_path(name: str, of: bytes) -> bytes:
 
 
 def zip_local(member: ZipMember) -> bytes:
-    """The local header of a member, its data, and what describes it behind the data."""
+    """Return the local header of a member, its data and its data descriptor."""
     hidden = {"crc": 0, "packed": 0, "size": 0} if member.descriptor else {}
     fields = member.fields({**hidden, **member.local})
     extra = member.local_extra
@@ -234,7 +234,7 @@ def zip_central(member: ZipMember, offset: int) -> bytes:
 
 @dataclass(frozen=True)
 class ZipEnd:
-    """What is at the end of a zip; each number that is not None stands there instead of the truth."""
+    """The end of a zip; each number that is not None overrides the true one."""
 
     count: int | None = None
     size: int | None = None
@@ -248,7 +248,7 @@ class ZipEnd:
 
 
 def zip_of(*members: ZipMember, end: ZipEnd | None = None) -> bytes:
-    """A zip, with all the lies it is told to have."""
+    """Return a zip with all the overrides of its members and its end."""
     end = end or ZipEnd()
     body, directory, count = b"", b"", 0
     for member in members:
@@ -274,7 +274,7 @@ def zip_of(*members: ZipMember, end: ZipEnd | None = None) -> bytes:
 
 
 def quoting_zip() -> bytes:
-    """Two members that share bytes: the first one's data quotes the header of the second (David Fifield's bomb)."""
+    """Return a zip of two members that share bytes: the first contains the second (David Fifield's bomb)."""
     inner = ZipMember("inner", b"shared" * 100, DEFLATED)
     header = zip_local(replace(inner, packed=b"", central={}, local={"packed": len(inner.raw_data)}))
     quote = b"\0" + struct.pack("<2H", len(header), len(header) ^ 0xFFFF)
@@ -284,5 +284,5 @@ def quoting_zip() -> bytes:
 
 
 def names_around(folder: Path) -> set[str]:
-    """What is in the folder that the target would be in."""
+    """Return the names in the parent directory of the target."""
     return set(os.listdir(folder))

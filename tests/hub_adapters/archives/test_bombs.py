@@ -1,4 +1,4 @@
-"""How much may come out of an archive, and that a small one cannot take much memory, time or disk."""
+"""Limits of unpacking, and small archives that would use much memory, time or disk."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _zeros(pack: Callable[[bytes], bytes]) -> bytes:
 
 
 def _zip_that_lies() -> bytes:
-    """A member of 10 MiB by all headers, and of 192 MiB by its bzip2 data."""
+    """A member of 10 MiB according to all headers, with bzip2 data of 192 MiB."""
     return zip_of(ZipMember("zeros", bytes(10 * MIB), BZIP2, packed=bz2.compress(bytes(192 * MIB))))
 
 
@@ -136,14 +136,14 @@ def _zip_of_many() -> bytes:
 
 
 def _many_keywords() -> bytes:
-    """Headers in a row, of which each has many keywords, and each copies those before it."""
+    """Consecutive headers with many keywords, which `tarfile` copies from each to the next."""
     words = map("".join, itertools.product(string.ascii_letters, repeat=4))
     records = (b"".join(b"8 %s=\n" % next(words).encode() for _ in range(2000)) for _ in range(150))
     return b"".join(pax(kind=b"g", raw=raw) for raw in records) + pax(comment="c") * 150 + tar_file("f") + END
 
 
 def _many_digits() -> bytes:
-    """Headers in which a careless search for a keyword begins anew at each digit."""
+    """Headers in which a naive search for a keyword starts again at each digit: quadratic time."""
     return b"".join(pax(raw=b"1" * 16000) + tar_file(f"f{number}") for number in range(40)) + END
 
 
@@ -200,7 +200,7 @@ def test_bomb(tmp_path: Path, kind: str) -> None:
 
 
 def test_many_empty_streams(tmp_path: Path) -> None:
-    """They do not take a step of Python into the next call each."""
+    """Empty streams are skipped in a loop, not by recursion."""
     for pack in (gzip.compress, bz2.compress, lzma.compress):
         (tmp_path / "archive").write_bytes(_streams(20_000, pack))
         done = run_python(RUN, tmp_path / "archive", tmp_path / "folder")

@@ -1,4 +1,4 @@
-"""Each check of an archive, alone: what is just refused and what is just taken."""
+"""Each check of an archive on its own, at the boundary between accepted and rejected."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_zeros_behind_the_compressed_data(tmp_path: Path, kind: str, padding: in
 
 
 def _with(header: bytes, at: int, value: bytes) -> bytes:
-    """A header with other bytes at a place, and the right checksum."""
+    """Return the header with `value` at the offset `at`, and the right checksum."""
     changed = header[:at] + value + header[at + len(value) :]
     blank = changed[:148] + b" " * 8 + changed[156:]
     return changed[:148] + b"%06o\0 " % sum(blank[:512]) + changed[156:]
@@ -187,7 +187,7 @@ def test_something_behind_a_member_in_the_next_piece(
 
 
 def _patched(archive: bytes, magic: bytes, at: int, value: bytes) -> bytes:
-    """An archive with other bytes at a place behind a magic number."""
+    """Return the archive with `value` at the offset `at` from the last `magic`."""
     place = archive.rindex(magic) + at
     return archive[:place] + value + archive[place + len(value) :]
 
@@ -271,6 +271,6 @@ def test_zip_that_could_be_a_tar(tmp_path: Path) -> None:
 
 
 def test_no_file_is_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a file system that takes two names for one and is not known here."""
+    """Simulates a file system that folds names in an unknown way."""
     monkeypatch.setattr("hub_adapters.archives.unpack.MemberNames.add", lambda *_, folder: "f")
     _refused(tmp_path, tar_file("a") + tar_file("b") + END, "its member 'b' stands twice for this file system")

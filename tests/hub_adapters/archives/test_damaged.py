@@ -1,4 +1,4 @@
-"""An archive that is cut off, or has a wrong byte anywhere, is refused; or what comes out is right all the same."""
+"""Archives that are truncated or have one wrong byte: rejected, or unpacked to the right content all the same."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _archive(kind: str) -> bytes:
 
 
 def _what_comes_out(tmp_path: Path, archive: bytes, number: int) -> dict[str, bytes | None] | None:
-    """None for an archive that is refused; any other error is let through."""
+    """Return the content, or None for a rejected archive; any other error propagates."""
     path, folder = tmp_path / "archive", tmp_path / f"folder-{number}"
     path.write_bytes(archive)
     try:
@@ -93,7 +93,7 @@ def test_wrong_byte_anywhere(tmp_path: Path, kind: str, bits: int) -> None:
 
 @pytest.mark.parametrize("kind", ["plain", *ZIPS])
 def test_wrong_bytes_by_chance(tmp_path: Path, kind: str) -> None:
-    """Nothing but refusals, where no checksum is over all of it and something else may come out."""
+    """Only `ContentError` may be raised. A tar has no checksum over its data, so other content may come out."""
     dice, archive = random.Random(1), _archive(kind)
     for number in range(300):
         damaged = bytearray(archive)

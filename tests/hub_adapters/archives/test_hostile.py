@@ -1,4 +1,4 @@
-"""Archives that are made to do harm, or to be taken for different things by different programs."""
+"""Malicious archives, and archives that programs unpack differently."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from tests.hub_adapters.archives.make import (
 
 
 def _refused(tmp_path: Path, archive: bytes, message: str) -> None:
-    """The archive is refused with a message in which this stands, and leaves nothing."""
+    """Check that the archive is rejected with this message and leaves no files."""
     with pytest.raises(ContentError, match=message):
         unpacked(tmp_path, archive)
     assert names_around(tmp_path) == {"archive"}
@@ -103,7 +103,7 @@ def _zip_member(name: str) -> ZipMember:
 
 
 def _shown(name: str) -> str:
-    """What the message has to hold of a name; a tar has lost the slash that a folder ends with."""
+    """Return the name as the message must show it; without the slash of a directory, which a tar does not keep."""
     return ascii(name[:300])[:-1].removesuffix("/")
 
 
@@ -144,7 +144,7 @@ def test_raw_name(tmp_path: Path, case: str) -> None:
 @pytest.mark.parametrize("kind", ["tar", "zip"])
 @pytest.mark.parametrize("last", ["../evil", "a/" * 1899 + "f"], ids=["climbs", "deeper"])
 def test_deep_folders_are_removed(tmp_path: Path, kind: str, last: str) -> None:
-    """Neither making nor removing folders in folders runs into a limit of Python or of the system."""
+    """Creating and removing deep directories reaches no limit of Python or of the system."""
     names = ["a/" * 600 + "f", "a/" * 1200 + "f", "a/" * 1800 + "f", last, "../evil"]
     archive = b"".join(map(_tar_member, names)) + END if kind == "tar" else zip_of(*map(_zip_member, names))
     try:
@@ -188,7 +188,7 @@ def test_tar_member_that_is(tmp_path: Path, case: str) -> None:
     _refused(tmp_path, tar_file("good") + members + tar_file("after") + END, f"its member {message}")
 
 
-# What other programs read otherwise in a tar
+# Tar archives that other programs read differently
 
 HIDDEN = tar_file("hidden") + END
 TARS = {
@@ -243,7 +243,7 @@ def test_tar_with(tmp_path: Path, case: str) -> None:
 
 @pytest.mark.parametrize("pack", [bz2.compress, gzip.compress], ids=["bz2", "gz"])
 def test_streams_with_padding_between(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
-    """`tar` stops at the padding and says nothing."""
+    """`tar` stops at the padding without an error."""
     archive = pack(tar_file("a")) + bytes(4) + pack(tar_file("b") + END)
     _refused(tmp_path, archive, "the archive is cut off, or damaged")
 
@@ -265,7 +265,7 @@ def test_prefix_in_a_header_of_no_kind(tmp_path: Path) -> None:
     _refused(tmp_path, gzip.compress(tar_file("m", prefix=b"d", magic=V7) + END), "the archive (is|cannot)")
 
 
-# What is wrong with a member of a zip
+# Invalid members of a zip
 
 M = ZipMember("m")
 OTHERWISE, BEHIND = "'m' is described otherwise before its data", "'m' is described otherwise behind its data"
@@ -339,7 +339,7 @@ def test_zip_member(tmp_path: Path, case: str) -> None:
     _refused(tmp_path, zip_of(ZipMember("good"), member, ZipMember("z-after")), f"its member ({message})")
 
 
-# What is wrong with a zip as a whole
+# Invalid zips
 
 UNLISTED = replace(M, listed=False)
 DAMAGED, TWO_ENDS = "cut off, or damaged", b"PK\x05\x06" + struct.pack("<4H2LH", 0, 0, 0, 0, 0, 0, 0)

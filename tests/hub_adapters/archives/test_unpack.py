@@ -1,4 +1,4 @@
-"""What is unpacked, and that it is unpacked right: archives of every kind, from several programs."""
+"""Archives of every kind, made by several programs, are unpacked correctly."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _has(program: str) -> pytest.MarkDecorator:
 
 
 def _files(tmp_path: Path, archive: bytes) -> dict[str, bytes | None]:
-    """What comes out, without the folders."""
+    """Unpack an archive and return its files, without the directories."""
     return {name: data for name, data in unpacked(tmp_path, archive).items() if data is not None}
 
 
@@ -260,7 +260,7 @@ def test_no_lone_folder(tmp_path: Path, names: list[str]) -> None:
     assert names_below(tmp_path) == before
 
 
-# What is no archive
+# Files that are not archives
 
 
 NOTHING = {

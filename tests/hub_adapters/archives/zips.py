@@ -1,4 +1,4 @@
-"""Zips as repositories are packed."""
+"""Zips like those that GitHub makes of repositories."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 
 def plain_zip(files: Mapping[str, bytes], comment: bytes = b"") -> bytes:
-    """A zip of files, with the comment in which `git archive` has the commit."""
+    """Return a zip of files with the comment in which `git archive` writes the commit."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
