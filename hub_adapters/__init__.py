@@ -19,7 +19,7 @@ ENTRY_POINTS = "hf_sign.hub_adapters"
 
 # The scheme of a reference -> (module, adapter); a module loads when a reference may be its.
 ADAPTERS = {
-    "hf": ("hub_adapters.huggingface.adapter", "HuggingFaceAdapter"),
+    "hf": ("hub_adapters.huggingface", "HuggingFaceAdapter"),
     "tfhub": ("hub_adapters.tfhub", "TfHubAdapter"),
     "torchhub": ("hub_adapters.pytorch_hub", "PyTorchHubAdapter"),
     "https": ("hub_adapters.onnx", "OnnxAdapter"),  # the last, because it takes what no other knows

@@ -517,12 +517,12 @@ def test_each_file_is_watched_by_itself(
 @pytest.mark.parametrize("function", ["hash_file", "git_blob_id"])
 def test_hash_file_that_changes_before_it_is_opened(tmp_path: Path, function: str) -> None:
     code = (
-        "import sys; from hf_model_signing import errors, hashing\n"
+        "import sys; from hf_model_signing import errors; from hf_model_signing.hashing import model_hasher\n"
         "def meddle(event, arguments, done=[]):\n"
         "  if event == 'open' and arguments[0] == sys.argv[1] and not done:\n"
         "    done.append(True); open(sys.argv[1], 'ab').write(b'more')\n"
         "sys.addaudithook(meddle)\n"
-        f"try: print(hashing.{function}(sys.argv[1]))\n"
+        f"try: print(model_hasher.{function}(sys.argv[1]))\n"
         "except errors.ModelError as error: print(error)"
     )
     done = run_python(code, write_tree(tmp_path, {"f": b"A"}) / "f")
