@@ -1,4 +1,4 @@
-"""Hubs: where models are found, fetched and published. Nothing here knows of signatures."""
+"""Adapters for hubs: find, download and publish models. This package knows nothing of signatures."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
     from hub_adapters.interface import HubAdapter, Reference
 
-# What another package registers its adapter under, by the scheme of its references.
+# The group of entry points for adapters of other packages; the name of one is the scheme of its references.
 ENTRY_POINTS = "hf_sign.hub_adapters"
 
-# The scheme of a reference -> (module, adapter); a module loads when a reference may be its.
+# Scheme of a reference -> (module, class). A module is imported when a reference may belong to it.
 ADAPTERS = {
     "hf": ("hub_adapters.huggingface", "HuggingFaceAdapter"),
     "tfhub": ("hub_adapters.tfhub", "TfHubAdapter"),
     "torchhub": ("hub_adapters.pytorch_hub", "PyTorchHubAdapter"),
-    "https": ("hub_adapters.onnx", "OnnxAdapter"),  # the last, because it takes what no other knows
+    "https": ("hub_adapters.onnx", "OnnxAdapter"),  # last: it accepts the URLs that no other adapter knows
 }
 _WEB = ("https", "http")
 
@@ -30,9 +30,9 @@ __all__ = ["ADAPTERS", "ENTRY_POINTS", "find_adapter", "find_repository"]
 
 
 def find_adapter(text: str) -> tuple[HubAdapter, Reference] | None:
-    """The adapter that understands `text`, and the reference; None for a local path.
+    """Return the adapter for `text` and the parsed reference, or None for a local path.
 
-    Raises `BadReferenceError` for what is written as a reference and is none.
+    Raises `BadReferenceError` for a malformed reference, and for a scheme that no adapter knows.
     """
     scheme, found, _ = text.partition("://")
     if not found:
@@ -42,7 +42,7 @@ def find_adapter(text: str) -> tuple[HubAdapter, Reference] | None:
     for hub, adapter in _candidates(scheme.lower()):
         try:
             reference = _parse(hub, adapter, text)
-        except BadReferenceError as error:  # at a web address of one hub there may be what another one takes
+        except BadReferenceError as error:  # another adapter may accept the same URL
             broken = broken or error
             continue
         if reference:
@@ -60,7 +60,7 @@ def find_repository(
     `token` is sent to that hub in place of the user's own. Raises `BadReferenceError` for an invalid reference or a
     contradiction.
     """
-    from dataclasses import replace  # here, because every start would pay for it
+    from dataclasses import replace  # late: it would slow down every start
 
     from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 
@@ -76,7 +76,7 @@ def find_repository(
 
 
 def _parse(hub: str, adapter: type[HubAdapter], text: str) -> Reference | None:
-    """What an adapter makes of a reference; one of another package cannot speak for another hub, or break them."""
+    """Parse a reference with one adapter; a third-party one cannot claim another hub's references or crash us."""
     if hub in ADAPTERS:
         return adapter.parse(text)
     try:
@@ -89,7 +89,7 @@ def _parse(hub: str, adapter: type[HubAdapter], text: str) -> Reference | None:
 
 
 def _candidates(scheme: str) -> Iterator[tuple[str, type[HubAdapter]]]:
-    """The adapters that may understand a reference: those of its scheme, or all for a web address."""
+    """Yield the adapters that may know a reference: those of its scheme, or all of them for a URL."""
     for name in ADAPTERS:
         if name != "https" and (name == scheme or scheme in _WEB):
             yield name, _ours(name)
@@ -105,7 +105,7 @@ def _ours(name: str) -> type[HubAdapter]:
 
 
 def _others(scheme: str) -> Iterator[tuple[str, type[HubAdapter]]]:
-    """The adapters of other packages; one that cannot be loaded stands in the way of its own references only."""
+    """Yield the adapters of other packages; one that cannot be loaded is an error only for its own scheme."""
     from importlib.metadata import entry_points
 
     for point in entry_points(group=ENTRY_POINTS):
@@ -116,7 +116,7 @@ def _others(scheme: str) -> Iterator[tuple[str, type[HubAdapter]]]:
         except HubError as error:
             if point.name == scheme:
                 raise
-            import logging  # here, because every start would pay for it
+            import logging  # late: it would slow down every start
 
             logging.getLogger(__name__).info("%s", error)
 

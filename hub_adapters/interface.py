@@ -1,4 +1,7 @@
-"""What every hub has in common: how a repository is named, found, fetched, listed and written to."""
+"""The interface of a hub adapter, and its value types: references, snapshots, listings, commits.
+
+Other packages implement it as well; the names here are public. Sizes are in bytes.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,11 @@ from hub_adapters.limits import Limits
 
 @dataclass(frozen=True)
 class Reference:
-    """A model on a hub: `kind` is `model`, `dataset` or `space`, `revision` what the user named, if anything.
+    """A model on a hub: `kind` is `model`, `dataset` or `space`, `revision` is the one that the user named, if any.
 
-    `mark` stands between name and revision. `beside` are files that belong to the one that is named. `address` is what
-    was typed where the name does not tell it all; it may hold a secret, and is never shown.
+    `mark` separates name and revision. `beside` are the paths of further files of the model, relative to the one that
+    is named. `url` is the URL as the user typed it, for hubs whose names do not contain all of it; it may contain a
+    secret and is never shown. Raises `BadReferenceError` for a revision that is not a plain path.
     """
 
     hub: str
@@ -25,16 +29,16 @@ class Reference:
     revision: str | None = None
     mark: str = "@"
     beside: tuple[str, ...] = ()
-    address: str = field(default="", repr=False)
+    url: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
-        # A revision becomes part of paths in the cache.
+        # The revision is used in paths of the cache.
         if self.revision is not None and not is_plain_path(self.revision):
             raise BadReferenceError(f"{self.revision!a} is not the name of a revision")
 
     @property
     def uri(self) -> str:
-        """The repository without a revision, as it is signed."""
+        """The reference without a revision, as it is signed."""
         prefix = "" if self.kind == "model" else f"{self.kind}s/"
         return f"{self.hub}://{prefix}{self.name}"
 
@@ -44,9 +48,10 @@ class Reference:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A reference at one fixed revision. `name` is what the hub calls the repository today; `commit` 40 hex digits.
+    """A reference at one commit. `name` is the current name of the repository, which differs after a renaming.
 
-    Where a hub tells the revision only with the content, `commit` is what the user named, or empty.
+    `commit` has 40 hex digits. For a hub that reveals the commit only with the content, it is the revision that the
+    user named, or empty.
     """
 
     reference: Reference
@@ -61,7 +66,7 @@ class Resolved:
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file as the hub lists it: path, size in bytes, git blob id, and the SHA-256 in hex where the hub knows it."""
+    """A file in a listing: path, size, id of the git blob, and the SHA-256 in hex if the hub states it."""
 
     path: str
     size: int
@@ -71,7 +76,7 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class ListedRepository:
-    """A repository as the list of its owner shows it; `commit` is the head of its main branch where the list tells."""
+    """A repository in the list of an owner; `commit` is the head of its main branch if the list states it."""
 
     reference: Reference
     commit: str = ""
@@ -83,10 +88,11 @@ class ListedRepository:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Files of one revision on this disk: a folder, or a model that is a single file.
+    """Files of one revision on this machine; `path` is a directory, or the file of a single-file model.
 
-    `fresh` are the paths that came with this call and were not there before, `.` for all of them; `old_blobs` names the
-    blobs that were. `pins` are the facts that tell exactly what was fetched, by name.
+    `fresh` are the paths that this call downloaded and that did not exist before, `.` for all of them; `old_blobs` are
+    the blobs in the cache that existed before. `pins` are the download facts by name, such as a URL, an ETag or the
+    digest of an archive: they identify exactly what was downloaded, and signatures contain them as annotations.
     """
 
     path: str
@@ -97,24 +103,24 @@ class Snapshot:
 
 
 class DownloadProgress(Protocol):
-    """What wants to know how far a download is, in bytes."""
+    """Observer of downloads."""
 
     def download(self, name: str, size: int | None, done: int) -> None:
-        """A download begins, or goes on with `done` bytes that are there already; `size` is None when nobody knows."""
+        """Receive the start of a download, which may continue after `done` bytes; `size` is None if it is unknown."""
 
     def downloaded(self, name: str, count: int) -> None:
-        """`count` more bytes of it have come."""
+        """Receive the arrival of `count` more bytes."""
 
     def download_ended(self, name: str) -> None:
-        """It is complete, or given up."""
+        """Receive the end of a download, complete or not."""
 
 
 @dataclass(frozen=True)
 class FetchOptions:
-    """How something is fetched: how much of it, who watches, and who is told what a person may want to know.
+    """Options of a download: limits, an observer, and `note`, which receives messages for the user.
 
-    `anew` asks for all of it again, whatever is here already. Of a model that comes as a whole, `leave_out` are files
-    and folders that are not kept, and `keep` the only files that are, if it is given.
+    `anew` downloads everything again even if a copy is in the cache. For hubs that serve whole models, `leave_out` are
+    files and directories that are removed after the download, and `keep`, if given, are the only files that remain.
     """
 
     limits: Limits = Limits()
@@ -127,7 +133,7 @@ class FetchOptions:
 
 @dataclass(frozen=True)
 class Commit:
-    """What was written to a hub: the revision, where to look at it, and the pull request when it is one."""
+    """A commit that was written to a hub: its revision, its URL, and the URL of the pull request if there is one."""
 
     revision: str
     url: str
@@ -135,9 +141,10 @@ class Commit:
 
 
 class HubAdapter(ABC):
-    """One hub. Every method raises a `HubError` and nothing else for what goes wrong there.
+    """One hub. Every method raises `HubError`, and nothing else, when the hub or the connection to it fails.
 
-    A hub has to name its models and to give them; what else it cannot do raises `UnsupportedError`.
+    A hub must parse references and serve models: `parse`, `resolve` and `fetch`. The other methods have defaults, which
+    raise `UnsupportedError` where a hub without them cannot do the work.
     """
 
     hub: ClassVar[str]
@@ -146,11 +153,14 @@ class HubAdapter(ABC):
     @classmethod
     @abstractmethod
     def parse(cls, text: str) -> Reference | None:
-        """The reference that `text` names on this hub; None when it is none, `BadReferenceError` when it is broken."""
+        """Return the reference that `text` names, or None for a reference to another hub or a local path.
+
+        Raises `BadReferenceError` for a malformed reference to this hub.
+        """
 
     @abstractmethod
     def resolve(self, reference: Reference) -> Resolved:
-        """Fix the revision of `reference` to the commit that it stands for now."""
+        """Return `reference` at the commit that its revision names now."""
 
     @abstractmethod
     def fetch(
@@ -161,85 +171,85 @@ class HubAdapter(ABC):
         to: str | None = None,
         options: FetchOptions | None = None,
     ) -> Snapshot:
-        """Bring the model to this disk, or just listed files of it: into a cache, or into the folder `to`."""
+        """Download the model, or only the listed `files` of it, to a cache or to the directory `to`."""
 
     def names_files(self, reference: Reference) -> bool:
-        """Whether the model may be several files that somebody has to name: the user, or a signature."""
+        """Return True if the model may have files that the hub does not list: the user or a signature names them."""
         return False
 
     def beside(self, reference: Reference, names: Iterable[str]) -> Reference:
-        """The reference with the files `names` that lie beside it and belong to it, by their paths in the model."""
+        """Return the reference with the further files `names` of the model, relative to the file that is named."""
         raise UnsupportedError(f"{self.title} gives whole models: there is nothing to name beside '{reference}'")
 
     def place(self, reference: Reference) -> str:
-        """Any text that stands for the branch of `reference` on this hub, and for no other."""
+        """Return a text that identifies the branch of `reference` at this endpoint: the key of its rollback record."""
         return str(reference)
 
-    def authorize(self, reference: Reference) -> None:  # noqa: B027 - most hubs know no such way
-        """Get ready to write to the repository by what this machine itself can prove; asked before anything else."""
+    def authorize(self, reference: Reference) -> None:  # noqa: B027 - most hubs have no such login
+        """Log in with credentials of this machine, such as the identity of a CI job; called before anything else."""
 
     @property
     def lists_files(self) -> bool:
-        """Whether the hub tells what a revision holds without sending all of it."""
+        """True if the hub lists the files of a revision without a download."""
         return type(self).remote_manifest is not HubAdapter.remote_manifest
 
     @property
     def takes_commits(self) -> bool:
-        """Whether anything can be written to the hub."""
+        """True if the hub accepts commits."""
         return type(self).publish is not HubAdapter.publish
 
     def remote_manifest(self, resolved: Resolved) -> Mapping[str, RemoteFile]:
-        """The files that the hub lists for the revision, by path."""
+        """Return the files that the hub lists for the commit, by path."""
         raise UnsupportedError(
             f"{self.title} lists no digests: '{resolved.reference}' has to be downloaded to be hashed"
         )
 
     def check_writable(self, resolved: Resolved, path: str, *, create_pr: bool = False) -> None:
-        """Raise `AccessError` when this user could not publish `path`; asked before anything large is downloaded."""
+        """Raise `AccessError` if this user may not publish `path`; called before anything large is downloaded."""
         raise self._takes_no_commits(resolved.reference)
 
     def publish(
         self, resolved: Resolved, files: Mapping[str, bytes], *, message: str, create_pr: bool = False
     ) -> Commit:
-        """Write `files` in one commit whose parent is `resolved`, or not at all.
+        """Write `files` in one commit with the parent `resolved`, or not at all.
 
-        Raises `ConflictError` when the branch has moved, `UncertainError` when the hub's answer was lost.
+        Raises `ConflictError` when the branch has moved, `UncertainError` when the response of the hub was lost.
         """
         raise self._takes_no_commits(resolved.reference)
 
     def check_takes_commits(self, reference: Reference) -> None:
-        """Raise `UnsupportedError` for a hub that nothing can be written to."""
+        """Raise `UnsupportedError` if the hub does not accept commits."""
         if not self.takes_commits:
             raise self._takes_no_commits(reference)
 
     def repositories(self, owner: str, kinds: Collection[str]) -> Iterator[ListedRepository]:
-        """What the hub lists of a user or an organisation, page by page; of the `kinds` model, dataset and space."""
+        """Yield the repositories of a user or an organisation, of the `kinds` `model`, `dataset` and `space`."""
         raise UnsupportedError(f"{self.title} does not list what somebody has published")
 
     def pull_requests(self, resolved: Resolved) -> list[Resolved]:
-        """The heads of the newest pull requests of a repository, open or not, each under the name of its own branch."""
+        """Return the heads of the newest pull requests, open or not, each with its own branch as the revision."""
         raise UnsupportedError(f"{self.title} has no pull requests")
 
     def page(self, reference: Reference) -> str:
-        """The web address at which people look at the repository; empty where there is none."""
+        """Return the URL of the repository's page for a browser, or an empty string."""
         return ""
 
     def read(self, resolved: Resolved, file: RemoteFile) -> bytes:
-        """The bytes of a listed file that is small enough to be held, without keeping them anywhere."""
+        """Return the content of a listed file that fits into memory, without storing it in a cache."""
         raise UnsupportedError(f"{self.title} gives whole models, not single files")
 
     def cached(self, reference: Reference, options: FetchOptions | None = None) -> Snapshot | None:
-        """What the hub's own cache holds for `reference`, without asking the hub."""
+        """Return the snapshot of `reference` in the hub's own cache, without a request, or None."""
         return None
 
     def remember(self, resolved: Resolved) -> None:  # noqa: B027 - a hub without a cache
-        """Note in the cache that `reference` stands for this revision, so that programs find it without the hub."""
+        """Record in the cache that the revision names this commit, so that programs find it without the hub."""
 
     def discard(self, snapshot: Snapshot, names: Collection[str]) -> None:  # noqa: B027 - a hub without a cache
-        """Take files that turned out bad out of the cache."""
+        """Remove files that failed verification from the cache."""
 
     def holds(self, reference: Reference) -> bool:
-        """Whether the hub's cache has anything of the repository."""
+        """Return True if the hub's cache has anything of the repository."""
         return False
 
     def _takes_no_commits(self, reference: Reference) -> UnsupportedError:
@@ -250,12 +260,12 @@ class HubAdapter(ABC):
 
 
 def check_listed_path(path: object, where: str) -> str:
-    """Return a path that a hub lists if it stays below the root; raise `DishonestError` if not."""
+    """Return a path from a listing if it is below the root; raise `DishonestError` if not."""
     if not isinstance(path, str) or not is_plain_path(path):
         raise DishonestError(f"the hub lists a file of '{where}' with a path that leads elsewhere: {path!a}")
     return path
 
 
 def is_plain_path(path: str) -> bool:
-    """Whether a path stays below the folder that it is relative to."""
+    """Return True for a relative path without `..`, empty components and backslashes."""
     return not (set("\\\0") & set(path) or {"", ".", ".."} & set(path.split("/")))

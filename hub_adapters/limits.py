@@ -1,4 +1,4 @@
-"""How much may be taken from a stranger: what is downloaded, and what comes out of an archive."""
+"""Limits for data from untrusted sources: downloads and archives."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _GIB = 1024**3
 
 @dataclass(frozen=True)
 class Limits:
-    """Sizes in bytes; `max_ratio` is what comes out of an archive over what it takes on disk.
+    """Limits in bytes; `max_members` counts files and directories, `max_ratio` is unpacked over packed size.
 
-    The defaults are several times what the largest models need that are published in one piece.
+    The defaults are several times the size of the largest models that are published as one file.
     """
 
     max_download: int = 100 * _GIB

@@ -1,4 +1,4 @@
-"""ONNX models behind any address: a single file, a file with the data files beside it, or an archive."""
+"""ONNX models at any URL: a single file, a file with data files beside it, or an archive."""
 
 from __future__ import annotations
 
@@ -16,83 +16,85 @@ from hub_adapters.errors import BadReferenceError, ContentError, UnsupportedErro
 from hub_adapters.http.urls import check_address, endpoint, shown
 from hub_adapters.interface import FetchOptions, Reference, Snapshot, is_plain_path
 from hub_adapters.limits import Limits
-from hub_adapters.web import Part, WebAdapter, last_name, reduce_model
+from hub_adapters.web import Component, WebAdapter, file_name_in, reduce_model
 
 _FILE = ".onnx"
 _ARCHIVES = (".tar.gz", ".tgz", ".zip", ".tar", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
-_BLOB = re.compile(r"(/[^/]+/[^/]+)/blob/(.+)")  # GitHub's page about a file; `raw` in its place is the file
-# What need not be written so: letters, digits and -._~ (RFC 3986, section 2.3).
-_DISGUISED = re.compile(r"%(?:2[DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])")
+_BLOB = re.compile(r"(/[^/]+/[^/]+)/blob/(.+)")  # GitHub's page about a file; with `raw` instead it is the file
+# Percent-encoded characters that need no encoding: letters, digits and -._~ (RFC 3986, section 2.3).
+_NEEDLESSLY_ENCODED = re.compile(r"%(?:2[DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])")
 _MOST_BESIDE = 10_000
-_LARGEST_GRAPH = 64 * 1024 * 1024  # bytes; a larger file has its weights in itself
-# The key, then the value with its length in one byte.
+_LARGEST_GRAPH = 64 * 1024 * 1024  # bytes; a larger file contains its weights
+# TensorProto.external_data in protobuf encoding: the key `location`, then the length of the value and the value.
 _LOCATION = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])(.{1,127})", re.DOTALL)
 
 
 class OnnxAdapter(WebAdapter):
-    """Whatever https serves under a name that ends in .onnx, or in what an archive ends in."""
+    """Files on any web server with a name that ends in .onnx or in the suffix of an archive."""
 
     hub = "https"
     title = "a web server"
 
     @classmethod
     def parse(cls, text: str) -> Reference | None:
-        """Understands `https://HOST/…/NAME.onnx`, also `.tar.gz`, `.tgz`, `.zip` and their kin."""
+        """Parse `https://HOST/…/NAME.onnx`, or a URL with the suffix of an archive, such as `.tar.gz` or `.zip`."""
         if not text.startswith(("https://", "http://")):
             return None
         check_address(text)
-        address = _file_on_github(text)
-        parts = urlsplit(address)
+        url = _file_on_github(text)
+        parts = urlsplit(url)
         if not parts.path.lower().endswith((_FILE, *_ARCHIVES)):
             ends = ", ".join((_FILE, *_ARCHIVES))
             raise BadReferenceError(f"'{shown(text)}' is not the address of a model: it would end in {ends}")
-        if not is_plain_path(last_name(address)) or "/" in last_name(address):
+        if not is_plain_path(file_name_in(url)) or "/" in file_name_in(url):
             raise BadReferenceError(f"'{shown(text)}' does not end in the name of a file")
-        if not is_plain_path(unquote(parts.path[1:])) or _DISGUISED.search(parts.path):
-            # Rules of a trust policy are about addresses, so none may have several spellings.
+        if not is_plain_path(unquote(parts.path[1:])) or _NEEDLESSLY_ENCODED.search(parts.path):
+            # Rules of a trust policy match URLs, so a URL must have only one spelling.
             raise BadReferenceError(f"'{shown(text)}' has //, /./, /../ or such as %2E in it: write it plainly")
         name = parts._replace(netloc=_host(parts), query="", fragment="").geturl()
-        return Reference(parts.scheme, "model", name.partition("://")[2], address=address)
+        return Reference(parts.scheme, "model", name.partition("://")[2], url=url)
 
     def names_files(self, reference: Reference) -> bool:
-        """An archive holds all files of a model; an .onnx may have its data beside it."""
-        return not _archive_ending(last_name(reference.address))
+        """Return True for an .onnx file, which may have data files beside it; an archive contains all files."""
+        return not _archive_suffix(file_name_in(reference.url))
 
     def beside(self, reference: Reference, names: Iterable[str]) -> Reference:
-        """The .onnx together with the data files; the names are relative to the folder that it lies in."""
+        """Return the reference with data files; `names` are relative to the directory of the .onnx file."""
         if not self.names_files(reference):
             raise UnsupportedError(f"'{reference}' is an archive: there is nothing to name beside it")
         others = dict.fromkeys([*reference.beside, *names])
-        others.pop(last_name(reference.address), None)
+        others.pop(file_name_in(reference.url), None)
         return replace(reference, beside=tuple(others))
 
-    def addresses(self, reference: Reference) -> Sequence[str]:
-        """The address itself."""
-        return [reference.address]
+    def urls(self, reference: Reference) -> Sequence[str]:
+        """Return the URL of the reference."""
+        return [reference.url]
 
     def model_name(self, reference: Reference) -> str:
-        """The name of the file, without what it ends in where that names a folder."""
-        name = last_name(reference.address)
-        ending = _archive_ending(name) or (_FILE if reference.beside else "")
-        stem = name[: len(name) - len(ending)]
+        """Return the file name; without its suffix if the model is a directory."""
+        name = file_name_in(reference.url)
+        suffix = _archive_suffix(name) or (_FILE if reference.beside else "")
+        stem = name[: len(name) - len(suffix)]
         return "model" if stem in ("", ".", "..") else stem
 
-    def make_model(self, reference: Reference, archive: str, place: str, limits: Limits) -> None:
-        """Unpack the archive; one folder that everything lies in is the model itself."""
-        unpack(archive, place, limits)
-        lift_lone_folder(place)
+    def make_model(self, reference: Reference, archive: str, target: str, limits: Limits) -> None:
+        """Unpack the archive; a single directory at its top is the model itself."""
+        unpack(archive, target, limits)
+        lift_lone_folder(target)
 
     def cached(self, reference: Reference, options: FetchOptions | None = None) -> Snapshot | None:
-        """What was downloaded last, when all of it is here."""
-        found = [(address, self._cache.known(address), path) for address, path in self._files(reference)]
-        parts = [Part(address, stored, path) for address, stored, path in found if stored is not None]
-        return self.made_of(reference, parts, options or FetchOptions()) if len(parts) == len(found) else None
+        """Return the model that was downloaded last, if all of it is in the cache."""
+        found = [(url, self._cache.known(url), path) for url, path in self._files(reference)]
+        components = [Component(url, stored, path) for url, stored, path in found if stored is not None]
+        if len(components) != len(found):
+            return None
+        return self.from_cache(reference, components, options or FetchOptions())
 
     def _files(self, reference: Reference) -> list[tuple[str, str]]:
-        """The address of each file and its path in the model, which is empty for an archive of it."""
-        name = last_name(reference.address)
-        if _archive_ending(name):
-            return [(reference.address, "")]
+        """Return the URL of each file and its path in the model, which is empty for an archive of the model."""
+        name = file_name_in(reference.url)
+        if _archive_suffix(name):
+            return [(reference.url, "")]
         paths = dict.fromkeys([name, *reference.beside])
         names = MemberNames(_MOST_BESIDE)
         for path in paths:
@@ -102,40 +104,40 @@ class OnnxAdapter(WebAdapter):
                 names.add(path, folder=False)
             except ContentError:
                 raise BadReferenceError(f"'{path}' cannot lie beside the other files of '{reference}'") from None
-        query = urlsplit(reference.address).query
-        return [(reference.address, name)] + [
-            (urlsplit(urljoin(reference.address, quote(path)))._replace(query=query).geturl(), path)
+        query = urlsplit(reference.url).query
+        return [(reference.url, name)] + [
+            (urlsplit(urljoin(reference.url, quote(path)))._replace(query=query).geturl(), path)
             for path in paths
             if path != name
         ]
 
-    def _parts(self, reference: Reference, options: FetchOptions) -> list[Part]:
-        parts: list[Part] = []
-        left = options.limits.max_download
-        for address, path in self._files(reference):
+    def _components(self, reference: Reference, options: FetchOptions) -> list[Component]:
+        components: list[Component] = []
+        left = options.limits.max_download  # for all files together
+        for url, path in self._files(reference):
             rest = replace(options, limits=replace(options.limits, max_download=left))
-            parts.append(Part(address, self._cache.get(address, rest), path))
-            left -= parts[-1].stored.size
-        if parts[0].path:
-            missing = sorted(_data_files(parts[0].stored.path) - {part.path for part in parts})
+            components.append(Component(url, self._cache.get(url, rest), path))
+            left -= components[-1].stored.size
+        if components[0].path:
+            missing = sorted(_data_files(components[0].stored.path) - {component.path for component in components})
             if missing:
                 options.note(f"'{reference}' keeps data in files beside it, which are no part of this: {missing[:9]}")
-        return parts
+        return components
 
-    def _make(self, reference: Reference, parts: Sequence[Part], place: str, options: FetchOptions) -> None:
-        if not parts[0].path:
-            super()._make(reference, parts, place, options)
+    def _make(self, reference: Reference, components: Sequence[Component], target: str, options: FetchOptions) -> None:
+        if not components[0].path:
+            super()._make(reference, components, target, options)
             return
-        self.check_copies(parts)
-        for part in parts:
-            target = os.path.join(place, part.path) if reference.beside else place
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            shutil.copyfile(part.stored.path, target)  # no link: `onnx` refuses data files that have several names
-        reduce_model(place, options)
+        self.check_copies(components)
+        for component in components:
+            path = os.path.join(target, component.path) if reference.beside else target
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            shutil.copyfile(component.stored.path, path)  # not a hard link: `onnx` rejects data files with several
+        reduce_model(target, options)
 
 
 def _data_files(path: str) -> set[str]:
-    """The files that an ONNX model names as the place of its weights (TensorProto.external_data, key `location`)."""
+    """Return the data files that an ONNX model names; a search for their encoding, which needs no protobuf parser."""
     if not 0 < os.path.getsize(path) <= _LARGEST_GRAPH:
         return set()
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -144,22 +146,22 @@ def _data_files(path: str) -> set[str]:
     return {name for name in names if name.isprintable() and is_plain_path(name)}
 
 
-def _archive_ending(name: str) -> str:
-    return next((ending for ending in sorted(_ARCHIVES, key=len, reverse=True) if name.lower().endswith(ending)), "")
+def _archive_suffix(name: str) -> str:
+    return next((suffix for suffix in sorted(_ARCHIVES, key=len, reverse=True) if name.lower().endswith(suffix)), "")
 
 
 def _host(parts: SplitResult) -> str:
-    """The host and the port in the one way in which they are signed."""
+    """Return host and port in canonical form, in which they are signed."""
     host = (parts.hostname or "").rstrip(".")
     port = parts.port if parts.port != {"https": 443, "http": 80}[parts.scheme] else None
     shown_host = f"[{host}]" if ":" in host else host
     return shown_host if port is None else f"{shown_host}:{port}"
 
 
-def _file_on_github(address: str) -> str:
-    """The file, where the address is that of GitHub's page about it."""
+def _file_on_github(url: str) -> str:
+    """Return the URL of the file if `url` is GitHub's page about it, otherwise `url`."""
     base = endpoint("HF_SIGN_GITHUB_ENDPOINT", "https://github.com")
-    match = _BLOB.fullmatch(urlsplit(address).path)
-    if not match or not address.startswith(f"{base}/"):
-        return address
-    return urlsplit(address)._replace(path=f"{match[1]}/raw/{match[2]}").geturl()
+    match = _BLOB.fullmatch(urlsplit(url).path)
+    if not match or not url.startswith(f"{base}/"):
+        return url
+    return urlsplit(url)._replace(path=f"{match[1]}/raw/{match[2]}").geturl()

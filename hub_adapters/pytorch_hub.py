@@ -1,4 +1,4 @@
-"""PyTorch Hub: a model is a repository on GitHub, as the archive of one of its branches, tags or commits."""
+"""PyTorch Hub: a model is the archive of a branch, tag or commit of a repository on GitHub."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hub_adapters.errors import BadReferenceError, ContentError, DishonestError
 from hub_adapters.http.urls import endpoint, named
 from hub_adapters.interface import Reference
 from hub_adapters.limits import Limits
-from hub_adapters.web import Part, WebAdapter
+from hub_adapters.web import Component, WebAdapter
 
 _SERVICE = "https://github.com"
 _BRANCHES = ("main", "master")  # in the order in which `torch.hub` looks for them
@@ -20,8 +20,8 @@ _REFERENCE = re.compile(r"([\w-][\w.-]*/[\w.-]+)(?::(.+))?", re.ASCII)
 _PAGE = re.compile(r"([\w-][\w.-]*/[\w.-]+?)(?:\.git)?(?:/tree/([^?#]+?))?/?(?:[?#].*)?", re.ASCII)
 _REF = re.compile(r"[\w./+@=-]{1,255}", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-# GitHub's own address of an archive, and the one that `torch.hub` asks for, which is all that some mirrors have.
-_ADDRESSES = ("{}/{}/archive/{}.zip", "{}/{}/zipball/{}")
+# GitHub's own URL of an archive, and the one that `torch.hub` requests, which is the only one on some mirrors.
+_URLS = ("{}/{}/archive/{}.zip", "{}/{}/zipball/{}")
 
 
 class PyTorchHubAdapter(WebAdapter):
@@ -32,7 +32,7 @@ class PyTorchHubAdapter(WebAdapter):
 
     @classmethod
     def parse(cls, text: str) -> Reference | None:
-        """Understands `torchhub://OWNER/REPO[:REF]`."""
+        """Parse `torchhub://OWNER/REPO[:REF]`."""
         if not text.startswith("torchhub://"):
             page = _PAGE.fullmatch(text.removeprefix(f"{endpoint('HF_SIGN_GITHUB_ENDPOINT', _SERVICE)}/"))
             if page:
@@ -46,30 +46,30 @@ class PyTorchHubAdapter(WebAdapter):
             )
         return Reference(cls.hub, "model", match[1], match[2], mark=":")
 
-    def addresses(self, reference: Reference) -> Sequence[str]:
-        """The addresses of the archive; without a ref those of the branches that `torch.hub` knows."""
+    def urls(self, reference: Reference) -> Sequence[str]:
+        """Return the URLs of the archive; without a ref, those of the branches that `torch.hub` tries."""
         refs = _BRANCHES if reference.revision is None else (reference.revision,)
         base = endpoint("HF_SIGN_GITHUB_ENDPOINT", _SERVICE)
-        return [form.format(base, reference.name, quote(ref)) for ref in refs for form in _ADDRESSES]
+        return [form.format(base, reference.name, quote(ref)) for ref in refs for form in _URLS]
 
     def model_name(self, reference: Reference) -> str:
-        """The name of the repository."""
+        """Return the name of the repository without its owner."""
         return reference.name.rpartition("/")[2]
 
-    def make_model(self, reference: Reference, archive: str, place: str, limits: Limits) -> None:
-        """Unpack the archive, and leave out the folder at its top, which is named after the ref."""
-        unpack(archive, place, limits)
-        if not lift_lone_folder(place):
+    def make_model(self, reference: Reference, archive: str, target: str, limits: Limits) -> None:
+        """Unpack the archive without the directory at its top, which GitHub names after the ref."""
+        unpack(archive, target, limits)
+        if not lift_lone_folder(target):
             raise ContentError("that is not the archive of a repository: it has more than one folder at its top")
 
-    def pins(self, reference: Reference, part: Part) -> dict[str, str]:
-        """Those of every download, and the commit, which `git archive` writes into the comment of a zip."""
-        comment = read_comment(part.stored.path).decode("latin-1")
+    def pins(self, reference: Reference, component: Component) -> dict[str, str]:
+        """Return the download facts and the commit, which `git archive` writes into the comment of a zip."""
+        comment = read_comment(component.stored.path).decode("latin-1")
         commit = comment if _COMMIT.fullmatch(comment) else ""
         asked = reference.revision or ""
         if commit and _COMMIT.fullmatch(asked) and commit != asked:
             raise DishonestError(f"'{reference}' was asked for, and the archive is that of the commit {commit}")
-        return {**super().pins(reference, part), **({"revision": commit} if commit else {})}
+        return {**super().pins(reference, component), **({"revision": commit} if commit else {})}
 
 
 def _is_ref(text: str | None) -> bool:

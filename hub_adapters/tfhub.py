@@ -1,4 +1,4 @@
-"""TensorFlow Hub: a model is a SavedModel in a tarball, behind the redirects of the service."""
+"""TensorFlow Hub: a model is a SavedModel in a tarball, to which the service redirects."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class TfHubAdapter(WebAdapter):
 
     @classmethod
     def parse(cls, text: str) -> Reference | None:
-        """Understands `tfhub://PUBLISHER/MODEL/VARIATION/VERSION`, and the web address of a model."""
+        """Parse `tfhub://PUBLISHER/MODEL/VARIATION/VERSION`, or the URL of a model's page."""
         for base in ("tfhub:/", _endpoint(), _SERVICE):
             if text.startswith(f"{base}/"):
                 handle = text.removeprefix(f"{base}/").partition("?")[0].rstrip("/")
@@ -34,12 +34,12 @@ class TfHubAdapter(WebAdapter):
                 return Reference(cls.hub, "model", handle)
         return None
 
-    def addresses(self, reference: Reference) -> Sequence[str]:
-        """The address that serves the tarball."""
+    def urls(self, reference: Reference) -> Sequence[str]:
+        """Return the URL of the tarball."""
         return [f"{_endpoint()}/{reference.name}?tf-hub-format=compressed"]
 
     def model_name(self, reference: Reference) -> str:
-        """The name without the publisher and the version."""
+        """Return the name without publisher and version."""
         return reference.name.split("/")[-2]
 
 

@@ -1,4 +1,4 @@
-"""What hubs have in common that are web servers: a model is what one address gives, and nobody lists what is in it."""
+"""Base class for hubs that are web servers: a model is one download, and nothing lists its files."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ from hub_adapters.limits import Limits
 
 _CHUNK = 1024 * 1024
 
-# What is known of a download, as signatures record it.
+# Names of the download facts in signatures.
 URL, ETAG, ARCHIVE_SHA256 = "url", "etag", "archive_sha256"
 
 
 @dataclass(frozen=True)
-class Part:
-    """A downloaded file, the address that was asked for it, and its path in the model; empty for an archive of it."""
+class Component:
+    """A downloaded file, the requested URL, and its path in the model, which is empty for an archive of the model."""
 
-    address: str
+    url: str
     stored: Stored
     path: str = ""
 
 
 class _DamagedCopyError(HubError):
-    """What was downloaded earlier is not any more what came then."""
+    """A cached file differs from what was downloaded."""
 
 
 class WebAdapter(HubAdapter):
-    """A hub whose models are downloaded whole, each from an address that follows from the reference."""
+    """A hub that serves whole models, each at a URL that follows from the reference."""
 
     def __init__(self) -> None:
         self._cache = DownloadCache()
 
     @abstractmethod
-    def addresses(self, reference: Reference) -> Sequence[str]:
-        """Where the model may be, the first place first; what is not there is looked for at the next."""
+    def urls(self, reference: Reference) -> Sequence[str]:
+        """Return the URLs of the model; each is tried when the ones before it do not exist."""
 
     @abstractmethod
     def model_name(self, reference: Reference) -> str:
-        """What the model is called on this disk."""
+        """Return the name of the file or directory of the model in the cache."""
 
     def resolve(self, reference: Reference) -> Resolved:
-        """Nothing is asked: what an address stands for shows when it is downloaded, and is in the snapshot's pins."""
+        """Return the reference without a request: the version is known only from the download (`Snapshot.pins`)."""
         return Resolved(reference, reference.name, reference.revision or "")
 
     def fetch(
@@ -64,127 +64,129 @@ class WebAdapter(HubAdapter):
         to: str | None = None,
         options: FetchOptions | None = None,
     ) -> Snapshot:
-        """Download the model, unless what is here is what the server still has."""
+        """Download the model, or return the cached copy if the server confirms that it is current."""
         if files is not None or to is not None:
             raise UnsupportedError(f"{self.title} gives whole models: '{resolved.reference}' comes into the cache")
         chosen = options or FetchOptions()
         try:
             return self._fetch(resolved.reference, chosen)
         except _DamagedCopyError:
-            return self._fetch(resolved.reference, chosen)  # it was removed, so now it is downloaded
+            return self._fetch(resolved.reference, chosen)  # the damaged copy was removed, so this downloads it
 
     def _fetch(self, reference: Reference, options: FetchOptions) -> Snapshot:
-        parts = self._parts(reference, options)
+        components = self._components(reference, options)
         try:
-            for part in parts:
-                check_content(part.stored.path, part.stored.content_type, shown(part.address))
+            for component in components:
+                check_content(component.stored.path, component.stored.content_type, shown(component.url))
         except ContentError:
-            self._forget(parts)
+            self._forget(components)
             raise
         try:
-            path, _ = self._cache.model(
-                *self._model_of(reference, parts, options), lambda place: self._make(reference, parts, place, options)
-            )
+            path = self._build(reference, components, options)
         except ContentError as error:
-            self._forget(parts)
+            self._forget(components)
             raise ContentError(f"'{reference}': {error}") from error
-        return self._snapshot(reference, parts, path, fresh=any(part.stored.fresh for part in parts))
+        return self._snapshot(reference, components, path, fresh=any(each.stored.fresh for each in components))
 
     def cached(self, reference: Reference, options: FetchOptions | None = None) -> Snapshot | None:
-        """What was downloaded last, when all of it is here."""
-        known = [(address, self._cache.known(address)) for address in self.addresses(reference)]
-        there = [(address, stored) for address, stored in known if stored is not None]
-        # A branch that was there once may have become another one.
-        for address, stored in sorted(there, key=lambda each: self._cache.last_asked(each[0]), reverse=True):
-            snapshot = self.made_of(reference, [Part(address, stored)], options or FetchOptions())
+        """Return the model that was downloaded last, if all of it is in the cache."""
+        known = [(url, self._cache.known(url)) for url in self.urls(reference)]
+        there = [(url, stored) for url, stored in known if stored is not None]
+        # The last request decides, not the order of the URLs: the default branch may have been renamed.
+        for url, stored in sorted(there, key=lambda each: self._cache.last_asked(each[0]), reverse=True):
+            snapshot = self.from_cache(reference, [Component(url, stored)], options or FetchOptions())
             if snapshot is not None:
                 return snapshot
         return None
 
-    def made_of(self, reference: Reference, parts: Sequence[Part], options: FetchOptions) -> Snapshot | None:
-        """The model of what was downloaded earlier, made anew if somebody changed it; None if that cannot be done."""
+    def from_cache(
+        self, reference: Reference, components: Sequence[Component], options: FetchOptions
+    ) -> Snapshot | None:
+        """Return the model of cached components, built again if its files were changed; None if that fails."""
         try:
-            path, _ = self._cache.model(
-                *self._model_of(reference, parts, options), lambda place: self._make(reference, parts, place, options)
-            )
-            return self._snapshot(reference, parts, path, fresh=False)
+            return self._snapshot(reference, components, self._build(reference, components, options), fresh=False)
         except HubError:
             return None
 
     def discard(self, snapshot: Snapshot, names: Collection[str]) -> None:
-        """Remove the model; what it is made of stays, and is what it is."""
+        """Remove the model but not its components, whose digests are checked before they are used again."""
         if names:
             self._cache.remove_model(snapshot.path)
 
-    def make_model(self, reference: Reference, archive: str, place: str, limits: Limits) -> None:
-        """Write what is in the archive to `place`."""
-        unpack(archive, place, limits)
+    def make_model(self, reference: Reference, archive: str, target: str, limits: Limits) -> None:
+        """Unpack the archive to `target`."""
+        unpack(archive, target, limits)
 
-    def pins(self, reference: Reference, part: Part) -> dict[str, str]:
-        """What tells exactly what was fetched."""
-        found = {URL: part.stored.url, ETAG: part.stored.etag}
-        if not part.path:
-            found[ARCHIVE_SHA256] = part.stored.sha256
+    def pins(self, reference: Reference, component: Component) -> dict[str, str]:
+        """Return the download facts, which identify exactly what was downloaded."""
+        found = {URL: component.stored.url, ETAG: component.stored.etag}
+        if not component.path:
+            found[ARCHIVE_SHA256] = component.stored.sha256
         return {name: text for name, text in found.items() if text}
 
-    def _parts(self, reference: Reference, options: FetchOptions) -> list[Part]:
-        return [self._first_of(self.addresses(reference), options)]
+    def _components(self, reference: Reference, options: FetchOptions) -> list[Component]:
+        return [self._first_of(self.urls(reference), options)]
 
-    def _first_of(self, addresses: Sequence[str], options: FetchOptions, path: str = "") -> Part:
-        """Download from the first of the addresses at which something is."""
-        for address in addresses:
+    def _first_of(self, urls: Sequence[str], options: FetchOptions, path: str = "") -> Component:
+        """Download from the first URL that exists."""
+        for url in urls:
             try:
-                return Part(address, self._cache.get(address, options), path)
+                return Component(url, self._cache.get(url, options), path)
             except NotFoundError:
-                if len(addresses) == 1:
+                if len(urls) == 1:
                     raise
-        places = ", ".join(f"'{shown(address)}'" for address in addresses)
-        raise NotFoundError(f"there is nothing at any of the places of a model: {places}")
+        tried = ", ".join(f"'{shown(url)}'" for url in urls)
+        raise NotFoundError(f"there is nothing at any of the places of a model: {tried}")
 
-    def _model_of(self, reference: Reference, parts: Sequence[Part], options: FetchOptions) -> tuple[str, str]:
-        """The key of the cache for what is made of these parts, and its name."""
-        made = [[part.path, part.stored.sha256] for part in parts]
+    def _build(self, reference: Reference, components: Sequence[Component], options: FetchOptions) -> str:
+        """Return the path of the model in the cache, where it is built from its components if necessary."""
+        key, name = self._cache_key(components, options), self.model_name(reference)
+        path, _ = self._cache.model(key, name, lambda target: self._make(reference, components, target, options))
+        return path
+
+    def _cache_key(self, components: Sequence[Component], options: FetchOptions) -> str:
+        digests = [[component.path, component.stored.sha256] for component in components]
         kept = None if options.keep is None else sorted(options.keep)
-        return json.dumps([self.hub, made, sorted(options.leave_out), kept]), self.model_name(reference)
+        return json.dumps([self.hub, digests, sorted(options.leave_out), kept])
 
-    def check_copies(self, parts: Sequence[Part]) -> None:
-        """Remove a file that was downloaded earlier and is not any more what came then, and raise."""
-        for part in parts:
-            if not part.stored.fresh and _sha256(part.stored.path) != part.stored.sha256:
-                self._forget([part])
-                raise _DamagedCopyError(f"the copy of '{shown(part.address)}' in the cache is damaged")
+    def check_copies(self, components: Sequence[Component]) -> None:
+        """Raise for a cached file that differs from what was downloaded, after removing it."""
+        for component in components:
+            if not component.stored.fresh and _sha256(component.stored.path) != component.stored.sha256:
+                self._forget([component])
+                raise _DamagedCopyError(f"the copy of '{shown(component.url)}' in the cache is damaged")
 
-    def _make(self, reference: Reference, parts: Sequence[Part], place: str, options: FetchOptions) -> None:
-        self.check_copies(parts)
-        self.make_model(reference, parts[0].stored.path, place, options.limits)
-        reduce_model(place, options)
+    def _make(self, reference: Reference, components: Sequence[Component], target: str, options: FetchOptions) -> None:
+        self.check_copies(components)
+        self.make_model(reference, components[0].stored.path, target, options.limits)
+        reduce_model(target, options)
 
-    def _forget(self, parts: Sequence[Part]) -> None:
-        for part in parts:
-            self._cache.forget(part.address)
+    def _forget(self, components: Sequence[Component]) -> None:
+        for component in components:
+            self._cache.forget(component.url)
 
-    def _snapshot(self, reference: Reference, parts: Sequence[Part], path: str, *, fresh: bool) -> Snapshot:
-        pins = self.pins(reference, parts[0])
+    def _snapshot(self, reference: Reference, components: Sequence[Component], path: str, *, fresh: bool) -> Snapshot:
+        pins = self.pins(reference, components[0])
         return Snapshot(path, pins.get("revision", ""), frozenset({"."} if fresh else ()), pins=pins)
 
 
-def reduce_model(folder: str, options: FetchOptions) -> None:
-    """Remove of a model what is not to be kept; nothing of one that is a single file."""
-    for where, folders, names in os.walk(folder):
-        below = os.path.relpath(where, folder).replace(os.sep, "/")
+def reduce_model(model: str, options: FetchOptions) -> None:
+    """Remove the files that `options` do not keep from the directory `model`; a single file remains as it is."""
+    for directory, subdirectories, names in os.walk(model):
+        below = os.path.relpath(directory, model).replace(os.sep, "/")
         prefix = "" if below == "." else f"{below}/"
-        for name in {name for name in folders if prefix + name in options.leave_out}:
-            shutil.rmtree(os.path.join(where, name))
-            folders.remove(name)
+        for name in {name for name in subdirectories if prefix + name in options.leave_out}:
+            shutil.rmtree(os.path.join(directory, name))
+            subdirectories.remove(name)
         for name in names:
             path = prefix + name
             if path in options.leave_out or (options.keep is not None and path not in options.keep):
-                os.unlink(os.path.join(where, name))
+                os.unlink(os.path.join(directory, name))
 
 
-def last_name(address: str) -> str:
-    """The name of the file that an address ends in, as it is called on this disk."""
-    return unquote(urlsplit(address).path.rpartition("/")[2])
+def file_name_in(url: str) -> str:
+    """Return the decoded last component of the path of a URL."""
+    return unquote(urlsplit(url).path.rpartition("/")[2])
 
 
 def _sha256(path: str) -> str:

@@ -164,4 +164,4 @@ def test_mode_of_a_single_file(hosts: StaticHosts) -> None:
 def test_page_of_another_host_is_not_taken_for_that_of_github() -> None:
     reference = OnnxAdapter.parse("https://host/acme/model/blob/main/x.onnx")
     assert reference is not None
-    assert reference.address == "https://host/acme/model/blob/main/x.onnx"
+    assert reference.url == "https://host/acme/model/blob/main/x.onnx"

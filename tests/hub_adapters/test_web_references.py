@@ -384,6 +384,4 @@ def test_reference_is_what_the_server_gives_now(hosts: StaticHosts) -> None:
 
 def test_reference_has_its_address_apart(hosts: StaticHosts) -> None:
     reference = OnnxAdapter.parse("https://user:s3cret@host/a.onnx?token=s3cret")
-    assert reference == Reference(
-        "https", "model", "host/a.onnx", address="https://user:s3cret@host/a.onnx?token=s3cret"
-    )
+    assert reference == Reference("https", "model", "host/a.onnx", url="https://user:s3cret@host/a.onnx?token=s3cret")
