@@ -27,6 +27,7 @@ from hf_model_signing.hub.sign import sign as sign
 from hf_model_signing.methods.certificate import CertificateSigner as CertificateSigner
 from hf_model_signing.methods.certificate import CertificateVerifier as CertificateVerifier
 from hf_model_signing.methods.interface import Signer as Signer
+from hf_model_signing.methods.interface import Verified as Verified
 from hf_model_signing.methods.interface import Verifier as Verifier
 from hf_model_signing.methods.key import KeySigner as KeySigner
 from hf_model_signing.methods.key import KeyVerifier as KeyVerifier

@@ -70,7 +70,7 @@ def receipts_for(
     if reuse is None:
         return Receipts(serialization)
     bundle = reuse if isinstance(reuse, Bundle) else Bundle.read(reuse)
-    earlier = signer.verifier().verify(bundle).manifest
+    earlier = signer.verifier().verify(bundle).statement.manifest
     was = earlier.serialization
     if (was.method, was.hash_type, was.shard_size) != (
         serialization.method,

@@ -14,7 +14,7 @@ from hf_model_signing.hashing.file_tree import Scope, names_in_model
 from hf_model_signing.hashing.git_objects import is_lfs_pointer
 from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot
 from hf_model_signing.hashing.model_hasher import Progress, hash_model
-from hf_model_signing.methods.interface import Verifier
+from hf_model_signing.methods.interface import Verified, Verifier
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.difference import Difference, MismatchError, compare
 from hf_model_signing.oms.manifest import Manifest
@@ -66,11 +66,10 @@ class Verification:
     facts: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, bundle: Bundle, statement: Statement, verifier: Verifier, files: tuple[str, ...]) -> Verification:
-        """What `verifier` says of a bundle that it verified."""
-        old = bundle.old_forms + statement.old_forms
-        who = verifier.accepting(bundle)
-        return cls(statement, who.signer_of(bundle), who.method, files, old, who.facts_of(bundle))
+    def of(cls, verified: Verified, files: tuple[str, ...]) -> Verification:
+        """Return the verdict about a bundle together with the `files` that are what it says."""
+        old = verified.bundle.old_forms + verified.statement.old_forms
+        return cls(verified.statement, verified.signer, verified.method, files, old, verified.facts)
 
 
 def verify(
@@ -91,12 +90,12 @@ def verify(
         raise UsageError(no_model(model))
     where = signature if signature is not None else find_signature(model)
     bundle = where if isinstance(where, Bundle) else Bundle.read(where)
-    statement = verifier.verify(bundle)
+    verified = verifier.verify(bundle)
     snapshot = CachedSnapshot.at(true_place(model))
-    check_subject(statement, uri or (snapshot.uri if snapshot else None))
+    check_subject(verified.statement, uri or (snapshot.uri if snapshot else None))
     signature_file = None if isinstance(where, Bundle) else os.fspath(where)
-    files = verify_files(model, statement.manifest, coverage or Coverage(), signature_file, progress)
-    return Verification.of(bundle, statement, verifier, files)
+    files = verify_files(model, verified.statement.manifest, coverage or Coverage(), signature_file, progress)
+    return Verification.of(verified, files)
 
 
 def find_signature(model: Path, *elsewhere: str) -> str:

@@ -64,7 +64,7 @@ class Organisation:
 
 def check_signed(hub: Hub, repo: Repository, pair: KeyPair) -> None:
     """The signature at the head is by this key, for this repository, of its parent and of exactly its files."""
-    statement = pair.verifier.verify(Bundle.parse(hub.read(repo.name, "model.sig", repo_type=repo.kind)))
+    statement = pair.verifier.verify(Bundle.parse(hub.read(repo.name, "model.sig", repo_type=repo.kind))).statement
     files = hub.files(repo.name, repo_type=repo.kind)
     expected = {
         path: hashlib.sha256(hub.read(repo.name, path, repo_type=repo.kind)).digest()

@@ -19,12 +19,11 @@ from hf_model_signing.guarding.files import UNSIGNED, Files
 from hf_model_signing.hashing.file_tree import describe_file, state_of
 from hf_model_signing.hub.detached_signature import MAX_SIGNATURE
 from hf_model_signing.hub.listing import compare_listing
-from hf_model_signing.methods.interface import Verifier
+from hf_model_signing.methods.interface import Verified, Verifier
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.difference import Difference, MismatchError
 from hf_model_signing.oms.manifest import Manifest
 from hf_model_signing.oms.names import SIGNATURE_NAME
-from hf_model_signing.oms.statement import Statement
 from hf_model_signing.policy.rollback import RollbackRecord
 from hf_model_signing.verifying import check_subject
 from hub_adapters.huggingface.cache import discard, write_ref
@@ -45,17 +44,15 @@ _SHARED = ("repo_type", "token", "library_name", "library_version", "user_agent"
 
 @dataclass(frozen=True)
 class Signed:
-    """A signature that was found good, and who of those that the policy names made it."""
+    """A signature that was verified, and the verifier of the policy that accepted it."""
 
-    bundle: Bundle
-    statement: Statement
+    verified: Verified
     verifier: Verifier
-    signer: Verifier
 
     @property
     def manifest(self) -> Manifest:
         """What was signed."""
-        return self.statement.manifest
+        return self.verified.statement.manifest
 
 
 @dataclass(frozen=True)
@@ -273,11 +270,12 @@ class GuardedRepository:
 
     def settle(self, signed: Signed, commit: str, facts: dict[str, Any]) -> None:
         """Note that a revision was verified: for the order of revisions, for keys that are trusted on first use."""
-        signed.verifier.pin(signed.bundle)
+        verified = signed.verified
+        signed.verifier.pin(verified)
         branch = self._branch(commit)
         if branch is not None:
-            RollbackRecord(self._place(branch), signed.signer.describe()).advance(signed.statement, commit)
-        facts.update(commit=commit, signer=signed.signer.signer_of(signed.bundle))
+            RollbackRecord.of(self._place(branch), verified).advance(verified.statement, commit)
+        facts.update(commit=commit, signer=verified.signer)
 
     def remember_revision(self, commit: str) -> None:
         """Point the branch in the client's cache to the commit, as the client itself would have done."""
@@ -289,8 +287,9 @@ class GuardedRepository:
     def _files(self, signed: Signed, folder: str, *, local: bool = False) -> Files:
         purpose = ""
         if not self.guard.policy.always_hash:
-            joined = f"{self.guard.fingerprint} {hashlib.sha256(signed.bundle.payload).hexdigest()}"
-            joined += f" {hashlib.sha256(signed.bundle.signature).hexdigest()}"
+            bundle = signed.verified.bundle
+            joined = f"{self.guard.fingerprint} {hashlib.sha256(bundle.payload).hexdigest()}"
+            joined += f" {hashlib.sha256(bundle.signature).hexdigest()}"
             purpose = hashlib.sha256(joined.encode()).hexdigest()
         return Files(folder, signed.manifest, self.guard.known, purpose, local)
 
@@ -330,10 +329,9 @@ class GuardedRepository:
         rule = self.guard.policy.rule_for(self.asked.uri)
         verifier = self.guard.verifier(self.asked.uri)
         with own_calls():
-            bundle = Bundle.read(path)
-            statement = verifier.verify(bundle)
-        check_subject(statement, self.asked.uri, by_name=rule.by_name)
-        signed = Signed(bundle, statement, verifier, verifier.accepting(bundle))
+            verified = verifier.verify(Bundle.read(path))
+        check_subject(verified.statement, self.asked.uri, by_name=rule.by_name)
+        signed = Signed(verified, verifier)
         self.guard.signed[key] = (state, signed)
         return signed
 
@@ -343,7 +341,7 @@ class GuardedRepository:
             return
         how = "If going back is meant, name the commit as the revision, or set allow_rollback = true in the policy"
         RollbackRecord.check_all(
-            self._place(branch), signed.verifier, signed.statement, commit, how, bundle=signed.bundle
+            self._place(branch), signed.verifier, signed.verified, commit=commit, how_to_go_back=how
         )
 
     def _branch(self, commit: str) -> str | None:

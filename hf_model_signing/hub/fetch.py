@@ -12,7 +12,7 @@ from hf_model_signing.errors import ModelError, UsageError, VerificationError
 from hf_model_signing.hashing.model_hasher import Progress
 from hf_model_signing.hub.detached_signature import is_address, read_signature
 from hf_model_signing.hub.pull import HARMLESS, Pulled, note_unnamed, pull
-from hf_model_signing.methods.interface import Verifier
+from hf_model_signing.methods.interface import Verified, Verifier
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.difference import MismatchError
 from hf_model_signing.oms.names import SIGNATURE_NAME
@@ -137,23 +137,22 @@ class Fetching:
             first, _ = self._download(reference, self.options)
             signature_file = find_signature(first.path, ".")
             bundle = Bundle.read(signature_file)
-        statement = self.verifier.verify(bundle)
+        verified = self.verifier.verify(bundle)
+        statement = verified.statement
         check_subject(statement, reference.uri, by_name=self.by_name)
         wanted = self._with_signed_files(reference, statement)
         options = self._only_what_is_verified(statement)
         snapshot, from_cache = self._download(wanted, options)
         if not held:
-            self._check_newest(reference, bundle, statement, snapshot.commit)
+            self._check_newest(reference, verified, snapshot.commit)
         snapshot, files = self._verify(wanted, snapshot, statement, options, from_cache=from_cache)
-        self.verifier.pin(bundle)
+        self.verifier.pin(verified)
         if not held and not from_cache and reference.revision != snapshot.commit:
-            signer = self.verifier.accepting(bundle).describe()
-            newest = RollbackRecord(self.adapter.place(reference), signer)
+            newest = RollbackRecord.of(self.adapter.place(reference), verified)
             newest.advance(statement, snapshot.commit or str(reference))
         note_unnamed(statement, self.options.note)
         self._note_unverified(snapshot, files)
-        verification = Verification.of(bundle, statement, self.verifier, files)
-        return Pulled(snapshot.path, snapshot.commit, verification, from_cache)
+        return Pulled(snapshot.path, snapshot.commit, Verification.of(verified, files), from_cache)
 
     def _only_what_is_verified(self, statement: Statement) -> FetchOptions:
         """Nothing is kept that the signature leaves out, and of a part nothing but that part."""
@@ -215,9 +214,11 @@ class Fetching:
             if others:
                 self.options.note(f"in '{snapshot.path}', and not verified: {some(others)}")
 
-    def _check_newest(self, reference: Reference, bundle: Bundle, statement: Statement, commit: str) -> None:
+    def _check_newest(self, reference: Reference, verified: Verified, commit: str) -> None:
         """Refuse a server that goes back to an older signature, unless the revision was asked for by its name."""
         if reference.revision != commit and not self.allow_rollback:
             how = "If going back is meant, give that signature as a file: --signature FILE"
             place = self.adapter.place(reference)
-            RollbackRecord.check_all(place, self.verifier, statement, commit or str(reference), how, bundle=bundle)
+            RollbackRecord.check_all(
+                place, self.verifier, verified, commit=commit or str(reference), how_to_go_back=how
+            )

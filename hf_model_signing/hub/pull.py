@@ -13,7 +13,7 @@ from hf_model_signing.hashing.model_hasher import Progress, hash_file
 from hf_model_signing.hub.listing import compare_listing, covered
 from hf_model_signing.hub.signature import fetch_signature
 from hf_model_signing.hub.staging import check_target, staged
-from hf_model_signing.methods.interface import Verifier
+from hf_model_signing.methods.interface import Verified, Verifier
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.difference import Difference, MismatchError, compare
 from hf_model_signing.oms.names import SIGNATURE_NAME, is_below, matches_any
@@ -119,13 +119,14 @@ class _Pull:
         self.note(f"{error}; using the copy in '{before.path}'")
         try:
             bundle = signature or Bundle.read(find_signature(before.path))
-            statement = self.verifier.verify(bundle)
+            verified = self.verifier.verify(bundle)
+            statement = verified.statement
             check_subject(statement, self.reference.uri, by_name=self.by_name)
             own = os.path.join(before.path, SIGNATURE_NAME)
             names = verify_files(before.path, statement.manifest, self.coverage, own, self.progress)
             if signature is None:
-                self._check_newest(bundle, statement, before.commit)
-            self.verifier.pin(bundle)
+                self._check_newest(verified, before.commit)
+            self.verifier.pin(verified)
         except MismatchError as refusal:
             if _is_incomplete(refusal.difference):
                 raise UnavailableError(f"{error}; the copy in '{before.path}' is not complete") from refusal
@@ -134,47 +135,45 @@ class _Pull:
             raise VerificationError(f"{refusal}\n  (this is a copy on this disk; {error})") from refusal
         note_unnamed(statement, self.note)
         self._note_unsigned(before.path, statement)
-        verification = Verification.of(bundle, statement, self.verifier, names)
-        return Pulled(before.path, before.commit, verification, from_cache=True)
+        return Pulled(before.path, before.commit, Verification.of(verified, names), from_cache=True)
 
     def from_hub(
         self, resolved: Resolved, listing: Mapping[str, RemoteFile], signature: Bundle | None, to: str | None
     ) -> Pulled:
         """What the hub has, each check as early as it can be made."""
         bundle = signature or fetch_signature(self.adapter, resolved, listing)
-        statement = self.verifier.verify(bundle)
+        verified = self.verifier.verify(bundle)
+        statement = verified.statement
         check_subject(statement, self.reference.uri, by_name=self.by_name)
         note_unnamed(statement, self.note)
         if signature is None:  # one that the user holds is not the hub's to choose
-            self._check_newest(bundle, statement, resolved.commit)
+            self._check_newest(verified, resolved.commit)
         files = self._check_listing(statement, listing)
         own = bundle if signature is None else None
         if to is None:
             snapshot = self._fetch(resolved, files, statement)
             names = self._verify(snapshot, statement, own)
-            self.verifier.pin(bundle)
+            self.verifier.pin(verified)
             self.adapter.remember(resolved)
             self._note_unsigned(snapshot.path, statement)
         else:
-            former = self._former(to, files)
+            former = self._former(to, files, verified)
             check_target(to, {*files, *former})
             with staged(to, files, former) as stage:
                 snapshot = self._fetch(resolved, files, statement, to=stage)
                 names = self._verify(snapshot, statement, own)
-                self.verifier.pin(bundle)
+                self.verifier.pin(verified)
         if signature is None and self.reference.revision != resolved.commit:
-            signer = self.verifier.accepting(bundle).describe()
-            RollbackRecord(self.adapter.place(self.reference), signer).advance(statement, resolved.commit)
-        verification = Verification.of(bundle, statement, self.verifier, names)
-        return Pulled(to or snapshot.path, resolved.commit, verification)
+            RollbackRecord.of(self.adapter.place(self.reference), verified).advance(statement, resolved.commit)
+        return Pulled(to or snapshot.path, resolved.commit, Verification.of(verified, names))
 
-    def _check_newest(self, bundle: Bundle, statement: Statement, commit: str) -> None:
+    def _check_newest(self, verified: Verified, commit: str) -> None:
         """Refuse a hub that goes back to an older signature, unless it is what was asked for by its name."""
         if self.reference.revision != commit and not self.allow_rollback:
             by_name = f"{self.reference.name}@{commit}"
             how = f"If going back is meant, name the revision: '{by_name}'"
             place = self.adapter.place(self.reference)
-            RollbackRecord.check_all(place, self.verifier, statement, commit, how, bundle=bundle)
+            RollbackRecord.check_all(place, self.verifier, verified, commit=commit, how_to_go_back=how)
 
     def _check_listing(self, statement: Statement, listing: Mapping[str, RemoteFile]) -> dict[str, RemoteFile]:
         """The files to download; refuses here, before any large download, what the listing shows to be different."""
@@ -213,12 +212,13 @@ class _Pull:
         rest = self.adapter.fetch(resolved, [file for name, file in files.items() if name not in small], to=to)
         return Snapshot(rest.path, rest.commit, first.fresh | rest.fresh, first.old_blobs)
 
-    def _former(self, folder: str, files: Mapping[str, RemoteFile]) -> set[str]:
+    def _former(self, folder: str, files: Mapping[str, RemoteFile], now: Verified) -> set[str]:
         """Files in the folder that an earlier version of the same signer brought and that are still what it signed."""
         try:
             bundle = Bundle.read(os.path.join(folder, SIGNATURE_NAME))
-            signed = self.verifier.verify(bundle).manifest
-            if self.verifier.accepting(bundle).describe() not in self.verifier.signers():
+            verified = now if bundle == now.bundle else self.verifier.verify(bundle)
+            signed = verified.statement.manifest
+            if verified.accepted_by.describe() not in self.verifier.signers():
                 return set()  # before the first use anybody would do, and their files are not ours to replace
             return {
                 name

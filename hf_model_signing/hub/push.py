@@ -164,7 +164,7 @@ def signature_there(model: RepositoryAtRevision, note: Callable[[str], None]) ->
 def signed_by_us(bundle: Bundle, signer: Signer, note: Callable[[str], None]) -> Statement | None:
     """What our own earlier signature says; None when it is another's."""
     try:
-        return signer.verifier().verify(bundle)
+        return signer.verifier().verify(bundle).statement
     except VerificationError as error:
         note(f"{_REPLACED}: {error}")
         return None

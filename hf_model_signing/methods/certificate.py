@@ -27,7 +27,7 @@ from hf_model_signing.crypto.certificates import (
 from hf_model_signing.crypto.ecdsa import algorithm_of, verify_ecdsa
 from hf_model_signing.crypto.path_validation import check_path
 from hf_model_signing.errors import BundleError, UsageError, VerificationError
-from hf_model_signing.methods.interface import DirectSigner, Introduction, Verifier
+from hf_model_signing.methods.interface import DirectSigner, Introduction, MethodVerifier, SignerFound
 from hf_model_signing.methods.key import load_private_key
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.dsse import decode_base64
@@ -80,7 +80,7 @@ class CertificateSigner(DirectSigner):
         return self._key.sign(message, algorithm_of(self._key))
 
 
-class CertificateVerifier(Verifier):
+class CertificateVerifier(MethodVerifier):
     """Accepts what a certificate signed that leads to one of `root_certs`: PEM files, or certificates already loaded.
 
     `identity`, when given, must be what the certificate calls its holder (see `has_identity`). The certificates are
@@ -117,11 +117,7 @@ class CertificateVerifier(Verifier):
         whose = f"'{show(self._identity)}'" if self._identity else "any certificate"
         return f"{whose} below the root certificate {', '.join(fingerprint_of(root) for root in self._roots)}"
 
-    def signer_of(self, bundle: Bundle) -> str:
-        """The subject of the certificate that signed, and its fingerprint."""
-        return SigningCertificate(_certificates(bundle)[0], ()).describe()
-
-    def _verify_signature(self, bundle: Bundle) -> None:
+    def _verify_signature(self, bundle: Bundle) -> SignerFound:
         leaf, *others = _certificates(bundle)
         self._tell("bundle's", [leaf, *others])
         try:
@@ -131,6 +127,7 @@ class CertificateVerifier(Verifier):
             raise VerificationError(f"{error}{self._hint(bundle)}") from error
         self._check_identity(leaf, others)
         verify_ecdsa(key, bundle)
+        return SignerFound(SigningCertificate(leaf, ()).describe())
 
     def _check_identity(self, leaf: x509.Certificate, others: Iterable[x509.Certificate]) -> None:
         limited = any(map(limits_names, (*others, *self._roots)))

@@ -34,15 +34,11 @@ def claimed_signer(bundle: Bundle) -> str:
 
 
 def _by_key(bundle: Bundle) -> str:
-    verifier = KeyVerifier(key_of(bundle))
-    verifier.verify(bundle)
-    return verifier.signer_of(bundle)
+    return KeyVerifier(key_of(bundle)).verify(bundle).signer
 
 
 def _by_certificate(bundle: Bundle) -> str:
-    verifier = LeafVerifier(leaf_key(bundle))
-    verifier.verify(bundle)
-    return verifier.signer_of(bundle)
+    return LeafVerifier(leaf_key(bundle)).verify(bundle).signer
 
 
 def _by_sigstore(bundle: Bundle) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -13,16 +13,13 @@ from hf_model_signing.crypto.certificates import CertificateError, SigningCertif
 from hf_model_signing.crypto.ecdsa import verify_ecdsa
 from hf_model_signing.crypto.ecdsa_recovery import recover_keys
 from hf_model_signing.errors import BundleError, VerificationError
-from hf_model_signing.methods.interface import Verifier
+from hf_model_signing.methods.interface import MethodVerifier, SignerFound
 from hf_model_signing.methods.key import describe_key, fingerprint
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.dsse import decode_base64, pae
 
-if TYPE_CHECKING:
-    pass
 
-
-class LeafVerifier(Verifier):
+class LeafVerifier(MethodVerifier):
     """Accepts what was signed with one key and a certificate of it, whoever issued that and whenever it was valid."""
 
     method = "certificate"
@@ -34,14 +31,12 @@ class LeafVerifier(Verifier):
         """The kind of the key and its fingerprint."""
         return describe_key(self.key)
 
-    def signer_of(self, bundle: Bundle) -> str:
-        """The key, and what nobody vouches for: the name in the certificate."""
-        return f"{self.describe()}, which calls itself {SigningCertificate(_leaf(bundle), ()).describe()}"
-
-    def _verify_signature(self, bundle: Bundle) -> None:
+    def _verify_signature(self, bundle: Bundle) -> SignerFound:
         if leaf_key(bundle) != self.key:
             raise VerificationError("the model was signed with another key than the one that is pinned")
         verify_ecdsa(self.key, bundle)
+        # The certificate is signed by nobody who is trusted: its name is a claim of the holder of the key.
+        return SignerFound(f"{self.describe()}, which calls itself {SigningCertificate(_leaf(bundle), ()).describe()}")
 
 
 def key_of(bundle: Bundle) -> ec.EllipticCurvePublicKey:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from hf_model_signing.errors import ModelError, RefusedError, UsageError, VerificationError
@@ -110,60 +110,99 @@ class DirectSigner(Signer):
         """The signature over `message`."""
 
 
+@dataclass(frozen=True)
+class SignerFound:
+    """The signer whose signature was checked: in a few words, and as facts for programs where words do not say it."""
+
+    words: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """The verdict about a bundle whose signature was checked and accepted. It is made by `Verifier.verify` alone.
+
+    `signer` says who signed, in a few words, and `facts` says it for programs. `accepted_by` is the verifier that holds
+    the key, the root or the identity that accepted the bundle, and `method` is its method: of several signers that a
+    policy names it is the one who signed.
+    """
+
+    bundle: Bundle
+    statement: Statement
+    method: str
+    signer: str
+    facts: Mapping[str, str]
+    accepted_by: Verifier
+
+    def pin_signer(self) -> None:
+        """Remember the signer, where this is the first use; see `Verifier.pin`."""
+
+
 class Verifier(ABC):
-    """Decides whether a bundle was signed by the one signer that it stands for."""
+    """Decides whether a bundle was signed by a signer that is trusted."""
 
     method: ClassVar[str]
 
-    def verify(self, bundle: Bundle) -> Statement:
-        """Return the statement of `bundle` once its signature is verified; raises `VerificationError` otherwise.
+    def verify(self, bundle: Bundle) -> Verified:
+        """Check the signature of `bundle` and return the verdict; raises `VerificationError` unless it is accepted.
 
-        The payload is read only after the signature is found good, and has no say in who may have made it.
+        The payload is read only after its signature was accepted, and has no part in the choice of the signer.
         """
         if bundle.method == UNSIGNED:
             raise VerificationError("nobody signed this bundle (method 'skip'): anybody could have written it")
-        self._check_method(bundle)
         try:
-            self._verify_signature(bundle)
+            return self._verify(bundle)
         except RefusedError:
             raise
-        except Exception as error:  # the edge of a verifier: whatever went wrong, it is not verified
+        except Exception as error:  # the edge of a verifier: after an unknown failure nothing is verified
             raise VerificationError(f"the signature could not be checked: {error}") from error
-        return Statement.parse(bundle.payload)
+
+    def excludes(self, bundle: Bundle) -> bool:
+        """Tell from what the bundle claims of its signer, and without cryptography, that `verify` would refuse it.
+
+        False promises nothing. A subclass may return True only for what its `verify` is certain to refuse.
+        """
+        return bundle.method == UNSIGNED
+
+    def pin(self, verified: Verified) -> None:
+        """Remember who signed, where the first use decides whom to trust; the signature is not checked again.
+
+        Call it last: when all else is verified, and before anything is handed out. Raises `VerificationError` when
+        another signer is remembered already, or this one cannot be remembered.
+        """
+        verified.pin_signer()
 
     @abstractmethod
     def describe(self) -> str:
         """Whose signature is accepted, in a few words."""
 
-    def accepting(self, bundle: Bundle) -> Verifier:
-        """Who of those that this one stands for accepts `bundle`; raises `VerificationError` when nobody does."""
-        return self
-
-    def pin(self, bundle: Bundle) -> None:  # noqa: B027 - most trust somebody whom a person named
-        """Remember who signed a bundle, where it is the first use that decides whom to trust.
-
-        Call it last: when all else is verified, and before anything is handed out. Raises `VerificationError` when
-        somebody else is remembered already, or it cannot be remembered.
-        """
-
     def signers(self) -> tuple[str, ...]:
-        """Each of those that this one stands for, in a few words."""
+        """Return the description of each signer that is accepted."""
         return (self.describe(),)
 
-    def signer_of(self, bundle: Bundle) -> str:
-        """Who signed a bundle that was verified, in a few words."""
-        return self.describe()
+    @abstractmethod
+    def _verify(self, bundle: Bundle) -> Verified:
+        """Check a bundle that is signed; raises `VerificationError` unless it is accepted."""
 
-    def facts_of(self, bundle: Bundle) -> Mapping[str, str]:
-        """Who signed a bundle that was verified, for programs; nothing where `signer_of` says it all."""
-        return {}
 
-    def _check_method(self, bundle: Bundle) -> None:
+class MethodVerifier(Verifier):
+    """Accepts one signer by one method: a subclass checks the signature, and nothing else."""
+
+    def excludes(self, bundle: Bundle) -> bool:
+        """Exclude the bundles of other methods."""
+        return bundle.method != self.method
+
+    def _verify(self, bundle: Bundle) -> Verified:
         if bundle.method != self.method:
             raise VerificationError(
                 f"the signature was made by the method '{bundle.method}', and '{self.method}' is what was asked for"
             )
+        found = self._verify_signature(bundle)
+        return Verified(bundle, Statement.parse(bundle.payload), self.method, found.words, found.facts, self)
 
     @abstractmethod
-    def _verify_signature(self, bundle: Bundle) -> None:
-        """Raise `VerificationError` unless the signature over the payload is the accepted signer's."""
+    def _verify_signature(self, bundle: Bundle) -> SignerFound:
+        """Check the signature over the payload; raises `VerificationError` unless it is the accepted signer's.
+
+        The signer returned is described by what took part in that check, and by nothing else.
+        """

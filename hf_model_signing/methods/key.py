@@ -22,7 +22,7 @@ from hf_model_signing._util.input_files import read_input
 from hf_model_signing._util.paths import file_name
 from hf_model_signing.crypto.ecdsa import CURVES, algorithm_of, verify_ecdsa
 from hf_model_signing.errors import BundleError, UsageError, VerificationError
-from hf_model_signing.methods.interface import DirectSigner, Introduction, Verifier
+from hf_model_signing.methods.interface import DirectSigner, Introduction, MethodVerifier, SignerFound
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.dsse import decode_base64
 
@@ -71,7 +71,7 @@ class KeySigner(DirectSigner):
         return self._key.sign(message, algorithm_of(self._key))
 
 
-class KeyVerifier(Verifier):
+class KeyVerifier(MethodVerifier):
     """Accepts what the holder of one private key signed; `public_key` is a PEM file or a key that is already loaded.
 
     Raises `UsageError`, which says what is wrong with the file.
@@ -89,9 +89,10 @@ class KeyVerifier(Verifier):
         """The kind of the key and its fingerprint."""
         return describe_key(self._key)
 
-    def _verify_signature(self, bundle: Bundle) -> None:
+    def _verify_signature(self, bundle: Bundle) -> SignerFound:
         self._check_material(bundle.material["publicKey"])
         verify_ecdsa(self._key, bundle)
+        return SignerFound(self.describe())
 
     def _check_material(self, material: Mapping[str, Any]) -> None:
         hint, raw = material.get("hint"), material.get("rawBytes")

@@ -12,7 +12,7 @@ from hf_model_signing.hub.listing import compare_listing, covered, is_told
 from hf_model_signing.hub.signature import read_signature
 from hf_model_signing.hub.small_files import hash_small_files
 from hf_model_signing.methods.claimed_signer import claimed_signer
-from hf_model_signing.methods.interface import Verifier
+from hf_model_signing.methods.interface import Verified, Verifier
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.difference import Difference, compare
 from hf_model_signing.oms.names import SIGNATURE_NAME
@@ -99,12 +99,28 @@ class Audit(OrganisationRun):
 
     def _trusted(self, record: Record, bundle: Bundle) -> tuple[Record, list[str], list[str]]:
         """The record with who signed, and what there is against it; where there is a policy, that decides."""
-        refusal = ""
+        if self._policy is None:
+            return self._claimed(record, bundle)
         try:
-            if self._policy is not None:
-                return replace(record, signer=self._accepted(record, bundle), verified=True), [], []
+            rule = self._policy.rule_for(record.uri)
+            verifier = self._verifier(rule, record.uri)
+            verified = verifier.verify(bundle)
         except VerificationError as error:
-            refusal, record = str(error), replace(record, verified=False)
+            record, findings, reasons = self._claimed(replace(record, verified=False), bundle)
+            return (record, findings, reasons) if findings else (record, ["untrusted"], [str(error)])
+        record = replace(record, signer=verified.signer, verified=False)
+        try:
+            check_subject(verified.statement, record.uri)
+        except VerificationError as error:
+            return record, ["invalid", "untrusted"], [str(error)]
+        try:
+            self._check_conditions(record, rule, verifier, verified)
+        except VerificationError as error:
+            return record, ["untrusted"], [str(error)]
+        return replace(record, verified=True), [], []
+
+    def _claimed(self, record: Record, bundle: Bundle) -> tuple[Record, list[str], list[str]]:
+        """The record with who claims to have signed, and what there is against that."""
         try:
             record = replace(record, signer=claimed_signer(bundle))
             check_subject(Statement.parse(bundle.payload), record.uri)
@@ -112,20 +128,15 @@ class Audit(OrganisationRun):
             return replace(record, verified=False), ["unsigned", "untrusted"], [str(error)]
         except VerificationError as error:
             return replace(record, verified=False), ["invalid", "untrusted"], [str(error)]
-        return (record, ["untrusted"], [refusal]) if refusal else (record, [], [])
+        return record, [], []
 
-    def _accepted(self, record: Record, bundle: Bundle) -> str:
-        """Who signed, once the policy's rule accepts it; raises `VerificationError` as a pull would."""
-        assert self._policy is not None  # noqa: S101 - for the type checker
-        rule = self._policy.rule_for(record.uri)
-        verifier = self._verifier(rule, record.uri)
-        statement = verifier.verify(bundle)
-        check_subject(statement, record.uri, by_name=rule.by_name)
+    def _check_conditions(self, record: Record, rule: Rule, verifier: Verifier, verified: Verified) -> None:
+        """Raise `VerificationError` where a pull would refuse a signature that the policy's rule accepts."""
+        check_subject(verified.statement, record.uri, by_name=rule.by_name)
         if not rule.allow_rollback:
             place = self._adapter.place(reference_of(record, None))
             how = "If going back is meant, say allow_rollback in its rule"
-            RollbackRecord.check_all(place, verifier, statement, record.revision, how, bundle=bundle)
-        return verifier.accepting(bundle).signer_of(bundle)
+            RollbackRecord.check_all(place, verifier, verified, commit=record.revision, how_to_go_back=how)
 
     def _verifier(self, rule: Rule, uri: str) -> Verifier:
         """The verifier of a rule, made once unless it is another one for each repository."""

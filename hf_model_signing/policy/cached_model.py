@@ -43,12 +43,12 @@ def verify_by_policy(
     trusted = Trusted.of(uri, None, policy)
     where = signature if signature is not None else find_signature(model)
     bundle = where if isinstance(where, Bundle) else Bundle.read(where)
-    statement = trusted.verifier.verify(bundle)
-    check_subject(statement, uri, by_name=trusted.by_name)
+    verified = trusted.verifier.verify(bundle)
+    check_subject(verified.statement, uri, by_name=trusted.by_name)
     own = None if isinstance(where, Bundle) else os.fspath(where)
-    names = verify_files(model, statement.manifest, coverage or Coverage(), own, progress)
-    trusted.verifier.pin(bundle)
-    return Verification.of(bundle, statement, trusted.verifier, names)
+    names = verify_files(model, verified.statement.manifest, coverage or Coverage(), own, progress)
+    trusted.verifier.pin(verified)
+    return Verification.of(verified, names)
 
 
 def repository_of(model: Path) -> str:

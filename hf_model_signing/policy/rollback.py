@@ -16,8 +16,7 @@ from hf_model_signing._util.atomic_files import write_file
 from hf_model_signing._util.file_lock import changing
 from hf_model_signing._util.paths import own_cache
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.methods.interface import Verifier
-from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.methods.interface import Verified, Verifier
 from hf_model_signing.oms.statement import SIGNED_AT, Statement
 
 _logger = logging.getLogger(__name__)
@@ -33,23 +32,22 @@ class RollbackRecord:
     signer: str
 
     @classmethod
-    def check_all(
-        cls,
-        place: str,
-        verifier: Verifier,
-        statement: Statement,
-        commit: str,
-        how_to_go_back: str,
-        *,
-        bundle: Bundle | None = None,
-    ) -> None:
+    def of(cls, place: str, verified: Verified) -> RollbackRecord:
+        """Return the record of the signer that a verdict names."""
+        return cls(place, verified.accepted_by.describe())
+
+    @staticmethod
+    def check_all(place: str, verifier: Verifier, verified: Verified, *, commit: str, how_to_go_back: str) -> None:
         """Refuse what is older than what was verified before of any signer that `verifier` accepts.
 
-        With the `bundle`, whoever signed it counts as well, where it is the first use that decides whom to trust.
+        The signer of the verdict counts as well: before the first use `verifier` does not name it yet.
         """
-        who = (verifier.accepting(bundle).describe(),) if bundle is not None else ()
-        for signer in dict.fromkeys((*verifier.signers(), *who)):
-            cls(place, signer).check(statement, commit, how_to_go_back)
+        records = (
+            *(RollbackRecord(place, signer) for signer in verifier.signers()),
+            RollbackRecord.of(place, verified),
+        )
+        for record in dict.fromkeys(records):
+            record.check(verified.statement, commit, how_to_go_back)
 
     def check(self, statement: Statement, commit: str, how_to_go_back: str) -> None:
         """Raise `VerificationError` when `statement` is older than one that was verified before.

@@ -1,15 +1,16 @@
-"""Trust on first use: whoever signed a repository when it was first used here signs it from then on."""
+"""Trust on first use: the signer of a repository when it was first used here signs it from then on."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.methods.embedded_key import LeafVerifier, _certificate, key_of, leaf_key
-from hf_model_signing.methods.interface import Verifier
+from hf_model_signing.methods.interface import Verified, Verifier
 from hf_model_signing.methods.key import KeyVerifier
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.policy.pins import Pin, TrustLock
@@ -20,16 +21,29 @@ if TYPE_CHECKING:
 _Signer = tuple[Verifier, Pin]
 
 
+@dataclass(frozen=True)
+class VerifiedOnFirstUse(Verified):
+    """A verdict that rests on first use: it carries the key or identity that verified, which is what gets pinned."""
+
+    uri: str
+    lock: TrustLock
+    pin: Pin
+
+    def pin_signer(self) -> None:
+        """Pin who signed; raises `VerificationError` when another signer is pinned, or the file cannot be written."""
+        self.lock.add(self.uri, self.pin)
+
+
 class TofuVerifier(Verifier):
     """Accepts for the repository `uri` the signer who is pinned in the file `lock`, or, while nobody is, anybody.
 
-    What is pinned is never a mere hint at a key. A bundle of the method `key` tells only the fingerprint of its key,
+    What is pinned is never a mere hint at a key. A bundle of the method `key` names only the fingerprint of its key,
     which anybody can copy; the key itself is recovered from the signature. Of a certificate the key is pinned, and
-    neither its issuer nor its dates are looked at: there is nobody who is trusted to vouch for them. A bundle of
-    Sigstore is verified in full on its instance, which `trust_config` and `use_staging` choose as in
-    `SigstoreVerifier`; its identity and issuer are pinned.
+    neither its issuer nor its dates are checked: nobody is trusted to vouch for them. A bundle of Sigstore is verified
+    in full on its instance, which `trust_config` and `use_staging` choose as in `SigstoreVerifier`; its identity and
+    issuer are pinned.
 
-    Verifying pins nobody: `pin` does. Raises `UsageError` for a trust config that cannot be used.
+    `verify` pins nobody; `pin` does. Raises `UsageError` for a trust config that cannot be used.
     """
 
     method = "tofu"
@@ -45,38 +59,25 @@ class TofuVerifier(Verifier):
         self._uri, self._lock = uri, TrustLock(os.fspath(lock))
         self._trust_config, self._use_staging = trust_config, use_staging
         if trust_config is not None:
-            _ = self._instance  # a file that is no good is told before any work
+            _ = self._instance  # reads the file, so that an error in it is found before any work
 
     def describe(self) -> str:
         """How the signer is found."""
         return f"whoever signed '{self._uri}' first, as '{self._lock.path}' says"
 
     def signers(self) -> tuple[str, ...]:
-        """Who is pinned; nobody before the first use."""
+        """Return who is pinned; nobody before the first use."""
         pinned = self._lock.find(self._uri)
         return () if pinned is None else (pinned.describe(),)
 
-    def accepting(self, bundle: Bundle) -> Verifier:
-        """The verifier that stands for the very key or identity that signed."""
-        verifier, found = self._signer(bundle)
-        verifier.verify(bundle)
-        self._lock.check(self._uri, found)
-        return verifier
-
-    def pin(self, bundle: Bundle) -> None:
-        """Pin who signed; raises `VerificationError` when somebody else is pinned, or the file cannot be written."""
-        self.verify(bundle)
-        self._lock.add(self._uri, self._signer(bundle)[1])
-
-    def _check_method(self, bundle: Bundle) -> None:
+    def _verify(self, bundle: Bundle) -> Verified:
         if bundle.method not in _SIGNERS:
             raise VerificationError(f"the method '{bundle.method}' names no signer who could be trusted on first use")
-
-    def _verify_signature(self, bundle: Bundle) -> None:
-        self.accepting(bundle)
-
-    def _signer(self, bundle: Bundle) -> _Signer:
-        return _SIGNERS[bundle.method](self, bundle)
+        verifier, pin = _SIGNERS[bundle.method](self, bundle)
+        verified = verifier.verify(bundle)
+        self._lock.check(self._uri, pin)
+        verdict = {field.name: getattr(verified, field.name) for field in fields(verified)}
+        return VerifiedOnFirstUse(**verdict, uri=self._uri, lock=self._lock, pin=pin)
 
     def _key_holder(self, bundle: Bundle) -> _Signer:
         key = key_of(bundle)

@@ -34,7 +34,7 @@ def batch(who: Person, keyless: Keyless, *options: str) -> Outcome:
 def all_signed(organisation: Organisation, keyless: Keyless) -> None:
     verifier = keyless.verifier()
     for repo in organisation.repositories:
-        assert verifier.verify(Bundle.parse(organisation.hub.read(repo.name, "model.sig"))).uri == repo.uri
+        assert verifier.verify(Bundle.parse(organisation.hub.read(repo.name, "model.sig"))).statement.uri == repo.uri
         assert len(organisation.hub.log(repo.name)) == 3
 
 

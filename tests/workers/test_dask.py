@@ -231,7 +231,7 @@ def test_order_in_which_a_worker_lists_files_counts_for_nothing(
     done = batch(person(), acme, cluster)
     assert done.code == 0, done.err
     organisation.check()
-    entries = acme.verifier.verify(Bundle.parse(hub.read("acme/model", "model.sig"))).manifest.entries
+    entries = acme.verifier.verify(Bundle.parse(hub.read("acme/model", "model.sig"))).statement.manifest.entries
     assert list(entries) == sorted(entries)
     assert person().run("pull", "acme/model", "--public-key", acme.public).code == 0
 

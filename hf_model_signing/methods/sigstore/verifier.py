@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_model_signing.crypto.certificates import CertificateError, parse_certificate
 from hf_model_signing.errors import BundleError, SigstoreWarning, VerificationError
-from hf_model_signing.methods.interface import Verifier
+from hf_model_signing.methods.interface import MethodVerifier, SignerFound
 from hf_model_signing.methods.sigstore.identity import CertificateIdentity, IdentityPolicy
 from hf_model_signing.methods.sigstore.instance import Instance
 from hf_model_signing.methods.sigstore.oidc_tokens import (
@@ -31,7 +31,7 @@ def _warn(text: str) -> None:
     warnings.warn(text, SigstoreWarning, stacklevel=2)
 
 
-class InstanceVerifier(Verifier):
+class InstanceVerifier(MethodVerifier):
     """Accepts what those signed whom `expected` names, on one Sigstore instance."""
 
     method = "sigstore"
@@ -43,15 +43,17 @@ class InstanceVerifier(Verifier):
         """The identity that is expected, and its issuer."""
         return str(self._expected)
 
-    def signer_of(self, bundle: Bundle) -> str:
-        """The identity that the certificate names, and its issuer."""
-        return str(CertificateIdentity.of(_certificate(bundle)))
+    def excludes(self, bundle: Bundle) -> bool:
+        """Exclude the certificates of other identities, whoever issued them."""
+        if super().excludes(bundle):
+            return True
+        try:
+            self._expected.check(CertificateIdentity.of(_certificate(bundle)))
+        except Exception:  # noqa: BLE001 - a certificate that cannot be read is refused by `verify`, too
+            return True
+        return False
 
-    def facts_of(self, bundle: Bundle) -> Mapping[str, str]:
-        """The identity and its issuer."""
-        return _facts(CertificateIdentity.of(_certificate(bundle)))
-
-    def _verify_signature(self, bundle: Bundle) -> None:
+    def _verify_signature(self, bundle: Bundle) -> SignerFound:
         from sigstore.models import Bundle as SigstoreBundle
         from sigstore.verify import Verifier as SigstoreChecks
 
@@ -75,6 +77,7 @@ class InstanceVerifier(Verifier):
         _check_clock(times)
         # Last, so that nobody is named as a signer who is not.
         self._expected.check(holder.noted)
+        return SignerFound(str(holder.noted), _facts(holder.noted))
 
 
 class SigstoreVerifier(InstanceVerifier):

@@ -274,7 +274,7 @@ def test_nobody_is_named_as_a_signer_who_is_not(keyless: Keyless, model: Path, i
 def test_published_vector_verifies_offline(oms: Path) -> None:
     bundle = Bundle.read(oms / "vectors" / "valid" / "sigstore.bundle.json")
     verifier = hms.SigstoreVerifier("stefanb@us.ibm.com", "https://sigstore.verify.ibm.com/oauth2", offline=True)
-    assert verifier.verify(bundle).manifest.name == "v1.1.0-sigstore"
+    assert verifier.verify(bundle).statement.manifest.name == "v1.1.0-sigstore"
 
 
 def test_nothing_is_asked_for_a_model_that_is_too_large(
