@@ -91,7 +91,7 @@ NEEDS = {
 FIXTURES = {
     "softhsm": "softhsm",
     "node": "node",
-    "browser": "browser",
+    "chromium": "browser",
     "repositories": "frameworks",
     "cluster": "dask",
 }

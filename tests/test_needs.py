@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,13 @@ def test_unit_test_needs_nothing(tmp_path: Path) -> None:
 def test_selected_tests_bring_their_needs(tmp_path: Path) -> None:
     folders = ("methods/pkcs11", "interop", "report", "frameworks", "hub", "docs")
     assert _collected(tmp_path, *(f"tests/{folder}" for folder in folders)) == needs.commands(needs.NEEDS)
+
+
+def test_fixture_that_brings_a_need_is_unique() -> None:
+    """A fixture of the same name elsewhere would bring the need to tests that do not have it."""
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py")]
+    for name in needs.FIXTURES:
+        assert sum(len(re.findall(rf"^ *def {name}\(", source, re.MULTILINE)) for source in sources) == 1, name
 
 
 def test_pattern_narrows_the_needs(tmp_path: Path) -> None:

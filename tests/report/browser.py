@@ -25,7 +25,7 @@ _DESKTOP = {"width": 1280, "height": 900}
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def chromium() -> Iterator[Browser]:
     """Chromium as the system has it."""
     from playwright.sync_api import sync_playwright  # slow to import
 
@@ -38,7 +38,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
+def open_page(chromium: Browser, tmp_path: Path) -> Iterator[Open]:
     """Write a report and open it; at the end nothing was requested, no dialog came up, nothing was logged."""
     noticed: list[str] = []
     contexts = []
@@ -46,7 +46,7 @@ def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
     def open_it(report: Report, *, fragment: str = "", **settings: Any) -> Page:  # noqa: ANN401 - the options of Playwright
         write_report(tmp_path / "report.html", report)
         address = (tmp_path / "report.html").as_uri()
-        context = browser.new_context(**{"viewport": _DESKTOP, "bypass_csp": False, **settings})
+        context = chromium.new_context(**{"viewport": _DESKTOP, "bypass_csp": False, **settings})
         contexts.append(context)
         context.on("dialog", lambda dialog: noticed.append(f"dialog: {dialog.message}"))
         context.on("console", lambda message: noticed.append(f"console: {message.text}"))

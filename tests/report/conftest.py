@@ -1,5 +1,5 @@
 """Fixtures of the tests of reports."""
 
-from tests.report.browser import browser, open_page, screenshots
+from tests.report.browser import chromium, open_page, screenshots
 
-__all__ = ["browser", "open_page", "screenshots"]
+__all__ = ["chromium", "open_page", "screenshots"]
