@@ -64,6 +64,10 @@ def find_repository(
 
     from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 
+    if not isinstance(text, str):
+        raise BadReferenceError(f"{text!r} is not the name of a repository; expected [datasets/|spaces/]ORG/NAME")
+    if kind not in (None, "model", "dataset", "space"):
+        raise BadReferenceError(f"there is no type of repository {kind!r}; there are model, dataset and space")
     found = find_adapter(text)
     adapter, reference = found or (HuggingFaceAdapter(token=token), HuggingFaceAdapter.named(text, kind))
     if token is not None and isinstance(adapter, HuggingFaceAdapter):

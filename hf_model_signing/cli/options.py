@@ -159,17 +159,16 @@ def expected_options() -> list[click.Parameter]:
 
 
 def how_to_hash(values: dict[str, Any], ignore_paths: Iterable[str]) -> HowToHash:
-    """What `manifest_options` say."""
+    """Return what the `manifest_options` say, with the ignored paths relative to the model."""
     from hf_model_signing.signing import HowToHash
 
-    return HowToHash(
-        ignore_paths=tuple(ignore_paths),
-        ignore_git_paths=values["ignore_git_paths"],
-        allow_symlinks=values["allow_symlinks"],
-        hash_type=values["hash_type"],
-        shard_size=values["shard_size"],
-        allow_lfs_pointers=values["allow_lfs_pointers"],
-    )
+    return HowToHash(**manifest_arguments(values, ignore_paths))
+
+
+def manifest_arguments(values: dict[str, Any], ignore_paths: Iterable[str]) -> dict[str, Any]:
+    """Return what the `manifest_options` say as arguments of the Python API."""
+    names = ("ignore_git_paths", "allow_symlinks", "hash_type", "shard_size", "allow_lfs_pointers")
+    return {"ignore_paths": tuple(ignore_paths), **{name: values[name] for name in names}}
 
 
 def coverage_options() -> list[click.Parameter]:

@@ -11,8 +11,8 @@ from hf_model_signing.cli.global_options import Command
 from hf_model_signing.cli.method_inference import any_signer, infer_signer
 from hf_model_signing.cli.options import (
     REPO_HELP,
-    how_to_hash,
     ignored_below,
+    manifest_arguments,
     manifest_options,
     reference_argument,
     type_option,
@@ -25,44 +25,29 @@ if TYPE_CHECKING:
 
 def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
     signer = infer_signer(values)
-    if values["remote"] and values["folder"]:
-        raise click.UsageError(
-            "--remote takes the digests from the Hub and --from takes them from a folder: choose one"
-        )
     with progress_bars() as progress:
-        from hf_model_signing.hub.push import DEFAULT_MESSAGE, PushOptions, push
-        from hf_model_signing.hub.repository import DigestSource
-        from hub_adapters import find_repository
+        from hf_model_signing.hub.push import push
 
-        ignored = values["ignore_paths"]
-        source = DigestSource(
+        folder, ignored = values["folder"], values["ignore_paths"]
+        pushed = push(
+            values["repo"],
+            signer=signer,
+            revision=values["revision"],
+            repo_type=values["kind"],
+            create_pr=values["create_pr"],
+            commit_message=values["message"],
             remote=values["remote"],
-            folder=values["folder"],
-            how=how_to_hash(values, ignored_below(values["folder"], ignored) if values["folder"] else ignored),
+            folder_path=folder,
+            badge=values["badge"],
+            dry_run=values["dry_run"],
+            progress=progress,
+            note=output.note,
+            **manifest_arguments(values, ignored_below(folder, ignored) if folder else ignored),
         )
-        message, badge = values["message"] or DEFAULT_MESSAGE, values["badge"]
-        options = PushOptions(source, values["create_pr"], message, values["dry_run"], badge=badge)
-        adapter, reference = find_repository(values["repo"], values["kind"], values["revision"])
-        pushed = push(reference, adapter=adapter, signer=signer, options=options, progress=progress, note=output.note)
     output.result(
-        {**_values(pushed), "badge": badge, "signer": signer.describe(), **signer.facts()},
+        {**pushed.to_dict(), "badge": values["badge"], "signer": signer.describe(), **signer.facts()},
         _text(pushed, signer.describe()),
     )
-
-
-def _values(pushed: Pushed) -> dict[str, Any]:
-    statement, commit = pushed.statement, pushed.commit
-    return {
-        "status": pushed.status,
-        "uri": statement.uri,
-        "revision": pushed.revision,
-        "digest": f"sha256:{statement.manifest.root_digest}",
-        "files": len(statement.manifest.digests),
-        "annotations": dict(statement.annotations),
-        "commit": commit.revision if commit else None,
-        "url": commit.url if commit else None,
-        "pull_request": commit.pull_request if commit else None,
-    }
 
 
 def _text(pushed: Pushed, signer: str) -> str:

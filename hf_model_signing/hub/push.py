@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
-from hf_model_signing._util.text import show
-from hf_model_signing.errors import HfSignError, MissingSignatureError, RenamedError, UsageError, VerificationError
+from hf_model_signing._util.paths import several
+from hf_model_signing._util.results import Result
+from hf_model_signing.errors import UsageError
 from hf_model_signing.hashing.model_hasher import Progress
+from hf_model_signing.hub.arguments import check_signer
 from hf_model_signing.hub.badge import read_card
-from hf_model_signing.hub.listing import compare_listing
-from hf_model_signing.hub.repository import DigestSource, RepositoryAtRevision
-from hf_model_signing.hub.signature import read_signature
+from hf_model_signing.hub.existing_signature import check_clock, claims_to_fit, signature_there, signed_by_us
+from hf_model_signing.hub.repository import DigestSource, RepositoryAtRevision, check_canonical_name
 from hf_model_signing.methods.interface import Signer
-from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.names import SIGNATURE_NAME
-from hf_model_signing.oms.statement import DIGESTS_FROM, REVISION, SIGNED_AT, Statement
+from hf_model_signing.oms.statement import REVISION, Statement
+from hf_model_signing.signing import HowToHash
+from hub_adapters import find_repository
 from hub_adapters.errors import ConflictError, UncertainError
 from hub_adapters.interface import Commit, HubAdapter, Reference, Resolved
 
+Path = str | os.PathLike[str]
+
 DEFAULT_MESSAGE = "Sign the repository (model.sig)"
 
-_REPLACED = f"the {SIGNATURE_NAME} that is there will be replaced"
-_ATTEMPTS = 5  # how often a branch may move under a push before it gives up
+_ATTEMPTS = 5  # times that the branch may move during one push
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
 class PushOptions:
-    """What to sign and how to commit it; a dry run does all but the commit.
+    """What to sign and how to commit it; a dry run does everything but the commit.
 
-    `model` makes what is hashed of a repository at one revision, in place of what `digest_source` says; `step` is told
-    what is about to be done with which revision, and may raise to stop it. `badge` puts into the model card, in the
-    same commit, who signed and how to verify it.
+    `model` makes the repository at one revision, in place of the one that `digest_source` describes. `step` is called
+    with the name of each step and the commit that it works on, and may raise to stop the push. `badge` adds the signer
+    and the command that verifies the signature to the model card, in the same commit.
     """
 
     digest_source: DigestSource = field(default_factory=DigestSource)
@@ -45,56 +50,110 @@ class PushOptions:
     badge: bool = False
 
 
-@dataclass(frozen=True)
-class Pushed:
-    """What a push did. `status` is `signed`, `unchanged` (the signature there fits already) or `dry-run`."""
+@dataclass(frozen=True, repr=False)
+class Pushed(Result):
+    """The result of a push.
+
+    `status` is `signed`, `unchanged` (the existing signature is current) or `dry-run`; `revision` is the commit that
+    was signed, and `commit` the one that brought the signature.
+    """
 
     status: str
     revision: str
     statement: Statement
     commit: Commit | None = None
 
+    shown = ("status", "uri", "revision", "files", "url")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as JSON values."""
+        statement, commit = self.statement, self.commit
+        return {
+            "status": self.status,
+            "uri": statement.uri,
+            "revision": self.revision,
+            "digest": f"sha256:{statement.manifest.root_digest}",
+            "files": len(statement.manifest.digests),
+            "annotations": dict(statement.annotations),
+            "commit": commit.revision if commit else None,
+            "url": commit.url if commit else None,
+            "pull_request": commit.pull_request if commit else None,
+        }
+
 
 def push(
+    repo_id: str,
+    *,
+    signer: Signer,
+    revision: str | None = None,
+    repo_type: str | None = None,
+    create_pr: bool = False,
+    commit_message: str | None = None,
+    remote: bool = False,
+    folder_path: Path | None = None,
+    badge: bool = False,
+    dry_run: bool = False,
+    ignore_paths: Path | Iterable[Path] = (),
+    ignore_git_paths: bool = True,
+    allow_symlinks: bool = False,
+    hash_type: str = "sha256",
+    shard_size: int | None = None,
+    allow_lfs_pointers: bool = False,
+    token: str | bool | None = None,
+    progress: Progress | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> Pushed:
+    """Sign a repository on the Hugging Face Hub and commit the signature, `model.sig`, to it.
+
+    `repo_id` is `ORG/NAME`, also with `@REV`, or a reference such as `hf://datasets/ORG/NAME`. `repo_type` is `model`,
+    `dataset` or `space`, `revision` the branch to sign and to commit to, `create_pr` opens a pull request instead.
+
+    The repository is downloaded and hashed. `remote` uses the digests of large files that the hub lists, a weaker claim
+    that the signature records; `folder_path` hashes a local copy, which must be what the hub has. `badge` adds the
+    signer and the command that verifies the signature to the model card, in the same commit. `dry_run` does everything
+    but the commit. `token` is sent to the hub in place of the user's own. The other arguments are those of `sign`.
+
+    A branch that moves during the push is signed again at its new head. Raises `UsageError` for invalid arguments,
+    `RefusedError` if there is nothing to sign or the hub contradicts what was hashed, and `HubError` if the hub fails;
+    then nothing was committed, unless the error is an `UncertainError`.
+    """
+    check_signer(signer)
+    how = HowToHash(several(ignore_paths), ignore_git_paths, allow_symlinks, hash_type, shard_size, allow_lfs_pointers)
+    source = DigestSource(remote, os.fspath(folder_path) if folder_path is not None else None, how)
+    options = PushOptions(source, create_pr, commit_message or DEFAULT_MESSAGE, dry_run, badge=badge)
+    adapter, reference = find_repository(repo_id, repo_type, revision, token=token)
+    return push_repository(reference, adapter=adapter, signer=signer, options=options, progress=progress, note=note)
+
+
+def push_repository(
     reference: Reference,
     *,
     adapter: HubAdapter,
     signer: Signer,
-    options: PushOptions | None = None,
+    options: PushOptions,
     progress: Progress | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> Pushed:
-    """Sign the repository `reference` and commit `model.sig` to its branch.
-
-    A branch that moves meanwhile is signed anew from its new head. `note` is told what a person may want to know.
-    Raises `UsageError` for a badge in a card that is left out, `RefusedError` when there is nothing to sign or the hub
-    contradicts what was hashed, `HubError` for what goes wrong there; then nothing was committed, unless the error is
-    an `UncertainError`.
-    """
-    chosen = options or PushOptions()
+    """Sign the repository `reference` and commit `model.sig` to its branch; raises as `push` does."""
     if _COMMIT.fullmatch(reference.revision or ""):
         raise UsageError(f"cannot commit to the fixed revision '{reference.revision}': name a branch")
     adapter.check_takes_commits(reference)
-    if not chosen.dry_run:  # a dry run needs no leave to write
+    if not options.dry_run:  # a dry run needs no permission to write
         adapter.authorize(reference)
     uncertain = False
     for attempt in range(1, _ATTEMPTS + 1):
         resolved = adapter.resolve(reference)
         check_canonical_name(resolved, note)
-        model = (
-            chosen.model(resolved)
-            if chosen.model
-            else RepositoryAtRevision(adapter, resolved, chosen.digest_source, progress)
-        )
+        make = options.model or (lambda at: RepositoryAtRevision(adapter, at, options.digest_source, progress))
         try:
-            pushed = _push_once(model, signer, chosen, note)
+            pushed = _push_once(make(resolved), signer, options, note)
             return _as_signed(pushed) if uncertain and pushed.status == "unchanged" else pushed
         except ConflictError as error:
             if attempt == _ATTEMPTS:
                 raise ConflictError(f"'{reference}' moved {attempt} times while it was signed; try later") from error
             note(f"'{reference}' has moved on; signing its new head")
         except UncertainError:
-            if attempt == _ATTEMPTS or chosen.create_pr:
+            if attempt == _ATTEMPTS or options.create_pr:
                 raise
             uncertain = True
             note("the connection broke while committing; looking whether the commit was made")
@@ -102,20 +161,9 @@ def push(
 
 
 def _as_signed(pushed: Pushed) -> Pushed:
-    """The commit whose answer was lost, found on the branch."""
+    """Return the result of a commit whose answer was lost, and that was found on the branch."""
     commit = Commit(pushed.revision, f"{pushed.statement.uri}@{pushed.revision}")
     return Pushed("signed", pushed.statement.annotations.get(REVISION, pushed.revision), pushed.statement, commit)
-
-
-def check_canonical_name(resolved: Resolved, note: Callable[[str], None]) -> None:
-    """Refuse a hub that chooses for which repository a signature is made; a legacy name gets its namespace from it."""
-    asked, name = resolved.reference.name, resolved.name
-    if asked == name:
-        return
-    if "/" not in asked and name.rpartition("/")[2] == asked:
-        note(f"'{asked}' is '{name}' on the hub; it is signed under that name")
-        return
-    raise RenamedError(f"the hub calls '{asked}' '{show(name)}': if that is the one you mean, use this name", name)
 
 
 def _push_once(
@@ -124,9 +172,9 @@ def _push_once(
     resolved = model.resolved
     card = read_card(model, note) if options.badge else None
     there = signature_there(model, note)
-    # What it says is no more than a reason to ask now whose it is, and not once all is hashed: some signers have to
-    # sign in for that, and what comes of it does not last.
-    fits = there is not None and _claims_to_fit(there, model)
+    # If the unverified statement matches, the signature is checked now and not after hashing: some signers have to sign
+    # in for that, and a sign-in expires.
+    fits = there is not None and claims_to_fit(there, model)
     existing = signed_by_us(there, signer, note) if there and fits else None
     if existing and (card is None or card.introduces(signer.introduce(there))):
         return Pushed("unchanged", resolved.commit, existing)
@@ -136,7 +184,7 @@ def _push_once(
     statement = model.statement()
     if there and not fits:
         existing = signed_by_us(there, signer, note)
-    _check_clock(statement, existing)
+    check_clock(statement, existing)
     if options.dry_run:
         statement = card.rehearsed(statement, signer) if card else statement
         signer.rehearse(statement)
@@ -148,54 +196,3 @@ def _push_once(
         resolved, {**files, SIGNATURE_NAME: bundle.to_bytes()}, message=options.message, create_pr=options.create_pr
     )
     return Pushed("signed", resolved.commit, statement, commit)
-
-
-def signature_there(model: RepositoryAtRevision, note: Callable[[str], None]) -> Bundle | None:
-    """The signature that the hub has, if it is one at all."""
-    try:
-        return read_signature(model.adapter, model.resolved, model.listing)
-    except MissingSignatureError:
-        return None
-    except VerificationError as error:
-        note(f"{_REPLACED}: {error}")
-        return None
-
-
-def signed_by_us(bundle: Bundle, signer: Signer, note: Callable[[str], None]) -> Statement | None:
-    """What our own earlier signature says; None when it is another's."""
-    try:
-        return signer.verifier().verify(bundle).statement
-    except VerificationError as error:
-        note(f"{_REPLACED}: {error}")
-        return None
-
-
-def _claims_to_fit(bundle: Bundle, model: RepositoryAtRevision) -> bool:
-    """Whether a signature would cover this very tree, if it were ours."""
-    try:
-        return fits_tree(Statement.parse(bundle.payload), model)
-    except VerificationError:
-        return False
-
-
-def fits_tree(existing: Statement, model: RepositoryAtRevision) -> bool:
-    """Whether a signature of ours covers this very tree; asked of the hub's listing, before any large download."""
-    weaker = DIGESTS_FROM in existing.annotations and not model.digest_source.remote
-    if weaker or existing.uri != model.resolved.uri or existing.manifest.serialization != model.serialization:
-        return False
-    if compare_listing(existing.manifest.digests, existing.manifest.serialization, model.files):
-        return False
-    # A folder was named to be looked at, so it is, also when the hub has its signature already.
-    listed = model.digest_source.folder is None and model.can_be_listed
-    now = model.listed_manifest() if listed else model.manifest()
-    return existing.manifest.digests == now.digests
-
-
-def _check_clock(statement: Statement, existing: Statement | None) -> None:
-    before = existing.annotations.get(SIGNED_AT, "") if existing else ""
-    now = statement.annotations[SIGNED_AT]
-    if before > now:
-        raise HfSignError(
-            f"the signature that is there was made at {before}, and this machine says it is {now}: set its clock, "
-            "or everybody will take the new signature for the older one"
-        )

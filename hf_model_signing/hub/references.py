@@ -29,6 +29,10 @@ class Source:
     options: FetchOptions = field(default_factory=FetchOptions)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.reference, (str, os.PathLike)):
+            raise UsageError(
+                f"the reference is {self.reference!r:.100}; it must be a path or a string such as hf://ORG/NAME"
+            )
         object.__setattr__(self, "beside", several(self.beside) if self.beside else ())
 
     @cached_property

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hf_model_signing._util.text import show
-from hf_model_signing.errors import EmptyModelError, ModelError, UsageError
+from hf_model_signing.errors import EmptyModelError, ModelError, RenamedError, UsageError
 from hf_model_signing.hashing.file_tree import Scope
 from hf_model_signing.hashing.model_hasher import Progress, hash_model
 from hf_model_signing.hub.listing import compare_folder, covered
@@ -37,6 +37,8 @@ class DigestSource:
     how: HowToHash = HowToHash()
 
     def __post_init__(self) -> None:
+        if self.remote and self.folder is not None:
+            raise UsageError("--remote takes the digests from the Hub and --from takes them from a folder: choose one")
         if self.remote and not is_plain(self.how.serialization("")):
             raise UsageError("a hub tells the SHA-256 of whole files only: not with another hash or with shards")
 
@@ -162,6 +164,17 @@ class RepositoryAtRevision:
     @property
     def _name(self) -> str:
         return self.resolved.name.rpartition("/")[2]
+
+
+def check_canonical_name(resolved: Resolved, note: Callable[[str], None]) -> None:
+    """Raise `RenamedError` if the hub has the repository under another name, unless that only adds the namespace."""
+    asked, name = resolved.reference.name, resolved.name
+    if asked == name:
+        return
+    if "/" not in asked and name.rpartition("/")[2] == asked:
+        note(f"'{asked}' is '{name}' on the hub; it is signed under that name")
+        return
+    raise RenamedError(f"the hub calls '{asked}' '{show(name)}': if that is the one you mean, use this name", name)
 
 
 def is_plain(serialization: Serialization) -> bool:

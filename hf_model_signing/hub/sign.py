@@ -99,8 +99,7 @@ def statement_of(
     if source.on_hub is None:
         return Statement(make_manifest(source.reference, how, progress=progress, receipts=receipts))
     from hf_model_signing.hub.downloaded import fetched_statement
-    from hf_model_signing.hub.push import check_canonical_name
-    from hf_model_signing.hub.repository import DigestSource, RepositoryAtRevision
+    from hf_model_signing.hub.repository import DigestSource, RepositoryAtRevision, check_canonical_name
 
     adapter, reference = source.on_hub
     if not adapter.lists_files:

@@ -11,14 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from hf_model_signing._util.paths import own_cache
 from hf_model_signing.errors import UsageError
-from hf_model_signing.hub.push import (
-    DEFAULT_MESSAGE,
-    PushOptions,
-    fits_tree,
-    push,
-    signature_there,
-    signed_by_us,
-)
+from hf_model_signing.hub.existing_signature import fits_tree, signature_there, signed_by_us
+from hf_model_signing.hub.push import DEFAULT_MESSAGE, PushOptions, push_repository
 from hf_model_signing.hub.repository import DigestSource, RepositoryAtRevision
 from hf_model_signing.methods.interface import Signer
 from hf_model_signing.oms.manifest import Manifest
@@ -168,7 +162,7 @@ class Batch(OrganisationRun):
 
             if self._options.create_pr and self._is_proposed(entry):
                 return
-            pushed = push(
+            pushed = push_repository(
                 reference_of(entry.record, self._options.revision),
                 adapter=self._adapter,
                 signer=self._signer,

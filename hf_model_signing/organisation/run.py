@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from hf_model_signing._version import __version__
 from hf_model_signing.errors import RefusedError, RenamedError
-from hf_model_signing.hub.push import check_canonical_name
+from hf_model_signing.hub.repository import check_canonical_name
 from hf_model_signing.oms.statement import signing_time
 from hf_model_signing.organisation.journal import DONE, LISTED, Entry, Journal
 from hf_model_signing.organisation.outcomes import outcome_of, reason_of

@@ -1,0 +1,72 @@
+"""The signature that a repository already has: who made it, and whether it still matches the repository."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hf_model_signing.errors import HfSignError, MissingSignatureError, VerificationError
+from hf_model_signing.hub.listing import compare_listing
+from hf_model_signing.hub.repository import RepositoryAtRevision
+from hf_model_signing.hub.signature import read_signature
+from hf_model_signing.methods.interface import Signer
+from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.names import SIGNATURE_NAME
+from hf_model_signing.oms.statement import DIGESTS_FROM, SIGNED_AT, Statement
+
+_REPLACED = f"the {SIGNATURE_NAME} that is there will be replaced"
+
+
+def signature_there(model: RepositoryAtRevision, note: Callable[[str], None]) -> Bundle | None:
+    """Return the signature on the hub; None if it is missing or malformed, and `note` says so."""
+    try:
+        return read_signature(model.adapter, model.resolved, model.listing)
+    except MissingSignatureError:
+        return None
+    except VerificationError as error:
+        note(f"{_REPLACED}: {error}")
+        return None
+
+
+def signed_by_us(bundle: Bundle, signer: Signer, note: Callable[[str], None]) -> Statement | None:
+    """Return the statement of an earlier signature of `signer`; None if it is another signer's, and `note` says so."""
+    try:
+        return signer.verifier().verify(bundle).statement
+    except VerificationError as error:
+        note(f"{_REPLACED}: {error}")
+        return None
+
+
+def claims_to_fit(bundle: Bundle, model: RepositoryAtRevision) -> bool:
+    """Return True if an unverified signature matches the repository at this revision, whoever made it."""
+    try:
+        return fits_tree(Statement.parse(bundle.payload), model)
+    except VerificationError:
+        return False
+
+
+def fits_tree(existing: Statement, model: RepositoryAtRevision) -> bool:
+    """Return True if a verified statement matches the repository at this revision.
+
+    The listing of the hub decides where it can, so that nothing large is downloaded. Digests that came from the hub are
+    a weaker claim than hashed ones and do not stand in for them.
+    """
+    weaker = DIGESTS_FROM in existing.annotations and not model.digest_source.remote
+    if weaker or existing.uri != model.resolved.uri or existing.manifest.serialization != model.serialization:
+        return False
+    if compare_listing(existing.manifest.digests, existing.manifest.serialization, model.files):
+        return False
+    # A local copy that the user named is always hashed.
+    listed = model.digest_source.folder is None and model.can_be_listed
+    now = model.listed_manifest() if listed else model.manifest()
+    return existing.manifest.digests == now.digests
+
+
+def check_clock(statement: Statement, existing: Statement | None) -> None:
+    """Raise `HfSignError` if the clock of this machine is behind the signing time of the existing signature."""
+    before = existing.annotations.get(SIGNED_AT, "") if existing else ""
+    now = statement.annotations[SIGNED_AT]
+    if before > now:
+        raise HfSignError(
+            f"the signature that is there was made at {before}, and this machine says it is {now}: set its clock, "
+            "or everybody will take the new signature for the older one"
+        )
