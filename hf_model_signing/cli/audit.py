@@ -1,8 +1,7 @@
-"""`hf-sign audit`: what an organisation has signed, by whom, and what is out of date; changes nothing."""
+"""`hf-sign audit`: which repositories of an organisation are signed, by whom, and which are stale; changes nothing."""
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import click
@@ -14,50 +13,41 @@ from hf_model_signing.cli.organisation import (
     jobs_option,
     organisation_argument,
     report_option,
-    reported,
     selection_of,
     selection_options,
+    terminal,
 )
-from hf_model_signing.cli.output import note
 from hf_model_signing.cli.policy_option import policy_option, sigstore_notes
-from hf_model_signing.cli.progress import repository_bar
+from hf_model_signing.report.statuses import Finding
 
-_FINDINGS = ("unsigned", "stale", "untrusted")
+_FAIL_ON = (Finding.UNSIGNED, Finding.STALE, Finding.UNTRUSTED)
 
 
 def _run(**values: Any) -> int:  # noqa: ANN401 - what click parsed
     check_reports(values)
-    with repository_bar() as bar, sigstore_notes():
-        from hf_model_signing.organisation.audit import Audit
+    with terminal(values) as observer, sigstore_notes():
+        from hf_model_signing.organisation.audit import audit
+        from hf_model_signing.organisation.options import RunOptions
         from hf_model_signing.policy.trust_policy import Policy
         from hub_adapters.http.rate_budget import Budget
         from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 
-        adapter = HuggingFaceAdapter(Budget())
-        if not adapter.has_token():
-            note("nobody is logged in, so private repositories are not listed")
-        audit = Audit(
-            adapter,
+        report = audit(
+            HuggingFaceAdapter(Budget()),
             values["org"],
             policy=Policy.read(values["policy"]) if values["policy"] else None,
-            selection=selection_of(values),
-            jobs=values["jobs"],
-            ended=bar.ended,
+            options=RunOptions(selection_of(values), values["jobs"]),
+            observer=observer,
         )
-        with contextlib.closing(audit):
-            bar.begin("Looking", audit.collect())
-            with reported(audit.done, values):
-                audit.look()
-            bar.close()
-            code = finish(audit.done(), values)
-            return 1 if any(audit.findings[word] for word in values["fail_on"]) else code
+    code = finish(report, values)
+    return 1 if values["fail_on"] and values["fail_on"] & report.findings().keys() else code
 
 
 def _findings(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> frozenset[str]:
     words = [word.strip() for text in value for word in text.split(",")]
-    unknown = [word for word in words if word not in _FINDINGS]
+    unknown = [word for word in words if word not in _FAIL_ON]
     if unknown:
-        raise click.BadParameter(f"'{unknown[0]}' is none of {', '.join(_FINDINGS)}", ctx, param)
+        raise click.BadParameter(f"'{unknown[0]}' is none of {', '.join(_FAIL_ON)}", ctx, param)
     return frozenset(words)
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hf_model_signing.cli import output
 from hf_model_signing.cli.global_options import Command
 from hf_model_signing.cli.method_inference import any_signer, infer_signer
 from hf_model_signing.cli.options import how_to_hash, manifest_options
@@ -18,100 +15,50 @@ from hf_model_signing.cli.organisation import (
     jobs_option,
     organisation_argument,
     report_option,
-    reported,
     selection_of,
     selection_options,
+    terminal,
 )
-from hf_model_signing.cli.progress import repository_bar
 
 if TYPE_CHECKING:
-    from hf_model_signing.organisation.batch import Batch, BatchOptions
-    from hf_model_signing.report.interface import Report
-    from hf_model_signing.workers.hashing import Hashing
-    from hub_adapters.huggingface.adapter import HuggingFaceAdapter
+    from hf_model_signing.organisation.options import BatchOptions
 
 
 def _run(**values: Any) -> int:  # noqa: ANN401 - what click parsed
     check_reports(values)
-    if values["executor"] and values["remote"]:
-        raise click.UsageError("--remote downloads nothing large, so there is nothing to do for an --executor")
-    signer = infer_signer(values)
-    with repository_bar() as bar:
-        from hf_model_signing.organisation.batch import Batch, check_can_write
+    with terminal(values) as observer:
+        from hf_model_signing.organisation.batch import batch
         from hub_adapters.http.rate_budget import Budget
         from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 
-        adapter = HuggingFaceAdapter(Budget())
-        if not values["dry_run"]:
-            check_can_write(adapter, values["org"])
-        with _hashing(values, adapter) as hashing:
-            batch = Batch(
-                adapter,
-                values["org"],
-                signer,
-                _options(values, hashing),
-                journal=values["journal"],
-                note=output.note,
-                ended=bar.ended,
-            )
-            with contextlib.closing(batch):
-                bar.begin("Planning", batch.collect())
-                with reported(batch.done, values):
-                    batch.plan()
-                    if not values["dry_run"]:
-                        _show_plan(batch.planned())
-                        bar.begin("Signing", batch.left())
-                        _sign(batch)
-                bar.close()
-                return finish(batch.planned() if values["dry_run"] else batch.done(), values)
+        options = _options(values)
+        report = batch(
+            HuggingFaceAdapter(Budget()),
+            values["org"],
+            signer=infer_signer(values),
+            options=options,
+            observer=observer,
+        )
+    return finish(report, values)
 
 
-def _sign(batch: Batch) -> None:
-    try:
-        batch.sign()
-    except KeyboardInterrupt:
-        output.note(f"{batch.left():,} repositories are left; the same command goes on from there")
-        raise
-
-
-def _options(values: dict[str, Any], hashing: Hashing | None) -> BatchOptions:
+def _options(values: dict[str, Any]) -> BatchOptions:
     from hf_model_signing.hub.push import DEFAULT_MESSAGE
     from hf_model_signing.hub.repository import DigestSource
-    from hf_model_signing.organisation.batch import BatchOptions
+    from hf_model_signing.organisation.options import BatchOptions
 
     return BatchOptions(
-        selection_of(values),
-        DigestSource(remote=values["remote"], how=how_to_hash(values, values["ignore_paths"])),
-        values["revision"],
-        values["create_pr"],
-        values["message"] or DEFAULT_MESSAGE,
-        values["jobs"],
-        values["keep_cache"],
-        hashing,
+        selection=selection_of(values),
+        jobs=values["jobs"],
+        digest_source=DigestSource(remote=values["remote"], how=how_to_hash(values, values["ignore_paths"])),
+        revision=values["revision"],
+        create_pr=values["create_pr"],
+        message=values["message"] or DEFAULT_MESSAGE,
+        journal=values["journal"],
+        dry_run=values["dry_run"],
+        executor=values["executor"],
+        keep_cache=values["keep_cache"],
     )
-
-
-@contextlib.contextmanager
-def _hashing(values: dict[str, Any], adapter: HuggingFaceAdapter) -> Iterator[Hashing | None]:
-    """The workers that `--executor` names, for as long as they are needed."""
-    if not values["executor"]:
-        yield None
-        return
-    from hf_model_signing.workers.dask import connected
-    from hf_model_signing.workers.hashing import HashingElsewhere
-    from hf_model_signing.workers.token import worker_token
-
-    token = worker_token(adapter)
-    with connected(values["executor"], output.note) as cluster:
-        yield HashingElsewhere(cluster, adapter.endpoint, values["keep_cache"], token)
-
-
-def _show_plan(plan: Report) -> None:
-    """Say what is about to be done, beside the result; whose signatures are replaced is named."""
-    from hf_model_signing.report.plan import plan_lines
-
-    for line in plan_lines(plan):
-        output.note(line)
 
 
 command = Command(

@@ -1,30 +1,33 @@
-"""What the commands about a whole organisation have in common: which repositories, and what comes of it."""
+"""The shared parts of `hf-sign batch` and `hf-sign audit`: options, reports, exit codes."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hf_model_signing.cli.global_options import settings_of
-from hf_model_signing.errors import HfSignError
+from hf_model_signing.cli.output import note
+from hf_model_signing.cli.progress import repository_bar
+from hf_model_signing.report.statuses import Status
 
 if TYPE_CHECKING:
+    from hf_model_signing.cli.run_observer import TerminalObserver
     from hf_model_signing.organisation.selection import Selection
     from hf_model_signing.report.interface import Report
 
-_MOST_JOBS = 64
+_MAX_JOBS = 64
 
 
 def organisation_argument() -> click.Argument:
-    """Whose repositories."""
+    """Return the argument for the organisation."""
     return click.Argument(["org"], metavar="ORG", callback=_owner)
 
 
 def selection_options() -> list[click.Parameter]:
-    """Which of them."""
+    """Return the options that select repositories."""
     kinds = click.Choice(["model", "dataset", "space"])
     return [
         click.Option(["--type", "kinds"], type=kinds, multiple=True, help="Only these. Repeatable.  [default: all]"),
@@ -39,24 +42,27 @@ def selection_options() -> list[click.Parameter]:
 
 
 def jobs_option() -> click.Option:
-    """How many at once."""
+    """Return the option for the number of threads."""
     return click.Option(
-        ["--jobs"], type=click.IntRange(1, _MOST_JOBS), default=8, show_default=True, help="How many at once."
+        ["--jobs"], type=click.IntRange(1, _MAX_JOBS), default=8, show_default=True, help="How many at once."
     )
 
 
 def report_option() -> click.Option:
-    """Files that the report is written to."""
+    """Return the option for report files."""
+    from hf_model_signing.report.formats import FORMATS
+
+    *others, last = FORMATS
     return click.Option(
         ["--report", "reports"],
         multiple=True,
         metavar="FILE",
-        help="Write a report: .html, .json, .csv, .sarif or .txt. Repeatable.",
+        help=f"Write a report: {', '.join(others)} or {last}. Repeatable.",
     )
 
 
 def check_reports(values: dict[str, Any]) -> None:
-    """Raise `UsageError` for a report that could not be written, before any work."""
+    """Raise `UsageError` if a report cannot be written."""
     if values["reports"]:
         from hf_model_signing.report.writing import check_report_file
 
@@ -65,51 +71,51 @@ def check_reports(values: dict[str, Any]) -> None:
 
 
 def selection_of(values: dict[str, Any]) -> Selection:
-    """What `selection_options` say."""
+    """Return the selection from the values of `selection_options`."""
     from hf_model_signing.organisation.selection import KINDS, Selection
 
     return Selection(values["kinds"] or KINDS, values["include"], values["exclude"])
 
 
 @contextlib.contextmanager
-def reported(made: Callable[[], Report], values: dict[str, Any]) -> Iterator[None]:
-    """Write the reports also of a run that has to stop, with what was done until then."""
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(OSError, HfSignError):  # the reason to stop is what has to be told
-            _write(made(), values)
-        raise
+def terminal(values: dict[str, Any]) -> Iterator[TerminalObserver]:
+    """Yield an observer for a run, and close its progress bar at the end."""
+    with repository_bar() as bar:
+        from hf_model_signing.cli.run_observer import TerminalObserver
+
+        observer = TerminalObserver(bar, values["reports"])
+        try:
+            yield observer
+        except KeyboardInterrupt:
+            if observer.unsigned is not None:
+                note(f"{observer.unsigned:,} repositories are left; the same command goes on from there")
+            raise
 
 
 def finish(report: Report, values: dict[str, Any]) -> int:
-    """Print the outcome, write the reports, and return the exit code that it has."""
+    """Print the report, write it to the files of `--report`, and return the exit code."""
     from hf_model_signing.report.json_format import JsonFormat
     from hf_model_signing.report.text import TextFormat
 
     form = JsonFormat() if settings_of(click.get_current_context()).json else TextFormat()
     for piece in form.render(report):
         click.echo(piece, nl=False)
-    _write(report, values)
-    return exit_code(report)
-
-
-def _write(report: Report, values: dict[str, Any]) -> None:
     if values["reports"]:
         from hf_model_signing.report.writing import write_report
 
         for path in values["reports"]:
             write_report(path, report)
+    return exit_code(report)
 
 
 def exit_code(report: Report) -> int:
-    """3 when something could not be finished and is worth another run, else 1 when something was refused."""
-    refused = report.totals.get("refused") or report.totals.get("forbidden")
-    return 3 if report.totals.get("failed") else 1 if refused else 0
+    """Return 3 if a repository failed and another run may help, else 1 if one was refused, else 0."""
+    refused = report.totals.get(Status.REFUSED) or report.totals.get(Status.FORBIDDEN)
+    return 3 if report.totals.get(Status.FAILED) else 1 if refused else 0
 
 
 def _owner(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """The name of the organisation, also from `hf://ORG` and from the address of its page."""
+    """Return the name of the organisation, also from `hf://ORG` and from the URL of its page."""
     from hub_adapters.errors import BadReferenceError
     from hub_adapters.huggingface.organisation import check_owner
 

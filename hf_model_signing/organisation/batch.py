@@ -1,222 +1,112 @@
-"""Sign all repositories of an organisation: list, plan, sign, and keep a journal to go on from."""
+"""Sign an organisation: list its repositories, plan, sign, and keep a journal with which the run can be continued."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import contextlib
 import os
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from functools import partial
 
 from hf_model_signing._util.paths import own_cache
 from hf_model_signing.errors import UsageError
-from hf_model_signing.hub.existing_signature import fits_tree, signature_there, signed_by_us
-from hf_model_signing.hub.push import DEFAULT_MESSAGE, PushOptions, push_repository
-from hf_model_signing.hub.repository import DigestSource, RepositoryAtRevision
 from hf_model_signing.methods.interface import Signer
-from hf_model_signing.oms.manifest import Manifest
-from hf_model_signing.oms.statement import REVISION
-from hf_model_signing.organisation.journal import LISTED, PLANNED, Entry, Journal
-from hf_model_signing.organisation.outcomes import flat
-from hf_model_signing.organisation.records import reference_of, with_files, with_statement
-from hf_model_signing.organisation.run import OrganisationRun
-from hf_model_signing.organisation.selection import Selection
+from hf_model_signing.organisation.journal import Journal, State
+from hf_model_signing.organisation.options import BatchOptions, Observer, Phase
+from hf_model_signing.organisation.recorder import Recorder
+from hf_model_signing.organisation.repositories import Repositories
+from hf_model_signing.organisation.run import Run
+from hf_model_signing.organisation.scheduler import Scheduler
 from hf_model_signing.organisation.shared_signer import SharedSigner
-from hf_model_signing.report.interface import Record, Report
-from hf_model_signing.workers.hashing import Hashing, HashingHere
-from hub_adapters.errors import AccessError, DishonestError, NotFoundError
+from hf_model_signing.organisation.tasks.context import BatchContext
+from hf_model_signing.organisation.tasks.plan import PlanTask
+from hf_model_signing.organisation.tasks.sign import SignTask
+from hf_model_signing.report.interface import Report
+from hf_model_signing.report.statuses import RunKind, Status
+from hf_model_signing.workers.hashing import Hashing, HashingElsewhere, HashingHere
 from hub_adapters.huggingface.adapter import HuggingFaceAdapter
-from hub_adapters.interface import ListedRepository, Resolved
+from hub_adapters.interface import ListedRepository
 
 
-@dataclass(frozen=True)
-class BatchOptions:
-    """What is signed of an organisation, and how; `digest_source.remote` and `create_pr` are as for a push.
+def batch(
+    adapter: HuggingFaceAdapter,
+    owner: str,
+    *,
+    signer: Signer,
+    options: BatchOptions | None = None,
+    observer: Observer | None = None,
+) -> Report:
+    """Sign the selected repositories of `owner`, and return the report of what was done, or of the plan of a dry run.
 
-    Unless `keep_cache`, a repository that was not in the cache before leaves it once it is hashed. `hashing` has it
-    hashed elsewhere.
+    If the journal is of an earlier run, continue that run. Raises `UsageError` if the user is not logged in,
+    `RefusedError` if there is no repository or another process uses the journal, and `StopBatch` if the hub stays
+    unavailable or the signer cannot continue.
     """
-
-    selection: Selection = field(default_factory=Selection)
-    digest_source: DigestSource = field(default_factory=DigestSource)
-    revision: str | None = None
-    create_pr: bool = False
-    message: str = DEFAULT_MESSAGE
-    jobs: int = 8
-    keep_cache: bool = False
-    hashing: Hashing | None = None
-
-    def settings(self, signer: str) -> str:
-        """A text that is the same as long as the same signatures are wanted."""
-        how = self.digest_source.how.serialization("")
-        wanted = [signer, self.digest_source.remote, repr(how), self.revision, self.create_pr]
-        return hashlib.sha256(json.dumps(wanted).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class BatchModel(RepositoryAtRevision):
-    """A repository of a batch, which is hashed where the batch hashes."""
-
-    hashing: Hashing | None = None
-
-    def manifest(self) -> Manifest:
-        """The manifest, as the batch makes it."""
-        if self.digest_source.remote or self.hashing is None:
-            return super().manifest()
-        return self.hashing.manifest(self)
-
-
-class Batch(OrganisationRun):
-    """A batch over what `owner` has on a hub. Call `collect`, `plan` and `sign` in this order."""
-
-    def __init__(
-        self,
-        adapter: HuggingFaceAdapter,
-        owner: str,
-        signer: Signer,
-        options: BatchOptions,
-        *,
-        journal: str | None = None,
-        note: Callable[[str], None] = lambda _: None,
-        ended: Callable[[Record], None] = lambda _: None,
-    ) -> None:
-        """Open the journal; raises as `Journal` does, and what the signer raises when it cannot sign."""
-        path = default_journal(adapter.endpoint, owner) if journal is None else journal
-        super().__init__(
-            adapter,
-            owner,
-            journal=Journal(path, owner=f"{owner} at {adapter.endpoint}"),
-            selection=options.selection,
-            jobs=options.jobs,
-            ended=ended,
-        )
-        self.revision, self._options = options.revision, options
-        self._signer = SharedSigner(signer, note)
+    chosen, watching = options or BatchOptions(), observer or Observer()
+    if not chosen.dry_run:
+        _check_logged_in(adapter, owner)
+    with _hashing(adapter, chosen, watching) as hashing:
+        path = default_journal(adapter.endpoint, owner) if chosen.journal is None else chosen.journal
+        journal = Journal(path, owner=f"{owner} at {adapter.endpoint}")
         try:
-            who = self._signer.verifier().describe()  # a person is asked now, while there is one
+            shared = SharedSigner(signer, watching.note)
+            identity = shared.verifier().describe()  # a user who has to sign in is asked now, and not hours later
+            journal.settings = chosen.settings(identity)
+            repositories = Repositories(adapter, owner, chosen.selection, chosen.revision)
+            recorder = Recorder(journal, watching, owner, adapter.endpoint)
+            run = Run(repositories, Scheduler(journal, chosen.jobs), recorder, _settled)
+            report = _execute(run, BatchContext(repositories, shared, chosen.digest_source, hashing), chosen)
+            journal.detach()  # the report can be read after another run has begun
+            return report
         except BaseException:
-            self.close()
+            journal.close()
             raise
-        self.journal.settings = options.settings(who)
-        self._hashing = options.hashing or HashingHere(adapter, options.keep_cache)
 
-    def plan(self) -> None:
-        """Look at each repository that is not known from the journal: is it signed, by whom, and as it is now?"""
-        self._work_off(LISTED, self._plan)
 
-    def sign(self) -> None:
-        """Sign what is planned, each as a push would."""
-        self._work_off(PLANNED, self._sign)
+def _execute(run: Run, context: BatchContext, options: BatchOptions) -> Report:
+    recorder = run.recorder
 
-    def left(self) -> int:
-        """How many are planned and not signed yet."""
-        return self.journal.left(PLANNED)
+    def report(kind: RunKind) -> Report:
+        return recorder.report(kind, signer=context.signer.describe())
 
-    def planned(self) -> Report:
-        """What was found, and will be done."""
-        return self.report("plan", signer=self._signer.describe())
+    run.collect()
+    with recorder.phase(Phase.PLANNING, State.LISTED, partial(report, RunKind.BATCH)):
+        run.apply(PlanTask(context), State.LISTED)
+    if options.dry_run:
+        return report(RunKind.PLAN)
+    recorder.observer.planned(report(RunKind.PLAN))
+    with recorder.phase(Phase.SIGNING, State.PLANNED, partial(report, RunKind.BATCH)):
+        run.apply(SignTask(context, options.create_pr, options.message, recorder.journal.step), State.PLANNED)
+    return report(RunKind.BATCH)
 
-    def done(self) -> Report:
-        """What was done."""
-        return self.report("batch", signer=self._signer.describe())
 
-    def _known(self, listed: ListedRepository) -> str | None:
-        return super()._known(listed) or ("archived" if listed.archived else None)
+@contextlib.contextmanager
+def _hashing(adapter: HuggingFaceAdapter, options: BatchOptions, observer: Observer) -> Iterator[Hashing]:
+    """Connect to the workers of `options.executor`, or hash in this process."""
+    if not options.executor:
+        yield HashingHere(adapter, options.keep_cache)
+        return
+    from hf_model_signing.workers.dask import connected
+    from hf_model_signing.workers.token import worker_token
 
-    def _plan(self, entry: Entry) -> None:
-        with self._turn(entry, LISTED):
-            resolved = self._resolved(entry)
-            model = self._model(resolved)
-            record = replace(entry.record, revision=resolved.commit)
-            record = self._judged(record, model)
-            if record.status == "unchanged":
-                self._end(record, head=resolved.commit, after=resolved.commit)
-            else:
-                self.journal.keep(record, PLANNED, head=resolved.commit)
-                self._ended(record)
+    token = worker_token(adapter)
+    with connected(options.executor, observer.note) as cluster:
+        yield HashingElsewhere(cluster, adapter.endpoint, options.keep_cache, token)
 
-    def _judged(self, record: Record, model: RepositoryAtRevision) -> Record:
-        """The record of a repository as it was found, with what will be done about it as its status."""
-        said: list[str] = []
-        bundle = signature_there(model, said.append)
-        _ = model.files  # nothing to sign is told before anything else is planned
-        if bundle is None:
-            reason = flat(said[0].partition(": ")[2]) if said else ""
-            return with_files(replace(record, status="unsigned", reason=reason), model.listing)
-        ours = signed_by_us(bundle, self._signer, said.append)
-        if ours is None:
-            record = replace(record, method=bundle.method, verified=False)
-            return with_files(replace(record, status="foreign", reason=flat(said[0].partition(": ")[2])), model.listing)
-        record = with_statement(record, ours, **self._signed_by(bundle.method))
-        fits = fits_tree(ours, model)
-        return with_files(replace(record, status="unchanged" if fits else "stale"), model.listing, ours)
 
-    def _sign(self, entry: Entry) -> None:
-        with self._turn(entry, PLANNED):
-            uri, models = entry.record.uri, list[RepositoryAtRevision]()
-
-            def model(resolved: Resolved) -> RepositoryAtRevision:
-                models.append(self._model(resolved))
-                return models[-1]
-
-            if self._options.create_pr and self._is_proposed(entry):
-                return
-            pushed = push_repository(
-                reference_of(entry.record, self._options.revision),
-                adapter=self._adapter,
-                signer=self._signer,
-                options=PushOptions(
-                    self._options.digest_source,
-                    self._options.create_pr,
-                    self._options.message,
-                    model=model,
-                    step=lambda step, revision: self.journal.step(uri, step, revision),
-                ),
-            )
-            made = pushed.commit
-            record = replace(
-                with_statement(entry.record, pushed.statement, **self._signed_by(self._signer.method)),
-                status="proposed" if made and made.pull_request else pushed.status,
-                reason="",
-                revision=made.revision if made and not made.pull_request else pushed.revision,
-                commit=(made.pull_request or made.url) if made else "",
-            )
-            record = with_files(record, models[-1].listing, pushed.statement)
-            self._end(record, head=pushed.revision, after=record.revision)
-
-    def _is_proposed(self, entry: Entry) -> bool:
-        """Whether a pull request with this signature is there already, from a run whose end nobody saw."""
-        resolved = self._adapter.resolve(reference_of(entry.record, self._options.revision))
-        for pull in self._adapter.pull_requests(resolved):
-            try:
-                bundle = signature_there(self._model(pull), lambda _: None)
-            except (AccessError, DishonestError, NotFoundError):  # anybody may open one, with anything in it
-                continue
-            ours = signed_by_us(bundle, self._signer, lambda _: None) if bundle else None
-            of_this = ours is not None and ours.annotations.get(REVISION) == resolved.commit
-            if ours and of_this and fits_tree(ours, self._model(resolved)):
-                record = with_statement(entry.record, ours, **self._signed_by(self._signer.method))
-                record = replace(record, status="proposed", reason=f"proposed in {pull.reference.revision}")
-                self._end(record, head=resolved.commit, after=resolved.commit)
-                return True
-        return False
-
-    def _model(self, resolved: Resolved) -> BatchModel:
-        return BatchModel(self._adapter, resolved, self._options.digest_source, hashing=self._hashing)
-
-    def _signed_by(self, method: str) -> dict[str, object]:
-        return {"signer": self._signer.describe(), "method": method, "verified": True}
+def _settled(listed: ListedRepository) -> Status | None:
+    if listed.disabled:
+        return Status.DISABLED
+    return Status.ARCHIVED if listed.archived else None
 
 
 def default_journal(endpoint: str, owner: str) -> str:
-    """Where the journal of an organisation is when none is named; without it a batch only has to look at more."""
-    place = re.sub(r"[^\w.-]+", "-", f"{endpoint.partition('://')[2]}-{owner}", flags=re.ASCII)
-    return os.path.join(own_cache(), "batches", f"{place}.sqlite")
+    """Return the path of the journal of an organisation; a batch without it only has to plan again."""
+    name = re.sub(r"[^\w.-]+", "-", f"{endpoint.partition('://')[2]}-{owner}", flags=re.ASCII)
+    return os.path.join(own_cache(), "batches", f"{name}.sqlite")
 
 
-def check_can_write(adapter: HuggingFaceAdapter, owner: str) -> None:
-    """Raise `UsageError` when nobody is logged in, before anything is listed."""
+def _check_logged_in(adapter: HuggingFaceAdapter, owner: str) -> None:
     if not adapter.has_token():
         raise UsageError(
             f"nobody is logged in at {adapter.endpoint}, so nothing of '{owner}' could be signed: log in with "

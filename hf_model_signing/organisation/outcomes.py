@@ -1,4 +1,4 @@
-"""What becomes of one repository of a batch when something goes wrong with it."""
+"""Outcomes of errors: the status of the repository, whether to try again, and the sentence for the report."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hf_model_signing.errors import (
     StopBatch,
     UsageError,
 )
+from hf_model_signing.report.statuses import Status
 from hub_adapters.errors import (
     AccessError,
     ConflictError,
@@ -28,58 +29,58 @@ from hub_adapters.errors import (
     UnavailableError,
 )
 
-_LONGEST = 2_000  # characters of a reason
+_MAX_REASON = 2_000  # characters
 
 
 class Outcome(NamedTuple):
-    """The status that the repository gets, and whether to try once more first."""
+    """The status of the repository, and whether another attempt may succeed."""
 
-    status: str
+    status: Status
     again: bool = False
 
 
-# The first line that fits decides.
+# The first line with a base class of the error decides.
 _OUTCOMES: tuple[tuple[type[Exception], Outcome], ...] = (
-    (EmptyModelError, Outcome("empty")),
-    (RenamedError, Outcome("renamed")),
-    (GatedError, Outcome("gated")),
-    (DisabledError, Outcome("disabled")),
-    (NoRevisionError, Outcome("refused")),
-    (NotFoundError, Outcome("gone")),
-    (ConflictError, Outcome("failed", again=True)),
-    (UnavailableError, Outcome("failed", again=True)),
-    (DishonestError, Outcome("refused")),
-    (ContentError, Outcome("refused")),
-    (AccessError, Outcome("forbidden")),
-    (HubError, Outcome("failed", again=True)),
-    (RefusedError, Outcome("refused")),
-    (HfSignError, Outcome("failed", again=True)),  # a service that signs, or a worker
-    (OSError, Outcome("failed", again=True)),
+    (EmptyModelError, Outcome(Status.EMPTY)),
+    (RenamedError, Outcome(Status.RENAMED)),
+    (GatedError, Outcome(Status.GATED)),
+    (DisabledError, Outcome(Status.DISABLED)),
+    (NoRevisionError, Outcome(Status.REFUSED)),
+    (NotFoundError, Outcome(Status.GONE)),
+    (ConflictError, Outcome(Status.FAILED, again=True)),
+    (UnavailableError, Outcome(Status.FAILED, again=True)),
+    (DishonestError, Outcome(Status.REFUSED)),
+    (ContentError, Outcome(Status.REFUSED)),
+    (AccessError, Outcome(Status.FORBIDDEN)),
+    (HubError, Outcome(Status.FAILED, again=True)),
+    (RefusedError, Outcome(Status.REFUSED)),
+    (HfSignError, Outcome(Status.FAILED, again=True)),  # a signing service, or a worker
+    (OSError, Outcome(Status.FAILED, again=True)),
 )
 
 
 def outcome_of(error: Exception) -> Outcome:
-    """What becomes of a repository; raises `StopBatch` for what would befall all others as well."""
+    """Return the outcome for one repository; raises `StopBatch` if the error would affect all others as well."""
     if isinstance(error, (StopBatch, UsageError)) or _is_full(error):
         raise StopBatch(_sentence(error)) from error
-    # The Hub has no code for it; what is quoted is the name of a repository.
+    # The Hub has no error code for it. Quoted text is removed first: a repository may be called "archived".
     if type(error) is AccessError and "archived" in re.sub(r"'[^']*'", "", str(error)).lower():
-        return Outcome("archived")
-    return next((fate for kind, fate in _OUTCOMES if isinstance(error, kind)), Outcome("failed"))
+        return Outcome(Status.ARCHIVED)
+    return next((outcome for kind, outcome in _OUTCOMES if isinstance(error, kind)), Outcome(Status.FAILED))
 
 
 def reason_of(error: Exception) -> str:
-    """The sentence for a report, on one line; what a stranger may have put into it is harmless."""
-    return flat(_said(error))
+    """Return the message for a report, on one line and safe to encode."""
+    return flat(_message(error))
 
 
 def flat(text: str) -> str:
-    """A text on one line, of a length that people read, that can be written in any encoding."""
+    """Return `text` on one line, shortened, without half surrogate pairs."""
     line = "; ".join(part.strip().rstrip(";") for part in text.splitlines() if part.strip())
-    return line[:_LONGEST].encode("utf-8", "backslashreplace").decode("utf-8")
+    return line[:_MAX_REASON].encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     if isinstance(error, HfSignError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:

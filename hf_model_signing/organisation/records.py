@@ -1,4 +1,4 @@
-"""From what a hub lists and a signature says to the record of a repository in a report."""
+"""Records of repositories, made from a listing of the hub and from a signature."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from hf_model_signing.oms.difference import Difference
 from hf_model_signing.oms.names import SIGNATURE_NAME, is_below
 from hf_model_signing.oms.statement import REVISION, SIGNED_AT, Statement
 from hf_model_signing.report.interface import FileRecord, Record
+from hf_model_signing.report.statuses import FileCoverage, Status
 from hub_adapters.interface import ListedRepository, Reference, RemoteFile
 
-HARMLESS = frozenset({".gitattributes", ".gitignore", SIGNATURE_NAME})  # read by no loader
-_SHOWN = 200  # files of one repository; a page of thousands of repositories has to open
-_STATES = ("changed", "missing", "unsigned", "ignored", "signed")  # what matters first
+HARMLESS = frozenset({".gitattributes", ".gitignore", SIGNATURE_NAME})  # no loader reads them
+_MAX_FILES = 200  # of one repository, so that a page with thousands of repositories opens
+_ORDER = list(FileCoverage)
+_UNCOVERED = (FileCoverage.UNSIGNED, FileCoverage.IGNORED)
 
 
-def new_record(listed: ListedRepository, url: str, status: str) -> Record:
-    """The record of a repository of which only the list is known."""
+def new_record(listed: ListedRepository, url: str, status: Status) -> Record:
+    """Return the record of a repository of which only the listing of its owner is known."""
     reference = listed.reference
     return Record(
         reference.uri,
@@ -33,7 +35,7 @@ def new_record(listed: ListedRepository, url: str, status: str) -> Record:
 
 
 def reference_of(record: Record, revision: str | None) -> Reference:
-    """The repository that a record is of, at a branch."""
+    """Return the reference of a recorded repository, at the branch `revision`."""
     return Reference("hf", record.kind, record.name, revision)
 
 
@@ -43,17 +45,17 @@ def with_files(
     statement: Statement | None = None,
     difference: Difference | None = None,
 ) -> Record:
-    """The record with the files that the hub lists, as a signature covers them; without one none is."""
+    """Return the record with the files that the hub lists, and how the signature covers each of them."""
     states = _states(listing, statement, difference)
     sizes = {path: listing[path].size if path in listing else 0 for path in states}
-    ordered = sorted(states, key=lambda path: (_STATES.index(states[path]), path))
-    files = tuple(FileRecord(path, sizes[path], states[path]) for path in ordered[:_SHOWN])
-    uncovered = tuple(path for path in ordered if states[path] in ("unsigned", "ignored") and path not in HARMLESS)
-    return replace(record, files=files, file_count=len(states), uncovered=uncovered[:_SHOWN] if statement else ())
+    ordered = sorted(states, key=lambda path: (_ORDER.index(states[path]), path))
+    files = tuple(FileRecord(path, sizes[path], states[path]) for path in ordered[:_MAX_FILES])
+    uncovered = tuple(path for path in ordered if states[path] in _UNCOVERED and path not in HARMLESS)
+    return replace(record, files=files, file_count=len(states), uncovered=uncovered[:_MAX_FILES] if statement else ())
 
 
 def with_statement(record: Record, statement: Statement, **signed_by: Any) -> Record:  # noqa: ANN401 - of Record
-    """The record with what a signature says; `signed_by` are the fields of the record that tell whose it is."""
+    """Return the record with the fields that the statement has; `signed_by` are the fields about the signer."""
     return replace(
         record,
         digest=f"sha256:{statement.manifest.root_digest}",
@@ -65,16 +67,17 @@ def with_statement(record: Record, statement: Statement, **signed_by: Any) -> Re
 
 def _states(
     listing: Mapping[str, RemoteFile], statement: Statement | None, difference: Difference | None
-) -> dict[str, str]:
+) -> dict[str, FileCoverage]:
     signed = statement.manifest.digests if statement else {}
     ignored = statement.manifest.serialization.ignore_paths if statement else ()
     changed = frozenset(difference.changed) if difference else frozenset()
-    states = {path: "missing" for path in signed if path not in listing}
+    states = {path: FileCoverage.MISSING for path in signed if path not in listing}
     for path in listing:
         if path == SIGNATURE_NAME:
             continue
         if path in signed:
-            states[path] = "changed" if path in changed else "signed"
+            states[path] = FileCoverage.CHANGED if path in changed else FileCoverage.SIGNED
         else:
-            states[path] = "ignored" if is_below(path, (*ignored, *HARMLESS)) else "unsigned"
+            left_out = is_below(path, (*ignored, *HARMLESS))
+            states[path] = FileCoverage.IGNORED if left_out else FileCoverage.UNSIGNED
     return states

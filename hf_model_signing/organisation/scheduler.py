@@ -1,4 +1,4 @@
-"""Every repository of a journal gets its turn, in a few threads."""
+"""The scheduler of a run: works through the entries of a journal in a few threads."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import time
 from collections.abc import Callable
 
 from hf_model_signing.errors import StopBatch
-from hf_model_signing.organisation.journal import Entry, Journal
+from hf_model_signing.organisation.journal import Entry, Journal, State
 
-_FEW = 4  # repositories that are broken on the hub, and say nothing of all others
-_LONGEST_PAUSE = 60.0  # seconds
-_PATIENCE = 1800.0  # seconds without any success, before a run gives up
-_TAIL = 0.05  # seconds between looks for what others may put back
+_FEW = 4  # repositories that fail for reasons of their own, and not because the hub is down
+_MAX_PAUSE = 60.0  # seconds
+_TIMEOUT = 1800.0  # seconds of failures without any success, before a run gives up
+_POLL = 0.05  # seconds between looks for entries that another thread may postpone
 
 
 class Scheduler:
-    """Works off what is in one state of a journal; `jobs` is the number of threads.
+    """Runs attempts for the entries in one state of a journal, in `jobs` threads.
 
-    A turn tells with `went` how it ended. When many in a row could not be finished, as when the hub is down, all pause,
-    longer each time, and at last `StopBatch` is raised.
+    After many failures in a row, as when the hub is down, all threads pause, longer each time, and finally `StopBatch`
+    is raised.
     """
 
     def __init__(self, journal: Journal, jobs: int) -> None:
@@ -30,20 +30,23 @@ class Scheduler:
         self._in_a_row: set[str] = set()
         self._since = 0.0
 
-    def work_off(self, state: str, turn: Callable[[Entry], None]) -> None:
-        """Call `turn` with each entry, and raise the first error that a turn lets out."""
+    def run(self, state: State, attempt: Callable[[Entry], str | None]) -> None:
+        """Call `attempt` with each entry in `state`, until none is left; raises the first error that it raises.
+
+        `attempt` returns the reason of a failure that may affect other repositories as well, or None.
+        """
         ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
 
         def work() -> None:
             try:
-                while not self._stopped.is_set() and self._next(state, turn):
+                while not self._stopped.is_set() and self._next(state, attempt):
                     pass
             except BaseException as error:  # noqa: BLE001 - raised below, in the thread that waits
                 ended.put(error)
             else:
                 ended.put(None)
 
-        # Daemons: Ctrl-C ends the program, and the journal knows where it was.
+        # Daemon threads: Ctrl-C ends the program, and the journal knows what each was doing.
         for _ in range(self._jobs):
             threading.Thread(target=work, daemon=True).start()
         try:
@@ -55,10 +58,21 @@ class Scheduler:
             self._stopped.set()
         self._stopped = threading.Event()
 
-    def went(self, uri: str, *, well: bool, reason: str = "") -> None:
-        """Note how the turn of a repository ended, and pause when too many could not be finished."""
+    def _next(self, state: State, attempt: Callable[[Entry], str | None]) -> bool:
+        """Handle one entry; returns False if there is none left, and none that a thread is working on."""
+        entry = self._journal.next_entry(state)
+        if entry is not None:
+            self._count(entry.record.uri, attempt(entry))
+            return True
+        if not self._journal.remaining(state):
+            return False
+        self._stopped.wait(_POLL)
+        return True
+
+    def _count(self, uri: str, failure: str | None) -> None:
+        """Count failures in a row, and pause if there are too many."""
         with self._lock:
-            if well:
+            if failure is None:
                 self._in_a_row.clear()
             else:
                 self._since = self._since if self._in_a_row else time.monotonic()
@@ -67,20 +81,10 @@ class Scheduler:
             beyond = len(self._in_a_row) - 2 * self._jobs - _FEW
         if beyond < 0:
             return
-        if time.monotonic() - since > _PATIENCE:
+        if time.monotonic() - since > _TIMEOUT:
             number = len(self._in_a_row)
             raise StopBatch(
-                f"{number} repositories in a row could not be finished, the last because {reason}\n  What was "
+                f"{number} repositories in a row could not be finished, the last because {failure}\n  What was "
                 "done stands: the same command goes on from there"
             )
-        self._stopped.wait(min(2.0 ** (beyond / self._jobs), _LONGEST_PAUSE))
-
-    def _next(self, state: str, turn: Callable[[Entry], None]) -> bool:
-        entry = self._journal.take(state)
-        if entry is not None:
-            turn(entry)
-            return True
-        if not self._journal.left(state):
-            return False
-        self._stopped.wait(_TAIL)
-        return True
+        self._stopped.wait(min(2.0 ** (beyond / self._jobs), _MAX_PAUSE))

@@ -1,4 +1,4 @@
-"""Which repositories of an organisation a command is about."""
+"""The selection of repositories of an organisation, by kind and by patterns of names."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ KINDS = ("model", "dataset", "space")
 
 @dataclass(frozen=True)
 class Selection:
-    """Kinds of repositories, and patterns of the names that are taken and left out; nothing taken means all.
+    """Kinds of repositories, and patterns of names to include and exclude; without patterns to include, all are.
 
-    A pattern is of the name alone (`bert-*`), of organisation and name (`acme/bert-*`), or of the whole reference
-    (`datasets/acme/*`, `hf://acme/*`). Case does not count, as on the Hub.
+    A pattern matches the name alone (`bert-*`), organisation and name (`acme/bert-*`), or the whole reference
+    (`datasets/acme/*`, `hf://acme/*`). It is not case-sensitive, as names on the Hub are not.
     """
 
     kinds: tuple[str, ...] = KINDS
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
-    def takes(self, reference: Reference) -> bool:
-        """Whether a repository is one of those that are meant."""
-        if reference.kind not in self.kinds or _any_fits(reference, self.exclude):
+    def includes(self, reference: Reference) -> bool:
+        """Return True if the repository is selected."""
+        if reference.kind not in self.kinds or _any_matches(reference, self.exclude):
             return False
-        return not self.include or _any_fits(reference, self.include)
+        return not self.include or _any_matches(reference, self.include)
 
 
-def _any_fits(reference: Reference, patterns: Iterable[str]) -> bool:
+def _any_matches(reference: Reference, patterns: Iterable[str]) -> bool:
     path = reference.uri.partition("://")[2]
     forms = [text.casefold() for text in (reference.uri, path, reference.name, reference.name.rpartition("/")[2])]
     return any(fnmatchcase(form, pattern.casefold()) for pattern in patterns for form in forms)

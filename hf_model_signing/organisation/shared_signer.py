@@ -1,4 +1,4 @@
-"""One signer for all threads of a batch, which waits for a person who has to sign in again."""
+"""One signer for all threads of a batch, which waits while the user has to sign in again."""
 
 from __future__ import annotations
 
@@ -12,15 +12,21 @@ from hf_model_signing.methods.interface import Signer, Verifier
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.statement import Statement
 
-_PAUSES = (0.0, 60.0, 300.0, 900.0, 3600.0)  # seconds; nobody finds a hundred tabs in the browser in the morning
+_PAUSES = (
+    0.0,
+    60.0,
+    300.0,
+    900.0,
+    3600.0,
+)  # seconds; growing, so that an unattended batch does not open a hundred browser tabs
 
 _T = TypeVar("_T")
 
 
 class SharedSigner(Signer):
-    """Signs with `signer`; where that needs a new sign-in all threads wait for it, and nothing is given up meanwhile.
+    """A signer that all threads share. If it needs a new sign-in, all threads wait until the user has signed in.
 
-    Raises `StopBatch` when no sign-in helps: a token that was given has expired, or nobody came for more than an hour.
+    Raises `StopBatch` if a sign-in cannot help: a given token has expired, or there was no sign-in for over an hour.
     """
 
     def __init__(self, signer: Signer, note: Callable[[str], None]) -> None:
@@ -30,37 +36,37 @@ class SharedSigner(Signer):
         self.method = signer.method
 
     def verifier(self) -> Verifier:
-        """The verifier of the signer, made once."""
+        """Return the verifier of the signer, made once."""
         with self._asking:
-            self._verifier = self._verifier or self._patiently(self._signer.verifier)
+            self._verifier = self._verifier or self._retried(self._signer.verifier)
             return self._verifier
 
     def describe(self) -> str:
-        """Who signs."""
+        """Return the description of the signer."""
         return self._signer.describe()
 
     def facts(self) -> Mapping[str, str]:
-        """Who signed last."""
+        """Return the facts about the last signature."""
         return self._signer.facts()
 
     def sign(self, statement: Statement) -> Bundle:
-        """Sign; where it takes a sign-in that nobody made yet, one thread asks for it and the others wait."""
+        """Sign; if that needs a sign-in, one thread asks for it and the others wait."""
         try:
             return self._signer.sign(statement)
         except SignInError:
             with self._asking:
-                return self._patiently(lambda: self._signer.sign(statement))
+                return self._retried(lambda: self._signer.sign(statement))
         except UsageError as error:
             raise _stop(error) from error
 
     def rehearse(self, statement: Statement) -> None:
-        """As the signer does."""
+        """Rehearse with the signer."""
         self._signer.rehearse(statement)
 
-    def _patiently(self, call: Callable[[], _T]) -> _T:
+    def _retried(self, call: Callable[[], _T]) -> _T:
         for pause in _PAUSES:
             try:
-                return call()  # another thread may have waited for the sign-in meanwhile
+                return call()  # another thread may have completed the sign-in
             except SignInError as error:
                 later = f" in {pause:.0f} seconds" if pause else ""
                 self._note(f"a new sign-in is needed, and the batch waits for it; you are asked again{later} ({error})")
@@ -74,7 +80,7 @@ class SharedSigner(Signer):
             raise _stop(error) from error
 
     def _bundle(self, payload: bytes) -> Bundle:
-        raise NotImplementedError("`sign` is the other signer's")
+        raise NotImplementedError("`sign` calls the wrapped signer")
 
 
 def _stop(error: Exception) -> StopBatch:

@@ -1,4 +1,4 @@
-"""A report as CSV (RFC 4180), for spreadsheets: one row for each repository."""
+"""Reports as CSV (RFC 4180), for spreadsheets."""
 
 from __future__ import annotations
 
@@ -12,27 +12,18 @@ _COLUMNS = (
     *("name", "kind", "status", "group", "findings", "reason", "signer", "method", "signed_at", "verified"),
     *("signed_revision", "revision", "digest", "commit", "private", "gated", "file_count", "uncovered", "url", "uri"),
 )
-_FORMULA = (
-    "=",
-    "+",
-    "-",
-    "@",
-    "\t",
-    "\r",
-)  # what makes a spreadsheet calculate: https://owasp.org/www-community/attacks/CSV_Injection
+# First characters of a formula: https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class CsvFormat(Format):
-    """A header and a row for each repository; words of a list are separated by spaces, `uncovered` is their number.
+    """A header and a row for each repository; findings are separated by spaces, and `uncovered` is a number.
 
-    A cell that a spreadsheet would take for a formula begins with an apostrophe.
+    A cell that a spreadsheet would read as a formula is prefixed with an apostrophe.
     """
 
-    suffix = ".csv"
-
     def render(self, report: Report) -> Iterator[str]:
-        """The header, then row by row."""
+        """Yield the header and the rows."""
         yield _row(_COLUMNS)
         for record in report.records():
             yield _row(_cell(record, column) for column in _COLUMNS)

@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs nothing else, for people."""
+"""Reports as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -11,38 +11,36 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from hf_model_signing.report.interface import FileRecord, Format, Record, Report
-from hf_model_signing.report.statuses import STATUSES
+from hf_model_signing.report.statuses import FileCoverage, Group, Status
 from hf_model_signing.report.summary import counted, coverage, headline, signers_sentence, survey, title, trust_sentence
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-_BUFFER = 200  # pieces of the template that are put together into one
+_BUFFER = 200  # pieces of the template that are joined into one
 _FILES_OF_PAGE = 30_000  # as many as a browser opens within a second or two
-_FEWEST_FILES = 6  # of a repository, however many there are
-_ICONS = {"invalid": "cross", "unsigned": "cross", "stale": "clock"}  # the others have that of their group
-_GROUP_ICONS = {"bad": "warn", "good": "check", "neutral": "dash"}
-_GAP = 3.0  # between the pieces of the picture, of 1000
+_MIN_FILES = 6  # shown of each repository, even on a page with more files than that
+_ICONS = {Status.INVALID: "cross", Status.UNSIGNED: "cross", Status.STALE: "clock"}  # the others: by group
+_GROUP_ICONS = {Group.BAD: "warn", Group.GOOD: "check", Group.NEUTRAL: "dash"}
+_BAR_WIDTH, _GAP = 1000, 3.0  # of the bar chart, and between its segments
 _FILE_STATES = {
-    "signed": ("good", "check", "Signed"),
-    "unsigned": ("bad", "cross", "Not signed"),
-    "changed": ("bad", "clock", "Changed"),
-    "missing": ("bad", "warn", "Missing"),
-    "ignored": ("neutral", "dash", "Left out"),
+    FileCoverage.SIGNED: (Group.GOOD, "check", "Signed"),
+    FileCoverage.UNSIGNED: (Group.BAD, "cross", "Not signed"),
+    FileCoverage.CHANGED: (Group.BAD, "clock", "Changed"),
+    FileCoverage.MISSING: (Group.BAD, "warn", "Missing"),
+    FileCoverage.IGNORED: (Group.NEUTRAL, "dash", "Left out"),
 }
 
 
 class HtmlFormat(Format):
-    """A page with the worst on top and a table to search, sort and filter; a browser lets nothing out of it or into it.
+    """A page with the worst on top and a table to search, sort and filter; its CSP blocks every request.
 
-    It shows some 30,000 files in all, those that are not signed first; the JSON report has every one that is known.
+    It shows about 30,000 files in total, unsigned ones first; the JSON report has all that a record has.
     """
 
-    suffix = ".html"
-
     def render(self, report: Report) -> Iterator[str]:
-        """Two passes over the records: one for the summary, one for the table."""
+        """Yield the page; reads the records twice, for the summary and for the table."""
         style, script = _part("page.css"), _part("page.js")
         environment = _environment()
         found = survey(report)
@@ -56,7 +54,7 @@ class HtmlFormat(Format):
             totals=list(counted(report)),
             bar=_bar(report),
             survey=found,
-            most=max(_FEWEST_FILES, _FILES_OF_PAGE // max(report.count, 1)),
+            most=max(_MIN_FILES, _FILES_OF_PAGE // max(report.count, 1)),
             style=environment.filters["trusted"](style),
             script=environment.filters["trusted"](script),
             style_hash=_csp_hash(style),
@@ -82,8 +80,8 @@ def _environment() -> Environment:
         "moment": _moment,
     }
     environment.filters.update(filters)
-    environment.filters["trusted"] = Markup  # for our own style and script only
-    environment.globals.update(statuses=STATUSES, file_states=_FILE_STATES, icon_of=_icon_of)
+    environment.filters["trusted"] = Markup  # only for the style sheet and the script of this package
+    environment.globals.update(file_states=_FILE_STATES, icon_of=_icon_of)
     return environment
 
 
@@ -96,7 +94,7 @@ def _csp_hash(text: str) -> str:
 
 
 def _shown(text: str) -> Markup:
-    """Text from outside, kept apart from the direction of what is around it, its controls made visible."""
+    """Isolate the text direction of untrusted text, and make its control characters visible."""
     from markupsafe import Markup, escape
 
     if text.isprintable():
@@ -109,12 +107,12 @@ def _shown(text: str) -> Markup:
 
 
 def _part_id(record: Record) -> str:
-    """The same for the same repository in every report, and free of what an attribute or address must not have."""
+    """Return an id that is the same in every report, and safe in an attribute and in a URL fragment."""
     return f"repo/{quote(f'{record.kind}/{record.name}', safe='/', errors='backslashreplace')}"
 
 
 def _safe_url(url: str) -> str:
-    """The address if a link to it can do nothing but open a page of the web, or nothing."""
+    """Return `url` if it is a plain web URL, else an empty string."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -124,12 +122,12 @@ def _safe_url(url: str) -> str:
 
 
 def _listed(files: tuple[FileRecord, ...], most: int) -> list[FileRecord]:
-    """So many files, those that are not signed first, and otherwise in their order."""
-    return sorted(files, key=lambda file: file.state == "signed")[:most]
+    """Return at most `most` files, unsigned ones first, otherwise in their order."""
+    return sorted(files, key=lambda file: file.state == FileCoverage.SIGNED)[:most]
 
 
 def _moment(time: str) -> str:
-    """A time in UTC as people write it, or what stands there instead."""
+    """Format a time in UTC for people; return any other text as it is."""
     found = re.fullmatch(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(:\d\d(\.\d+)?)?(Z|\+00:00)", time, re.ASCII)
     return f"{found[1]} {found[2]} UTC" if found else time
 
@@ -143,15 +141,15 @@ def _size(size: int) -> str:
     return f"{amount:,.1f} TB"
 
 
-def _icon_of(word: str) -> str:
-    return _ICONS.get(word, _GROUP_ICONS[STATUSES[word].group])
+def _icon_of(status: Status) -> str:
+    return _ICONS.get(status, _GROUP_ICONS[status.group])
 
 
 def _bar(report: Report) -> list[dict[str, Any]]:
-    """The pieces of the picture on a scale of 1000, each wide enough to be seen."""
-    numbers = {group: report.in_group(group) for group in ("bad", "good", "neutral")}
-    widths = {group: max(12.0, 1000 * number / report.count) for group, number in numbers.items() if number}
-    room = 1000 - _GAP * (len(widths) - 1)
+    """Return the segments of the bar chart, each wide enough to be visible."""
+    numbers = {group: report.in_group(group) for group in (Group.BAD, Group.GOOD, Group.NEUTRAL)}
+    widths = {group: max(12.0, _BAR_WIDTH * number / report.count) for group, number in numbers.items() if number}
+    room = _BAR_WIDTH - _GAP * (len(widths) - 1)
     x, pieces = 0.0, []
     for group, width in widths.items():
         wide = room * width / sum(widths.values())

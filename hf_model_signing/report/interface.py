@@ -1,44 +1,42 @@
-"""What every report shows: the organisation as a whole, and a record of each repository."""
+"""The report of a run, its records of repositories, and the interface of report formats."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
-from hf_model_signing.report.statuses import STATUSES
+from hf_model_signing.report.statuses import FileCoverage, Finding, Group, RunKind, Status
 
 
 @dataclass(frozen=True)
 class FileRecord:
-    """A file of a repository: its path, its size in bytes, and whether it is `signed`, `unsigned`, `changed`, `missing`
-    or `ignored` (left out by the signature). Where nothing is signed, every file is `unsigned`.
-    """
+    """A file of a repository, and its size in bytes. Without a signature the state of every file is `unsigned`."""
 
     path: str
     size: int
-    state: str
+    state: FileCoverage
 
 
 @dataclass(frozen=True)
 class Record:
-    """One repository as it was found, or as it was left.
+    """One repository as a run found it, or left it.
 
-    `status` is a word of `STATUSES`, and `findings` are all words that hold. `reason` is a sentence for what is not
-    good. `signer`, `method`, `signed_at` (UTC), `signed_revision` and `digest` are what the signature says; `verified`
-    tells whether it was checked against a signer who is trusted, and is None where nobody was asked to trust anybody.
-    `files` may be only some of them, those that are not `signed` first; `file_count` is the number of all. `uncovered`
-    are paths that the signature does not cover, as far as they are told.
+    `findings` are all problems that an audit found, and `reason` is a sentence about them, or about an error. `signer`,
+    `method`, `signed_at` (UTC), `signed_revision` and `digest` are read from the signature. `verified` is True if a
+    trusted signer made it, False if not, and None if the run had no trusted signers to compare with. `files` may be
+    incomplete, with unsigned files first; `file_count` is the number of all files. `uncovered` are paths that the
+    signature does not cover, possibly incomplete.
     """
 
     uri: str
     kind: str
     name: str
-    status: str
+    status: Status
     url: str = ""
     revision: str = ""
-    findings: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
     reason: str = ""
     private: bool = False
     gated: bool = False
@@ -54,43 +52,46 @@ class Record:
     uncovered: tuple[str, ...] = ()
 
     @property
-    def group(self) -> str:
-        """`good`, `bad` or `neutral`."""
-        return STATUSES[self.status].group
+    def group(self) -> Group:
+        """The severity of the status."""
+        return self.status.group
 
 
 @dataclass(frozen=True)
 class Report:
-    """A run over an organisation: `command` is `audit`, `batch` or `plan`, and `totals` counts records by status.
+    """The results of a run over an organisation; `totals` counts records by status.
 
-    `records` gives the records, worst first, anew at each call; they are too many to hold at once. `made_at` is UTC.
+    Each call of `records` iterates over all records again, the worst first; they are read from disk, as there may be
+    too many for memory. `made_at` is UTC.
     """
 
-    command: str
+    command: RunKind
     owner: str
     endpoint: str
     made_at: str
     version: str
-    totals: Mapping[str, int]
+    totals: Mapping[Status, int]
     records: Callable[[], Iterable[Record]]
     signer: str = ""
     policy: str = ""
 
     @property
     def count(self) -> int:
-        """The number of all repositories."""
+        """The number of repositories."""
         return sum(self.totals.values())
 
-    def in_group(self, group: str) -> int:
-        """The number of those that are `good`, `bad` or `neutral`."""
-        return sum(number for word, number in self.totals.items() if STATUSES[word].group == group)
+    def in_group(self, group: Group) -> int:
+        """The number of repositories whose status is in `group`."""
+        return sum(number for status, number in self.totals.items() if status.group == group)
+
+    def findings(self) -> Counter[Finding]:
+        """Count the repositories by finding; reads all records."""
+        return Counter(finding for record in self.records() for finding in record.findings)
 
 
 class Format(ABC):
-    """One way to write a report down."""
-
-    suffix: ClassVar[str]
+    """A report format."""
 
     @abstractmethod
     def render(self, report: Report) -> Iterator[str]:
-        """The text of the report, in pieces."""
+        """Yield the text of the report, in pieces."""

@@ -1,4 +1,4 @@
-"""A report as one JSON document, for programs."""
+"""Reports as one JSON document, for programs."""
 
 from __future__ import annotations
 
@@ -8,24 +8,22 @@ from dataclasses import asdict
 from typing import Any
 
 from hf_model_signing.report.interface import Format, Record, Report
-from hf_model_signing.report.statuses import STATUSES
+from hf_model_signing.report.statuses import Group, Status
 
 
 class JsonFormat(Format):
-    """One object, in this order of keys, each record on a line of its own.
+    """One object with these keys in this order, each record on its own line.
 
-    - `schema`: `hf-sign-report/1`; a later number may take keys away, and any version may add some
-    - `command`, `owner`, `endpoint`, `made_at` (UTC), `version` (of hf-sign), `signer`, `policy`: strings, maybe empty
-    - `count`: the number of repositories; `totals`: by status, without those that do not occur, the worst first;
-      `groups`: by `good`, `bad` and `neutral`
+    - `schema`: `hf-sign-report/1`; any release may add keys, and only one with a larger number removes some
+    - `command`, `owner`, `endpoint`, `made_at` (UTC), `version` (of hf-sign), `signer`, `policy`: strings, may be empty
+    - `count`: the number of repositories; `totals`: the same by status, the worst first, without zeros; `groups`: the
+      same by `good`, `bad` and `neutral`
     - `records`: an array, the worst first. Each has the fields of `Record` under their names and in their order, and
       `group`; `verified` is true, false or null; `files` is an array of objects with `path`, `size` and `state`
     """
 
-    suffix = ".json"
-
     def render(self, report: Report) -> Iterator[str]:
-        """The head, a line for each record, and the end."""
+        """Yield the head, a line for each record, and the end."""
         head = json.dumps(_head(report))
         yield f'{head[:-1]}, "records": ['
         comma = ""
@@ -46,8 +44,8 @@ def _head(report: Report) -> dict[str, Any]:
         "signer": report.signer,
         "policy": report.policy,
         "count": report.count,
-        "totals": {word: report.totals[word] for word in STATUSES if report.totals.get(word)},
-        "groups": {group: report.in_group(group) for group in ("good", "bad", "neutral")},
+        "totals": {status: report.totals[status] for status in Status if report.totals.get(status)},
+        "groups": {group: report.in_group(group) for group in (Group.GOOD, Group.BAD, Group.NEUTRAL)},
     }
 
 

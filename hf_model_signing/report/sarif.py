@@ -1,4 +1,4 @@
-"""A report as SARIF 2.1.0, which GitHub code scanning takes: a result for whatever is wrong with a repository."""
+"""Reports as SARIF 2.1.0, for GitHub code scanning: one result for each problem of a repository."""
 
 from __future__ import annotations
 
@@ -11,38 +11,40 @@ from urllib.parse import quote
 
 from hf_model_signing._util.text import one_line
 from hf_model_signing.report.interface import Format, Record, Report
-from hf_model_signing.report.statuses import STATUSES
+from hf_model_signing.report.statuses import Status
 
 MAX_RESULTS = 25_000  # https://docs.github.com/code-security/code-scanning/integrating-with-code-scanning/sarif-support
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-_PREFIXES = {"dataset": "datasets/", "space": "spaces/"}  # as in the addresses of the hub
+_PREFIXES = {"dataset": "datasets/", "space": "spaces/"}  # as in URLs of the hub
 
 
 class _Rule(NamedTuple):
     level: str
-    severity: str  # 0 to 10, by which GitHub sorts
+    severity: str  # 0 to 10; GitHub sorts by it
     help: str
 
 
 _RULES = {
-    "invalid": _Rule("error", "9.0", "Find out who changed it and how, before anybody uses the repository."),
-    "unsigned": _Rule("error", "7.5", "Sign it with 'hf-sign push', or all repositories of its owner in one batch."),
-    "untrusted": _Rule("error", "8.5", "Find out who signed it: trust that signer in the policy, or sign it again."),
-    "foreign": _Rule("warning", "6.0", "Find out who signed it, and sign it again if that was not meant to be."),
-    "stale": _Rule("error", "7.0", "Check what has changed since, and sign the repository as it stands now."),
-    "forbidden": _Rule("warning", "4.0", "Use a token that may, for the workers as well."),
-    "refused": _Rule("error", "6.5", "Change what the message names, and sign the repository then."),
-    "failed": _Rule("warning", "4.0", "Run it again; what is done already is not done twice."),
+    Status.INVALID: _Rule("error", "9.0", "Find out who changed it and how, before anybody uses the repository."),
+    Status.UNSIGNED: _Rule(
+        "error", "7.5", "Sign it with 'hf-sign push', or all repositories of its owner in one batch."
+    ),
+    Status.UNTRUSTED: _Rule(
+        "error", "8.5", "Find out who signed it: trust that signer in the policy, or sign it again."
+    ),
+    Status.FOREIGN: _Rule("warning", "6.0", "Find out who signed it, and sign it again if that was not meant to be."),
+    Status.STALE: _Rule("error", "7.0", "Check what has changed since, and sign the repository as it stands now."),
+    Status.FORBIDDEN: _Rule("warning", "4.0", "Use a token that may, for the workers as well."),
+    Status.REFUSED: _Rule("error", "6.5", "Change what the message names, and sign the repository then."),
+    Status.FAILED: _Rule("warning", "4.0", "Run it again; what is done already is not done twice."),
 }
 
 
 class SarifFormat(Format):
-    """One run with a rule for each bad status; results beyond those that GitHub takes are counted in a notification."""
-
-    suffix = ".sarif"
+    """One run with a rule for each bad status; a notification counts the results above the limit of GitHub."""
 
     def render(self, report: Report) -> Iterator[str]:
-        """The rules, the results one by one, and how many there are."""
+        """Yield the rules, the results and their number."""
         tool = json.dumps({"driver": _driver(report)})
         yield f'{{"$schema": "{_SCHEMA}", "version": "2.1.0", "runs": [{{"tool": {tool}, "results": ['
         number, results = 0, _results(report)
@@ -60,15 +62,15 @@ class SarifFormat(Format):
 
 
 def _driver(report: Report) -> dict[str, Any]:
-    return {"name": "hf-sign", "version": report.version, "rules": [_descriptor(word) for word in _RULES]}
+    return {"name": "hf-sign", "version": report.version, "rules": [_descriptor(status) for status in _RULES]}
 
 
-def _descriptor(word: str) -> dict[str, Any]:
-    status, rule = STATUSES[word], _RULES[word]
+def _descriptor(status: Status) -> dict[str, Any]:
+    rule = _RULES[status]
     text = f"{status.meaning} {rule.help}"
     return {
-        "id": word,
-        "name": f"Repository{word.capitalize()}",
+        "id": status,
+        "name": f"Repository{status.capitalize()}",
         "shortDescription": {"text": f"{status.label}: a repository of the hub"},
         "fullDescription": {"text": status.meaning},
         "help": {"text": text, "markdown": f"**{status.label}.** {text}"},
@@ -84,38 +86,38 @@ def _descriptor(word: str) -> dict[str, Any]:
 def _results(report: Report) -> Iterator[dict[str, Any]]:
     order = list(_RULES)
     for record in report.records():
-        for word in dict.fromkeys((record.status, *record.findings)):
-            if word in _RULES:
-                yield _result(record, word, order.index(word))
+        for status in dict.fromkeys((record.status, *(finding.status for finding in record.findings))):
+            if status in _RULES:
+                yield _result(record, status, order.index(status))
 
 
-def _result(record: Record, word: str, index: int) -> dict[str, Any]:
-    said = record.reason if word == record.status and record.reason else STATUSES[word].meaning
+def _result(record: Record, status: Status, index: int) -> dict[str, Any]:
+    explanation = record.reason if status == record.status and record.reason else status.meaning
     location = {"artifactLocation": {"uri": _path(record)}, "region": {"startLine": 1}}
     return {
-        "ruleId": word,
+        "ruleId": status,
         "ruleIndex": index,
-        "level": _RULES[word].level,
-        "message": {"text": _escaped(f"{record.kind} {record.name}: {said}")},
+        "level": _RULES[status].level,
+        "message": {"text": _escaped(f"{record.kind} {record.name}: {explanation}")},
         "locations": [{"physicalLocation": location}],
-        # GitHub cannot make one, as the file is not in the repository that it scans.
-        "partialFingerprints": {"primaryLocationLineHash": _fingerprint(record, word)},
+        # GitHub cannot compute one: the file is not in the repository that it scans.
+        "partialFingerprints": {"primaryLocationLineHash": _fingerprint(record, status)},
     }
 
 
 def _path(record: Record) -> str:
-    """A relative path that stays where it is, whatever the name says."""
+    """Return the relative path of the signature, with dot segments in a hostile name replaced."""
     parts = [part if part.strip(".") else "_" for part in one_line(record.name).split("/")]
     return _PREFIXES.get(record.kind, "") + "/".join(quote(part, safe="") for part in (*parts, "model.sig"))
 
 
-def _fingerprint(record: Record, word: str) -> str:
-    named = json.dumps([record.kind, record.name, word]).encode()
+def _fingerprint(record: Record, status: Status) -> str:
+    named = json.dumps([record.kind, record.name, status]).encode()
     return f"{hashlib.sha256(named).hexdigest()[:16]}:1"
 
 
 def _escaped(text: str) -> str:
-    """Text without links and placeholders (SARIF 2.1.0, sections 3.11.5 and 3.11.6)."""
+    """Escape links and placeholders in `text` (SARIF 2.1.0, sections 3.11.5 and 3.11.6)."""
     text = one_line(text)
     for char in "\\[]":
         text = text.replace(char, f"\\{char}")

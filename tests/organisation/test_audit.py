@@ -287,7 +287,7 @@ def test_large_files_are_not_read(hub: Hub, person: People, acme: KeyPair) -> No
 def test_hub_that_is_down_is_an_error(
     hub: Hub, signed: str, person: People, pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hf_model_signing.organisation.run.MOST_TRIES", 2)
+    monkeypatch.setattr("hf_model_signing.organisation.run.MAX_ATTEMPTS", 2)
     hub.fail("GET", "/tree/", 500)
     done = audit(person(), "--fail-on", "unsigned")
     assert done.code == 3

@@ -9,13 +9,13 @@ import re
 import signal
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hf_model_signing.organisation.journal import Journal
+from hf_model_signing.organisation.database import Database
 from tests.helpers import KeyPair, Outcome
 from tests.organisations import Organisation, Repository, check_signed, make_organisation
 from tests.servers.fixtures import Person
@@ -440,14 +440,14 @@ class TestTrouble:
     def test_disk_is_full(
         self, organisation: Organisation, person: People, acme: KeyPair, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        opened = Journal._open
+        opened = Database._open
 
-        def small(journal: Journal, owner: str) -> None:
-            opened(journal, owner)
-            journal._database.execute("PRAGMA max_page_count = 16")
+        def small(database: Database, about: Mapping[str, str]) -> None:
+            opened(database, about)
+            database._connection.execute("PRAGMA max_page_count = 16")
 
         with monkeypatch.context() as patch:
-            patch.setattr(Journal, "_open", small)
+            patch.setattr(Database, "_open", small)
             stopped = batch(person(), acme, "--remote")
         assert stopped.code == 3
         assert "full" in stopped.err
@@ -511,8 +511,8 @@ class TestTrouble:
         good = [organisation.add(f"good{number}") for number in range(4)]
         for name in ("bad1", "bad2"):
             organisation.add(name)
-        monkeypatch.setattr("hf_model_signing.organisation.scheduler._PATIENCE", 0.5)
-        monkeypatch.setattr("hf_model_signing.organisation.run.MOST_TRIES", 3)
+        monkeypatch.setattr("hf_model_signing.organisation.scheduler._TIMEOUT", 0.5)
+        monkeypatch.setattr("hf_model_signing.organisation.run.MAX_ATTEMPTS", 3)
         hub.fail("GET", "acme/bad[12]/tree/", 500)
         done = batch(person(), acme, "--remote", "--jobs", "1")
         assert done.document["totals"] == {"failed": 2, "signed": 4}
@@ -529,8 +529,8 @@ class TestTrouble:
         def drop(_: Record) -> None:
             raise DropConnection
 
-        monkeypatch.setattr("hf_model_signing.organisation.scheduler._LONGEST_PAUSE", 0.2)
-        monkeypatch.setattr("hf_model_signing.organisation.scheduler._PATIENCE", 0.5)
+        monkeypatch.setattr("hf_model_signing.organisation.scheduler._MAX_PAUSE", 0.2)
+        monkeypatch.setattr("hf_model_signing.organisation.scheduler._TIMEOUT", 0.5)
         monkeypatch.setattr(time, "sleep", lambda _: None)
         hub.before("GET", "/tree/", drop)
         done = batch(person(), acme, "--remote", "--jobs", "2", "--report", "r.json")

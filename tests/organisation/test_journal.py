@@ -12,15 +12,16 @@ from pathlib import Path
 import pytest
 
 from hf_model_signing.errors import HfSignError, RefusedError, UsageError
-from hf_model_signing.organisation.journal import DONE, LISTED, PLANNED, Journal
+from hf_model_signing.organisation.journal import Journal, State
 from hf_model_signing.report.interface import FileRecord, Record
+from hf_model_signing.report.statuses import FileCoverage, Finding, Status
 
 HEAD, AFTER = "a" * 40, "b" * 40
 Open = Callable[..., Journal]
 
 
 def record(name: str = "m", status: str = "unsigned") -> Record:
-    return Record(f"hf://acme/{name}", "model", f"acme/{name}", status)
+    return Record(f"hf://acme/{name}", "model", f"acme/{name}", Status(status))
 
 
 @pytest.fixture
@@ -45,8 +46,8 @@ def fill(journal: Journal) -> None:
 
 def signed(journal: Journal) -> None:
     journal.add(record(), HEAD)
-    journal.take(LISTED)
-    journal.keep(record(status="signed"), DONE, head=HEAD, after=AFTER)
+    journal.next_entry(State.LISTED)
+    journal.save(record(status="signed"), State.DONE, head=HEAD, after=AFTER)
 
 
 @pytest.mark.parametrize(("head", "status"), [(AFTER, "unchanged"), (HEAD, "unsigned"), ("", "unsigned")])
@@ -55,38 +56,38 @@ def test_signed_repository_is_done_while_its_head_is_what_was_committed(opened: 
     journal = opened()
     journal.add(record(), head)
     assert journal.totals() == {status: 1}
-    assert (journal.take(LISTED) is None) == (status == "unchanged")
+    assert (journal.next_entry(State.LISTED) is None) == (status == "unchanged")
 
 
 def test_signed_repository_is_looked_at_anew_for_another_signer(opened: Open) -> None:
     signed(opened())
     journal = opened(settings="another")
     journal.add(record(), AFTER)
-    assert journal.take(LISTED) is not None
+    assert journal.next_entry(State.LISTED) is not None
 
 
 def test_one_that_was_not_judged_yet_is_not_planned(opened: Open) -> None:
     journal = opened()
     journal.add(record(), HEAD)
-    journal.take(LISTED)  # and the process ended in the middle
+    journal.next_entry(State.LISTED)  # and the process ended in the middle
     journal = opened()
     journal.add(record(), HEAD)
-    assert journal.take(PLANNED) is None
-    assert journal.take(LISTED) is not None
+    assert journal.next_entry(State.PLANNED) is None
+    assert journal.next_entry(State.LISTED) is not None
 
 
 @pytest.mark.parametrize("taken", [False, True])
-@pytest.mark.parametrize(("head", "state"), [(HEAD, PLANNED), (AFTER, LISTED)])
-def test_plan_is_kept_while_the_head_is_the_same(opened: Open, head: str, state: str, taken: bool) -> None:
+@pytest.mark.parametrize(("head", "state"), [(HEAD, State.PLANNED), (AFTER, State.LISTED)])
+def test_plan_is_kept_while_the_head_is_the_same(opened: Open, head: str, state: State, taken: bool) -> None:
     journal = opened()
     journal.add(record(), HEAD)
-    journal.take(LISTED)
-    journal.keep(record(status="stale"), PLANNED, head=HEAD)
+    journal.next_entry(State.LISTED)
+    journal.save(record(status="stale"), State.PLANNED, head=HEAD)
     if taken:  # and the process ended in the middle
-        journal.take(PLANNED)
+        journal.next_entry(State.PLANNED)
     journal = opened()
     journal.add(record(), head)
-    entry = journal.take(state)
+    entry = journal.next_entry(state)
     assert entry is not None
     assert entry.record.status == ("stale" if head == HEAD else "unsigned")
 
@@ -103,11 +104,11 @@ def test_postponed_waits_and_counts(opened: Open, monkeypatch: pytest.MonkeyPatc
     now = 1000.0
     monkeypatch.setattr("hf_model_signing.organisation.journal.time.time", lambda: now)
     journal.add(record(), HEAD)
-    journal.take(LISTED)
-    journal.postpone(record(), LISTED, 8.0)
-    assert (journal.take(LISTED), journal.left(LISTED)) == (None, 1)
+    journal.next_entry(State.LISTED)
+    journal.postpone(record(), State.LISTED, 8.0)
+    assert (journal.next_entry(State.LISTED), journal.remaining(State.LISTED)) == (None, 1)
     now = 1008.0
-    entry = journal.take(LISTED)
+    entry = journal.next_entry(State.LISTED)
     assert entry is not None
     assert entry.tries == 1
 
@@ -115,7 +116,7 @@ def test_postponed_waits_and_counts(opened: Open, monkeypatch: pytest.MonkeyPatc
 def test_records_come_worst_first_and_page_by_page(opened: Open) -> None:
     journal = opened()
     for number in range(250):
-        journal.add(record(f"m{number:03}", "empty" if number % 2 else "unsigned"), "", state=DONE)
+        journal.add(record(f"m{number:03}", "empty" if number % 2 else "unsigned"), "", state=State.DONE)
     names = [found.name for found in journal.records()]
     assert len(names) == 250
     assert names == [f"acme/m{number:03}" for number in (*range(0, 250, 2), *range(1, 250, 2))]
@@ -124,7 +125,11 @@ def test_records_come_worst_first_and_page_by_page(opened: Open) -> None:
 def test_record_is_read_as_it_was_written(opened: Open) -> None:
     journal = opened()
     full = replace(
-        record(), files=(FileRecord("ä\n", 3, "signed"),), findings=("stale",), uncovered=("x",), verified=True
+        record(),
+        files=(FileRecord("ä\n", 3, FileCoverage.SIGNED),),
+        findings=(Finding.STALE,),
+        uncovered=("x",),
+        verified=True,
     )
     journal.add(full, HEAD)
     assert list(journal.records()) == [full]
@@ -137,7 +142,7 @@ def test_each_repository_is_taken_once(opened: Open) -> None:
     taken: list[str] = []
 
     def take() -> None:
-        while entry := journal.take(LISTED):
+        while entry := journal.next_entry(State.LISTED):
             taken.append(entry.record.uri)
 
     threads = [threading.Thread(target=take) for _ in range(8)]
@@ -218,11 +223,11 @@ def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 def test_full_disk_is_told(opened: Open) -> None:
     journal = opened()
-    journal._database.execute("PRAGMA max_page_count = 20")
+    journal._database._connection.execute("PRAGMA max_page_count = 20")
     with pytest.raises(HfSignError, match="full.*the same command goes on") as caught:
         fill(journal)
     assert isinstance(caught.value.__cause__, sqlite3.Error)
     before = sum(journal.totals().values())
-    journal._database.execute("PRAGMA max_page_count = 2000")
+    journal._database._connection.execute("PRAGMA max_page_count = 2000")
     journal.add(record("more"), HEAD)
     assert sum(journal.totals().values()) == before + 1

@@ -1,4 +1,4 @@
-"""What becomes of a repository, or of the whole batch, when something goes wrong."""
+"""Outcomes of errors for a repository, or for the whole batch."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from hub_adapters.errors import (
 
 
 @pytest.mark.parametrize(
-    ("error", "fate"),
+    ("error", "outcome"),
     [
         (EmptyModelError("x"), ("empty", False)),
         (ModelError("x"), ("refused", False)),
@@ -61,8 +61,8 @@ from hub_adapters.errors import (
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_fate(error: Exception, fate: tuple[str, bool]) -> None:
-    assert tuple(outcome_of(error)) == fate
+def test_outcome(error: Exception, outcome: tuple[str, bool]) -> None:
+    assert tuple(outcome_of(error)) == outcome
 
 
 def _from_database() -> HfSignError:

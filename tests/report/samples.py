@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 from hf_model_signing.report.interface import FileRecord, Record, Report
-from hf_model_signing.report.statuses import STATUSES
+from hf_model_signing.report.statuses import FileCoverage, Finding, RunKind, Status
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -54,22 +54,22 @@ _REASONS = {
 
 def record(name: str = "acme/model", status: str = "signed", **more: object) -> Record:
     """A record of a plain repository; what is signed has a signature."""
-    values: dict[str, object] = {"url": f"https://hub.example/{name}", "revision": "a" * 40, "findings": (status,)}
+    findings = tuple(finding for finding in Finding if finding == status)
+    values: dict[str, object] = {"url": f"https://hub.example/{name}", "revision": "a" * 40, "findings": findings}
     signed = {"signer": "release@acme.example", "method": "sigstore", "signed_at": "2026-11-20T10:00:00Z"}
     if status in ("signed", "unchanged", "stale", "untrusted", "foreign"):
         values |= {**signed, "signed_revision": "b" * 40, "digest": "sha256:" + "c" * 64}
     values["reason"] = _REASONS.get(status, "")
     values |= more
     kind = str(more.get("kind", "model"))
-    return dataclasses.replace(Record(f"hf://{kind}/{name}", kind, name, status), **values)  # type: ignore[arg-type]
+    return dataclasses.replace(Record(f"hf://{kind}/{name}", kind, name, Status(status)), **values)  # type: ignore[arg-type]
 
 
 def report(of: Iterable[Record], **more: object) -> Report:
     """A report of these records, the worst first."""
-    order = list(STATUSES)
-    kept = sorted(of, key=lambda one: order.index(one.status))
+    kept = sorted(of, key=lambda one: one.status.rank)
     made = Report(
-        command="audit",
+        command=RunKind.AUDIT,
         owner="acme",
         endpoint="https://hub.example",
         made_at="2026-11-26T01:30:00Z",
@@ -82,14 +82,14 @@ def report(of: Iterable[Record], **more: object) -> Report:
 
 def hostile() -> Report:
     """Every hostile text stands in every field that comes from a hub or a signature."""
-    words = list(STATUSES)
+    words = list(Status)
     return report(_hostile(text, words[number % len(words)], number) for number, text in enumerate(HOSTILE))
 
 
 def _hostile(text: str, status: str, number: int) -> Record:
     urls = (*BAD_URLS, text)
     texts = dict.fromkeys(("reason", "signer", "method", "signed_at", "signed_revision", "digest", "commit"), text)
-    files = (FileRecord(text, 7, "changed"), FileRecord("plain.bin", 10**9, "signed"))
+    files = (FileRecord(text, 7, FileCoverage.CHANGED), FileRecord("plain.bin", 10**9, FileCoverage.SIGNED))
     more = {"revision": text, "files": files, "file_count": 5, "uncovered": (text,), "url": urls[number % len(urls)]}
     return record(text, status, **texts, **more)
 
@@ -116,12 +116,12 @@ def _usual() -> Iterator[Record]:
         for _ in range(count):
             number += 1
             kind = ("model", "model", "dataset", "space")[number % 4]
-            state = "unsigned" if status in ("unsigned", "failed") else "signed"
+            state = FileCoverage.UNSIGNED if status in ("unsigned", "failed") else FileCoverage.SIGNED
             files = tuple(
                 FileRecord(f"weights/part-{n:02}.safetensors", 10**n, state) for n in range(1, number % 9 + 2)
             )
             if status == "stale":
-                files = (FileRecord("model.safetensors", 4_400_000_000, "changed"), *files)
+                files = (FileRecord("model.safetensors", 4_400_000_000, FileCoverage.CHANGED), *files)
             name = f"acme/{names[number % len(names)]}-{number}"
             signer = {"signer": "mallory@example.com"} if status == "untrusted" else {}
             if status == "signed" and number % 3 == 0:
@@ -134,20 +134,24 @@ def _usual() -> Iterator[Record]:
 
 def one_of_each() -> Report:
     """A repository of each status, and one whose signer is trusted."""
-    files = (FileRecord("model.bin", 10**9, "changed"), FileRecord("a.txt", 7, "signed"), FileRecord("b", 1, "ignored"))
-    records = (record(f"acme/{word}", word, files=files, file_count=9) for word in STATUSES)
+    files = (
+        FileRecord("model.bin", 10**9, FileCoverage.CHANGED),
+        FileRecord("a.txt", 7, FileCoverage.SIGNED),
+        FileRecord("b", 1, FileCoverage.IGNORED),
+    )
+    records = (record(f"acme/{word}", word, files=files, file_count=9) for word in Status)
     return report((*records, record("acme/trusted", verified=True, gated=True, uncovered=("b",))))
 
 
 def many(count: int, files: int = 200) -> Report:
     """So many repositories of so many files each, made anew whenever they are asked for; every tenth is not signed."""
     bad = count // 10
-    totals = {"unsigned": bad, "signed": count - bad}
+    totals = {Status.UNSIGNED: bad, Status.SIGNED: count - bad}
     return report((), totals=totals, records=partial(_many, count, files))
 
 
 def _many(count: int, amount: int) -> Iterator[Record]:
     for number in range(count):
-        state = "unsigned" if number < count // 10 else "signed"
+        state = FileCoverage.UNSIGNED if number < count // 10 else FileCoverage.SIGNED
         files = tuple(FileRecord(f"data/train-{n:05}-of-{amount:05}.parquet", 1000 + n, state) for n in range(amount))
         yield record(f"acme/model-{number:05}", state, files=files, file_count=amount)

@@ -15,12 +15,12 @@ import pytest
 
 from hf_model_signing.report import sarif
 from hf_model_signing.report.csv_format import CsvFormat
+from hf_model_signing.report.formats import FORMATS
 from hf_model_signing.report.interface import FileRecord, Format, Record
 from hf_model_signing.report.json_format import JsonFormat
 from hf_model_signing.report.sarif import SarifFormat
-from hf_model_signing.report.statuses import STATUSES
+from hf_model_signing.report.statuses import FileCoverage, Finding, Group, RunKind, Status
 from hf_model_signing.report.text import TextFormat
-from hf_model_signing.report.writing import FORMATS
 from tests.needs import NODE_FOLDER
 from tests.report.samples import HOSTILE, hostile, many, record, report, usual
 
@@ -60,7 +60,7 @@ def test_records_are_taken_one_by_one(suffix: str) -> None:
         if len(passes) > 3:
             pytest.fail("more than three passes over the records")
 
-    assert "".join(FORMATS[suffix]().render(report((), totals={"signed": 1}, records=endless)))
+    assert "".join(FORMATS[suffix]().render(report((), totals={Status.SIGNED: 1}, records=endless)))
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -89,8 +89,10 @@ def test_csv_hostile_cells() -> None:
 
 
 def test_csv_line_ends_and_values() -> None:
-    lines = _text(CsvFormat(), record("a/b", "signed", verified=True, findings=("signed", "stale"))).split("\r\n")
-    assert lines[1].startswith("a/b,model,signed,good,signed stale,,release@acme.example,sigstore,")
+    lines = _text(
+        CsvFormat(), record("a/b", "signed", verified=True, findings=(Finding.UNTRUSTED, Finding.STALE))
+    ).split("\r\n")
+    assert lines[1].startswith("a/b,model,signed,good,untrusted stale,,release@acme.example,sigstore,")
     assert (len(lines), lines[2]) == (3, "")
     assert ",true," in lines[1]
 
@@ -129,7 +131,7 @@ def test_sarif_paths_stay_below() -> None:
 
 
 def test_sarif_result_for_each_bad_finding() -> None:
-    run = _sarif(record("a/b", "untrusted", kind="dataset", findings=("untrusted", "stale", "gated")), record("c"))
+    run = _sarif(record("a/b", "untrusted", kind="dataset", findings=(Finding.UNTRUSTED, Finding.STALE)), record("c"))
     assert [result["ruleId"] for result in run["results"]] == ["untrusted", "stale"]
     places = {result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for result in run["results"]}
     assert places == {"datasets/a/b/model.sig"}
@@ -140,7 +142,21 @@ def test_sarif_result_for_each_bad_finding() -> None:
 
 def test_sarif_has_rule_for_each_bad_status() -> None:
     rules = {rule["id"] for rule in _sarif()["tool"]["driver"]["rules"]}
-    assert rules == {word for word, status in STATUSES.items() if status.group == "bad"}
+    assert rules == {status for status in Status if status.group == Group.BAD}
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status.group == Group.BAD])
+def test_headline_has_words_for_each_bad_status(status: Status) -> None:
+    assert _text(TextFormat(), record(status=status)).count("1 of 1 repository ") == 1
+
+
+@pytest.mark.parametrize("kind", RunKind)
+def test_title_has_words_for_each_kind_of_run(kind: RunKind) -> None:
+    assert "".join(TextFormat().render(report((), command=kind))).startswith("acme: ")
+
+
+def test_words_of_findings_are_statuses() -> None:
+    assert [finding.status.rank for finding in Finding] == sorted(finding.status.rank for finding in Finding)
 
 
 def test_sarif_message_has_no_links_nor_placeholders() -> None:
@@ -157,7 +173,7 @@ def test_sarif_says_what_it_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_file_record_in_json() -> None:
-    files = (FileRecord("a.bin", 3, "signed"),)
+    files = (FileRecord("a.bin", 3, FileCoverage.SIGNED),)
     document = json.loads(_text(JsonFormat(), record("a", files=files, file_count=1)))
     assert document["records"][0]["files"] == [{"path": "a.bin", "size": 3, "state": "signed"}]
 

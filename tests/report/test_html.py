@@ -12,7 +12,7 @@ import pytest
 
 from hf_model_signing.report.html import HtmlFormat
 from hf_model_signing.report.interface import FileRecord, Report
-from hf_model_signing.report.statuses import STATUSES
+from hf_model_signing.report.statuses import FileCoverage, Status
 from tests.report.samples import BAD_URLS, HOSTILE, hostile, many, record, report, usual
 
 
@@ -93,10 +93,10 @@ def test_nothing_comes_from_elsewhere() -> None:
     assert page.tags["link"] == 0
 
 
-@pytest.mark.parametrize("word", STATUSES)
+@pytest.mark.parametrize("word", Status)
 def test_each_status_has_a_word_and_a_shape(word: str) -> None:
     source = _Page(report([record("acme/x", word)])).source
-    label = re.escape(STATUSES[word].label)
+    label = re.escape(Status(word).label)
     assert re.search(
         rf'<span class="badge \w+"><svg class="i" aria-hidden="true"><use href="#i-\w+"/></svg>{label}', source
     )
@@ -136,7 +136,10 @@ def test_some_signatures_unchecked() -> None:
 
 
 def test_files_not_signed_first_and_rest_counted() -> None:
-    files = (*(FileRecord(f"f{n}", n, "signed") for n in range(3)), FileRecord("bad", 1, "changed"))
+    files = (
+        *(FileRecord(f"f{n}", n, FileCoverage.SIGNED) for n in range(3)),
+        FileRecord("bad", 1, FileCoverage.CHANGED),
+    )
     page = _Page(report([record(files=files, file_count=10)]))
     assert page.text.index("bad") < page.text.index("f0")
     assert "6 more files are not listed here." in page.text

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from hf_model_signing.errors import UsageError
+from hf_model_signing.report.formats import FORMATS
 from hf_model_signing.report.interface import Record
-from hf_model_signing.report.writing import FORMATS, check_report_file, write_report
+from hf_model_signing.report.statuses import Status
+from hf_model_signing.report.writing import check_report_file, write_report
 from tests.helpers import names_below
 from tests.report.samples import hostile, record, report
 
@@ -52,6 +54,6 @@ def test_error_half_way_keeps_old_report(tmp_path: Path) -> None:
 
     (tmp_path / "r.json").write_text("old")
     with pytest.raises(OSError, match="gone"):
-        write_report(tmp_path / "r.json", report((), totals={"signed": 2}, records=broken))
+        write_report(tmp_path / "r.json", report((), totals={Status.SIGNED: 2}, records=broken))
     assert (tmp_path / "r.json").read_text() == "old"
     assert names_below(tmp_path) == {"r.json"}

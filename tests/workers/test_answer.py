@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from hf_model_signing.errors import EmptyModelError, ModelError, RefusedError, WorkerError
-from hf_model_signing.hub.repository import DigestSource
-from hf_model_signing.organisation.batch import BatchModel
+from hf_model_signing.hub.repository import DigestSource, RepositoryAtRevision
 from hf_model_signing.signing import HowToHash
 from hf_model_signing.workers.answer import read_answer
 from hf_model_signing.workers.hashing import HashingElsewhere, Worker
@@ -65,19 +64,19 @@ class OneWorker:
 
 
 @pytest.fixture
-def model(hub: Hub, repo: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Callable[..., BatchModel]:  # noqa: ANN401
+def model(hub: Hub, repo: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Callable[..., RepositoryAtRevision]:  # noqa: ANN401
     for name, value in (("HF_ENDPOINT", hub.url), ("HF_HOME", str(tmp_path)), ("HF_TOKEN", "hf_write")):
         monkeypatch.setenv(name, value)
 
-    def make(how: HowToHash | None = None) -> BatchModel:
+    def make(how: HowToHash | None = None) -> RepositoryAtRevision:
         adapter = HuggingFaceAdapter()
         resolved = adapter.resolve(HuggingFaceAdapter.named(repo))
-        return BatchModel(adapter, resolved, DigestSource(how=how or HowToHash()))
+        return RepositoryAtRevision(adapter, resolved, DigestSource(how=how or HowToHash()))
 
     return make
 
 
-def hashed(model: BatchModel, workers: OneWorker, hub: Hub) -> Any:  # noqa: ANN401 - a Manifest
+def hashed(model: RepositoryAtRevision, workers: OneWorker, hub: Hub) -> Any:  # noqa: ANN401 - a Manifest
     return HashingElsewhere(workers, hub.url, keep_cache=False).manifest(model)
 
 
@@ -128,7 +127,7 @@ _LIES: dict[str, Change] = {
 @pytest.mark.parametrize(
     ("how", "lie"), [*((HowToHash(), lie) for lie in _LIES), (SHARDS, "one more file"), (SHARDS, "one file less")]
 )
-def test_lie_is_found_out(model: Callable[..., BatchModel], hub: Hub, how: HowToHash, lie: str) -> None:
+def test_lie_is_found_out(model: Callable[..., RepositoryAtRevision], hub: Hub, how: HowToHash, lie: str) -> None:
     workers = OneWorker(changed(_LIES[lie]))
     with pytest.raises(WorkerError):
         hashed(model(how), workers, hub)
@@ -136,7 +135,7 @@ def test_lie_is_found_out(model: Callable[..., BatchModel], hub: Hub, how: HowTo
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"{}", b"[]", "text", None, 5, b'{"a": 1, "a": 2}', b"[" * 100_000])
-def test_what_is_no_answer(model: Callable[..., BatchModel], hub: Hub, data: Any) -> None:  # noqa: ANN401
+def test_what_is_no_answer(model: Callable[..., RepositoryAtRevision], hub: Hub, data: Any) -> None:  # noqa: ANN401
     workers = OneWorker(lambda _: data)
     with pytest.raises(WorkerError):
         hashed(model(), workers, hub)
@@ -146,9 +145,11 @@ def test_what_is_no_answer(model: Callable[..., BatchModel], hub: Hub, data: Any
 @pytest.mark.parametrize(
     "how", [HowToHash(), HowToHash(hash_type="blake3"), SHARDS], ids=["sha256", "blake3", "shards"]
 )
-def test_true_answer_is_the_manifest_in_its_order(model: Callable[..., BatchModel], hub: Hub, how: HowToHash) -> None:
+def test_true_answer_is_the_manifest_in_its_order(
+    model: Callable[..., RepositoryAtRevision], hub: Hub, how: HowToHash
+) -> None:
     turned = OneWorker(changed(lambda values: values["predicate"]["resources"].reverse()))
-    expected = BatchModel(model(how).adapter, model(how).resolved, DigestSource(how=how)).manifest()
+    expected = RepositoryAtRevision(model(how).adapter, model(how).resolved, DigestSource(how=how)).manifest()
     assert hashed(model(how), turned, hub) == expected
     assert turned.distrusted == []
 
@@ -158,7 +159,7 @@ def test_true_answer_is_the_manifest_in_its_order(model: Callable[..., BatchMode
     [("model", ModelError), ("refused", RefusedError), ("hub", UnavailableError), ("access", AccessError)],
 )
 def test_error_of_a_worker_is_told(
-    model: Callable[..., BatchModel], hub: Hub, kind: str, error: type[HubError]
+    model: Callable[..., RepositoryAtRevision], hub: Hub, kind: str, error: type[HubError]
 ) -> None:
     text = "why\ud800" + "x" * 9000
     workers = OneWorker(changed(lambda values: values.update(error={"kind": kind, "text": text})))

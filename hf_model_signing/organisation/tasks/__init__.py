@@ -1,0 +1,1 @@
+"""Tasks: the work on one repository in one phase of a run."""
