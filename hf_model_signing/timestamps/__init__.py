@@ -1,1 +1,1 @@
-"""RFC 3161 timestamps."""
+"""RFC 3161 timestamps of signatures."""

@@ -1,8 +1,8 @@
-"""The CMS signature of a timestamp (RFC 5652), checked with the certificate of its signer and with no trust in it.
+"""The CMS signature of a timestamp (RFC 5652), checked with the signer's certificate but without trust in it.
 
-`rfc3161-client` checks a signature only together with a chain up to a self-signed root, which nobody has while signing.
-It also leaves open which attributes are signed, whether they are bound to the certificate (RFC 5816), and how weak the
-hashes are. All of that is checked here.
+`rfc3161-client` checks a signature only together with a chain to a self-signed root, which is not available while
+signing. It also does not check which attributes are signed, that they are bound to the certificate (RFC 5816), and that
+the hashes are strong. All of that is checked here.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hf_model_signing.crypto import der
 from hf_model_signing.errors import VerificationError
 
-# RFC 5754 section 2: the hashes that an imprint, a signature and a certificate may be made with.
+# RFC 5754, section 2: the hashes that are accepted for an imprint, a signature and the id of a certificate.
 HASHES: dict[str, hashes.HashAlgorithm] = {
     "2.16.840.1.101.3.4.2.1": hashes.SHA256(),
     "2.16.840.1.101.3.4.2.2": hashes.SHA384(),
     "2.16.840.1.101.3.4.2.3": hashes.SHA512(),
 }
-# RFC 5754 section 3: signature algorithm -> kind of key, and the hash that it names, if it names one.
+# RFC 5754, section 3: signature algorithm -> type of key, and the hash if the algorithm implies one.
 _SIGNATURES: dict[str, tuple[str, str | None]] = {
     "1.2.840.113549.1.1.1": ("RSA", None),
     "1.2.840.113549.1.1.11": ("RSA", "sha256"),
@@ -39,7 +39,7 @@ _SIGNATURES: dict[str, tuple[str, str | None]] = {
 _TST_INFO = "1.2.840.113549.1.9.16.1.4"  # RFC 3161 section 2.4.2
 _CONTENT_TYPE = "1.2.840.113549.1.9.3"  # RFC 5652 section 11.1
 _MESSAGE_DIGEST = "1.2.840.113549.1.9.4"  # RFC 5652 section 11.2
-_SIGNING_CERTIFICATE = "1.2.840.113549.1.9.16.2.12"  # RFC 2634 section 5.4: SHA-1 and no other
+_SIGNING_CERTIFICATE = "1.2.840.113549.1.9.16.2.12"  # RFC 2634 section 5.4: always SHA-1
 _SIGNING_CERTIFICATE_V2 = "1.2.840.113549.1.9.16.2.47"  # RFC 5035 section 3
 _MIN_RSA_BITS = 2048
 _ALTERED = "the timestamp was altered"
@@ -47,7 +47,7 @@ _ALTERED = "the timestamp was altered"
 
 @dataclass(frozen=True)
 class SignedContent:
-    """What a token carries and what its one SignerInfo says of it (RFC 5652 section 5.3); not verified yet."""
+    """The content of a token and the fields of its only SignerInfo (RFC 5652, section 5.3), not yet verified."""
 
     content: bytes
     digest: str
@@ -57,13 +57,13 @@ class SignedContent:
 
     @classmethod
     def parse(cls, token: bytes) -> SignedContent:
-        """Take a TimeStampToken apart; raises `VerificationError`, and `ValueError` for what is no CMS SignedData."""
+        """Parse a TimeStampToken; raises `ValueError` if it is not CMS SignedData, `VerificationError` otherwise."""
         _, explicit = der.parse(token).children(der.SEQUENCE)
         (signed_data,) = explicit.children(der.CONTEXT_0)
-        parts = signed_data.children(der.SEQUENCE)
-        _, encapsulated = parts[2].children(der.SEQUENCE)
+        data_fields = signed_data.children(der.SEQUENCE)
+        _, encapsulated = data_fields[2].children(der.SEQUENCE)
         (content,) = encapsulated.children(der.CONTEXT_0)
-        infos = parts[-1].children(der.SET)
+        infos = data_fields[-1].children(der.SET)
         if len(infos) != 1:
             raise VerificationError(f"the timestamp has {len(infos)} signers; it must have one")
         fields = infos[0].children(der.SEQUENCE)
@@ -78,7 +78,7 @@ class SignedContent:
         )
 
     def check(self, signer: x509.Certificate) -> None:
-        """Raise `VerificationError` unless the key of `signer` signed this, for this certificate and no other."""
+        """Raise `VerificationError` unless the key of `signer` signed this and the signature names this certificate."""
         algorithm = HASHES.get(self.digest)
         if algorithm is None:
             raise VerificationError(f"the timestamp is signed with a hash that is not accepted: {self.digest}")
@@ -111,13 +111,13 @@ class SignedContent:
 
 
 def weak(certificate: x509.Certificate) -> bool:
-    """Whether the key of `certificate` is an RSA key that is too short to mean anything."""
+    """Return True if the key of `certificate` is a short RSA key, which an attacker could factor."""
     key = certificate.public_key()
     return isinstance(key, rsa.RSAPublicKey) and key.key_size < _MIN_RSA_BITS
 
 
 def digest_of(algorithm: hashes.HashAlgorithm, data: bytes) -> bytes:
-    """The digest of `data`."""
+    """Return the digest of `data`."""
     return hashlib.new(algorithm.name, data).digest()
 
 
@@ -126,27 +126,27 @@ def _algorithm(identifier: der.Element) -> str:
 
 
 def _attributes(data: bytes) -> dict[str, der.Element]:
-    """The signed attributes by their type; each must be there once, and with one value (RFC 5652 section 11)."""
+    """Return the signed attributes by type; each may occur only once, with one value (RFC 5652, section 11)."""
     found: dict[str, der.Element] = {}
     for attribute in der.elements(data):
         kind, values = attribute.children(der.SEQUENCE)
-        held = values.children(der.SET)
-        if kind.oid() in found or len(held) != 1:
+        members = values.children(der.SET)
+        if kind.oid() in found or len(members) != 1:
             raise VerificationError(f"the timestamp has more than one value for the signed attribute {kind.oid()}")
-        found[kind.oid()] = held[0]
+        found[kind.oid()] = members[0]
     return found
 
 
 def _check_binding(attributes: dict[str, der.Element], signer: x509.Certificate) -> None:
-    """Raise `VerificationError` unless what was signed names `signer` by its digest (RFC 3161 2.4.2, RFC 5816 2.2.1).
+    """Raise `VerificationError` unless a signed attribute has the digest of `signer` (RFC 3161 2.4.2, RFC 5816 2.2.1).
 
-    The name and number of the certificate stand outside of the signature, so they alone would not bind it.
+    Issuer and serial number in the SignerInfo are not signed: another certificate for the same key could be swapped in.
     """
     encoded = signer.public_bytes(Encoding.DER)
     claims = []
     if _SIGNING_CERTIFICATE in attributes:
         (claimed, *_) = _first_certificate(attributes[_SIGNING_CERTIFICATE])
-        ours = hashlib.sha1(encoded, usedforsecurity=False).digest()  # RFC 2634 fixes it
+        ours = hashlib.sha1(encoded, usedforsecurity=False).digest()  # RFC 2634 allows no other hash
         claims.append((claimed.value(der.OCTET_STRING), ours))
     if _SIGNING_CERTIFICATE_V2 in attributes:
         fields = _first_certificate(attributes[_SIGNING_CERTIFICATE_V2])
@@ -161,6 +161,6 @@ def _check_binding(attributes: dict[str, der.Element], signer: x509.Certificate)
 
 
 def _first_certificate(attribute: der.Element) -> list[der.Element]:
-    """The fields of the first ESSCertID: the signer's own."""
+    """Return the fields of the first ESSCertID, which is that of the signer."""
     identifiers = attribute.children(der.SEQUENCE)[0].children(der.SEQUENCE)
     return identifiers[0].children(der.SEQUENCE)

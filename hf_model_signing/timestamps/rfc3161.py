@@ -1,6 +1,6 @@
-"""RFC 3161 timestamps of a signature: asking an authority for one, keeping it in the bundle, and what time it proves.
+"""RFC 3161 timestamps of a signature: request one, store it in a bundle, verify the time that it proves.
 
-Light to import: what reads tokens is loaded when there is one.
+This module is imported at every start; the parsers of tokens are imported when a bundle has one.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from hf_model_signing.oms.dsse import decode_base64
 if TYPE_CHECKING:
     from cryptography import x509
 
-MAX_TIMESTAMPS = 32  # as sigstore-python: a bundle needs one, and each one costs several signature checks
-MAX_CLOCK_DIFFERENCE = timedelta(minutes=5)  # what a clock is off by that nobody keeps; beyond, one of the two is wrong
+MAX_TIMESTAMPS = 32  # the limit of sigstore-python; a bundle needs one, and each costs several signature checks
+MAX_CLOCK_DIFFERENCE = timedelta(minutes=5)  # tolerance for a clock that is not synchronized
 
 
 def request_timestamp(url: str, signature: bytes) -> bytes:
-    """Ask the authority at `url` for a timestamp of `signature`; returns the DER TimeStampResp, checked.
+    """Request a timestamp of `signature` from the authority at `url`, and return the checked TimeStampResp in DER.
 
-    There is no trusted certificate to check it by: what is checked is that it is for these bytes and this request, made
-    now, and well signed by a certificate for time-stamping that it brings along. Raises `UsageError` when `url` is no
-    http or https URL, `HfSignError` when no timestamp comes back, `RefusedError` when one does that is no good.
+    No certificate is trusted for timestamps while signing. Checked is that the timestamp is for these bytes and this
+    request, made now, and signed by a time-stamping certificate that it contains. Raises `UsageError` when `url` is not
+    an http or https URL, `HfSignError` when no timestamp is returned, `RefusedError` when it is invalid.
     """
     import rfc3161_client
 
@@ -39,7 +39,7 @@ def request_timestamp(url: str, signature: bytes) -> bytes:
     shown = check_url(url)
     try:
         response = decode(answer)
-    except VerificationError as error:  # no answer in the protocol: a service that is broken, or another one
+    except VerificationError as error:  # not a response of the protocol: the service is broken, or another one
         raise HfSignError(f"the time-stamp authority '{shown}' sent no timestamp: {error}") from error
     try:
         with refusing_all():
@@ -55,14 +55,14 @@ def request_timestamp(url: str, signature: bytes) -> bytes:
 
 
 def timestamp_data(tokens: Sequence[bytes]) -> dict[str, Any]:
-    """The `timestampVerificationData` of a bundle that carries `tokens`, each a DER TimeStampResp."""
+    """Return the `timestampVerificationData` of a bundle with `tokens`, each a TimeStampResp in DER."""
     return {
         "rfc3161Timestamps": [{"signedTimestamp": base64.b64encode(token).decode("ascii")} for token in tokens],
     }
 
 
 def timestamps_of(material: Mapping[str, Any]) -> list[bytes]:
-    """The timestamps in the `verificationMaterial` of a bundle, none of them checked; raises `BundleError`."""
+    """Return the unverified timestamps in the `verificationMaterial` of a bundle; raises `BundleError` if malformed."""
     data = material.get("timestampVerificationData", {})
     entries = data.get("rfc3161Timestamps", []) if isinstance(data, Mapping) else None
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
@@ -73,12 +73,11 @@ def timestamps_of(material: Mapping[str, Any]) -> list[bytes]:
 
 
 def verified_time(tokens: Sequence[bytes], signature: bytes, roots: Sequence[x509.Certificate]) -> datetime:
-    """The time, in UTC, at which `signature` existed for certain: the earliest of `tokens`, and all must be good.
+    """Return the earliest time (UTC) at which `signature` provably existed; all `tokens` must be valid.
 
-    A token that is accurate to some seconds proves the end of them.
-
-    `roots` are the certificates that the user trusts for timestamps: self-signed ones as anchors and the others as
-    links to them, or, when none is self-signed, each as an anchor. Raises `VerificationError` for everything else.
+    The accuracy of a token is added to its time. `roots` are the certificates that the user trusts for timestamps:
+    self-signed ones are anchors and the others intermediates; if none is self-signed, all are anchors. Raises
+    `VerificationError` when any check fails, and when there are no tokens or no roots.
     """
     if not tokens:
         raise VerificationError("the signature carries no timestamp")

@@ -1,6 +1,6 @@
-"""One RFC 3161 timestamp: what it says, what it is for, and the certificate of whoever signed it.
+"""One RFC 3161 timestamp: its time, its message imprint, and the certificate of its signer.
 
-`rfc3161-client` decodes it. Its values are believed by nobody before the signature is checked (`cms_signature`) and the
+`rfc3161-client` decodes it. Its values are not to be used before the signature is checked (`cms_signature`) and the
 certificate is trusted (`trust`).
 """
 
@@ -20,9 +20,9 @@ from hf_model_signing.errors import RefusedError, VerificationError
 from hf_model_signing.timestamps.cms_signature import HASHES, SignedContent, digest_of
 
 MAX_TOKEN = 64 * 1024  # bytes; a token with four certificates of RSA-4096 has under 10 KiB
-MAX_CERTIFICATES = 16  # in one token; a chain has two to four, and each one costs a search for its issuer
+MAX_CERTIFICATES = 16  # in one token; a chain has two to four, and each costs a search for its issuer
 
-# DER of the key usages digitalSignature, nonRepudiation and both: what OpenSSL allows to the signer of a timestamp.
+# DER of the key usages digitalSignature, nonRepudiation and both: OpenSSL allows no others for timestamps.
 _SIGNING_ONLY = (b"\x03\x02\x07\x80", b"\x03\x02\x06\x40", b"\x03\x02\x06\xc0")
 _STATUS = {
     1: "granted with modifications",
@@ -35,7 +35,7 @@ _STATUS = {
 
 @dataclass(frozen=True)
 class Token:
-    """A timestamp that was granted, decoded; nothing of it is verified yet."""
+    """A granted timestamp, decoded but not yet verified."""
 
     response: rfc3161_client.TimeStampResponse
     certificates: tuple[x509.Certificate, ...]
@@ -43,12 +43,12 @@ class Token:
 
     @property
     def time(self) -> datetime:
-        """When the authority saw the bytes, in UTC; a fraction of a second is cut off."""
+        """Time of the timestamp in UTC, truncated to seconds."""
         return self.response.tst_info.gen_time
 
     @property
     def accuracy(self) -> timedelta:
-        """How far the time may be off (RFC 3161 section 2.4.2)."""
+        """The maximum deviation of the time (RFC 3161, section 2.4.2)."""
         stated = self.response.tst_info.accuracy
         if stated is None:
             return timedelta()
@@ -56,11 +56,11 @@ class Token:
 
     @property
     def nonce(self) -> int | None:
-        """The number that ties the answer to a request."""
+        """The random number that binds the response to a request."""
         return self.response.tst_info.nonce
 
     def signer(self, more: Sequence[x509.Certificate] = ()) -> x509.Certificate:
-        """The certificate that the token names as its signer's, from the token itself or from `more`."""
+        """Return the certificate that the token names as its signer, from the token or from `more`."""
         (info,) = self.response.signed_data.signer_infos
         named = (info.issuer, info.serial_number)
         found = {cert for cert in (*self.certificates, *more) if (cert.issuer, cert.serial_number) == named}
@@ -88,18 +88,18 @@ class Token:
 
 @contextmanager
 def refusing_all() -> Iterator[None]:
-    """Turn whatever goes wrong inside into a `VerificationError`, also a panic in the compiled part of a library."""
+    """Turn every error in the block into a `VerificationError`, also a panic in the compiled part of a library."""
     try:
         yield
     except (RefusedError, KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # a panic is no Exception
+    except BaseException as error:  # a panic of Rust code is not an Exception
         raise VerificationError("the timestamp could not be checked, most likely because it or a certificate in it is "
                                 f"malformed ({type(error).__name__}: {error})") from error  # fmt: skip
 
 
 def decode(data: bytes) -> rfc3161_client.TimeStampResponse:
-    """Decode a TimeStampResp (RFC 3161 section 2.4.2); raises `VerificationError` for what is not one."""
+    """Decode a TimeStampResp (RFC 3161, section 2.4.2); raises `VerificationError` when it is malformed."""
     if len(data) > MAX_TOKEN:
         raise VerificationError(f"the timestamp has {len(data):,} bytes; {MAX_TOKEN:,} is the most that is read")
     with refusing_all():
@@ -110,7 +110,7 @@ def decode(data: bytes) -> rfc3161_client.TimeStampResponse:
 
 
 def open_response(response: rfc3161_client.TimeStampResponse) -> Token:
-    """The token in a response that grants one; raises `VerificationError`."""
+    """Return the token of a response; raises `VerificationError` when none was granted or it is malformed."""
     if response.status != rfc3161_client.PKIStatus.GRANTED:
         said = f", {' '.join(response.status_string)[:200]!a}" if response.status_string else ""
         raise VerificationError(
@@ -127,7 +127,7 @@ def open_response(response: rfc3161_client.TimeStampResponse) -> Token:
 
 
 def check_usage(signer: x509.Certificate) -> None:
-    """Raise `VerificationError` unless `signer` is for time-stamping and nothing else (RFC 3161 section 2.3)."""
+    """Raise `VerificationError` unless time-stamping is the only usage of `signer` (RFC 3161, section 2.3)."""
     name = signer.subject.rfc4514_string()
     extensions = {extension.oid: extension for extension in signer.extensions}
     extended, plain = extensions.get(ExtensionOID.EXTENDED_KEY_USAGE), extensions.get(ExtensionOID.KEY_USAGE)
@@ -141,9 +141,9 @@ def check_usage(signer: x509.Certificate) -> None:
 
 
 def check_validity(certificate: x509.Certificate, at: datetime) -> None:
-    """Raise `VerificationError` unless `certificate` was valid at that time; in its last second it is not any more."""
+    """Raise `VerificationError` unless `certificate` was valid at the time `at`; its last second is excluded."""
     first, last = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    if not first <= at < last:  # as OpenSSL has it
+    if not first <= at < last:  # the comparison of OpenSSL
         name = certificate.subject.rfc4514_string()
         raise VerificationError(f"the certificate {name!a} of the time-stamp authority was not valid at {at}, when the "
                                 f"timestamp was made: it is valid from {first} to {last}")  # fmt: skip

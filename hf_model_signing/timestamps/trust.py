@@ -1,7 +1,7 @@
-"""From the certificate that signed a timestamp to one that the user trusts (RFC 5280 section 6).
+"""The path from the certificate that signed a timestamp to one that the user trusts (RFC 5280, section 6).
 
-Two judges have to agree where both can speak: the path validator that judges signing certificates as well, and OpenSSL
-inside `rfc3161-client`, which accepts no anchor but a self-signed one. Nobody asks whether a certificate was revoked.
+Two validators must agree where both apply: the one for signing certificates, and OpenSSL in `rfc3161-client`, which
+accepts only self-signed anchors. Revocation is not checked.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from hf_model_signing.crypto.path_validation import check_path
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.timestamps.token import Token
 
-_OPENSSL = re.compile(r'Verify error: ([^"]+)"')  # where the library's long text says it in words
+_OPENSSL = re.compile(r'Verify error: ([^"]+)"')  # the reason in the library's long message
 
 
 def check_trust(token: Token, signer: x509.Certificate, given: Sequence[x509.Certificate], message: bytes) -> None:
     """Raise `VerificationError` unless a chain of valid certificates leads from `signer` to one of `given`.
 
-    Anchors are the self-signed ones of `given`, and all of them when none is self-signed.
+    The anchors are the self-signed certificates in `given`, or all of them if none is self-signed.
     """
     roots = [certificate for certificate in given if has_issued(certificate, certificate)]
     anchors = roots or list(given)
@@ -34,13 +34,15 @@ def check_trust(token: Token, signer: x509.Certificate, given: Sequence[x509.Cer
     except CertificateError as error:
         raise VerificationError(f"the timestamp comes from an unknown authority: {error}") from error
     if roots:
-        _ask_library(token, signer, given, message)
+        _check_with_library(token, signer, given, message)
 
 
-def _ask_library(token: Token, signer: x509.Certificate, given: Sequence[x509.Certificate], message: bytes) -> None:
-    """Let `rfc3161-client` judge the same token by the same certificates.
+def _check_with_library(
+    token: Token, signer: x509.Certificate, given: Sequence[x509.Certificate], message: bytes
+) -> None:
+    """Verify the token with `rfc3161-client` and the certificates of the user.
 
-    What it is given lands in one store, and all that is self-signed there is trusted: nothing of the token goes in.
+    The library trusts every self-signed certificate that it receives, so it gets none from the token.
     """
     roots = [certificate for certificate in given if has_issued(certificate, certificate)]
     verifier = rfc3161_client.VerifierBuilder(

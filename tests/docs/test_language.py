@@ -35,7 +35,6 @@ EXEMPT = frozenset(
         "hf_model_signing/guarding",
         "hf_model_signing/hub",
         "hf_model_signing/methods",
-        "hf_model_signing/methods/pkcs11",
         "hf_model_signing/methods/sigstore",
         "hf_model_signing/organisation",
         "hf_model_signing/policy",

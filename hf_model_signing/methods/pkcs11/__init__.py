@@ -1,1 +1,1 @@
-"""Keys in PKCS #11 tokens: HSMs and smart cards."""
+"""Signing with keys in PKCS #11 tokens: HSMs, USB tokens and smart cards."""

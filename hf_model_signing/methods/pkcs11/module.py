@@ -1,4 +1,4 @@
-"""PKCS #11 modules: which shared library a URI means, and loading it once for the whole process."""
+"""PKCS #11 modules: find the shared library that a URI names, and load it once per process."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from hf_model_signing.methods.pkcs11.uri import Pkcs11Uri
 
 _logger = logging.getLogger(__name__)
 
-PROXY = "p11-kit-proxy"  # the module that shows the tokens of all modules which are configured on a machine
+PROXY = "p11-kit-proxy"  # the module that provides the tokens of all modules configured on a machine
 _SUFFIXES = ("", ".so", ".dylib")
 _lock = threading.Lock()
 _modules: dict[str, Module] = {}
 
 
 class Module:
-    """A module that is loaded. It is never unloaded: that would end the sessions of everybody in this process.
+    """A loaded module. It is never unloaded: that would end the sessions of other code in this process.
 
-    `api` is the package PyKCS11 and `library` its handle of the module. `logins` has, for each slot, a keyed hash of
-    the PIN that logged in last; `lock` is held from a login until it is noted there.
+    `api` is the package PyKCS11 and `library` its handle of the module. `logins` maps a slot to a keyed hash of the PIN
+    of the last login; `lock` is held from a login until it is recorded there.
     """
 
     def __init__(self, path: str, api: Any, library: Any) -> None:  # noqa: ANN401 - PyKCS11 has no types
@@ -37,14 +37,14 @@ class Module:
 
 
 def load_module(uri: Pkcs11Uri) -> Module:
-    """The module that `uri` means; raises `UsageError` when there is none, or when it is another than described."""
+    """Load the module that `uri` names; raises `UsageError` if it is missing or differs from the URI."""
     api = _pykcs11()
     path = _find(uri)
     with _lock:
         if path not in _modules:
             _modules[path] = Module(path, api, _load(api, path))
         module = _modules[path]
-    # Again each time: whoever else uses the same library in this process may have finalized it.
+    # Each time: other code in this process may use the same library and may have finalized it.
     code = module.library.lib.C_Initialize()
     if code not in (api.CKR_OK, api.CKR_CRYPTOKI_ALREADY_INITIALIZED):
         raise HfSignError(f"the PKCS #11 module '{path}' does not start: {api.PyKCS11Error(code)}")
@@ -54,7 +54,7 @@ def load_module(uri: Pkcs11Uri) -> Module:
 
 @contextmanager
 def device_errors(doing: str) -> Iterator[None]:
-    """Turn what the library raises while `doing` something into an error of ours."""
+    """Turn an error of the library into `HfSignError`; `doing` completes the sentence "failed …"."""
     from PyKCS11 import PyKCS11Error
 
     try:
@@ -64,7 +64,7 @@ def device_errors(doing: str) -> Iterator[None]:
 
 
 def search_folders() -> list[str]:
-    """Where systems keep PKCS #11 modules, as absolute paths."""
+    """Return the directories in which systems install PKCS #11 modules, as absolute paths."""
     multiarch = sysconfig.get_config_var("MULTIARCH") or f"{platform.machine()}-linux-gnu"
     roots = [
         "/usr/lib64",
@@ -88,7 +88,7 @@ def _pykcs11() -> Any:  # noqa: ANN401 - PyKCS11 has no types
 
 
 def _find(uri: Pkcs11Uri) -> str:
-    """The path of the library, without links, so that one library is never loaded and started under two names."""
+    """Return the real path of the library, so that it is not loaded and initialized twice under two names."""
     if uri.module_path is not None and not os.path.isdir(uri.module_path):
         if not os.path.isfile(uri.module_path):
             raise UsageError(f"there is no PKCS #11 module '{uri.module_path}'")
@@ -112,7 +112,7 @@ def _find(uri: Pkcs11Uri) -> str:
 
 def _load(api: Any, path: str) -> Any:  # noqa: ANN401 - PyKCS11 has no types
     try:
-        # First by ourselves: PyKCS11 prints on stdout what it does not like about a library.
+        # Checked here first: PyKCS11 prints errors about a library to stdout.
         found = hasattr(ctypes.CDLL(path), "C_GetFunctionList")
     except OSError as error:
         raise UsageError(f"'{path}' cannot be loaded as a PKCS #11 module: {error}") from error
@@ -141,5 +141,5 @@ def _check_library(module: Module, uri: Pkcs11Uri) -> None:
 
 
 def unpadded(text: str) -> str:
-    """A field of fixed width without what fills it up."""
+    """Remove the padding of a field of fixed width."""
     return text.rstrip(" \0")

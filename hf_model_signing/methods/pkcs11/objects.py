@@ -1,4 +1,4 @@
-"""The objects of a PKCS #11 token: the private key that a URI means, and the public key that belongs to it."""
+"""The objects of a PKCS #11 token: the private key that a URI names, and its public key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hf_model_signing.methods.pkcs11.session import TokenSession
 from hf_model_signing.methods.pkcs11.slot import listed
 from hf_model_signing.methods.pkcs11.uri import Pkcs11Uri
 
-# CKA_EC_PARAMS, the object identifier in DER, of the curves that model signing takes.
+# CKA_EC_PARAMS, the object identifier in DER, of the supported curves.
 _CURVES: dict[bytes, ec.EllipticCurve] = {
     bytes.fromhex("06082a8648ce3d030107"): ec.SECP256R1(),
     bytes.fromhex("06052b81040022"): ec.SECP384R1(),
@@ -27,9 +27,9 @@ _OCTET_STRING = 0x04
 
 @dataclass(frozen=True)
 class PrivateKey:
-    """A private key on a token; `login` tells that it wants the PIN for each signature."""
+    """A private key on a token; `login` is true if it requires the PIN for each signature."""
 
-    handle: Any = field(repr=False)  # its repr would read the whole object from the token
+    handle: Any = field(repr=False)  # repr() of it reads the whole object from the token
     label: bytes
     id: bytes
     kind: int
@@ -40,7 +40,7 @@ class PrivateKey:
 
 
 def find_private_key(session: TokenSession, uri: Pkcs11Uri) -> PrivateKey:
-    """The one EC private key that `uri` means; raises `UsageError` when it means none, or more than one."""
+    """Return the EC private key that `uri` names; raises `UsageError` unless there is exactly one."""
     if uri.type not in (None, "private"):
         raise UsageError(f"the PKCS #11 URI means an object of the type {uri.type}; signing takes a private key: "
                          "leave out type=")  # fmt: skip
@@ -61,7 +61,7 @@ def find_private_key(session: TokenSession, uri: Pkcs11Uri) -> PrivateKey:
 
 
 def find_public_key(session: TokenSession, key: PrivateKey) -> ec.EllipticCurvePublicKey:
-    """The public key of `key`: a public key object, else the private key itself, else a certificate of the same id."""
+    """Return the public key of `key`: from a public key object, the private key, or a certificate with the same id."""
     for source in (_from_public_keys, _from_private_key, _from_certificates):
         found: list[ec.EllipticCurvePublicKey] = []
         for public in source(session, key):
@@ -85,7 +85,7 @@ def _private_keys(session: TokenSession, uri: Pkcs11Uri) -> list[PrivateKey]:
         )
         number = int.from_bytes(kind or b"", sys.byteorder)
         keys.append(PrivateKey(handle, label or b"", ident or b"", number, any(login or b"")))
-    # Compared again: to sign with another key than the one named is worse than to trust the search of a token.
+    # Compared again: some tokens search imprecisely, and no other key than the one named may sign.
     label = None if uri.object is None else uri.object.encode("utf-8")
     return [key for key in keys if label in (None, key.label) and uri.id in (None, key.id)]
 
@@ -97,14 +97,14 @@ def _named(uri: Pkcs11Uri) -> str:
 
 
 def _template(session: TokenSession, kind: int, label: str | None, ident: bytes | None) -> list[tuple[int, Any]]:
-    """What to search for; an empty value is not searched for, as tokens differ in what they find."""
+    """Return the search template; without empty values, for which tokens find different objects."""
     template: list[tuple[int, Any]] = [(session.api.CKA_CLASS, kind)]
     template += [(session.api.CKA_LABEL, label)] if label else []
     return template + ([(session.api.CKA_ID, ident)] if ident else [])
 
 
 def _difference(keys: list[PrivateKey]) -> str:
-    """What to add to a URI so that it means one of these keys only."""
+    """Return a hint how to complete a URI so that it names only one of these keys."""
     if len({key.id for key in keys}) == len(keys):
         return f"add id= to it, which is one of: {listed([_encoded(key.id) for key in keys])}"
     if len({key.label for key in keys}) == len(keys):
@@ -117,7 +117,7 @@ def _encoded(ident: bytes) -> str:
 
 
 def _from_public_keys(session: TokenSession, key: PrivateKey) -> Iterable[ec.EllipticCurvePublicKey]:
-    """What has the id of the private key; or its label, when one of the two has no id."""
+    """Return public keys with the id of the private key, or with its label if one of the two has no id."""
     api, found = session.api, []
     for handle in session.find([(api.CKA_CLASS, api.CKO_PUBLIC_KEY), (api.CKA_KEY_TYPE, api.CKK_EC)]):
         label, ident, params, point = session.read(
@@ -155,7 +155,7 @@ def _public_key(key: PrivateKey, params: bytes, point: bytes) -> ec.EllipticCurv
         names = ", ".join(name for name, _ in CURVES.values())
         raise UsageError(f"the key {key} is on a curve that model signing does not take; it takes {names}")
     size = (curve.key_size + 7) // 8
-    # PKCS #11 wraps the point into an OCTET STRING of DER; some tokens give it as it is.
+    # PKCS #11 wraps the point in a DER OCTET STRING; some tokens return it without.
     if point[0] == _OCTET_STRING and len(point) != 1 + 2 * size:
         header = 3 if point[1:2] == b"\x81" else 2
         point = point[header:]

@@ -1,4 +1,4 @@
-"""A session with a PKCS #11 token: the login, which happens once, reading objects and signing."""
+"""A session with a PKCS #11 token: one login, reading of objects, signing."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ _logger = logging.getLogger(__name__)
 
 
 class TokenSession:
-    """A session with the token that `uri` means, logged in as its user; closed when nobody holds it any longer.
+    """A session with the token that `uri` names, logged in as its user; closed when the object is collected.
 
-    The PIN is in the URI, or in `HF_SIGN_PKCS11_PIN`, or what `ask` returns. One login is tried, never a second one.
+    The PIN comes from the URI, from `HF_SIGN_PKCS11_PIN` or from `ask`. It is tried only once: a token locks itself
+    after a few wrong attempts.
     """
 
     def __init__(self, uri: Pkcs11Uri, *, ask: Callable[[str], str] | None) -> None:
@@ -35,7 +36,7 @@ class TokenSession:
         self.api: Any = self._module.api
         slot = choose_slot(self._module, uri)
         self.token, self._slot_id = slot.token, slot.slot_id
-        # What is for everybody to see needs no login, and no PIN is asked for what has none.
+        # Tokens whose objects are all public need no login, and then no PIN is asked for.
         login = bool(slot.flags & self.api.CKF_LOGIN_REQUIRED)
         self._pin = _obtain_pin(self.api, slot, uri, ask) if login else None
         self._lock = threading.Lock()
@@ -50,28 +51,28 @@ class TokenSession:
                 raise
 
     def close(self) -> None:
-        """End the session, and with the last one of this process the login; a second time it does nothing."""
+        """Close the session; with the last one of this process, the token logs out. A second call does nothing."""
         self.forget_pin()
         self._finalizer()
 
     def forget_pin(self) -> None:
-        """Drop the PIN, which only keys that want a login for each signature need again."""
+        """Drop the PIN; only keys that require a login for each signature need it again."""
         self._pin = None
 
     def find(self, template: list[tuple[int, Any]]) -> list[Any]:
-        """The objects that have these attributes, as handles."""
+        """Return the handles of the objects with these attributes."""
         with self._lock, device_errors("to search its objects"):
             found: list[Any] = self._handle.findObjects(template)
         return found
 
     def read(self, handle: Any, *attributes: int) -> list[bytes | None]:  # noqa: ANN401 - PyKCS11 has no types
-        """Attributes of an object, as bytes; None for one that it does not have or does not give."""
+        """Return attributes of an object as bytes; None for one that it does not have or does not reveal."""
         with self._lock, device_errors("to read an object"):
             values = self._handle.getAttributeValue(handle, list(attributes), allAsBinary=True)
         return [None if value is None else bytes(value) for value in values]
 
     def sign(self, handle: Any, digest: bytes, *, login: bool) -> bytes:  # noqa: ANN401 - PyKCS11 has no types
-        """The raw ECDSA signature over `digest`; with `login` the key wants the PIN again for it."""
+        """Return the raw ECDSA signature over `digest`; with `login`, the key requires the PIN again."""
         lib, session = self._handle.lib, self._handle.session
         with self._lock:
             if not self._finalizer.alive:
@@ -81,7 +82,7 @@ class TokenSession:
                 try:
                     self._log_in(self.api.CKU_CONTEXT_SPECIFIC)
                 except BaseException:
-                    self.close()  # so that the next signature does not cost an attempt again
+                    self.close()  # so that the next signature does not use up another attempt
                     raise
             signature = self.api.ckbytelist(bytes(_MAX_SIGNATURE))
             self._check_signing(lib.C_Sign(session, self.api.ckbytelist(digest), signature))
@@ -97,7 +98,7 @@ class TokenSession:
         raise HfSignError(f"the token '{self.token}' failed to sign: {api.PyKCS11Error(code)}")
 
     def _log_in(self, user: int) -> None:
-        """Try the PIN once. The code is taken from the low level, as an exception of PyKCS11 would keep the PIN."""
+        """Try the PIN once; with the low-level function, since an exception of PyKCS11 would contain the PIN."""
         _check_attempts(self.api, read_slot(self._module, self._slot_id), self.token)
         pin, login = self._pin, self._handle.lib.C_Login
         with self._module.lock:
@@ -111,7 +112,7 @@ class TokenSession:
             raise _login_error(self.api, code, self.token)
 
     def _compare_pin(self, pin: Pin | None) -> int:
-        """Whether a PIN is the one with which this process is logged in already; the token does not look at it then."""
+        """Compare a PIN with that of the current login of this process, as the token does not check it again."""
         known = self._module.logins.get(self._slot_id)
         same = pin is None or known is None or secrets.compare_digest(known, _digest(pin))
         code: int = self.api.CKR_OK if same else self.api.CKR_PIN_INCORRECT
@@ -121,7 +122,7 @@ class TokenSession:
 def _obtain_pin(api: Any, slot: Slot, uri: Pkcs11Uri, ask: Callable[[str], str] | None) -> Pin | None:  # noqa: ANN401
     _check_attempts(api, slot, slot.token)
     if slot.flags & api.CKF_PROTECTED_AUTHENTICATION_PATH:
-        return None  # it is typed in on the device
+        return None  # entered on the device itself
     if uri.pin_value is not None:
         return uri.pin_value
     if uri.pin_source is not None:
@@ -148,7 +149,7 @@ def _read_pin(path: str) -> Pin:
 
 
 def _check_attempts(api: Any, slot: Slot | None, token: str) -> None:  # noqa: ANN401 - PyKCS11 has no types
-    """Raise `UsageError` when a login cannot succeed, or when one more wrong PIN would lock the token."""
+    """Raise `UsageError` if a login cannot succeed, or if another wrong PIN would lock the token."""
     if slot is None:
         raise HfSignError(f"the token '{token}' is gone")
     for flag, name in (
@@ -186,7 +187,7 @@ def _digest(pin: Pin) -> bytes:
 
 
 def _close(handle: Any, api: Any, process: int) -> None:  # noqa: ANN401 - PyKCS11 has no types
-    # A process that was forked off holds a copy of the handle, but the session is not its own.
+    # A forked process has a copy of the handle, but the session belongs to its parent.
     if os.getpid() != process:
         return
     try:

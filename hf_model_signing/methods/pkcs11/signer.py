@@ -1,4 +1,4 @@
-"""Signing with a private key that never leaves its PKCS #11 token: a smart card, a USB token, an HSM."""
+"""Signer with a private key that never leaves its PKCS #11 token: a smart card, a USB token, an HSM."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
 
 class Pkcs11Key:
-    """The EC key pair on a token that a PKCS #11 URI means; the token is logged in to as long as somebody holds this.
+    """The EC key pair on a token that a PKCS #11 URI names; the login lasts as long as this object.
 
-    The PIN is in the URI, or in `HF_SIGN_PKCS11_PIN`, or what `ask` returns for a prompt. Raises `UsageError` for what
-    the user can put right, and `HfSignError` for a device that fails.
+    The PIN comes from the URI, from `HF_SIGN_PKCS11_PIN`, or from `ask`, which is called with a prompt. Raises
+    `UsageError` for errors that the user can fix, and `HfSignError` when the device fails.
     """
 
     def __init__(self, uri: str | Pkcs11Uri, *, ask: Callable[[str], str] | None = None) -> None:
-        # The name is used again so that no frame of a traceback keeps the PIN.
+        # The variable is reused so that no frame of a traceback keeps the URI with the PIN.
         uri = Pkcs11Uri.parse(uri) if isinstance(uri, str) else uri
         self._session = TokenSession(uri, ask=ask)
         try:
             self._key = find_private_key(self._session, uri)
             self.public_key = find_public_key(self._session, self._key)
-            KeyVerifier(self.public_key)  # refuses a curve that is not in the registry
+            KeyVerifier(self.public_key)  # raises for a curve that is not in the registry
         except BaseException:
             self._session.close()
             raise
@@ -52,7 +52,7 @@ class Pkcs11Key:
         return self._session.token
 
     def sign(self, message: bytes) -> bytes:
-        """The ECDSA signature over `message` in DER, with the hash that belongs to the curve."""
+        """Return the ECDSA signature over `message` in DER, with the hash that belongs to the curve."""
         curve, algorithm = self.public_key.curve, CURVES[self.public_key.curve.name][1]
         hasher = hashes.Hash(algorithm)
         hasher.update(message)
@@ -70,11 +70,11 @@ class Pkcs11Key:
 
 
 class Pkcs11Signer(DirectSigner):
-    """Signs with the EC private key that a PKCS #11 URI means: P-256, P-384 or P-521.
+    """Signs with the EC private key that a PKCS #11 URI names: P-256, P-384 or P-521.
 
-    With `signing_cert` and `cert_chain`, PEM files, what it signs is verified like what a `CertificateSigner` signs,
-    else like what a `KeySigner` signs. For the PIN and the errors see `Pkcs11Key`; for the certificates, which are
-    checked before the token is asked for a signature, and for `tsa_url` see `CertificateSigner`.
+    With `signing_cert` and `cert_chain` (PEM files) it makes the bundles of a `CertificateSigner`, otherwise those of a
+    `KeySigner`. See `Pkcs11Key` for the PIN and the errors, and `CertificateSigner` for the certificates, which are
+    checked before the token signs, and for `tsa_url`.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Pkcs11Signer(DirectSigner):
         self._use_authority(tsa_url)
 
     def verifier(self) -> Verifier:
-        """The verifier that holds the public half of the key, or its certificate."""
+        """Return a verifier with the public key, or with its certificate."""
         if self._certificate:
             from hf_model_signing.methods.certificate import CertificateVerifier
 
@@ -108,12 +108,12 @@ class Pkcs11Signer(DirectSigner):
         return KeyVerifier(self._key.public_key)
 
     def describe(self) -> str:
-        """The key, or its certificate, with the fingerprint, and the token that holds it."""
+        """Return the key or its certificate, with its fingerprint, and the token."""
         who = self._certificate.describe() if self._certificate else describe_key(self._key.public_key)
         return f"{who} on the token '{self._key.token}'"
 
     def introduce(self, signed: Bundle | None = None) -> Introduction:
-        """The key or its certificate; on which token it is concerns nobody who verifies."""
+        """Return the introduction of the key or its certificate; the token does not matter for verifying."""
         if self._certificate:
             from hf_model_signing.methods.certificate import introduce_certificate
 

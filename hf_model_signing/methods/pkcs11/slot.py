@@ -1,4 +1,4 @@
-"""The tokens that a PKCS #11 module shows, and which of them a URI means."""
+"""The tokens of a PKCS #11 module, and the choice of the one that a URI names."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from hf_model_signing.errors import HfSignError, UsageError
 from hf_model_signing.methods.pkcs11.module import Module, device_errors, unpadded
 from hf_model_signing.methods.pkcs11.uri import Pkcs11Uri
 
-# In the order in which they are proposed to tell tokens apart.
+# In the order in which they are proposed to distinguish tokens.
 _ATTRIBUTES = ("token", "serial", "model", "manufacturer", "slot_id", "slot_description", "slot_manufacturer")
 _LISTED = 10
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A slot with a token in it; the fields are named like those of `Pkcs11Uri`."""
+    """A slot with a token; the fields have the names of those of `Pkcs11Uri`."""
 
     slot_id: int
     slot_description: str
@@ -29,7 +29,7 @@ class Slot:
 
 
 def choose_slot(module: Module, uri: Pkcs11Uri) -> Slot:
-    """The one token that `uri` means; raises `UsageError` when it means none, or more than one."""
+    """Return the token that `uri` names; raises `UsageError` unless there is exactly one."""
     slots = _slots(module)
     matching = [slot for slot in slots if _matches(slot, uri)]
     if not slots:
@@ -43,7 +43,7 @@ def choose_slot(module: Module, uri: Pkcs11Uri) -> Slot:
 
 
 def listed(words: list[str]) -> str:
-    """The words, or the first of very many."""
+    """Join the words with commas; of many, only the first."""
     return ", ".join(words[:_LISTED]) + (f" and {len(words) - _LISTED} more" if len(words) > _LISTED else "")
 
 
@@ -57,7 +57,7 @@ def _wanted(uri: Pkcs11Uri) -> str:
 
 
 def _difference(slots: list[Slot]) -> str:
-    """What to add to a URI so that it fits one of these only; the ids of slots are never the same."""
+    """Return a hint how to complete a URI so that it matches only one of these; the ids of slots always differ."""
     for name in _ATTRIBUTES:
         values = [getattr(slot, name) for slot in slots]
         if len(set(values)) == len(values):
@@ -74,7 +74,7 @@ def _slots(module: Module) -> list[Slot]:
 
 
 def read_slot(module: Module, number: int) -> Slot | None:
-    """What is in a slot now; None when the token was pulled out, or is of a kind that the module does not know."""
+    """Return the slot and its token; None when the token was removed or the module does not recognize it."""
     api: Any = module.api
     with device_errors("to describe a token"):
         try:

@@ -1,6 +1,6 @@
-"""PKCS #11 URIs (RFC 7512): which module, which token and which key are meant, and where the PIN comes from.
+"""PKCS #11 URIs (RFC 7512), which name a module, a token, a key, and the source of the PIN.
 
-No message quotes the query of a URI: an `&` that was not encoded cuts a PIN in two, and the rest looks like a name.
+No message quotes the query of a URI: an `&` in a PIN that is not encoded splits it, and the rest looks like a name.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _PATH_NAMES = frozenset(
 )
 _QUERY_NAMES = frozenset({"module-path", "module-name", "pin-value", "pin-source"})
 _TYPES = ("public", "private", "cert", "secret-key", "data")
-# Section 2.3: what may stand in a name, in a value of the path and in a value of the query.
+# RFC 7512, section 2.3: the characters of a name, of a value in the path and of a value in the query.
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _PATH_VALUE = re.compile(r"(?:[A-Za-z0-9\-._~:\[\]@!$'()*+,=&]|%[0-9A-Fa-f]{2})*")
 _QUERY_VALUE = re.compile(r"(?:[A-Za-z0-9\-._~:\[\]@!$'()*+,=/?|]|%[0-9A-Fa-f]{2})*")
-# A PIN behind any other separator than `?` or `&` is part of another value, and that one may be quoted somewhere.
+# After any separator but `?` and `&` a PIN is part of another value, which messages may quote.
 _PIN_NAME = re.compile(r"pin-(?:value|source)(?:=|%3d)", re.IGNORECASE)
 _MISPLACED_PIN = re.compile(r"(?<=[^&])pin-(?:value|source)(?:=|%3d)", re.IGNORECASE)
 _VERSION = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3})?")
@@ -46,16 +46,16 @@ _FILE_URI = re.compile(r"(?i:file:)(?://(?i:localhost)?|(?!//))(/[^?#]*)", re.DO
 
 @dataclass(frozen=True)
 class Pin:
-    """A PIN, which no listing of values or of local variables shows."""
+    """A PIN, wrapped so that no repr or traceback shows it."""
 
     value: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
 class Pkcs11Uri:
-    """The attributes of a PKCS #11 URI, decoded; what the URI does not name is None.
+    """The decoded attributes of a PKCS #11 URI; None for those that it does not have.
 
-    `pin_source` is the absolute path of the file that holds the PIN.
+    `pin_source` is the absolute path of the file that contains the PIN.
     """
 
     token: str | None = None
@@ -78,10 +78,10 @@ class Pkcs11Uri:
 
     @classmethod
     def parse(cls, uri: str) -> Pkcs11Uri:
-        """Parse a URI; raises `UsageError`, which never holds the PIN.
+        """Parse a URI; raises `UsageError`, whose message never contains the PIN.
 
-        An attribute of the path that is not known is refused, because it says which key is meant. One of the query is
-        ignored, as vendors may add some; beside a PIN it is refused, because it may be the PIN's other half.
+        An unknown attribute in the path is an error, because it selects the key. In the query it is ignored, as vendors
+        may define some; together with a PIN it is an error, because it may be the second half of the PIN.
         """
         scheme, colon, rest = uri.partition(":")
         if scheme.lower() != "pkcs11" or not colon:
@@ -114,10 +114,10 @@ def _query_values(query: str) -> dict[str, bytes]:
 
 
 def _split(text: str, separator: str, allowed: re.Pattern[str]) -> dict[str, bytes]:
-    """The attributes of one half of a URI, their values with the percent-encoding undone."""
+    """Return the attributes of the path or the query, with percent-decoded values."""
     values: dict[str, bytes] = {}
-    for part in text.split(separator) if text else ():
-        name, equals, value = part.partition("=")
+    for attribute in text.split(separator) if text else ():
+        name, equals, value = attribute.partition("=")
         if not equals or not _NAME.fullmatch(name):
             raise UsageError("the PKCS #11 URI is not a list of name=value, "
                              "with ';' between them, and '&' instead behind the '?'")  # fmt: skip
@@ -135,7 +135,7 @@ def _convert(name: str, value: bytes) -> Any:  # noqa: ANN401 - the type of the 
     if name == "id":
         return value
     text = value.decode("utf-8", "replace")
-    # Compared instead of caught: the error of the decoder would carry the value, which may be the PIN.
+    # Compared instead of catching an error: UnicodeDecodeError contains the value, which may be the PIN.
     if text.encode("utf-8") != value or "\0" in text:
         raise UsageError(f"{name}= in the PKCS #11 URI is not UTF-8 text")
     convert = _CONVERT.get(name)
