@@ -181,7 +181,7 @@ class HubAdapter(ABC):
         """Return the reference with the further files `names` of the model, relative to the file that is named."""
         raise UnsupportedError(f"{self.title} gives whole models: there is nothing to name beside '{reference}'")
 
-    def place(self, reference: Reference) -> str:
+    def branch_key(self, reference: Reference) -> str:
         """Return a text that identifies the branch of `reference` at this endpoint: the key of its rollback record."""
         return str(reference)
 

@@ -148,7 +148,7 @@ class Fetching:
         snapshot, files = self._verify(wanted, snapshot, statement, options, from_cache=from_cache)
         self.verifier.pin(verified)
         if not held and not from_cache and reference.revision != snapshot.commit:
-            newest = RollbackRecord.of(self.adapter.place(reference), verified)
+            newest = RollbackRecord.of(self.adapter.branch_key(reference), verified)
             newest.advance(statement, snapshot.commit or str(reference))
         note_unnamed(statement, self.options.note)
         self._note_unverified(snapshot, files)
@@ -218,7 +218,7 @@ class Fetching:
         """Refuse a server that goes back to an older signature, unless the revision was asked for by its name."""
         if reference.revision != commit and not self.allow_rollback:
             how = "If going back is meant, give that signature as a file: --signature FILE"
-            place = self.adapter.place(reference)
+            branch_key = self.adapter.branch_key(reference)
             RollbackRecord.check_all(
-                place, self.verifier, verified, commit=commit or str(reference), how_to_go_back=how
+                branch_key, self.verifier, verified, commit=commit or str(reference), how_to_go_back=how
             )

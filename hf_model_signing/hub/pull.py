@@ -164,7 +164,7 @@ class _Pull:
                 names = self._verify(snapshot, statement, own)
                 self.verifier.pin(verified)
         if signature is None and self.reference.revision != resolved.commit:
-            RollbackRecord.of(self.adapter.place(self.reference), verified).advance(statement, resolved.commit)
+            RollbackRecord.of(self.adapter.branch_key(self.reference), verified).advance(statement, resolved.commit)
         return Pulled(to or snapshot.path, resolved.commit, Verification.of(verified, names))
 
     def _check_newest(self, verified: Verified, commit: str) -> None:
@@ -172,8 +172,8 @@ class _Pull:
         if self.reference.revision != commit and not self.allow_rollback:
             by_name = f"{self.reference.name}@{commit}"
             how = f"If going back is meant, name the revision: '{by_name}'"
-            place = self.adapter.place(self.reference)
-            RollbackRecord.check_all(place, self.verifier, verified, commit=commit, how_to_go_back=how)
+            branch_key = self.adapter.branch_key(self.reference)
+            RollbackRecord.check_all(branch_key, self.verifier, verified, commit=commit, how_to_go_back=how)
 
     def _check_listing(self, statement: Statement, listing: Mapping[str, RemoteFile]) -> dict[str, RemoteFile]:
         """The files to download; refuses here, before any large download, what the listing shows to be different."""

@@ -26,25 +26,25 @@ _MOST = 1_000  # root digests of one branch; a repository with a release a day h
 
 @dataclass(frozen=True)
 class RollbackRecord:
-    """What is known of one branch of a repository as one signer signed it; `place` is any text that stands for it."""
+    """The newest statement that was verified here, for one branch of a repository and one signer."""
 
-    place: str
+    branch_key: str
     signer: str
 
     @classmethod
-    def of(cls, place: str, verified: Verified) -> RollbackRecord:
+    def of(cls, branch_key: str, verified: Verified) -> RollbackRecord:
         """Return the record of the signer that a verdict names."""
-        return cls(place, verified.accepted_by.describe())
+        return cls(branch_key, verified.accepted_by.describe())
 
     @staticmethod
-    def check_all(place: str, verifier: Verifier, verified: Verified, *, commit: str, how_to_go_back: str) -> None:
+    def check_all(branch_key: str, verifier: Verifier, verified: Verified, *, commit: str, how_to_go_back: str) -> None:
         """Refuse what is older than what was verified before of any signer that `verifier` accepts.
 
         The signer of the verdict counts as well: before the first use `verifier` does not name it yet.
         """
         records = (
-            *(RollbackRecord(place, signer) for signer in verifier.signers()),
-            RollbackRecord.of(place, verified),
+            *(RollbackRecord(branch_key, signer) for signer in verifier.signers()),
+            RollbackRecord.of(branch_key, verified),
         )
         for record in dict.fromkeys(records):
             record.check(verified.statement, commit, how_to_go_back)
@@ -76,7 +76,7 @@ class RollbackRecord:
             with changing(self._file):
                 after = self._read().after(statement, commit)  # again: another process may have been faster
                 if after is not None:
-                    write_file(self._file, json.dumps({"place": self.place, **asdict(after)}).encode())
+                    write_file(self._file, json.dumps({"branch_key": self.branch_key, **asdict(after)}).encode())
         except OSError as error:
             _logger.warning("cannot note what was verified, so an older one will not be noticed: %s", error)
 
@@ -97,7 +97,7 @@ class RollbackRecord:
 
     @property
     def _file(self) -> str:
-        key = hashlib.sha256(f"{self.place}\n{self.signer}".encode()).hexdigest()
+        key = hashlib.sha256(f"{self.branch_key}\n{self.signer}".encode()).hexdigest()
         return os.path.join(own_cache(), "newest", f"{key}.json")
 
 

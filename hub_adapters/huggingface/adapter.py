@@ -133,8 +133,8 @@ class HuggingFaceAdapter(HubAdapter):
             raise BadReferenceError(f"'{text}' names a {_KINDS[match[1]]}, and a {kind} was asked for")
         return Reference(cls.hub, kind or _KINDS[match[1] or ""], match[2], unquote(match[3]) if match[3] else None)
 
-    def place(self, reference: Reference) -> str:
-        """The endpoint, the repository and the branch."""
+    def branch_key(self, reference: Reference) -> str:
+        """Return the endpoint, the repository and the branch."""
         return f"{self._endpoint} {reference.uri}@{reference.revision or DEFAULT_REVISION}"
 
     def authorize(self, reference: Reference) -> None:

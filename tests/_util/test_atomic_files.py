@@ -74,7 +74,7 @@ def test_folder_in_the_way(tmp_path: Path) -> None:
 def test_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file") as caught:
         write_file(tmp_path / "nowhere" / "f", b"new")
-    assert "tmp'" not in str(caught.value).replace(str(tmp_path), "")  # not the name of a file nobody asked for
+    assert "tmp'" not in str(caught.value).replace(str(tmp_path), "")  # not the name of the temporary file
 
 
 LIMITED = (

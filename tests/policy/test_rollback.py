@@ -82,7 +82,7 @@ def test_time_after_none(known: RollbackRecord) -> None:
 
 def test_other_places_and_signers_are_apart(known: RollbackRecord) -> None:
     _verified(known, of(1), of(2))
-    RollbackRecord(known.place, "key P-256 cd").check(of(1), "", "")
+    RollbackRecord(known.branch_key, "key P-256 cd").check(of(1), "", "")
     RollbackRecord("hub acme/model@v1", known.signer).check(of(1), "", "")
 
 
@@ -96,7 +96,7 @@ def test_as_many_as_are_kept(known: RollbackRecord, monkeypatch: pytest.MonkeyPa
 def test_file_of_an_earlier_release(known: RollbackRecord) -> None:
     path = Path(known._file)
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"place": known.place, "signed_at": "2026-02", "commit": "commit 0"}))
+    path.write_text(json.dumps({"branch_key": known.branch_key, "signed_at": "2026-02", "commit": "commit 0"}))
     assert "commit 0, signed 2026-02, was verified" in _refused(known, of(1, "2026-01"))
     _verified(known, of(2, "2026-02"), of(3, "2026-02"))
     _refused(known, of(2, "2026-02"))

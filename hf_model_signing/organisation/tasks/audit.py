@@ -109,9 +109,9 @@ class AuditTask:
         """Raise `VerificationError` if a pull would refuse a signature that the rule of the policy accepts."""
         check_subject(verified.statement, record.uri, by_name=rule.by_name)
         if not rule.allow_rollback:
-            place = self._adapter.place(reference_of(record, None))
+            branch_key = self._adapter.branch_key(reference_of(record, None))
             how = "If going back is meant, say allow_rollback in its rule"
-            RollbackRecord.check_all(place, verifier, verified, commit=record.revision, how_to_go_back=how)
+            RollbackRecord.check_all(branch_key, verifier, verified, commit=record.revision, how_to_go_back=how)
 
     def _verifier(self, rule: Rule, uri: str) -> Verifier:
         """Return the verifier of a rule, made once unless it differs by repository."""
