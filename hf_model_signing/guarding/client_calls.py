@@ -15,10 +15,9 @@ from typing import Any
 
 from hf_model_signing.errors import RefusedError, VerificationError
 from hf_model_signing.guarding.client_hook import Original, original_of, own_calls
-from hf_model_signing.guarding.files import UNSIGNED
 from hf_model_signing.guarding.guard import Guard
 from hf_model_signing.guarding.repository import Asked, GuardedRepository, Signed
-from hf_model_signing.oms.names import SIGNATURE_NAME
+from hf_model_signing.oms.names import EXEMPT_FILES, SIGNATURE_NAME
 from hub_adapters.errors import HubError
 from hub_adapters.huggingface.listing import remote_file
 from hub_adapters.interface import Reference, RemoteFile
@@ -252,7 +251,7 @@ def _chosen(asked: Asked, names: set[str]) -> set[str]:
     from huggingface_hub.utils import filter_repo_objects
 
     patterns = {name: asked.values.get(name) for name in ("allow_patterns", "ignore_patterns")}
-    return set(filter_repo_objects(sorted(names), **patterns)) - UNSIGNED
+    return set(filter_repo_objects(sorted(names), **patterns)) - EXEMPT_FILES
 
 
 def _commit_of(path: str, asked: Asked) -> str:

@@ -14,10 +14,8 @@ from hf_model_signing.hashing.model_hasher import hash_listed
 from hf_model_signing.hashing.receipts import Receipts, may_change_unseen
 from hf_model_signing.oms.difference import Difference, MismatchError
 from hf_model_signing.oms.manifest import Manifest
-from hf_model_signing.oms.names import SIGNATURE_NAME, is_below
+from hf_model_signing.oms.names import EXEMPT_FILES, is_below
 
-# Read by no loader, and not signed by anybody: the signature cannot list itself, git's own files it leaves out.
-UNSIGNED = frozenset({SIGNATURE_NAME, ".gitattributes", ".gitignore"})
 CLIENT_FOLDER = ".cache/huggingface"  # where the client notes in a local_dir what it downloaded
 
 State = tuple[int, int, int, int, int]  # what `state_of` gives
@@ -76,7 +74,7 @@ class Files:
 
     def _check(self, places: Mapping[str, str], required: Collection[str]) -> None:
         signed = self.manifest.digests
-        names = places.keys() - UNSIGNED
+        names = places.keys() - EXEMPT_FILES
         missing, added = sorted({*required} - places.keys()), sorted(names - signed.keys())
         if added or missing:
             self._refuse(Difference(missing=tuple(missing), added=tuple(added)))

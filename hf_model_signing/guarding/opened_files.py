@@ -9,11 +9,11 @@ from typing import Any
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.guarding.client_hook import original_of, own_calls
-from hf_model_signing.guarding.files import UNSIGNED
 from hf_model_signing.guarding.guard import Guard
 from hf_model_signing.guarding.repository import Asked, GuardedRepository
 from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot
 from hf_model_signing.hashing.model_hasher import hash_file
+from hf_model_signing.oms.names import EXEMPT_FILES
 
 # Where `transformers` and `diffusers` put the code of a repository before they run it.
 CODE = re.compile(r"[/\\](?:transformers_modules|diffusers_modules[/\\]local)[/\\](.+)[/\\]([0-9a-f]{40})[/\\](.+)\Z")
@@ -29,7 +29,7 @@ def open_in_cache(guard: Guard, path: str) -> None:
         return
     folder = os.path.join(snapshot.repository_folder, "snapshots", snapshot.commit)
     name = os.path.relpath(os.path.abspath(path), folder).replace(os.sep, "/")
-    if name in UNSIGNED or not os.path.exists(path):
+    if name in EXEMPT_FILES or not os.path.exists(path):
         return
     repository = _repository(guard, snapshot)
 

@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import MissingSignatureError, RefusedError, VerificationError
 from hf_model_signing.guarding.client_hook import Nested, own_calls
-from hf_model_signing.guarding.files import UNSIGNED, Files
+from hf_model_signing.guarding.files import Files
 from hf_model_signing.hashing.file_tree import describe_file, state_of
 from hf_model_signing.hub.detached_signature import MAX_SIGNATURE
 from hf_model_signing.hub.listing import compare_listing
+from hf_model_signing.hub.mismatch import discard_rejected
 from hf_model_signing.methods.interface import Verified, Verifier
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.difference import Difference, MismatchError
 from hf_model_signing.oms.manifest import Manifest
-from hf_model_signing.oms.names import SIGNATURE_NAME
+from hf_model_signing.oms.names import EXEMPT_FILES, SIGNATURE_NAME
 from hf_model_signing.policy.rollback import RollbackRecord
 from hf_model_signing.verifying import check_subject
 from hub_adapters._util.atomic_files import replace_file
@@ -172,7 +173,7 @@ class GuardedRepository:
 
     def check_listed(self, signed: Signed, path: str) -> None:
         """Raise `MismatchError` for a file that the signature does not list."""
-        if path not in signed.manifest.digests and path not in UNSIGNED:
+        if path not in signed.manifest.digests and path not in EXEMPT_FILES:
             raise MismatchError(
                 f"'{show(path)}' is not in the signature: it was signed by nobody", Difference(added=(path,))
             )
@@ -206,7 +207,7 @@ class GuardedRepository:
         """Raise `MismatchError` when what the hub lists of the `wanted` files is not what was signed."""
         manifest = signed.manifest
         expected = {name: digest for name, digest in manifest.digests.items() if name in wanted}
-        files = {name: file for name, file in listing.items() if name in wanted and name not in UNSIGNED}
+        files = {name: file for name, file in listing.items() if name in wanted and name not in EXEMPT_FILES}
         difference = compare_listing(expected, manifest.serialization, files)
         if difference:
             raise MismatchError(
@@ -243,30 +244,22 @@ class GuardedRepository:
 
     @contextlib.contextmanager
     def downloading(self, folder: str, commit: str, names: Collection[str]) -> Iterator[None]:
-        """Take out of the cache what came meanwhile and turns out not to be what was signed."""
+        """Remove what the block downloads if it turns out not to be what was signed."""
         before = {name: _state(os.path.join(folder, name)) for name in names}
         blobs = self._blobs()
         try:
             yield
         except RefusedError as error:
-            known = error.difference if isinstance(error, MismatchError) else None
-            fresh = {name for name in names if _state(os.path.join(folder, name)) != before[name]}
-            bad = fresh & {*known.changed, *known.added} if known else fresh
-            # A blob that was there and holds something else now came with this call as well.
-            written = {os.path.basename(os.path.realpath(os.path.join(folder, name))) for name in fresh if before[name]}
             if self.guard.mode != "enforce":
                 raise
-            # Where the content lies: of a file that is a link, the file that it leads to.
-            places = [os.path.realpath(os.path.join(folder, name)) for name in (known.changed if known else ())]
-            places = [place for place in places if os.path.exists(place)]
-            discard(Snapshot(folder, commit, frozenset(fresh), blobs - written), bad)
-            there = [place for place in places if os.path.exists(place)]
-            if bad and not there:
-                where = "that is what the hub sent; it was not kept"
-            else:
-                where = f"it was so already in '{show(there[0] if there else folder)}'; delete it there"
+            fresh = frozenset(name for name in names if _state(os.path.join(folder, name)) != before[name])
+            # A blob that was there and holds something else now was downloaded by this call as well.
+            written = {os.path.basename(os.path.realpath(os.path.join(folder, name))) for name in fresh if before[name]}
+            known = error.difference if isinstance(error, MismatchError) else None
+            blame = discard_rejected(Snapshot(folder, commit, fresh, blobs - written), known or None, discard)
             if isinstance(error, MismatchError):
-                raise MismatchError(f"{error}\n  ({where})", error.difference) from error
+                kept = "; it was not kept" if blame.sent else ""
+                raise MismatchError(f"{error}\n  ({blame.describe()}{kept})", error.difference) from error
             raise
 
     def settle(self, signed: Signed, commit: str, facts: dict[str, Any]) -> None:

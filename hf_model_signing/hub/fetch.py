@@ -11,11 +11,12 @@ from hf_model_signing._util.text import some
 from hf_model_signing.errors import ModelError, UsageError, VerificationError
 from hf_model_signing.hashing.model_hasher import Progress
 from hf_model_signing.hub.detached_signature import is_address, read_signature
-from hf_model_signing.hub.pull import HARMLESS, Pulled, note_unnamed, pull
+from hf_model_signing.hub.mismatch import discard_rejected
+from hf_model_signing.hub.pull import Pulled, note_unnamed, pull
 from hf_model_signing.methods.interface import Verified, Verifier
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.difference import MismatchError
-from hf_model_signing.oms.names import SIGNATURE_NAME
+from hf_model_signing.oms.names import EXEMPT_FILES, SIGNATURE_NAME
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.policy.rollback import RollbackRecord
 from hf_model_signing.policy.trust_policy import Policy, Trusted
@@ -156,7 +157,7 @@ class Fetching:
 
     def _only_what_is_verified(self, statement: Statement) -> FetchOptions:
         """Nothing is kept that the signature leaves out, and of a part nothing but that part."""
-        ignored = ignored_paths(statement.manifest, self.coverage) - HARMLESS - {SIGNATURE_NAME}
+        ignored = ignored_paths(statement.manifest, self.coverage) - EXEMPT_FILES
         keep = None
         if self.coverage.only or self.coverage.ignore_unsigned_files:
             keep = frozenset({*expected_files(statement.manifest, self.coverage), SIGNATURE_NAME})
@@ -203,14 +204,14 @@ class Fetching:
         try:
             return verify_files(snapshot.path, statement.manifest, self.coverage, own, self.progress)
         except MismatchError as error:
-            self.adapter.discard(snapshot, snapshot.fresh)
+            discard_rejected(snapshot, None, self.adapter.discard)
             message = f"'{reference}' is not what was signed: {error.difference.describe()}"
             raise MismatchError(message, error.difference) from error
 
     def _note_unverified(self, snapshot: Snapshot, files: tuple[str, ...]) -> None:
         """Say it when the path holds more than what was verified, as it may where another package adds a hub."""
         if os.path.isdir(snapshot.path):
-            others = sorted(set(_files_below(snapshot.path)) - {*files, *HARMLESS, SIGNATURE_NAME})
+            others = sorted(set(_files_below(snapshot.path)) - {*files, *EXEMPT_FILES})
             if others:
                 self.options.note(f"in '{snapshot.path}', and not verified: {some(others)}")
 

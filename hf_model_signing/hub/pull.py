@@ -11,12 +11,13 @@ from hf_model_signing.errors import ModelError, RefusedError, UsageError, Verifi
 from hf_model_signing.hashing.file_tree import describe_file
 from hf_model_signing.hashing.model_hasher import Progress, hash_file
 from hf_model_signing.hub.listing import compare_listing, covered
+from hf_model_signing.hub.mismatch import discard_rejected
 from hf_model_signing.hub.signature import fetch_signature
 from hf_model_signing.hub.staging import check_target, staged
 from hf_model_signing.methods.interface import Verified, Verifier
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.difference import Difference, MismatchError, compare
-from hf_model_signing.oms.names import SIGNATURE_NAME, is_below, matches_any
+from hf_model_signing.oms.names import EXEMPT_FILES, SIGNATURE_NAME, is_below, matches_any
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.policy.rollback import RollbackRecord
 from hf_model_signing.policy.trust_policy import Policy, Trusted
@@ -32,9 +33,9 @@ from hf_model_signing.verifying import (
 from hub_adapters.errors import AccessError, HubError, NoRevisionError, NotFoundError, UnavailableError
 from hub_adapters.interface import HubAdapter, Reference, RemoteFile, Resolved, Snapshot
 
-# Not signed by anybody, read by no loader, and part of what people expect in a clone.
-HARMLESS = frozenset({".gitattributes", ".gitignore"})
-_MAX_HARMLESS = 1024 * 1024  # bytes; a larger one is not what its name says
+# Git's own files are downloaded: people expect them in a clone. The signature has a limit of its own.
+_GIT_FILES = EXEMPT_FILES - {SIGNATURE_NAME}
+_MAX_GIT_FILE = 1024 * 1024  # bytes; a larger one is not what its name says
 
 
 @dataclass(frozen=True)
@@ -192,8 +193,8 @@ class _Pull:
                 f"{difference.describe()}",
                 difference,
             )
-        harmless = {path for path in HARMLESS if path in listing and listing[path].size <= _MAX_HARMLESS}
-        wanted = {*expected, *harmless, *({SIGNATURE_NAME} & listing.keys())}
+        git_files = {path for path in _GIT_FILES if path in listing and listing[path].size <= _MAX_GIT_FILE}
+        wanted = {*expected, *git_files, *({SIGNATURE_NAME} & listing.keys())}
         left_out = sorted(path for path in listing if is_below(path, ignored) and path not in wanted)
         if left_out and not self.coverage.only:
             self.note(f"not downloaded, because the signature leaves it out: {some(left_out)}")
@@ -232,7 +233,7 @@ class _Pull:
 
     def _verify(self, snapshot: Snapshot, statement: Statement, bundle: Bundle | None) -> tuple[str, ...]:
         place = os.path.join(snapshot.path, SIGNATURE_NAME)
-        for name in (SIGNATURE_NAME, *HARMLESS):
+        for name in EXEMPT_FILES:
             if os.path.lexists(os.path.join(snapshot.path, name)):
                 describe_file(os.path.join(snapshot.path, name))
         if bundle is not None and Bundle.read(place) != bundle:
@@ -244,24 +245,16 @@ class _Pull:
             raise
 
     def _refuse(self, difference: Difference, snapshot: Snapshot) -> None:
-        """Raise for what differs on this disk, and take what came with this call out of the cache."""
+        """Raise `MismatchError` for a difference on this disk; a rejected download is removed from the cache."""
         if not difference:
             return
-        bad = frozenset(difference.changed) & snapshot.fresh
-        places = [os.path.realpath(os.path.join(snapshot.path, name)) for name in difference.changed]
-        places = [place for place in places if os.path.exists(place)]
-        self.adapter.discard(snapshot, bad)
-        # What a link of the cache leads to may have been there before this call made the link.
-        there = [place for place in places if os.path.exists(place)]
-        sent = bad and not there
-        old = there[0] if there else snapshot.path
-        where = "that is what the hub sent" if sent else f"it was so already in '{old}'; delete it there"
-        message = f"'{self.reference}' is not what was signed: {difference.describe()}\n  ({where})"
+        blame = discard_rejected(snapshot, difference, self.adapter.discard)
+        message = f"'{self.reference}' is not what was signed: {difference.describe()}\n  ({blame.describe()})"
         raise MismatchError(message, difference)
 
     def _note_unsigned(self, folder: str, statement: Statement) -> None:
         """Name what other programs put into the folder and the signature leaves out."""
-        ignored = ignored_paths(statement.manifest, self.coverage) - {SIGNATURE_NAME, *HARMLESS}
+        ignored = ignored_paths(statement.manifest, self.coverage) - EXEMPT_FILES
         there = sorted(path for path in ignored if os.path.lexists(os.path.join(folder, path)))
         if there:
             self.note(f"in the folder, and not signed: {some(there)}")

@@ -12,6 +12,7 @@ from hf_model_signing.errors import EmptyModelError, ModelError, RenamedError, U
 from hf_model_signing.hashing.file_tree import Scope
 from hf_model_signing.hashing.model_hasher import Progress, hash_model
 from hf_model_signing.hub.listing import compare_folder, covered
+from hf_model_signing.hub.mismatch import discard_rejected
 from hf_model_signing.hub.small_files import hash_small_files
 from hf_model_signing.oms.difference import MismatchError
 from hf_model_signing.oms.manifest import Manifest, Serialization
@@ -154,7 +155,7 @@ class RepositoryAtRevision:
     ) -> None:
         difference = compare_folder(snapshot.path, digests, files)
         if difference:
-            self.adapter.discard(snapshot, snapshot.fresh & frozenset(difference.changed))
+            discard_rejected(snapshot, difference, self.adapter.discard)
             raise MismatchError(
                 f"'{snapshot.path}' is not what the hub lists for '{self.resolved.uri}' at {self.resolved.commit}, "
                 f"so it is not signed: {difference.describe()}",

@@ -16,6 +16,12 @@ SIGNATURE_NAME = "model.sig"
 TOOL_PATHS = (".cache/huggingface", SIGNATURE_NAME)
 
 
+# Files that may be present without being signed, wherever that is decided: the signature cannot list itself, and every
+# signer leaves out git's own files (section 6.2). No loader reads them. Not `.git` and `.github`: they are directories,
+# which can hold anything, hooks and workflows among it.
+EXEMPT_FILES = frozenset({SIGNATURE_NAME, ".gitattributes", ".gitignore"})
+
+
 # A name without a match is valid: it has no control character, backslash or lone surrogate, and no component that is
 # empty, `.` or `..`.
 _SUSPECT = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]|(?:^|/)\.{0,2}(?:/|$)")

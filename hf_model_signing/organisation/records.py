@@ -7,13 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from hf_model_signing.oms.difference import Difference
-from hf_model_signing.oms.names import SIGNATURE_NAME, is_below
+from hf_model_signing.oms.names import EXEMPT_FILES, SIGNATURE_NAME, is_below
 from hf_model_signing.oms.statement import REVISION, SIGNED_AT, Statement
 from hf_model_signing.report.interface import FileRecord, Record
 from hf_model_signing.report.statuses import FileCoverage, Status
 from hub_adapters.interface import ListedRepository, Reference, RemoteFile
 
-HARMLESS = frozenset({".gitattributes", ".gitignore", SIGNATURE_NAME})  # no loader reads them
 _MAX_FILES = 200  # of one repository, so that a page with thousands of repositories opens
 _ORDER = list(FileCoverage)
 _UNCOVERED = (FileCoverage.UNSIGNED, FileCoverage.IGNORED)
@@ -50,7 +49,7 @@ def with_files(
     sizes = {path: listing[path].size if path in listing else 0 for path in states}
     ordered = sorted(states, key=lambda path: (_ORDER.index(states[path]), path))
     files = tuple(FileRecord(path, sizes[path], states[path]) for path in ordered[:_MAX_FILES])
-    uncovered = tuple(path for path in ordered if states[path] in _UNCOVERED and path not in HARMLESS)
+    uncovered = tuple(path for path in ordered if states[path] in _UNCOVERED and path not in EXEMPT_FILES)
     return replace(record, files=files, file_count=len(states), uncovered=uncovered[:_MAX_FILES] if statement else ())
 
 
@@ -78,6 +77,6 @@ def _states(
         if path in signed:
             states[path] = FileCoverage.CHANGED if path in changed else FileCoverage.SIGNED
         else:
-            left_out = is_below(path, (*ignored, *HARMLESS))
+            left_out = is_below(path, (*ignored, *EXEMPT_FILES))
             states[path] = FileCoverage.IGNORED if left_out else FileCoverage.UNSIGNED
     return states

@@ -14,11 +14,11 @@ from hf_model_signing.methods.claimed_signer import claimed_signer
 from hf_model_signing.methods.interface import Verified, Verifier
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.difference import Difference, compare
-from hf_model_signing.oms.names import SIGNATURE_NAME
+from hf_model_signing.oms.names import EXEMPT_FILES, SIGNATURE_NAME
 from hf_model_signing.oms.statement import REVISION, Statement
 from hf_model_signing.organisation.journal import Entry
 from hf_model_signing.organisation.outcomes import flat
-from hf_model_signing.organisation.records import HARMLESS, reference_of, with_files, with_statement
+from hf_model_signing.organisation.records import reference_of, with_files, with_statement
 from hf_model_signing.organisation.repositories import Repositories
 from hf_model_signing.organisation.tasks.interface import TaskResult
 from hf_model_signing.policy.rollback import RollbackRecord
@@ -54,7 +54,7 @@ class AuditTask:
 
     def _audited(self, record: Record, resolved: Resolved) -> Record:
         listing = self._adapter.remote_manifest(resolved)
-        if SIGNATURE_NAME not in listing and not listing.keys() - HARMLESS:
+        if SIGNATURE_NAME not in listing and not listing.keys() - EXEMPT_FILES:
             return with_files(replace(record, status=Status.EMPTY), listing)
         try:
             bundle = read_signature(self._adapter, resolved, listing)
