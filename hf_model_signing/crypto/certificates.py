@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
-from hf_model_signing._util.atomic_files import read_input
+from hf_model_signing._util.input_files import read_input
 from hf_model_signing._util.paths import file_name, several
 from hf_model_signing._util.text import show
 from hf_model_signing.crypto.ecdsa import CURVES

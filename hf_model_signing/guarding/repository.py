@@ -27,8 +27,7 @@ from hf_model_signing.oms.manifest import Manifest
 from hf_model_signing.oms.names import EXEMPT_FILES, SIGNATURE_NAME
 from hf_model_signing.policy.rollback import RollbackRecord
 from hf_model_signing.verifying import check_subject
-from hub_adapters._util.atomic_files import replace_file
-from hub_adapters.huggingface.cache import discard
+from hub_adapters.huggingface.cache import discard, write_ref
 from hub_adapters.huggingface.response_checks import checked_at_least
 from hub_adapters.interface import RemoteFile, Snapshot
 
@@ -275,10 +274,8 @@ class GuardedRepository:
         """Point the branch in the client's cache to the commit, as the client itself would have done."""
         if self.asked.commit is not None:
             return
-        path = os.path.join(self.asked.folder, "refs", self.asked.revision)
-        with contextlib.suppress(OSError):  # a cache that cannot be written to serves all the same
-            if _read_text(path) != commit:
-                replace_file(path, commit.encode("ascii"), 0o644)
+        if _read_text(os.path.join(self.asked.folder, "refs", self.asked.revision)) != commit:
+            write_ref(self.asked.folder, self.asked.revision, commit)
 
     def _files(self, signed: Signed, folder: str, *, local: bool = False) -> Files:
         purpose = ""

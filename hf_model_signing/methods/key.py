@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from hf_model_signing._util.atomic_files import read_input
+from hf_model_signing._util.input_files import read_input
 from hf_model_signing._util.paths import file_name
 from hf_model_signing.crypto.ecdsa import CURVES, algorithm_of, verify_ecdsa
 from hf_model_signing.errors import BundleError, UsageError, VerificationError

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field
 from typing import cast
 
-from hf_model_signing._util.atomic_files import read_input
+from hf_model_signing._util.input_files import read_input
 from hf_model_signing.errors import UsageError, VerificationError
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.policy.reader import read_values

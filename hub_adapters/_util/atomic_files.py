@@ -1,22 +1,107 @@
-"""Small files that are whole or not there."""
+"""Atomic writes: a reader sees the old file or the new one, also after a crash.
+
+This is the only implementation in the two packages; `hf_model_signing._util.atomic_files` re-exports it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import tempfile
+import re
+from collections.abc import Iterable
+
+_TEMPORARY = re.compile(r"\.hf-sign-(\d+)-[^/]*\.tmp")  # with the id of the process that writes it
 
 
-def replace_file(path: str, data: bytes, mode: int = 0o600) -> None:
-    """Write `data` beside `path` and put it in place at once; raises `OSError`, leaving nothing."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f"{os.path.basename(path)}.", dir=os.path.dirname(path))
+def write_file(path: str | os.PathLike[str], data: bytes, *, mode: int | None = None) -> None:
+    """Replace the file `path` with one that holds `data`; raises `OSError`, and then `path` is as it was.
+
+    By default an existing file keeps its permissions, and a new one gets those that the umask leaves. A symbolic link
+    stays a link: the file that it leads to is replaced.
+    """
+    write_pieces(path, (data,), mode=mode)
+
+
+def write_pieces(path: str | os.PathLike[str], pieces: Iterable[bytes], *, mode: int | None = None) -> None:
+    """Write what is too large for memory, as `write_file` does; an error of `pieces` leaves `path` as it was, too."""
+    target = os.path.realpath(path)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
+        _write_beside(target, pieces, mode)
+    except OSError as error:
+        if error.strerror is None or not (error.filename is None or _is_ours(error.filename, target)):
+            raise  # an error of the pieces, not of the file
+        # The caller's path, not the name of the temporary file.
+        raise type(error)(error.errno, error.strerror, os.fspath(path)) from error
+
+
+def remove_leftovers(directory: str | os.PathLike[str], *, older_than: float = 0) -> None:
+    """Remove the temporary files of processes that were killed while they wrote into `directory`.
+
+    Where other machines or containers write too, a process that does not exist here may be alive there, so a time in
+    seconds has to pass.
+    """
+    import glob
+    import time
+
+    for path in glob.glob(os.path.join(glob.escape(os.fspath(directory)), ".hf-sign-*.tmp")):
+        match = _TEMPORARY.fullmatch(os.path.basename(path))
+        if match and not _is_alive(int(match[1])):
+            with contextlib.suppress(OSError):
+                if time.time() - os.lstat(path).st_mtime >= older_than:
+                    os.unlink(path)
+
+
+def _write_beside(target: str, pieces: Iterable[bytes], mode: int | None) -> None:
+    if os.path.isdir(target):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), target)
+    directory = os.path.dirname(target)
+    temporary = os.path.join(directory, f".hf-sign-{os.getpid()}-{os.urandom(8).hex()}.tmp")
+    wanted = _mode_of(target) if mode is None else mode
+    # A new file gets the mode that the kernel makes of the umask, which a program cannot read without setting it.
+    first = 0o666 if wanted is None else 0o600
+    file = open(temporary, "xb", opener=lambda path, flags: os.open(path, flags, first))  # noqa: SIM115 - closed below
+    try:
+        with file:
+            file.writelines(pieces)
+            file.flush()
+            os.fsync(file.fileno())
+        if wanted is not None:
+            os.chmod(temporary, wanted)
+        os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+    _sync_directory(directory)
+
+
+def _sync_directory(directory: str) -> None:
+    """Make a rename durable. The file is complete without it, so a platform that cannot do it is no error."""
+    with contextlib.suppress(OSError):
+        handle = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _is_ours(name: str, target: str) -> bool:
+    return name == target or bool(_TEMPORARY.fullmatch(os.path.basename(name)))
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _mode_of(target: str) -> int | None:
+    try:
+        return os.stat(target).st_mode & 0o777
+    except FileNotFoundError:
+        return None

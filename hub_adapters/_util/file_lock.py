@@ -1,43 +1,41 @@
-"""One process at a time: the others wait, and nothing is left of the lock."""
+"""One process at a time, by the library `filelock`: the only lock between processes in the two packages.
+
+The lock is a file of its own. It is removed before it is released: `filelock` (since 3.30) notices that the file for
+which it waited is gone, and takes the one that is there then. A symbolic link in its place is an error. So is a file
+system without locks: a marker file instead would stay behind when a process is killed.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def locked(path: str, waiting: Callable[[], None] = lambda: None) -> Iterator[bool]:
-    """Hold the lock `path`; gives whether another process had to be waited for, of which `waiting` is told before."""
-    import fcntl
+def locked(path: str, *, wait: bool = True, waiting: Callable[[], None] = lambda: None) -> Iterator[bool]:
+    """Hold the lock `path`; yields whether another process or thread had to be waited for.
 
+    `waiting` is called once before a wait. Without `wait`, a lock that is held is a `BlockingIOError`. Raises `OSError`
+    when the lock file cannot be made, for one because its directory cannot be written to.
+    """
+    from filelock import FileLock, Timeout  # late: it takes longer to import than most locks are held
+
+    os.stat(os.path.join(os.path.dirname(path), "") or os.curdir)  # `filelock` would make a missing directory
+    lock = FileLock(path, mode=0o600, fallback_to_soft=False)
     waited = False
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if not waited:
-                    waiting()
-                waited = True
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            if is_at(handle, path):
-                try:
-                    yield waited
-                finally:
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(path)
-                return
-        finally:
-            os.close(handle)
-        # Who held it before has removed it: take the one that is there now.
-
-
-def is_at(handle: int, path: str) -> bool:
-    """Whether what is open is still what is at the path."""
     try:
-        return os.path.samestat(os.fstat(handle), os.stat(path, follow_symlinks=False))
-    except FileNotFoundError:
-        return False
+        lock.acquire(timeout=0)
+    except Timeout:
+        if not wait:
+            raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK), path) from None
+        waited = True
+        waiting()
+        lock.acquire()
+    try:
+        yield waited
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        lock.release()

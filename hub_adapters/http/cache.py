@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import glob
 import hashlib
 import json
 import os
@@ -23,7 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
-from hub_adapters._util.atomic_files import replace_file
+from hub_adapters._util.atomic_files import remove_leftovers, write_file
 from hub_adapters._util.file_lock import locked
 from hub_adapters.errors import HubError, UnavailableError
 from hub_adapters.http.download import Download, NotModifiedError, Received, too_large
@@ -31,6 +30,7 @@ from hub_adapters.http.urls import shown
 from hub_adapters.interface import FetchOptions
 
 _LIST = "files.json"  # the state of each file of the model when it was made
+_LEFT = 60.0  # seconds after which the temporary file of a note, which takes milliseconds, is not in use
 _MODEL = "model"  # the folder that it is in, so that no name of a model is that of the list
 
 
@@ -126,7 +126,8 @@ class DownloadCache:
         notes = f"{partial}.json"
 
         def note(received: Received) -> None:
-            replace_file(notes, json.dumps(asdict(replace(received, url=""))).encode())  # it may hold a secret
+            # Only for this user, and without the URL: it may hold a secret.
+            write_file(notes, json.dumps(asdict(replace(received, url=""))).encode(), mode=0o600)
 
         with open(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600), "r+b") as file:
             have = Received(known.url, known.etag) if known else Received()
@@ -153,7 +154,7 @@ class DownloadCache:
         _remove(f"{partial}.json")
         url, kind = shown(received.url), received.content_type
         stored = Stored(blob, url, received.etag, download.sha256, download.size, kind)
-        replace_file(self._notes(address), json.dumps(asdict(stored)).encode())
+        write_file(self._notes(address), json.dumps(asdict(stored)).encode(), mode=0o600)
         return stored
 
     def _read(self, address: str) -> Stored | None:
@@ -180,7 +181,7 @@ class DownloadCache:
 
     @contextlib.contextmanager
     def _locked(self, key: str, waiting: Callable[[], None] = lambda: None) -> Iterator[bool]:
-        with _disk(), locked(self._place("locks", key), waiting) as waited:
+        with _disk(), locked(self._place("locks", key), waiting=waiting) as waited:
             self._clear_up(key)
             yield waited
 
@@ -189,7 +190,7 @@ class DownloadCache:
         for name in (key, f"{key}.old"):
             shutil.rmtree(self._place("making", name), ignore_errors=True)
         for folder in ("addresses", "partial"):
-            _remove(*glob.glob(f"{glob.escape(self._place(folder, key))}.json.*"))
+            remove_leftovers(os.path.dirname(self._place(folder, key)), older_than=_LEFT)
 
 
 @contextlib.contextmanager

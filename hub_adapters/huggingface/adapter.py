@@ -15,12 +15,11 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from hub_adapters._util.atomic_files import replace_file
 from hub_adapters._util.parallel import call_all
 from hub_adapters.errors import BadReferenceError, BadSettingError, DishonestError, UncertainError
 from hub_adapters.http.urls import named
 from hub_adapters.huggingface._compat import http_error
-from hub_adapters.huggingface.cache import discard, own_cache
+from hub_adapters.huggingface.cache import discard, own_cache, write_ref
 from hub_adapters.huggingface.error_translation import (
     is_exchange,
     retry_after,
@@ -340,11 +339,7 @@ class HuggingFaceAdapter(HubAdapter):
         before = self.cached(resolved.reference)
         if revision == resolved.commit or (before and before.commit == resolved.commit):
             return
-        target = os.path.join(self._repository_folder(resolved.reference), "refs", revision)
-        try:
-            replace_file(target, resolved.commit.encode("ascii"), 0o644)
-        except OSError as error:  # a cache that cannot be written to serves all the same
-            _logger.info("cannot note the revision in the cache: %s", error)
+        write_ref(self._repository_folder(resolved.reference), revision, resolved.commit)
 
     def discard(self, snapshot: Snapshot, names: Collection[str]) -> None:
         """Remove the files, and the blobs that came with them, so that the next fetch gets them anew."""

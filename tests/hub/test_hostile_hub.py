@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +13,7 @@ from typing import Any
 import pytest
 
 from hf_model_signing.hub import staging
-from hub_adapters._util import file_lock
-from tests.helpers import COMMIT, KeyPair, Outcome
+from tests.helpers import COMMIT, KeyPair, Outcome, names_below
 from tests.servers.fixtures import Person
 from tests.servers.hub import Hub
 from tests.servers.hub_http import Reply, json_reply
@@ -332,29 +329,25 @@ class TestFolder:
         assert _pull(person(), acme, "--to", "out").code == 0
         assert (tmp_path / "disk" / "model.sig").is_file()
 
-    def test_stage_that_was_taken_away_is_not_filled(self, tmp_path: Path) -> None:
-        stage = tmp_path / "stage"
-        stage.mkdir()
-        handle = os.open(stage, os.O_RDONLY)
-        assert file_lock.is_at(handle, str(stage))
-        stage.rename(tmp_path / "place")
-        assert not file_lock.is_at(handle, str(stage))
-        stage.mkdir()
-        assert not file_lock.is_at(handle, str(stage))
-        os.close(handle)
+    def test_stage_that_is_a_link_is_not_filled(self, tmp_path: Path) -> None:
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "elsewhere" / "file").write_text("of somebody else")
+        (tmp_path / ".out.hf-sign").symlink_to("elsewhere")
+        with pytest.raises(NotADirectoryError), staging.staged(str(tmp_path / "out"), []):
+            pass
+        assert (tmp_path / "elsewhere" / "file").read_text() == "of somebody else"
+        assert names_below(tmp_path) == {".out.hf-sign", "elsewhere", "elsewhere/file"}
 
-    def test_stage_that_is_taken_away_while_it_is_locked(self, tmp_path: Path) -> None:
-        armed = [True]
-
-        def take_away(event: str, _: tuple[object, ...]) -> None:
-            if event == "fcntl.flock" and armed and armed.pop():
-                os.rename(tmp_path / ".out.hf-sign", tmp_path / "of another process")
-
-        sys.addaudithook(take_away)
+    def test_lock_of_a_stage_is_gone_afterwards(self, tmp_path: Path) -> None:
         with staging.staged(str(tmp_path / "out"), ["file"]) as stage:
+            assert names_below(tmp_path) == {".out.hf-sign", ".out.hf-sign.lock"}
             Path(stage, "file").write_text("mine")
-        assert (tmp_path / "out" / "file").read_text() == "mine"
-        assert list((tmp_path / "of another process").iterdir()) == []
+        assert names_below(tmp_path) == {"out", "out/file"}
+
+    def test_lock_in_a_mount_is_no_file_of_the_model(self, tmp_path: Path) -> None:
+        """There the stage is inside of the target, and a killed process may leave its lock."""
+        (tmp_path / ".hf-sign.lock").touch()
+        staging.check_target(str(tmp_path), [])
 
     def test_folder_that_another_process_fills(
         self, hub: Hub, signed: str, person: People, acme: KeyPair, tmp_path: Path

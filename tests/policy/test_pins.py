@@ -202,7 +202,7 @@ def test_folder_that_cannot_be_written(lock: TrustLock, tmp_path: Path) -> None:
     code = """
 import os, sys
 from hf_model_signing.policy.pins import Pin, TrustLock
-import fcntl, tempfile, hf_model_signing.methods.sigstore.identity
+import filelock, hf_model_signing.methods.sigstore.identity
 os.setuid(65534)
 pin = Pin("sigstore", identity="a@b", issuer="https://i")
 TrustLock(sys.argv[1]).add("hf://acme/model", pin)

@@ -20,10 +20,10 @@ from tests.helpers import environment
 
 ADVANCE = """
 import sys
-from hf_model_signing.policy.rollback import Newest
+from hf_model_signing.policy.rollback import RollbackRecord
 from tests.policy.test_rollback import of
 for number in range(int(sys.argv[1]), int(sys.argv[2])):
-    Newest("hub acme/model@main", "key P-256 ab").advance(of(number), f"commit {number}")
+    RollbackRecord("hub acme/model@main", "key P-256 ab").advance(of(number), f"commit {number}")
 """
 
 
@@ -128,10 +128,10 @@ def test_nothing_can_be_noted(known: RollbackRecord, tmp_path: Path, caplog: pyt
 
 def test_second_process_waits_and_goes_not_back(known: RollbackRecord) -> None:
     code = """
-from hf_model_signing.policy.rollback import Newest
+from hf_model_signing.policy.rollback import RollbackRecord
 from tests.policy.test_rollback import of
 print("now", flush=True)
-Newest("hub acme/model@main", "key P-256 ab").advance(of(1, "2026-01"), "commit 1")
+RollbackRecord("hub acme/model@main", "key P-256 ab").advance(of(1, "2026-01"), "commit 1")
 """
     Path(known._file).parent.mkdir(parents=True)
     with changing(known._file):

@@ -21,7 +21,8 @@ from urllib.parse import quote
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from hf_model_signing._util.atomic_files import read_input, write_file
+from hf_model_signing._util.atomic_files import write_file
+from hf_model_signing._util.input_files import read_input
 from hf_model_signing._util.paths import file_name
 from hf_model_signing._util.text import show
 from hf_model_signing.crypto.certificates import parse_certificate

@@ -1,12 +1,17 @@
+"""Atomic writes: all of the new file, or all of the old one, and nothing else."""
+
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from hf_model_signing._util.atomic_files import write_file
+from hub_adapters._util.atomic_files import remove_leftovers, write_file, write_pieces
 from tests.helpers import names_below, run_python
 
 
@@ -78,7 +83,7 @@ def test_missing_folder_is_named(tmp_path: Path) -> None:
 
 
 LIMITED = (
-    "import resource, signal, sys; from hf_model_signing._util.atomic_files import write_file\n"
+    "import resource, signal, sys; from hub_adapters._util.atomic_files import write_file\n"
     "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
     "write_file(sys.argv[1], b'x' * 5000)"
 )
@@ -96,7 +101,7 @@ def test_full_disk_leaves_nothing(tmp_path: Path) -> None:
 
 
 KILLED = (
-    "import os, signal, sys; from hf_model_signing import files\n"
+    "import os, signal, sys; from hub_adapters._util import atomic_files as files\n"
     "os.{} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
     "files.write_file(sys.argv[1], b'new')"
 )
@@ -111,18 +116,81 @@ def test_killed_keeps_old_file(tmp_path: Path, step: str) -> None:
 
 def test_data_is_synced_before_it_is_in_place(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from hf_model_signing import files\n"
+        "import os, sys; from hub_adapters._util import atomic_files as files\n"
         "sync, replace = os.fsync, os.replace\n"
         "os.fsync = lambda handle: (print('sync', os.fstat(handle).st_size), sync(handle))\n"
         "os.replace = lambda *names: (print('replace'), replace(*names))\n"
         "files.write_file(sys.argv[1], b'new')"
     )
-    assert run_python(code, tmp_path / "f").stdout.split("\n")[:2] == ["sync 3", "replace"]
+    steps = run_python(code, tmp_path / "f").stdout.split("\n")
+    assert steps[:2] == ["sync 3", "replace"]
+    assert steps[2].startswith("sync ")  # of the directory: the rename itself
+    assert steps[3:] == [""]
 
 
 def test_interrupted_leaves_nothing(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from hf_model_signing import files\ndef stop(_):\n raise KeyboardInterrupt\nos.fsync = stop\n"
+        "import os, sys; from hub_adapters._util import atomic_files as files\n"
+        "def stop(_):\n raise KeyboardInterrupt\nos.fsync = stop\n"
     )
-    run_python(code + "files.write_file(sys.argv[1], b'new')", tmp_path / "f")
+    done = run_python(code + "files.write_file(sys.argv[1], b'new')", tmp_path / "f")
+    assert "KeyboardInterrupt" in done.stderr
     assert not names_below(tmp_path)
+
+
+def test_mode_that_the_caller_names(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        write_file(tmp_path / "new", b"", mode=0o600)
+        (tmp_path / "old").touch(0o644)
+        write_file(tmp_path / "old", b"", mode=0o600)
+    finally:
+        os.umask(before)
+    assert {(tmp_path / name).stat().st_mode & 0o777 for name in ("new", "old")} == {0o600}
+
+
+def test_umask_is_never_changed(tmp_path: Path) -> None:
+    """Another thread may make a file at that moment."""
+    code = (
+        "import os, sys; from hub_adapters._util.atomic_files import write_file\n"
+        "os.umask = None\nwrite_file(sys.argv[1], b'new'); write_file(sys.argv[1], b'newer')"
+    )
+    assert run_python(code, tmp_path / "f").stderr == ""
+    assert (tmp_path / "f").read_bytes() == b"newer"
+
+
+def test_directory_that_cannot_be_synced_is_no_error(tmp_path: Path) -> None:
+    code = (
+        "import errno, os, stat, sys; from hub_adapters._util.atomic_files import write_file\n"
+        "sync = os.fsync\n"
+        "def refuse(handle):\n"
+        "    if stat.S_ISDIR(os.fstat(handle).st_mode): raise OSError(errno.EINVAL, 'Invalid argument')\n"
+        "    sync(handle)\n"
+        "os.fsync = refuse\nwrite_file(sys.argv[1], b'new')"
+    )
+    assert run_python(code, tmp_path / "f").stderr == ""
+    assert (tmp_path / "f").read_bytes() == b"new"
+
+
+def test_error_of_the_pieces_is_not_one_of_the_file(tmp_path: Path) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"first"
+        raise OSError(5, "Input/output error", "elsewhere")
+
+    (tmp_path / "f").write_bytes(b"old")
+    with pytest.raises(OSError, match="elsewhere"):
+        write_pieces(tmp_path / "f", pieces())
+    assert ((tmp_path / "f").read_bytes(), names_below(tmp_path)) == (b"old", {"f"})
+
+
+def test_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    gone = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
+    )
+    left, ours = f".hf-sign-{gone.stdout.strip()}-ab.tmp", f".hf-sign-{os.getpid()}-ab.tmp"
+    for name in (left, ours, ".hf-sign-x-ab.tmp", "model.sig"):
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path, older_than=3600)
+    assert left in names_below(tmp_path)
+    remove_leftovers(tmp_path)
+    assert names_below(tmp_path) == {ours, ".hf-sign-x-ab.tmp", "model.sig"}

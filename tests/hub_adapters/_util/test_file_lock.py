@@ -1,0 +1,195 @@
+"""The lock between processes: one at a time, and nothing is left of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hub_adapters._util.file_lock import locked
+from tests.helpers import environment, names_below
+
+HOLD = """
+import sys
+from hub_adapters._util.file_lock import locked
+with locked(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+COUNT = """
+import os, sys
+from hub_adapters._util.file_lock import locked
+for _ in range(50):
+    with locked(sys.argv[1]):
+        with open(sys.argv[2]) as file:
+            count = int(file.read())
+        with open(sys.argv[2], "w") as file:
+            file.write(str(count + 1))
+"""
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> str:
+    return str(tmp_path / "lock")
+
+
+@contextlib.contextmanager
+def held(lock: str) -> Iterator[subprocess.Popen[str]]:
+    """Hold the lock in another process."""
+    command = [sys.executable, "-c", HOLD, lock]
+    with subprocess.Popen(
+        command, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def test_lock_leaves_nothing(tmp_path: Path, lock: str) -> None:
+    with locked(lock):  # what `filelock` itself opens, it opens once
+        pass
+    open_before = len(os.listdir("/proc/self/fd"))
+    with locked(lock) as waited:
+        assert not waited
+        assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
+    assert not names_below(tmp_path)
+    assert len(os.listdir("/proc/self/fd")) == open_before
+
+
+def test_lock_is_released_after_an_error(lock: str) -> None:
+    with pytest.raises(KeyError), locked(lock):
+        raise KeyError
+    with locked(lock, wait=False):
+        pass
+
+
+def test_lock_of_another_process_is_waited_for(lock: str) -> None:
+    told: list[str] = []
+    with held(lock) as process:
+
+        def waiting() -> None:
+            told.append("waiting")
+            assert process.stdin is not None
+            process.stdin.close()
+
+        with locked(lock, waiting=waiting) as waited:
+            assert waited
+    assert told == ["waiting"]
+    assert not os.path.lexists(lock)
+
+
+def test_lock_of_another_process_is_not_waited_for(lock: str) -> None:
+    with held(lock), pytest.raises(BlockingIOError), locked(lock, wait=False):
+        pass
+
+
+def test_killed_process_holds_nothing(lock: str) -> None:
+    with held(lock) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert os.path.lexists(lock)
+    with locked(lock, wait=False) as waited:
+        assert not waited
+    assert not os.path.lexists(lock)
+
+
+def test_lock_of_another_thread_is_waited_for(lock: str) -> None:
+    order: list[str] = []
+
+    def waiting() -> None:
+        order.append("waiting")
+        release.set()
+
+    def second() -> None:
+        with locked(lock, waiting=waiting):
+            order.append("second")
+
+    release = threading.Event()
+    with locked(lock):
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert release.wait(10)
+        order.append("first")
+    thread.join()
+    assert order == ["waiting", "first", "second"]
+
+
+def test_lock_of_the_same_thread_is_an_error(lock: str) -> None:
+    with locked(lock), pytest.raises(RuntimeError, match="Deadlock"), locked(lock):
+        pass
+
+
+def test_forked_child_does_not_release_it(lock: str) -> None:
+    with locked(lock):
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+        command = [sys.executable, "-c", HOLD.replace("locked(sys.argv[1])", "locked(sys.argv[1], wait=False)"), lock]
+        done = subprocess.run(command, env=environment(), capture_output=True, text=True, input="", check=False)
+    assert "BlockingIOError" in done.stderr
+
+
+def test_many_processes_one_at_a_time(tmp_path: Path, lock: str) -> None:
+    """The file is removed with each release, while others wait for it."""
+    (tmp_path / "count").write_text("0")
+    command = [sys.executable, "-c", COUNT, lock, str(tmp_path / "count")]
+    running = [subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    assert [process.communicate()[1] for process in running] == [""] * 4
+    assert (tmp_path / "count").read_text() == "200"
+    assert names_below(tmp_path) == {"count"}
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_link_is_not_followed(tmp_path: Path, lock: str, there: bool) -> None:
+    if there:
+        (tmp_path / "target").write_text("of somebody else")
+    os.symlink("target", lock)
+    with pytest.raises(OSError, match="symbolic links"), locked(lock):
+        pass
+    assert names_below(tmp_path) == ({"target", "lock"} if there else {"lock"})
+    if there:
+        assert (tmp_path / "target").read_text() == "of somebody else"
+
+
+def test_missing_directory_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), locked(str(tmp_path / "nowhere" / "lock")):
+        pass
+    assert not names_below(tmp_path)
+
+
+def test_lock_in_the_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with locked("lock"):
+        assert names_below(tmp_path) == {"lock"}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_directory_that_cannot_be_written_to(tmp_path: Path, lock: str) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(PermissionError), locked(lock):
+            pass
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_file_system_without_locks_is_an_error(lock: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+    import fcntl
+
+    def flock(_: int, __: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(OSError, match="not implemented"), locked(lock):
+        pass
