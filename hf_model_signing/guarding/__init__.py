@@ -1,1 +1,24 @@
-"""The guard: a program loads only what a trusted signer signed."""
+"""The guard: a program loads only what a trusted signer signed.
+
+Read the files in this order. It follows a call from `hms.guard()` and `from_pretrained` down to the hash, and each file
+imports only files that come after it.
+
+1. Entry points: `bootstrap.py` switches the guard on in a Python that starts under it, `launcher.py` is `hf-sign run`,
+   and `downloads.py` has the two functions that verify although no guard is on.
+2. `guard.py` switches a guard on and off, and installs the hooks with their handlers.
+3. The hooks: `client_hook.py` replaces the functions of `huggingface_hub`, `open_hook.py` sees the files that a program
+   opens by their path, `subprocess_hook.py` sees the programs that it starts.
+4. `handlers.py` is what the hooks call. It finds the guard that decides, in `registry.py`, and the function that
+   answers the call.
+5. The answers: `client_calls.py` for the functions that download, `hf_file_system.py` for `hf://`, and
+   `opened_files.py` for files that are opened by their path.
+6. `verified_loads.py` has the two loads, of a file and of a snapshot, and `hub_queries.py` the questions to the hub.
+7. `repository.py` has the checks of one call. `signature.py` accepts the signature, and `rejected_files.py` removes
+   files that the call downloaded and refused.
+8. `decider.py` makes a decision of the result, and `audit_log.py` logs it.
+9. `directory_check.py` compares the files with the signed manifest; the hash itself is in `hashing/`.
+10. `state.py` is everything that a guard remembers. It enforces the order of the steps.
+11. `request.py` is the request of a call, and `client_cache.py` the repository in the client's cache.
+12. Small parts: `own_calls.py`, `hooked_functions.py`, `datasets_cache.py`, `import_hook.py`, `watched_paths.py`,
+    `environment.py`.
+"""

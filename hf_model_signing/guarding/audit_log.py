@@ -1,4 +1,4 @@
-"""What the guard decided, for people and programs: log lines, warnings, and an audit log of JSON lines."""
+"""Decisions of the guard, for people and programs: log lines, warnings, and an audit log of JSON lines."""
 
 from __future__ import annotations
 
@@ -9,55 +9,75 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from enum import Enum
 from typing import Any
 
 from hf_model_signing.errors import GuardWarning, UsageError
+from hf_model_signing.guarding.environment import AUDIT_VARIABLE, Mode
 
-LOGGER_NAME = "hf_model_signing.guard"
-AUDIT_VARIABLE = "HF_SIGN_AUDIT_LOG"
+LOGGER_NAME = "hf_model_signing.guard"  # a documented name, so it does not follow the module
 
 _logger = logging.getLogger(LOGGER_NAME)
-_LEVELS = {"verified": logging.INFO, "allowed": logging.INFO, "warned": logging.WARNING, "refused": logging.ERROR}
+
+
+class DecisionKind(str, Enum):
+    """The result of a call under the guard."""
+
+    VERIFIED = "verified"
+    ALLOWED = "allowed"  # no rule names the repository, and the policy's default is to allow it
+    WARNED = "warned"
+    REFUSED = "refused"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+_LEVELS = {
+    DecisionKind.VERIFIED: logging.INFO,
+    DecisionKind.ALLOWED: logging.INFO,
+    DecisionKind.WARNED: logging.WARNING,
+    DecisionKind.REFUSED: logging.ERROR,
+}
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One decision: `verdict` is `verified`, `allowed` (no rule names it), `warned` or `refused`.
+    """One decision about a repository.
 
-    `call` is the function of the client that was asked, `facts` are what is known besides: revision, commit, file,
-    path, signer, reason.
+    `call` is the function of the client that was called. `facts` are further facts: revision, commit, file, path,
+    signer, reason.
     """
 
-    verdict: str
+    kind: DecisionKind
     repo: str
     call: str
-    mode: str
+    mode: Mode
     policy: str
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def log(self, *, quietly: bool = False) -> None:
-        """Write it to the log, and to the audit log when there is one."""
-        level = logging.INFO if quietly else _LEVELS[self.verdict]
+        """Write it to the log, and to the audit log if there is one."""
+        level = logging.INFO if quietly else _LEVELS[self.kind]
         reason = self.facts.get("reason")
-        _logger.log(level, "%s %s (%s)%s", self.verdict, self.repo, self.call, f": {reason}" if reason else "")
+        _logger.log(level, "%s %s (%s)%s", self.kind, self.repo, self.call, f": {reason}" if reason else "")
         path = os.environ.get(AUDIT_VARIABLE)
         if path:
             _append(path, self._line())
 
     def warn(self) -> None:
         """Show it as a Python warning."""
-        warnings.warn(f"'{self.repo}' is not verified: {self.facts.get('reason')}", GuardWarning, stacklevel=6)
+        warnings.warn(f"'{self.repo}' is not verified: {self.facts.get('reason')}", GuardWarning, stacklevel=7)
 
     def _line(self) -> bytes:
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        head = {"time": now, "decision": self.verdict, "repo": self.repo, "call": self.call}
+        head = {"time": now, "decision": self.kind, "repo": self.repo, "call": self.call}
         tail = {"mode": self.mode, "policy": self.policy, "pid": os.getpid()}
         values = {**head, **{key: value for key, value in self.facts.items() if value is not None}, **tail}
         return json.dumps(values).encode("ascii") + b"\n"
 
 
 def check_audit_log() -> None:
-    """Raise `UsageError` when there is to be an audit log that cannot be written to."""
+    """Raise `UsageError` if there is to be an audit log and it cannot be written to."""
     path = os.environ.get(AUDIT_VARIABLE)
     if path:
         try:
@@ -70,7 +90,7 @@ def _append(path: str, line: bytes) -> None:
     try:
         handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.write(handle, line)  # in one go, so that lines of several processes do not mix
+            os.write(handle, line)  # one system call, so that lines of several processes do not mix
         finally:
             os.close(handle)
     except OSError as error:

@@ -1,32 +1,38 @@
-"""The tables that `datasets` makes of a repository: under the guard they are kept apart from those of before.
+"""The tables that `datasets` makes of a repository: under the guard they are kept apart from others.
 
-They are made once, and read from then on without a look at the repository. So those that somebody made without the
-guard, of whatever there was, must not be found.
+`datasets` makes them once, and reads them from then on without asking the client about the repository. Tables that an
+unguarded program made, of unverified files, must not be found by a guarded one.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from types import ModuleType
 
+from hf_model_signing.guarding.environment import is_enforced
+from hf_model_signing.guarding.import_hook import after_import
+
 MODULE = "datasets.config"
-_MADE_UNDER_THE_GUARD = "-verified"
-_before: list[object] = []
+_SUFFIX = "-verified"
+_replaced: list[object] = []  # the directory that the setting had before, if it is changed
+
+
+def install() -> None:
+    """Change the setting of `datasets` when it is imported under the guard."""
+    after_import(MODULE, keep_apart)
 
 
 def keep_apart(module: ModuleType | None = None) -> None:
-    """Let `datasets`, if it is loaded, keep its tables in a folder for what was made under the guard."""
+    """Let `datasets`, if it is loaded and this process is guarded, keep its tables in a directory for verified ones."""
     config = module or sys.modules.get(MODULE)
-    enforced = os.environ.get("HF_SIGN_GUARD") and os.environ.get("HF_SIGN_MODE", "enforce") == "enforce"
-    folder = getattr(config, "HF_DATASETS_CACHE", None)
-    if enforced and config is not None and folder is not None and not _before:
-        _before.append(folder)
-        config.HF_DATASETS_CACHE = type(folder)(f"{folder}{_MADE_UNDER_THE_GUARD}")  # type: ignore[attr-defined]
+    directory = getattr(config, "HF_DATASETS_CACHE", None)
+    if is_enforced() and config is not None and directory is not None and not _replaced:
+        _replaced.append(directory)
+        config.HF_DATASETS_CACHE = type(directory)(f"{directory}{_SUFFIX}")  # type: ignore[attr-defined]
 
 
 def put_back() -> None:
-    """Let it find again what was made without the guard."""
+    """Let `datasets` find the tables again that were made without the guard."""
     config = sys.modules.get(MODULE)
-    if _before and config is not None:
-        config.HF_DATASETS_CACHE = _before.pop()  # type: ignore[attr-defined]
+    if _replaced and config is not None:
+        config.HF_DATASETS_CACHE = _replaced.pop()  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ from hf_model_signing.policy.trust_policy import Policy
 
 
 def _verified(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function of the client with `policy=` besides its own arguments."""
+    """Return a function of the client with one more argument, `policy`."""
 
     @functools.wraps(function)
     def call(*args: Any, policy: Path | Policy | None = None, **kwargs: Any) -> Any:  # noqa: ANN401 - as the client

@@ -1,32 +1,59 @@
-"""The functions of `huggingface_hub` that are hooked, and what each becomes under the guard."""
+"""The handlers that the hooks call: they find the guard that decides, and the code that answers the call.
+
+The policy, the client and the hashing are imported with the first call, because a guarded Python loads this module when
+it starts.
+"""
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hf_model_signing.guarding.client_calls import (
-    Values,
-    hf_hub_download,
-    repository_info,
-    snapshot_download,
-    try_to_load_from_cache,
-)
-from hf_model_signing.guarding.client_hook import Original
-from hf_model_signing.guarding.guard import Guard
-from hf_model_signing.guarding.hf_file_system import get_remote, make_remote_file, open_remote
+from hf_model_signing.guarding.environment import Mode
+from hf_model_signing.guarding.hooked_functions import find_hooked
+from hf_model_signing.guarding.own_calls import Original, original_of, own_calls
+from hf_model_signing.guarding.registry import REGISTRY
+from hf_model_signing.guarding.watched_paths import PathKind
 
-# The name of a hooked function -> what it becomes.
-CALLS: dict[str, Callable[[Guard, Original, Values], Any]] = {
-    "hf_hub_download": hf_hub_download,
-    "try_to_load_from_cache": try_to_load_from_cache,
-    "snapshot_download": snapshot_download,
-    "HfApi.model_info": repository_info,
-    "HfApi.dataset_info": repository_info,
-    "HfApi.space_info": repository_info,
-    "HfApi.resolve_revision": repository_info,
-    "HfFileSystem._open": open_remote,
-    "HfFileSystem.get_file": get_remote,
-    "HfFileSystemFile.__init__": make_remote_file,
-    "HfFileSystemStreamFile.__init__": make_remote_file,
-}
+if TYPE_CHECKING:
+    from hf_model_signing.guarding.decider import Decider
+
+    ClientHandler = Callable[[Decider, Original, dict[str, Any]], Any]
+
+
+def handle_call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401 - as the hooked function
+    """Return what the hooked function `name` returns under the guard, if one is on."""
+    original = original_of(name)
+    decider = REGISTRY.current()
+    if decider is None:
+        return original(*args, **kwargs)
+    bound = inspect.signature(original).bind(*args, **kwargs)
+    bound.apply_defaults()
+    return client_handler(name)(decider, original, bound.arguments)
+
+
+def handle_open(kind: PathKind, path: str, match: re.Match[str]) -> None:
+    """Raise `VerificationError` for a watched file that a guard refuses, if one is on."""
+    decider = REGISTRY.current()
+    if decider is None or decider.mode is Mode.OFF:
+        return
+    with own_calls():
+        from hf_model_signing.guarding import opened_files
+    checks = {
+        PathKind.CACHE: opened_files.check_cached_file,
+        PathKind.CODE: opened_files.check_copied_code,
+        PathKind.TABLES: opened_files.check_tables,
+    }
+    checks[kind](decider, path, match)
+
+
+def client_handler(name: str) -> ClientHandler:
+    """Return the function that answers the calls of the hooked function `name` under the guard."""
+    from hf_model_signing.guarding import client_calls, hf_file_system
+
+    files = {"client_calls": client_calls, "hf_file_system": hf_file_system}
+    file, _, function = find_hooked(name).handler.partition(".")
+    handler: ClientHandler = getattr(files[file], function)
+    return handler

@@ -1,108 +1,112 @@
-"""The file system `hf://` of `huggingface_hub` under the guard: a file is read as it lies in the cache, verified."""
+"""The file system `hf://` of `huggingface_hub` under the guard: a file is read from the cache, where it is verified."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.guarding.client_calls import Values, file_of, spread
-from hf_model_signing.guarding.client_hook import Original, original_of, own_calls
-from hf_model_signing.guarding.guard import Guard
-from hf_model_signing.guarding.repository import Asked, GuardedRepository
+from hf_model_signing.guarding.decider import Decider, Facts
+from hf_model_signing.guarding.own_calls import Original, own_calls
+from hf_model_signing.guarding.repository import GuardedRepository
+from hf_model_signing.guarding.request import Arguments, Request, RequestedRevision, as_keywords
+from hf_model_signing.guarding.verified_loads import load_file
 from hf_model_signing.hashing.model_hasher import hash_file
 
 
-def open_remote(guard: Guard, original: Original, values: Values) -> Any:  # noqa: ANN401 - a file, as fsspec has it
-    """A file of the file system `hf://`: opened as it lies in the cache, once it is verified there."""
-    if "r" not in values["mode"]:
-        return original(**spread(values))
+def open_remote(decider: Decider, original: Original, arguments: Arguments) -> Any:  # noqa: ANN401 - a file of fsspec
+    """Return an open file of the file system `hf://`: that in the cache, if it is verified."""
+    if "r" not in arguments["mode"]:
+        return original(**as_keywords(arguments))
     from fsspec.implementations.local import LocalFileSystem
 
-    return _remote(
-        guard,
-        values["self"],
-        values["path"],
-        values.get("revision"),
-        lambda path: LocalFileSystem().open(path, "rb"),
-        lambda: original(**spread(values)),
+    remote = _RemotePath(arguments["self"], arguments["path"], arguments.get("revision"))
+    return _answer(
+        decider,
+        remote,
+        lambda cached: LocalFileSystem().open(cached, "rb"),
+        lambda: original(**as_keywords(arguments)),
     )
 
 
-def get_remote(guard: Guard, original: Original, values: Values) -> Any:  # noqa: ANN401 - as the client
-    """A file of the file system `hf://`, copied to a place of the caller's."""
-    file_system, path = values["self"], values["rpath"]
-    revision = values.get("kwargs", {}).get("revision")
-    if values.get("outfile") is None and isinstance(values["lpath"], (str, os.PathLike)) and file_system.isdir(path):
-        return original(**spread(values))
+def get_remote(decider: Decider, original: Original, arguments: Arguments) -> Any:  # noqa: ANN401 - as the client
+    """Copy a file of the file system `hf://` to a path or an open file of the caller, if it is verified."""
+    file_system, path = arguments["self"], arguments["rpath"]
+    local, opened = arguments["lpath"], arguments.get("outfile")
+    if opened is None and isinstance(local, (str, os.PathLike)) and file_system.isdir(path):
+        return original(**as_keywords(arguments))
 
     def copy(cached: str) -> None:
         from fsspec.implementations.local import LocalFileSystem
 
-        target = values["lpath"] if values.get("outfile") is None else values["outfile"]
+        target = local if opened is None else opened
         LocalFileSystem(auto_mkdir=True).get_file(cached, target)
         if isinstance(target, (str, os.PathLike)) and hash_file(target) != hash_file(cached):
             os.unlink(target)
             raise VerificationError(f"'{target}' is not what was verified in '{cached}'")
 
-    return _remote(guard, file_system, path, revision, copy, lambda: original(**spread(values)))
+    remote = _RemotePath(file_system, path, arguments.get("kwargs", {}).get("revision"))
+    return _answer(decider, remote, copy, lambda: original(**as_keywords(arguments)))
 
 
-def make_remote_file(guard: Guard, original: Original, values: Values) -> Any:  # noqa: ANN401 - None
-    """A file object that reads straight from the hub, made past its file system: there is nothing to verify it by."""
-    mode = values.get("mode") or values.get("kwargs", {}).get("mode", "rb")
+def make_remote_file(decider: Decider, original: Original, arguments: Arguments) -> Any:  # noqa: ANN401 - None
+    """Refuse a file object that reads directly from the hub, made without its file system: it cannot be verified."""
+    mode = arguments.get("mode") or arguments.get("kwargs", {}).get("mode", "rb")
     if "r" not in mode:
-        return original(**spread(values))
+        return original(**as_keywords(arguments))
 
     def refuse(_: str) -> None:
         raise VerificationError("what is read straight from the hub cannot be verified: open it through HfFileSystem")
 
-    return _remote(
-        guard, values["fs"], values["path"], values.get("revision"), refuse, lambda: original(**spread(values))
-    )
+    remote = _RemotePath(arguments["fs"], arguments["path"], arguments.get("revision"))
+    return _answer(decider, remote, refuse, lambda: original(**as_keywords(arguments)))
 
 
-def _remote(
-    guard: Guard,
-    file_system: Any,  # noqa: ANN401 - the client's HfFileSystem
-    path: str,
-    revision: str | None,
-    verified: Callable[[str], Any],
-    plain: Callable[[], Any],
-) -> Any:  # noqa: ANN401 - as the client
-    """What `verified` makes of the path in the cache at which a file of `hf://` lies once it is verified."""
+@dataclass(frozen=True)
+class _RemotePath:
+    """A path in the file system `hf://`, and the revision if it is given apart from the path."""
 
-    def outside() -> Any:  # noqa: ANN401 - as the client
+    file_system: Any  # the client's HfFileSystem
+    path: str
+    revision: str | None
+
+
+def _answer(decider: Decider, remote: _RemotePath, verified: Callable[[str], Any], plain: Callable[[], Any]) -> Any:  # noqa: ANN401 - as the client
+    """Return what `verified` makes of the path in the cache of a verified file, or what `plain` returns if allowed."""
+
+    def plain_call() -> Any:  # noqa: ANN401 - as the client
         with own_calls():
             return plain()
 
-    resolved = file_system.resolve_path(path, revision=revision)
+    resolved = remote.file_system.resolve_path(remote.path, revision=remote.revision)
     if not hasattr(resolved, "repo_id"):
-        uri = f"hf://buckets/{getattr(resolved, 'bucket_id', path)}"
-        return guard.decide("HfFileSystem", (uri, "main"), lambda _: _refuse_bucket(), outside)
-    values = {
-        "repo_id": resolved.repo_id,
-        "repo_type": resolved.repo_type,
-        "filename": resolved.path_in_repo,
-        "revision": resolved.revision,
-        "endpoint": file_system.endpoint,
-        "token": file_system.token,
-    }
-    asked = Asked(values, original_of("hf_hub_download"))
+        uri = f"hf://buckets/{getattr(resolved, 'bucket_id', remote.path)}"
+        return decider.decide("HfFileSystem", RequestedRevision(uri, "main"), _refuse_bucket, plain_call)
+    request = Request(
+        {
+            "repo_id": resolved.repo_id,
+            "repo_type": resolved.repo_type,
+            "filename": resolved.path_in_repo,
+            "revision": resolved.revision,
+            "endpoint": remote.file_system.endpoint,
+            "token": remote.file_system.token,
+        }
+    )
 
-    def checked(facts: Values) -> Any:  # noqa: ANN401 - as the client
+    def checked(facts: Facts) -> Any:  # noqa: ANN401 - as the client
         from huggingface_hub.errors import EntryNotFoundError
 
         try:
-            cached = file_of(GuardedRepository(guard, asked), facts)
+            cached = load_file(GuardedRepository.begin(decider, request), facts)
         except EntryNotFoundError as error:
-            raise FileNotFoundError(path) from error
+            raise FileNotFoundError(remote.path) from error
         with own_calls():
             return verified(cached)
 
-    return guard.decide("HfFileSystem", asked.place, checked, outside)
+    return decider.decide("HfFileSystem", request.requested, checked, plain_call)
 
 
-def _refuse_bucket() -> None:
+def _refuse_bucket(_: Facts) -> None:
     raise VerificationError("a bucket is no repository: nobody can sign what it holds")

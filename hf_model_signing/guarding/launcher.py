@@ -1,4 +1,4 @@
-"""Runs a program under the guard, or refuses to start it where the guard would not hold."""
+"""Runs a program under the guard, or refuses to start a Python that would ignore the guard."""
 
 from __future__ import annotations
 
@@ -10,20 +10,27 @@ from collections.abc import Sequence
 
 from hf_model_signing.errors import RefusedError, UsageError
 from hf_model_signing.guarding.audit_log import check_audit_log
-from hf_model_signing.guarding.guard import GUARD_VARIABLE, MODE_VARIABLE, POLICY_VARIABLE, chosen_mode, policy_file
+from hf_model_signing.guarding.environment import (
+    GUARD_VARIABLE,
+    MODE_VARIABLE,
+    POLICY_VARIABLE,
+    Mode,
+    chosen_mode,
+    policy_file,
+)
 from hf_model_signing.guarding.subprocess_hook import interpreter_flags, is_python
 from hf_model_signing.policy.trust_policy import Policy
 
 _PROBE = "import sys; sys.exit(0 if 'hf_model_signing.guarding.bootstrap' in sys.modules else 64)"
-_PROBE_TIME = 60  # seconds
+_PROBE_TIMEOUT = 60  # seconds
 _LONGEST_LINE = 512  # bytes of a script's first line
 
 
 def run(command: Sequence[str], policy: str | None, mode: str | None) -> None:
-    """Become the program: does not return.
+    """Replace this process with the program; does not return.
 
-    Raises `UsageError` for a policy with an error in it and a program that is not there, `RefusedError` for a Python in
-    which the guard would not hold.
+    Raises `UsageError` for a policy with an error in it and a program that does not exist, `RefusedError` for a Python
+    that would ignore the guard.
     """
     program = shutil.which(command[0])
     if program is None:
@@ -33,30 +40,34 @@ def run(command: Sequence[str], policy: str | None, mode: str | None) -> None:
     Policy.read(path)
     check_audit_log()
     environment = _environment(path, chosen)
-    if chosen != "off":
+    if chosen is not Mode.OFF:
         _check(program, command, environment)
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(program, list(command), environment)  # noqa: S606 - the program that the user named
 
 
-def _environment(policy: str, mode: str) -> dict[str, str]:
+def _environment(policy: str, mode: Mode) -> dict[str, str]:
+    """Return this environment with the guard's variables, and with `site/` first in `PYTHONPATH`.
+
+    A Python in which `hf-sign` is not installed has no `hf_sign_guard.pth`. The `sitecustomize` in `site/` stops it.
+    """
     environment = dict(os.environ)
-    environment.update({GUARD_VARIABLE: "1", POLICY_VARIABLE: policy, MODE_VARIABLE: mode})
+    environment.update({GUARD_VARIABLE: "1", POLICY_VARIABLE: policy, MODE_VARIABLE: mode.value})
     site = os.path.join(os.path.dirname(os.path.abspath(__file__)), "site")
-    before = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path and path != site]
-    environment["PYTHONPATH"] = os.pathsep.join([site, *before])
+    others = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path and path != site]
+    environment["PYTHONPATH"] = os.pathsep.join([site, *others])
     return environment
 
 
 def _check(program: str, command: Sequence[str], environment: dict[str, str]) -> None:
-    """Ask the interpreter itself whether the guard is on in it, when the program is one or a script of one."""
+    """Run the interpreter once to see that the guard is on in it, if the program is one or is a script for one."""
     interpreter = _interpreter(program, command, environment)
     if interpreter is None:
         return
     try:
         done = subprocess.run(  # noqa: S603 - the interpreter of the program that the user named
-            [*interpreter, "-c", _PROBE], env=environment, capture_output=True, timeout=_PROBE_TIME, check=False
+            [*interpreter, "-c", _PROBE], env=environment, capture_output=True, timeout=_PROBE_TIMEOUT, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise RefusedError(f"'{interpreter[0]}' was not started, because it does not answer: {error}") from error
@@ -70,6 +81,7 @@ def _check(program: str, command: Sequence[str], environment: dict[str, str]) ->
 
 
 def _interpreter(program: str, command: Sequence[str], environment: dict[str, str]) -> list[str] | None:
+    """Return the Python that runs a program, with its own options; None for a program of another kind."""
     if is_python(program):
         return [program, *interpreter_flags(command[1:])]
     try:

@@ -1,8 +1,8 @@
-"""Files that a program opens by their path in the cache of `huggingface_hub`, without asking it.
+"""The hook in `open`: files that a program opens by their path, without asking the client for them.
 
-Python tells of every file that it opens. What libraries in other languages open is not seen; they are given the path by
-Python code that has read a configuration in the same folder, or asked the client for it. Code of a repository that
-libraries copy before they run it is held against what was verified.
+Python raises an audit event for every file that it opens, and none for files that libraries in other languages open.
+Such a library gets the path from Python code that has read a configuration in the same directory, or asked the client
+for it. An audit hook cannot be removed, so it stays when the guard is switched off; the handler does nothing then.
 """
 
 from __future__ import annotations
@@ -10,25 +10,29 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Callable
 
-_CACHE = re.compile(r"[/\\](?:models|datasets|spaces)--[^/\\]+[/\\]snapshots[/\\][0-9a-f]{40}[/\\]")
-_CODE = re.compile(r"[/\\](?:transformers|diffusers)_modules[/\\].+[/\\][0-9a-f]{40}[/\\]")
-_TABLES = re.compile(r"[/\\][^/\\]+___[^/\\]+[/\\].+[/\\]dataset_info\.json\Z")
-_installed: list[bool] = []
+from hf_model_signing.guarding.own_calls import is_own_call
+from hf_model_signing.guarding.watched_paths import PathKind, watch
 
+# Called with the kind of the path, the absolute path, and its parts; raises to refuse.
+Handler = Callable[[PathKind, str, re.Match[str]], None]
 
-def install() -> None:
-    """Look at every file that is opened from now on; there is no way back, and nothing is done while no guard is on."""
-    if not _installed:
-        _installed.append(True)
-        sys.addaudithook(_look)
+_handlers: list[Handler] = []  # none or one
 
 
-def _look(event: str, arguments: tuple[object, ...]) -> None:
+def install(handler: Handler) -> None:
+    """Call `handler` for every watched file that Python code opens for reading from now on."""
+    if not _handlers:
+        sys.addaudithook(_on_event)
+    _handlers[:] = [handler]
+
+
+def _on_event(event: str, arguments: tuple[object, ...]) -> None:
     if event != "open":
         return
     path, mode = arguments[0], arguments[1]
-    # Without a mode it is `os.open`, as our own hashing uses it.
+    # There is no mode in the events of `os.open`, which our own hashing uses.
     if mode is None or "r" not in str(mode) or not isinstance(path, (str, os.PathLike)):
         return
     name = os.fspath(path)
@@ -36,25 +40,8 @@ def _look(event: str, arguments: tuple[object, ...]) -> None:
         return
     if not os.path.isabs(name):
         name = os.path.abspath(name)
-    if "snapshots" in name and _CACHE.search(name):
-        _ask("open_in_cache", name)
-    elif "s_modules" in name and _CODE.search(name):
-        _ask("open_code", name)
-    elif "___" in name and _TABLES.search(name):
-        _ask("open_tables", name)
-
-
-def _ask(what: str, path: str) -> None:
-    from hf_model_signing.guarding.client_hook import is_own, own_calls
-
-    if is_own():
-        return
-    from hf_model_signing.guarding.guard import current
-
-    guard = current()
-    if guard is None or guard.mode == "off":
-        return
-    with own_calls():
-        from hf_model_signing.guarding import opened_files
-
-    getattr(opened_files, what)(guard, path)
+    found = watch(name)
+    if found is not None and not is_own_call():
+        kind, match = found
+        (handler,) = _handlers
+        handler(kind, name, match)

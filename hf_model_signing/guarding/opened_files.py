@@ -1,112 +1,108 @@
-"""What the guard makes of a file that is opened by its path: in the client's cache, or copied from there to be run."""
+"""Files that a program opens by their path: in the client's cache, or copied from there by a library."""
 
 from __future__ import annotations
 
 import os
 import re
-from typing import Any
+from functools import partial
 
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.guarding.client_hook import original_of, own_calls
-from hf_model_signing.guarding.guard import Guard
-from hf_model_signing.guarding.repository import Asked, GuardedRepository
+from hf_model_signing.guarding.decider import Decider, Facts
+from hf_model_signing.guarding.own_calls import own_calls
+from hf_model_signing.guarding.repository import GuardedRepository
+from hf_model_signing.guarding.request import Request, RequestedRevision
 from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot
 from hf_model_signing.hashing.model_hasher import hash_file
 from hf_model_signing.oms.names import EXEMPT_FILES
 
-# Where `transformers` and `diffusers` put the code of a repository before they run it.
-CODE = re.compile(r"[/\\](?:transformers_modules|diffusers_modules[/\\]local)[/\\](.+)[/\\]([0-9a-f]{40})[/\\](.+)\Z")
 
-# Where `datasets` keeps its tables: NAMESPACE___NAME.
-TABLES = re.compile(r"[/\\]([^/\\]+?)___([^/\\]+)[/\\].+[/\\]dataset_info\.json\Z")
-
-
-def open_in_cache(guard: Guard, path: str) -> None:
-    """Raise `VerificationError` unless the file, and with it all of its snapshot, is what was signed."""
+def check_cached_file(decider: Decider, path: str, _: re.Match[str]) -> None:
+    """Raise `VerificationError` unless a file in the cache, and with it all of its snapshot, is as signed."""
     snapshot = CachedSnapshot.at(path)
     if snapshot is None:
         return
-    folder = os.path.join(snapshot.repository_folder, "snapshots", snapshot.commit)
-    name = os.path.relpath(os.path.abspath(path), folder).replace(os.sep, "/")
+    directory = os.path.join(snapshot.repository_folder, "snapshots", snapshot.commit)
+    name = os.path.relpath(os.path.abspath(path), directory).replace(os.sep, "/")
     if name in EXEMPT_FILES or not os.path.exists(path):
         return
-    repository = _repository(guard, snapshot)
+    repository = GuardedRepository.begin(decider, _request(snapshot))
 
-    def verified(facts: dict[str, Any]) -> None:
+    def verified(facts: Facts) -> None:
         facts.update(file=name, path=path)
-        signed = repository.signed(snapshot.commit)
-        with repository.downloading(folder, snapshot.commit, []):
-            repository.check_opened(signed, snapshot.commit, name)
-        repository.settle(signed, snapshot.commit, facts)
+        repository.accept_signature(snapshot.commit)
+        with repository.downloading(directory, []):
+            repository.check_opened(name)
+        repository.settle([name], facts)
 
     with own_calls():
-        guard.decide("open", repository.asked.place, verified, lambda: None)
+        decider.decide("open", repository.request.requested, verified, lambda: None)
 
 
-def open_code(guard: Guard, path: str) -> None:
-    """Raise `VerificationError` for code of a repository that is not the signed file of that name.
+def check_copied_code(decider: Decider, path: str, match: re.Match[str]) -> None:
+    """Raise `VerificationError` for code that a library copied, unless it is the signed file of that name.
 
-    Compiled code is not looked at: it is reported as missing, so that Python compiles the source.
+    Compiled code cannot be compared with the manifest. It is reported as missing, so that Python compiles the source.
     """
-    match = CODE.search(path)
-    if match is None or not os.path.exists(path):
+    if not os.path.exists(path):
         return
     if path.endswith(".pyc"):
         raise FileNotFoundError(path)
-    code, commit, name = (match[group].replace(os.sep, "/") for group in (1, 2, 3))
+    code, commit, name = (match[group].replace(os.sep, "/") for group in ("code", "commit", "name"))
     if os.path.basename(name) == "__init__.py" and os.path.getsize(path) == 0:
         return
-    for (uri, signature), (_, signed) in list(guard.signed.items()):
-        if code in _module_names(uri) and f"/{commit}/" in signature.replace(os.sep, "/"):
+    for uri, manifest in decider.state.manifests_of(commit):
+        if code in _module_names(uri):
             with own_calls():
-                if hash_file(path, signed.manifest.serialization) == signed.manifest.digests.get(name):
-                    return
-
-    def refuse(_: dict[str, Any]) -> None:
-        raise VerificationError(
-            f"'{show(path)}' is not the '{show(name)}' that was signed; delete it, it is copied anew from the cache"
-        )
-
+                digest = hash_file(path, manifest.serialization)
+            if digest == manifest.digests.get(name):
+                return
     with own_calls():
-        guard.decide("open", (_repository_of(guard, code), commit), refuse, lambda: None)
+        requested = RequestedRevision(_repository_of(decider, code), commit)
+        decider.decide("open", requested, partial(_refuse_code, path, name), lambda: None)
 
 
-def open_tables(guard: Guard, path: str) -> None:
-    """Raise what was refused before: `datasets` answers an error with tables that it once made of the repository."""
-    match = TABLES.search(path)
-    if match is not None:
-        wanted = _plain_name(f"{match[1]}/{match[2]}")
-        for uri, revision in guard.refused_places():
-            if uri.startswith("hf://datasets/") and _plain_name(uri.removeprefix("hf://datasets/")) == wanted:
-                guard.check_not_refused(uri, revision)
+def check_tables(decider: Decider, _: str, match: re.Match[str]) -> None:
+    """Raise an earlier refusal again: `datasets` answers an error with tables that it once made of the repository."""
+    wanted = _plain_name(f"{match['namespace']}/{match['name']}")
+    for requested in decider.state.refused():
+        name = requested.uri.removeprefix("hf://datasets/")
+        if name != requested.uri and _plain_name(name) == wanted:
+            decider.check_not_refused(requested)
+
+
+def _refuse_code(path: str, name: str, _: Facts) -> None:
+    raise VerificationError(
+        f"'{show(path)}' is not the '{show(name)}' that was signed; delete it, it is copied anew from the cache"
+    )
 
 
 def _plain_name(name: str) -> str:
-    """A name as it can be compared with the one that `datasets` makes of it."""
+    """Return a name without what `datasets` changes when it makes the name of a directory."""
     return name.replace("_", "").casefold()
 
 
 def _module_names(uri: str) -> tuple[str, str]:
-    """What `transformers` and `diffusers` make of the name of a repository, as a path of modules."""
+    """Return the paths of modules that `transformers` and `diffusers` make of the name of a repository."""
     name = uri.removeprefix("hf://")
     parts = name.replace(".", "_dot_").replace("-", "_hyphen_").split("/")
     return "/".join(f"_{part}" if part[:1].isdigit() else part for part in parts), name.replace("/", "--")
 
 
-def _repository_of(guard: Guard, code: str) -> str:
-    """The repository that such a path stands for; where several names could, one that a rule decides about."""
+def _repository_of(decider: Decider, code: str) -> str:
+    """Return the repository of such a path of modules; of several possible ones, one that a rule decides about."""
     parts = (part[1:] if re.match(r"_\d", part) else part for part in code.split("/"))
     plain = "/".join(parts).replace("_hyphen_", "-").replace("_dot_", ".")
     names = [f"hf://{name}" for name in (plain, code, code.replace("--", "/", 1))]
-    return next((name for name in names if guard.names(name)), names[0])
+    return next((name for name in names if decider.names(name)), names[0])
 
 
-def _repository(guard: Guard, snapshot: CachedSnapshot) -> GuardedRepository:
-    values = {
-        "repo_id": snapshot.repo_id,
-        "repo_type": snapshot.kind.removesuffix("s/") or "model",
-        "revision": snapshot.commit,
-        "cache_dir": os.path.dirname(snapshot.repository_folder),
-    }
-    return GuardedRepository(guard, Asked(values, original_of("hf_hub_download")))
+def _request(snapshot: CachedSnapshot) -> Request:
+    return Request(
+        {
+            "repo_id": snapshot.repo_id,
+            "repo_type": snapshot.kind.removesuffix("s/") or "model",
+            "revision": snapshot.commit,
+            "cache_dir": os.path.dirname(snapshot.repository_folder),
+        }
+    )

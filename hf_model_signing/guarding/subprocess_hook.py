@@ -1,6 +1,8 @@
-"""Programs that a guarded process starts: they get the guard's variables; a Python that would ignore them is refused.
+"""The hook in the start of programs: they get the guard's variables, and a Python that would ignore them is refused.
 
-Python tells of every program that is about to be started. Processes that are forked have the guard in their memory.
+Python raises an audit event for every program that is about to be started. A process that is only forked has the guard
+in its memory. A Python that is started with `exec` reads the variables when it starts (see `bootstrap.py`), unless its
+environment lacks them or its options make it skip `site`.
 """
 
 from __future__ import annotations
@@ -10,26 +12,35 @@ import re
 import sys
 from collections.abc import Mapping, MutableMapping, Sequence
 
-_VARIABLES = ("HF_SIGN_GUARD", "HF_SIGN_POLICY", "HF_SIGN_MODE", "HF_SIGN_AUDIT_LOG")
+from hf_model_signing.errors import RefusedError
+from hf_model_signing.guarding.environment import (
+    AUDIT_VARIABLE,
+    GUARD_VARIABLE,
+    MODE_VARIABLE,
+    POLICY_VARIABLE,
+    is_guarded,
+)
+
+_VARIABLES = (GUARD_VARIABLE, POLICY_VARIABLE, MODE_VARIABLE, AUDIT_VARIABLE)
 _PYTHON = re.compile(r"(?:python|pypy)[\d.]*(?:\.exe)?", re.IGNORECASE)
 _WITH_VALUE = "WXcm"  # options of the interpreter that take the rest of the word, or the next one
 _installed: list[bool] = []
 
 
 def install() -> None:
-    """Look at every program that is started from now on; nothing is done while no guard is on."""
+    """Look at every program that is started from now on; while no guard is on, nothing is done."""
     if not _installed:
         _installed.append(True)
-        sys.addaudithook(_look)
+        sys.addaudithook(_on_event)
 
 
 def is_python(program: str) -> bool:
-    """Whether a program is a Python interpreter, by its name."""
+    """Return True if a program is a Python interpreter, by its name."""
     return bool(_PYTHON.fullmatch(os.path.basename(program))) or program == sys.executable
 
 
 def interpreter_flags(arguments: Sequence[str]) -> list[str]:
-    """The options of the interpreter itself in what follows its name: those before the script, `-c` or `-m`."""
+    """Return the options of the interpreter itself: those of its arguments before the script, `-c` or `-m`."""
     flags: list[str] = []
     words = iter(arguments)
     for word in words:
@@ -51,8 +62,8 @@ def interpreter_flags(arguments: Sequence[str]) -> list[str]:
     return flags
 
 
-def _look(event: str, arguments: tuple[object, ...]) -> None:
-    # The order of what Python tells: program, arguments, (folder,) environment.
+def _on_event(event: str, arguments: tuple[object, ...]) -> None:
+    # The order of the arguments of these events: program, arguments, (directory,) environment.
     if event == "subprocess.Popen":
         program, words, environment = arguments[0], arguments[1], arguments[3]
     elif event in ("os.exec", "os.posix_spawn"):
@@ -61,16 +72,12 @@ def _look(event: str, arguments: tuple[object, ...]) -> None:
         _, program, words, environment = arguments
     else:
         return
-    if not _is_guarded():
+    if not is_guarded():
         return
     if environment is not None:
-        # Of the others Python has read the environment already.
+        # For the other events, Python has already copied the environment.
         _add_variables(environment, can_change=event == "subprocess.Popen")
     _check_python(program, words)
-
-
-def _is_guarded() -> bool:
-    return bool(os.environ.get("HF_SIGN_GUARD")) and os.environ.get("HF_SIGN_MODE") != "off"
 
 
 def _add_variables(environment: object, *, can_change: bool) -> None:
@@ -102,12 +109,10 @@ def _check_python(program: object, words: object) -> None:
 
 
 def _same_python(name: str) -> bool:
-    """Whether it is the interpreter of this environment, in whose packages the guard is switched on."""
+    """Return True if it is the interpreter of this environment, whose site-packages have `hf_sign_guard.pth`."""
     own = {os.path.dirname(os.path.abspath(sys.executable)), os.path.join(sys.prefix, "bin")}
     return os.path.dirname(os.path.abspath(name)) in own if os.path.dirname(name) else False
 
 
-def _refusal(why: str) -> Exception:
-    from hf_model_signing.errors import RefusedError
-
+def _refusal(why: str) -> RefusedError:
     return RefusedError(f"a Python program was not started, because the guard would not hold in it: {why}")

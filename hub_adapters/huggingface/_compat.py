@@ -1,5 +1,7 @@
 """Private parts of `huggingface_hub` and of its HTTP library: the only module of ours that touches them.
 
+The functions that the guard replaces are in a table of their own, `hf_model_signing/guarding/hooked_functions.py`.
+
 `huggingface_hub` 1.x is built on `httpx`, 2.x on `httpx2`, a successor with the same classes. Everything here was seen
 in `huggingface_hub` 1.33.0 (with `httpx` 0.28.1) and 2.4.0 (with `httpx2` 2.16.2).
 `tests/hub_adapters/huggingface/test_compat.py` fails with the name of a part that a release no longer has.
@@ -9,25 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-
-# The functions through which the client hands out files of a repository, by module. The guard replaces their code.
-# The client offers no hook for this.
-FILE_FUNCTIONS = {
-    "huggingface_hub.file_download": ("hf_hub_download", "try_to_load_from_cache"),
-    "huggingface_hub._snapshot_download": ("snapshot_download",),
-    "huggingface_hub.hf_api": (
-        "HfApi.model_info",
-        "HfApi.dataset_info",
-        "HfApi.space_info",
-        "HfApi.resolve_revision",
-    ),
-    "huggingface_hub.hf_file_system": (
-        "HfFileSystem._open",
-        "HfFileSystem.get_file",
-        "HfFileSystemFile.__init__",
-        "HfFileSystemStreamFile.__init__",
-    ),
-}
 
 
 def client_factory() -> Callable[[], Any]:

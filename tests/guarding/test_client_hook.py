@@ -12,6 +12,8 @@ import pytest
 
 import hf_model_signing as hms
 from hf_model_signing.guarding import client_hook
+from hf_model_signing.guarding.handlers import handle_call
+from hf_model_signing.guarding.own_calls import OWN_LIBRARY_NAME, original_of
 from tests.guarded import REPO, Loader, tamper
 
 
@@ -40,7 +42,7 @@ def test_functions_look_as_before() -> None:
         "hub.try_to_load_from_cache, hub.HfApi.model_info, s.HfFileSystem._open, s.HfFileSystem.get_file)])\n"
         "print(hub.hf_hub_download.__doc__[:40], hub.hf_hub_download.__qualname__, hub.hf_hub_download.__module__)"
     )
-    hook = "from hf_model_signing.guarding import client_hook; client_hook.install()\n"
+    hook = "from hf_model_signing.guarding import client_hook, handlers; client_hook.install(handlers.handle_call)\n"
     plain, hooked = (
         subprocess.run([sys.executable, "-c", code.format(more)], capture_output=True, text=True, check=True).stdout
         for more in ("", hook)
@@ -51,16 +53,16 @@ def test_functions_look_as_before() -> None:
 def test_client_that_cannot_be_guarded(monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import file_download
 
-    client_hook.install()
+    client_hook.install(handle_call)
     monkeypatch.delattr(file_download, "try_to_load_from_cache")
     with pytest.raises(ImportError, match="cannot be guarded: it has no huggingface_hub.file_download.try_to"):
-        client_hook.install()
+        client_hook.install(handle_call)
 
 
 def test_own_calls_are_not_looked_at(loader: Loader, repo: str) -> None:
     """What our own adapter fetches is verified by whoever asked for it."""
     with loader.guard():
-        assert loader.download("config.json", library_name=client_hook.OWN_LIBRARY_NAME)
+        assert loader.download("config.json", library_name=OWN_LIBRARY_NAME)
         with pytest.raises(hms.MissingSignatureError):
             loader.download("config.json", library_name="transformers")
 
@@ -77,5 +79,6 @@ def test_arguments_by_position(loader: Loader, signed: str) -> None:
 
 
 def test_originals_are_whole() -> None:
+    client_hook.install(handle_call)
     for name in ("hf_hub_download", "snapshot_download"):
-        assert "repo_id" in inspect.signature(client_hook.original_of(name)).parameters
+        assert "repo_id" in inspect.signature(original_of(name)).parameters

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import hf_model_signing as hms
-from hf_model_signing.guarding import guard
+from hf_model_signing.guarding.registry import REGISTRY
 from hf_model_signing.hashing import model_hasher
 from tests.guarded import REPO, Loader, decisions, each, rule, tamper
 from tests.helpers import KeyPair
@@ -71,7 +71,7 @@ class TestSwitchingOn:
         monkeypatch.setenv("HF_SIGN_MODE", mode)
         with pytest.raises(hms.UsageError, match="HF_SIGN_MODE is"):
             loader.guard()
-        assert guard.current() is None
+        assert REGISTRY.current() is None
 
     def test_policy_with_an_error(self, loader: Loader) -> None:
         loader.write_policy("[[trust]]\nrepos = ['a/b']\nsigners = [{ method = 'key', publik_key = 'x' }]\n")

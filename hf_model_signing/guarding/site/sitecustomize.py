@@ -1,4 +1,7 @@
-"""Stops a Python that starts under the guard and has no `hf-sign`; another one gets the `sitecustomize` that it has."""
+"""Stops a Python that starts under the guard without `hf-sign`; any other one gets its own `sitecustomize`.
+
+Standard library only: it runs in environments of all kinds. See `docs/decisions/002-pth-file.md`.
+"""
 
 import os
 import sys
@@ -15,7 +18,7 @@ _here = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [_path for _path in sys.path if os.path.abspath(_path or os.curdir) != _here]
 _own = sys.modules.pop("sitecustomize")
 try:
-    import sitecustomize  # type: ignore[import-not-found] # noqa: F401 - the one that stands behind this one
+    import sitecustomize  # type: ignore[import-not-found] # noqa: F401 - the next one on the path
 except ImportError as _error:
     if _error.name != "sitecustomize":
         raise

@@ -1,0 +1,110 @@
+"""The decision about a call: verified, allowed, warned or refused."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, TypeVar
+
+from hf_model_signing.errors import HfSignError
+from hf_model_signing.guarding.audit_log import Decision, DecisionKind
+from hf_model_signing.guarding.environment import Mode, policy_file
+from hf_model_signing.guarding.request import RequestedRevision
+from hf_model_signing.guarding.state import GuardState
+from hf_model_signing.methods.interface import Verifier
+from hf_model_signing.policy.trust_policy import Policy
+
+Facts = dict[str, Any]  # facts about a call that the audit log reports: revision, commit, file, path, signer, reason
+
+_Result = TypeVar("_Result")
+
+
+class Decider:
+    """Decides about the calls under one guard, by a policy and a mode; `state` is all that it remembers.
+
+    If it is `strict`, a repository that no rule names is refused, whatever the policy's default is.
+    """
+
+    def __init__(self, policy: Policy, mode: Mode, *, strict: bool = False) -> None:
+        self.policy, self.mode, self.strict = policy, mode, strict
+        self.state = GuardState()
+
+    @classmethod
+    def of(cls, policy: str | os.PathLike[str] | Policy | None, mode: Mode, *, strict: bool = False) -> Decider:
+        """Make one by a policy, its file, or the file that `HF_SIGN_POLICY` names; raise `UsageError` for an error."""
+        if not isinstance(policy, Policy):
+            policy = Policy.read(policy_file() if policy is None else policy)
+        return cls(policy, mode, strict=strict)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The fingerprint of the policy, keys included, when the guard first needed it."""
+        return self.policy.fingerprint()
+
+    def verifier(self, uri: str) -> Verifier:
+        """Return the verifier for a repository; raise as `Rule.verifier` does."""
+        return self.state.verifier(uri, lambda: self.policy.rule_for(uri).verifier(uri))
+
+    def names(self, uri: str) -> bool:
+        """Return True if a rule of the policy decides about the repository."""
+        return self.policy.decide(uri) is not None
+
+    def decide(
+        self,
+        call: str,
+        requested: RequestedRevision,
+        verified: Callable[[Facts], _Result],
+        plain: Callable[[], _Result],
+    ) -> _Result:
+        """Return what `verified` returns, or, if the mode or the policy allows an unverified one, what `plain` does.
+
+        `verified` adds its facts to a dictionary for the log. Raises `VerificationError`, which is remembered for later
+        calls that ask for the same revision in another way.
+        """
+        facts: Facts = {"revision": requested.revision}
+        if self.mode is Mode.OFF:
+            return plain()
+        if not self.strict and self.policy.default != "refuse" and not self.names(requested.uri):
+            facts["reason"] = f"no rule of the trust policy '{self.policy.path}' names it"
+            if self.policy.default == "warn":
+                self._warn(call, requested.uri, facts)
+            else:
+                self._log(DecisionKind.ALLOWED, call, requested.uri, facts)
+            return plain()
+        try:
+            self.policy.rule_for(requested.uri)
+            result = verified(facts)
+        except HfSignError as error:
+            if self.mode is Mode.WARN:
+                self._warn(call, requested.uri, {**facts, "reason": str(error)})
+                return plain()
+            self._log(DecisionKind.REFUSED, call, requested.uri, {**facts, "reason": str(error)})
+            refusal = self.state.refuse(requested, error)
+            raise refusal from (None if refusal is error else error)
+        except Exception:
+            if self.mode is Mode.WARN:
+                return plain()
+            raise
+        self.state.forget_refusal(requested)
+        self._log(DecisionKind.VERIFIED, call, requested.uri, facts)
+        return result
+
+    def check_not_refused(self, requested: RequestedRevision) -> None:
+        """Raise an earlier refusal again: libraries answer an error with what they find in the cache."""
+        earlier = self.state.refusal_of(requested)
+        if earlier is not None and self.mode is Mode.ENFORCE:
+            raise earlier
+
+    def _warn(self, call: str, uri: str, facts: Mapping[str, Any]) -> None:
+        first = self.state.is_first_warning(uri)
+        decision = self._log(DecisionKind.WARNED, call, uri, facts, quietly=not first)
+        if first:
+            decision.warn()
+
+    def _log(
+        self, kind: DecisionKind, call: str, uri: str, facts: Mapping[str, Any], *, quietly: bool = False
+    ) -> Decision:
+        decision = Decision(kind, uri, call, self.mode, self.policy.path, facts)
+        decision.log(quietly=quietly)
+        return decision

@@ -1,0 +1,127 @@
+"""Check of the files that a program is about to open: each must be listed in the signature, with the digest it has."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from hf_model_signing._util.text import show, some
+from hf_model_signing.errors import ModelError, VerificationError
+from hf_model_signing.guarding.state import CallState
+from hf_model_signing.hashing.file_tree import Listed, Scope, list_names, state_of
+from hf_model_signing.hashing.model_hasher import hash_listed
+from hf_model_signing.hashing.receipts import Receipts
+from hf_model_signing.oms.difference import Difference, MismatchError
+from hf_model_signing.oms.names import EXEMPT_FILES, is_below
+
+CLIENT_DIRECTORY = ".cache/huggingface"  # where the client records in a local_dir what it downloaded
+
+_TRIES = 5  # for a file that another process moves into place at the same time
+
+
+@dataclass(frozen=True)
+class DirectoryCheck:
+    """The check of a directory that is handed to a program against the signature that the call has accepted.
+
+    `purpose` separates receipts: those of another policy or signature are not used. Without one, every file is hashed
+    each time. A directory of the user's own is `local`; the client keeps records in it.
+    """
+
+    directory: str
+    call: CallState
+    purpose: str = ""
+    local: bool = False
+
+    def check_all(self, required: Collection[str] = ()) -> None:
+        """Raise `MismatchError` unless all files in the directory are as signed, and all `required` ones are there.
+
+        Raises `VerificationError` for a file that cannot be hashed, such as a link to anything but the client's own
+        cache.
+        """
+        try:
+            paths = dict(_walk(self.directory, ""))
+        except OSError as error:
+            raise self._unreadable(error) from error
+        if self.local:
+            paths = {name: path for name, path in paths.items() if not is_below(name, (CLIENT_DIRECTORY,))}
+        self._check(paths, required)
+
+    def check(self, names: Collection[str]) -> None:
+        """Raise as `check_all` does, for the files `names`, which must all be there."""
+        paths = {name: os.path.join(self.directory, *name.split("/")) for name in names}
+        self._check({name: path for name, path in paths.items() if os.path.lexists(path)}, names)
+
+    def _check(self, paths: Mapping[str, str], required: Collection[str]) -> None:
+        signed = self.call.manifest.digests
+        names = paths.keys() - EXEMPT_FILES
+        missing, added = sorted({*required} - paths.keys()), sorted(names - signed.keys())
+        if added or missing:
+            self._refuse(Difference(missing=tuple(missing), added=tuple(added)))
+        try:
+            found = self._digests({name: paths[name] for name in names})
+        except (ModelError, OSError) as error:
+            raise self._unreadable(error) from error
+        changed = sorted(name for name in names if found.get(name) != signed[name])
+        if changed:
+            self._refuse(Difference(changed=tuple(changed)))
+        self.call.record_verified(found)
+
+    def _digests(self, paths: Mapping[str, str]) -> dict[str, bytes]:
+        """Return the digest of each file by its name; known ones by their file state, without reading the file."""
+        manifest = self.call.manifest
+        digests = {}
+        if self.purpose:
+            for name, path in paths.items():
+                # Through a link, if it is one: a program opens the file that the path leads to.
+                digest = self.call.digest(path, state_of(os.stat(path)))
+                if digest is not None:
+                    digests[name] = digest
+        rest = paths.keys() - digests.keys()
+        if rest:
+            receipts = (
+                Receipts(manifest.serialization, manifest.digests, purpose=self.purpose) if self.purpose else None
+            )
+            started = time.time_ns()
+            listed = self._list(frozenset(rest))
+            for file, digest in hash_listed(listed, manifest.serialization, receipts=receipts).items():
+                digests[file.name] = digest
+                self.call.record_digest(paths[file.name], file, digest, started)
+        return digests
+
+    def _list(self, names: frozenset[str]) -> list[Listed]:
+        for _ in range(_TRIES):
+            listed = self._list_once(names)
+            if len(listed) == len(names):
+                return listed
+            time.sleep(0.01)  # the client removes a link before it makes the new one
+        gone = sorted(names - {file.name for file in listed})
+        raise ModelError(f"files were taken away while they were looked at: {some(gone)}")
+
+    def _list_once(self, names: frozenset[str]) -> list[Listed]:
+        try:
+            return list_names(self.directory, Scope(names=names))
+        except ModelError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return []
+            raise
+
+    def _unreadable(self, error: Exception) -> VerificationError:
+        return VerificationError(f"'{show(self.directory)}' cannot be verified: {error}")
+
+    def _refuse(self, difference: Difference) -> None:
+        message = f"'{show(self.directory)}' is not what was signed: {difference.describe()}"
+        if difference.added:
+            message += "\n  (a file that the signature does not list was signed by nobody)"
+        raise MismatchError(message, difference)
+
+
+def _walk(directory: str, prefix: str) -> Iterator[tuple[str, str]]:
+    """Yield everything below a directory except directories: the name, with `/`, and the path."""
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(entry.path, f"{prefix}{entry.name}/")
+            else:
+                yield prefix + entry.name, entry.path

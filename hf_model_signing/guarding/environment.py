@@ -1,0 +1,56 @@
+"""Environment variables of the guard, and the mode that they choose.
+
+Processes that a guarded process starts inherit the guard through these variables. They are read when they are needed
+and not when this module is loaded, because a program may change them.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import Enum
+
+from hf_model_signing.errors import UsageError
+
+GUARD_VARIABLE = "HF_SIGN_GUARD"  # set for processes that start under a guard
+POLICY_VARIABLE = "HF_SIGN_POLICY"
+MODE_VARIABLE = "HF_SIGN_MODE"
+AUDIT_VARIABLE = "HF_SIGN_AUDIT_LOG"
+
+
+class Mode(str, Enum):
+    """Treatment of a repository that cannot be verified: refuse it, warn about it, or verify nothing at all."""
+
+    ENFORCE = "enforce"
+    WARN = "warn"
+    OFF = "off"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+def chosen_mode(mode: str | None = None) -> Mode:
+    """Return `mode`, or else the mode that `HF_SIGN_MODE` names; raise `UsageError` for an unknown one."""
+    chosen = mode or os.environ.get(MODE_VARIABLE) or Mode.ENFORCE
+    try:
+        return Mode(chosen)
+    except ValueError:
+        where = "the mode" if mode else MODE_VARIABLE
+        raise UsageError(f"{where} is '{chosen}', and must be one of {', '.join(Mode)}") from None
+
+
+def policy_file() -> str:
+    """Return the path of the policy that `HF_SIGN_POLICY` names; raise `UsageError` if it names none."""
+    path = os.environ.get(POLICY_VARIABLE)
+    if not path:
+        raise UsageError(f"no trust policy is named: give one, or set {POLICY_VARIABLE} to the path of one")
+    return path
+
+
+def is_guarded() -> bool:
+    """Return True if the environment says that this process and its children run under a guard."""
+    return bool(os.environ.get(GUARD_VARIABLE)) and os.environ.get(MODE_VARIABLE) != Mode.OFF
+
+
+def is_enforced() -> bool:
+    """Return True if the environment says that this process runs under a guard that refuses."""
+    return bool(os.environ.get(GUARD_VARIABLE)) and os.environ.get(MODE_VARIABLE, Mode.ENFORCE) == Mode.ENFORCE

@@ -1,0 +1,49 @@
+"""The functions of `huggingface_hub` that the guard replaces: the one table of them.
+
+The client offers no hook for this, so some of these names are private parts of it;
+`tests/guarding/test_hooked_functions.py` fails with the name of a part that a supported release no longer has.
+The table is loaded when a guarded Python starts, so it names the handlers instead of importing them: they load the
+policy and the client.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class HookedFunction:
+    """A function or method `name` of `module`, and the function that answers its calls under the guard.
+
+    `handler` is `FILE.FUNCTION` in this directory; `handlers.py` calls it with the guard's decider, the original
+    function and the arguments of the call.
+    """
+
+    module: str
+    name: str
+    handler: str
+
+
+HOOKED_FUNCTIONS = (
+    HookedFunction("huggingface_hub.file_download", "hf_hub_download", "client_calls.hf_hub_download"),
+    HookedFunction("huggingface_hub.file_download", "try_to_load_from_cache", "client_calls.try_to_load_from_cache"),
+    HookedFunction("huggingface_hub._snapshot_download", "snapshot_download", "client_calls.snapshot_download"),
+    HookedFunction("huggingface_hub.hf_api", "HfApi.model_info", "client_calls.repository_info"),
+    HookedFunction("huggingface_hub.hf_api", "HfApi.dataset_info", "client_calls.repository_info"),
+    HookedFunction("huggingface_hub.hf_api", "HfApi.space_info", "client_calls.repository_info"),
+    HookedFunction("huggingface_hub.hf_api", "HfApi.resolve_revision", "client_calls.repository_info"),
+    HookedFunction("huggingface_hub.hf_file_system", "HfFileSystem._open", "hf_file_system.open_remote"),
+    HookedFunction("huggingface_hub.hf_file_system", "HfFileSystem.get_file", "hf_file_system.get_remote"),
+    HookedFunction("huggingface_hub.hf_file_system", "HfFileSystemFile.__init__", "hf_file_system.make_remote_file"),
+    HookedFunction(
+        "huggingface_hub.hf_file_system", "HfFileSystemStreamFile.__init__", "hf_file_system.make_remote_file"
+    ),
+)
+
+MODULES = tuple(dict.fromkeys(function.module for function in HOOKED_FUNCTIONS))
+_BY_NAME = {function.name: function for function in HOOKED_FUNCTIONS}
+
+
+def find_hooked(name: str) -> HookedFunction:
+    """Return the entry for the function `name`."""
+    return _BY_NAME[name]

@@ -1,0 +1,135 @@
+"""The two loads under the guard, from the request to the path that the program gets: of a file, and of a snapshot.
+
+A call that returns a file of a revision gives access to its directory, because libraries open the neighbours of a file
+by path. So all files in the directory are verified, each time. What has not been downloaded yet is first compared with
+the signature by the hub's listing. A branch in the cache moves only when the new commit is verified.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Collection
+from typing import Any
+
+from hf_model_signing.errors import VerificationError
+from hf_model_signing.guarding.decider import Facts
+from hf_model_signing.guarding.hub_queries import list_files, resolve, select
+from hf_model_signing.guarding.own_calls import Original
+from hf_model_signing.guarding.repository import GuardedRepository
+from hf_model_signing.oms.names import EXEMPT_FILES
+
+
+def load_file(repository: GuardedRepository, facts: Facts) -> str:
+    """Return the path of one verified file, which the client downloads if necessary."""
+    request = repository.request
+    path = posixpath.normpath(posixpath.join(request.arguments.get("subfolder") or "", request.arguments["filename"]))
+    facts["file"] = path
+    info = _look_up(repository, path)
+    commit = info.commit_hash
+    repository.accept_signature(commit)
+    repository.check_listed(path)
+    if info.will_download:
+        repository.check_announced(path, info.file_size)
+    directory = request.local_dir or request.cache.snapshot(commit)
+    with repository.downloading(directory, [path]):
+        found: str = request.download(revision=commit)
+        if os.path.realpath(found) != os.path.realpath(os.path.join(directory, path)):
+            raise VerificationError(f"the client gives '{found}', and '{os.path.join(directory, path)}' was verified")
+        if request.local_dir:
+            repository.check_local_file(directory, path)
+        else:
+            repository.check_snapshot([path])
+    return _settle(repository, [path], found, facts)
+
+
+def load_snapshot(repository: GuardedRepository, original: Original, facts: Facts) -> str:
+    """Return the directory of a verified revision, or of the files in it that match the patterns of the call."""
+    request = repository.request
+    if request.is_local:
+        return _load_cached_snapshot(repository, original, facts, None)
+    try:
+        commit = request.commit or resolve(request)
+        if commit is None:
+            raise VerificationError(f"the hub names no commit for '{request.revision}'")
+        listing = list_files(request, commit)
+    except VerificationError:
+        raise
+    except Exception as error:
+        from huggingface_hub.errors import RevisionNotFoundError
+
+        if isinstance(error, RevisionNotFoundError) or type(error).__name__ == "ProxyError":
+            raise
+        return _load_cached_snapshot(repository, original, facts, error)
+    repository.accept_signature(commit)
+    wanted = select(request, {*listing, *repository.call.manifest.digests}) - EXEMPT_FILES
+    repository.check_listing(listing, wanted)
+    required = wanted & repository.call.manifest.digests.keys()
+    directory = request.local_dir or request.cache.snapshot(commit)
+    with repository.downloading(directory, wanted):
+        found = _download_snapshot(repository, original, revision=commit)
+        if os.path.realpath(found) != os.path.realpath(directory):
+            raise VerificationError(f"the client gives '{found}', and '{directory}' was verified")
+        if request.local_dir:
+            repository.check_local(directory, required)
+        else:
+            repository.check_snapshot(required)
+    return _settle(repository, required, found, facts)
+
+
+def _load_cached_snapshot(
+    repository: GuardedRepository, original: Original, facts: Facts, error: Exception | None
+) -> str:
+    """Return the directory that the cache has, complete or not, if the hub is not asked or fails with `error`."""
+    from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
+
+    request = repository.request
+    repository.decider.check_not_refused(request.requested)
+    try:
+        found = _download_snapshot(repository, original, local_files_only=True)
+    except LocalEntryNotFoundError as nothing:
+        if isinstance(error, RepositoryNotFoundError):
+            raise error from None
+        raise nothing from error
+    if request.local_dir:
+        repository.accept_signature(request.cached_commit())
+        repository.check_local(found)
+    else:
+        repository.accept_signature(request.cache.commit_of(found))
+        with repository.downloading(found, []):
+            repository.check_snapshot()
+    return _settle(repository, [], found, facts)
+
+
+def _look_up(repository: GuardedRepository, path: str) -> Any:  # noqa: ANN401 - the client's DryRunFileInfo
+    """Return what the client would do to get a file: its commit, its size, and if it would download it."""
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    request = repository.request
+    try:
+        if request.is_local:
+            repository.decider.check_not_refused(request.requested)
+        return request.download(dry_run=True)
+    except LocalEntryNotFoundError:
+        repository.decider.check_not_refused(request.requested)
+        raise
+    except EntryNotFoundError as error:
+        commit = getattr(getattr(error, "response", None), "headers", {}).get("X-Repo-Commit")
+        if commit:
+            repository.accept_signature(commit)
+            repository.check_absent(path)
+        raise
+
+
+def _download_snapshot(repository: GuardedRepository, original: Original, **changed: Any) -> str:  # noqa: ANN401
+    request = repository.request
+    with request.own_calls():
+        return str(original(**{**request.arguments, "headers": request.headers(), **changed}))
+
+
+def _settle(repository: GuardedRepository, wanted: Collection[str], path: str, facts: Facts) -> str:
+    repository.settle(wanted, facts)
+    if not repository.request.local_dir:
+        repository.move_branch()
+    facts["path"] = path
+    return path
