@@ -299,6 +299,12 @@ class TestRemote:
         outcome = _push(person(), acme, "--remote", "--json", repo="acme/large")
         assert outcome.code == 0, outcome.err
         assert hub.bytes_sent() + hub.bytes_received() < size // 100
+
+    def test_push_remote_signs_the_digest_of_the_content(self, hub: Hub, person: People, acme: KeyPair) -> None:
+        hub.create_repo("acme/large")
+        hub.commit("acme/large", {"model.safetensors": Synthetic(32 * 1024**2, 1), "config.json": b"{}"})
+        outcome = _push(person(), acme, "--remote", "--json", repo="acme/large")
+        assert outcome.code == 0, outcome.err
         hashed = person("hasher").run("digest", "hf://acme/large")
         assert outcome.document["digest"] == hashed.out.strip()
 
