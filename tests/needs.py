@@ -85,6 +85,7 @@ NEEDS = {
     ),
     "tensorflow": Need("TensorFlow", lambda: _packages("tensorflow"), ("scripts/setup test-hubs",)),
     "onnx": Need("ONNX", lambda: _packages("onnx", "onnxruntime"), ("scripts/setup test-hubs",)),
+    "linters": Need("import-linter and mypy", lambda: _packages("importlinter", "mypy"), ("scripts/setup lint",)),
     "dask": Need("Dask", lambda: _packages("distributed"), ("scripts/setup dask",)),
 }
 # A fixture -> the need of every test that uses it.

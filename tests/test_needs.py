@@ -29,8 +29,8 @@ def test_unit_test_needs_nothing(tmp_path: Path) -> None:
 
 
 def test_selected_tests_bring_their_needs(tmp_path: Path) -> None:
-    folders = ("methods/pkcs11", "interop", "report", "frameworks", "hub", "docs")
-    assert _collected(tmp_path, *(f"tests/{folder}" for folder in folders)) == needs.commands(needs.NEEDS)
+    paths = ("methods/pkcs11", "interop", "report", "frameworks", "hub", "docs", "test_architecture.py")
+    assert _collected(tmp_path, *(f"tests/{path}" for path in paths)) == needs.commands(needs.NEEDS)
 
 
 def test_fixture_that_brings_a_need_is_unique() -> None:

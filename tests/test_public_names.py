@@ -97,8 +97,8 @@ def test_every_error_has_one_base_and_an_exit_code() -> None:
         assert cls.exit_code == (1 if refused else 2 if wrong else 3), cls
 
 
+@pytest.mark.needs("linters")
 def test_type_checker_sees_the_types_of_an_installed_package(tmp_path: Path) -> None:
-    pytest.importorskip("mypy")
     venv.create(tmp_path / "env", with_pip=False)
     site = next((tmp_path / "env" / "lib").glob("python3*/site-packages"))
     (site / "ours.pth").write_text(f"{ROOT}\n")

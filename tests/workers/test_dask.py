@@ -315,6 +315,7 @@ def test_scheduler_without_workers(hub: Hub, person: People, acme: KeyPair, clus
     assert "has no workers" in done.err
 
 
+@pytest.mark.needs("dask")
 def test_scheduler_that_is_not_there(
     hub: Hub, person: People, acme: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
