@@ -1,4 +1,4 @@
-"""An organisation on the local hub with repositories of all kinds and states, and what has to become of each."""
+"""An organisation on the local hub with repositories of all kinds and states, and their expected results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIGNED_AT_THE_END = {"unsigned", "stale", "foreign", "private", "broken"}  # by 
 
 @dataclass
 class Repository:
-    """One repository: `commits` is how many it had before."""
+    """One repository; `commits` is the number of its commits before the batch."""
 
     name: str
     kind: str
@@ -35,7 +35,7 @@ class Repository:
 
 @dataclass
 class Organisation:
-    """What was made; `check` says whether a batch left it as it should."""
+    """The created repositories; `check` compares them with the expected results of a batch."""
 
     hub: Hub
     pair: KeyPair
@@ -63,7 +63,7 @@ class Organisation:
 
 
 def check_signed(hub: Hub, repo: Repository, pair: KeyPair) -> None:
-    """The signature at the head is by this key, for this repository, of its parent and of exactly its files."""
+    """Check that the signature at the head is by this key, for this repository and the parent commit."""
     statement = pair.verifier.verify(Bundle.parse(hub.read(repo.name, "model.sig", repo_type=repo.kind))).statement
     files = hub.files(repo.name, repo_type=repo.kind)
     expected = {
@@ -79,7 +79,7 @@ def check_signed(hub: Hub, repo: Repository, pair: KeyPair) -> None:
 def make_organisation(
     hub: Hub, person: Callable[..., Person], count: int, pair: KeyPair, stranger: KeyPair, *how: str
 ) -> Organisation:
-    """`count` repositories, of which some are signed by `pair` already, and some by `stranger`; `how` are options."""
+    """Make `count` repositories, some signed by `pair` and some by `stranger`; `how` are options."""
     made = Organisation(hub, pair)
     for number in range(count):
         made.add(f"r{number:04d}", KINDS[number % 3], STATES[number // 3 % len(STATES)])

@@ -1,4 +1,4 @@
-"""The page on clusters is true: its files can be read, and its commands exist."""
+"""Everything on the page about clusters works: its files parse, and its commands exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The workflow that `docs/github-actions.md` hands out: it asks for no more than it needs, and its commands exist."""
+"""The workflow in `docs/github-actions.md`: minimal permissions, and commands that exist."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def _steps() -> list[dict[str, Any]]:
 
 
 def _commands() -> list[str]:
-    """Every command line of ours that the workflow runs and the document shows."""
+    """Return every command line of our program in the workflow and the document."""
     run = "\n".join(step.get("run", "") for step in _steps())
     shown = "\n".join(re.findall(r"^\$ (.+)$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE))
     return re.findall(r"^hf-sign .+$", f"{run}\n{shown}", re.MULTILINE)
 
 
 def test_workflow_fits_the_schema() -> None:
-    schema = "vendor.github-workflows"  # comes with the program, so nothing is downloaded
+    schema = "vendor.github-workflows"  # included in the program, so nothing is downloaded
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, str(WORKFLOW)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -63,7 +63,7 @@ def test_workflow_puts_nothing_from_outside_into_a_shell() -> None:
 
 
 def test_workflow_starts_for_tags_and_by_hand_alone() -> None:
-    # YAML 1.1 reads the word `on` as a truth value; GitHub does not.
+    # YAML 1.1 parses the word `on` as a boolean; GitHub does not.
     assert _workflow()[True] == {"push": {"tags": ["v*"]}, "workflow_dispatch": None}
 
 
@@ -84,7 +84,7 @@ def test_command_line_is_one(line: str) -> None:
     with program.make_context("hf-sign", [name], obj=Settings()) as parent:
         command = program.get_command(parent, name)
         assert command is not None
-        command.make_context(name, arguments, parent=parent).close()  # parses, and runs nothing
+        command.make_context(name, arguments, parent=parent).close()  # parses the options only
 
 
 def test_commands_are_found() -> None:

@@ -1,4 +1,4 @@
-"""The README's examples, run in order as a new user would."""
+"""The examples of the README, run in order."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def environment(hub: Hub, hosts: StaticHosts, keyless: Keyless, tmp_path: Path) 
     hosts.tfhub("google/bertseq2seq/bert24_en_de/1", tarball(small_folder(tmp_path)))
     programs = tmp_path / "bin"
     programs.mkdir()
-    # Not links: a Python that is called by another path does not find the packages of its environment.
+    # Not symbolic links: a Python at another path does not find the packages of its environment.
     for name, module in (("hf-sign", "-m hf_model_signing "), ("python", "")):
         (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {module}"$@"\n')
         (programs / name).chmod(0o755)
@@ -44,7 +44,7 @@ def environment(hub: Hub, hosts: StaticHosts, keyless: Keyless, tmp_path: Path) 
         "HF_HOME": str(tmp_path / "home"),
         "HF_TOKEN": "hf_write",
         "XDG_CACHE_HOME": str(tmp_path),
-        # What a browser would bring, and the private instance that the README speaks of.
+        # Simulates the browser, and provides the private instance that the README mentions.
         "HF_SIGN_IDENTITY_TOKEN": keyless.instance.token(),
         "ISSUER": keyless.instance.identity_provider,
     }

@@ -1,4 +1,4 @@
-"""The table: what is signed, how, and by whom; and where the two tools differ, and why."""
+"""The table of interoperation cases: models, options and signers; and the known differences between the tools."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.helpers import FILES
 
 @dataclass(frozen=True)
 class Departure:
-    """What is met in place of success: an error that says `match`, or, after an edit, success when that is None."""
+    """The expected failure: an error that matches, or, after an edit, unexpected success when it is None."""
 
     match: str | None
     why: str
@@ -18,10 +18,11 @@ class Departure:
 
 @dataclass(frozen=True)
 class Case:
-    """A model and the way to sign it. `signature` is relative to the model, or to its folder when it is one file.
+    """A model and the options to sign it. `signature` is relative to the model, or to the directory of a single file.
 
-    `departures` are by step: "we sign", "they sign", "we verify", "they verify" (always what the other one signed),
-    each of the two verifications followed by an edit as in "we verify, renamed", and "resources" for lists that differ.
+    `departures` has an entry for each step that fails: "we sign", "they sign", "we verify", "they verify" (a bundle of
+    the other tool), each of the two verifications with an edit, as in "we verify, renamed", and "resources" for
+    lists that differ.
     """
 
     files: Mapping[str, bytes] = field(default_factory=lambda: FILES)
@@ -91,7 +92,7 @@ def _sharded(case: Case, size: int) -> Case:
 
 
 CASES: dict[str, Case] = {
-    # whose signature
+    # signers
     **{curve: Case(credential=curve) for curve in ("P-256", "P-384", "P-521")},
     "another key": _with(
         Case(credential="another key"),
@@ -154,7 +155,7 @@ CASES: dict[str, Case] = {
         we_sign=Departure("does not allow digital signatures", _USE),
         we_verify=Departure("does not allow digital signatures", _USE),
     ),
-    # which files
+    # files
     **{name: Case(files) for name, files in _ODD.items()},
     "colons": Case(_COLONS),
     "control characters": _with(
@@ -181,7 +182,7 @@ CASES: dict[str, Case] = {
     "single file, certificate, blake3": replace(
         _SINGLE, departures=_SINGLE_DEPARTURES, credential="certificate P-384", hash_type="blake3"
     ),
-    # what is left out
+    # ignored paths
     "git paths": Case(_GIT, tolerated=(".gitignore", ".git/HEAD", ".github/new")),
     "git paths signed": Case(_GIT, git=False),
     "ignored paths": Case(
@@ -197,7 +198,7 @@ CASES: dict[str, Case] = {
         we_verify=Departure("contains a wildcard", _WILDCARD),
     ),
     "left out by us alone": _with(Case(_MODEL_SIG, signature="../model.sig"), resources=Departure(None, _LEFT_OUT)),
-    # links
+    # symbolic links
     "links to files": Case(
         _LINKED, {"link.bin": "sub/real.bin", "sub/up": "../config.json", "out": "../outside.bin"}, allow_symlinks=True
     ),
@@ -230,7 +231,7 @@ CASES: dict[str, Case] = {
         we_sign=Departure("is a symbolic link and not", "section 6.1.1"),
         they_sign=Departure("because it is a symlink", "section 6.1.1"),
     ),
-    # how it is hashed
+    # hashes
     "blake2b": Case(hash_type="blake2b"),
     "blake3": Case({**FILES, "empty": b""}, hash_type="blake3"),
     "blake2b, P-521": Case(_ODD["Unicode"], hash_type="blake2b", credential="P-521"),

@@ -12,7 +12,7 @@ from tests.interop.credentials import CREDENTIALS, Credential
 
 @pytest.fixture(scope="session")
 def credential(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Credential]:
-    """Make the credential with a name of `CREDENTIALS`, once."""
+    """Make the credential of `CREDENTIALS` with a given name, once."""
 
     @cache
     def make(name: str) -> Credential:

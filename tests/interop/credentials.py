@@ -1,4 +1,4 @@
-"""Whose signatures the two tools make and accept: keys on every curve, and certificates in every arrangement."""
+"""Credentials for both tools: keys on every curve, and certificates in every arrangement."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LAST_YEAR = LONG_AGO + timedelta(days=9 * 365)
 
 @dataclass(frozen=True)
 class Credential:
-    """The files of a signer, and those of whoever trusts it."""
+    """The files of a signer, and those of a verifier that trusts it."""
 
     private: Path
     public: Path | None = None
@@ -53,7 +53,7 @@ def _new_key(curve: str) -> ec.EllipticCurvePrivateKey:
 
 
 def _credential(folder: Path, leaf: Leaf, *, chain: Sequence[Leaf] | None = None, roots: Sequence[Leaf]) -> Credential:
-    """The files of a leaf; its chain is the roots unless it is given, as the reference tool cannot sign without one."""
+    """Return the files of a leaf; its chain defaults to the roots: the reference tool requires one for signing."""
     chain = roots if chain is None else chain
     private, certificate = leaf.write(folder)
     chain_files = tuple(link.write(folder, f"chain-{number}")[1] for number, link in enumerate(chain))

@@ -1,4 +1,4 @@
-"""The reference tool's command lines, as its users have them in their scripts, run with either program."""
+"""Command lines of the reference tool as they occur in scripts, run with either program."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ PROGRAMS = {"we": "hf_model_signing", "they": "model_signing"}
 
 @dataclass(frozen=True)
 class Line:
-    """What is typed to sign and to verify, in the folder of the model `bert` or in `cwd`; `added` comes in between.
+    """Command lines to sign and to verify, run in the directory of the model `bert` or in `cwd`; `added` comes between.
 
-    `departures` are by step, as in the table of cases; there is one only where the lines do not work as they stand.
+    `departures` has an entry, as in the table of cases, for a step that fails with the unchanged command lines.
     """
 
     sign: str
@@ -116,7 +116,7 @@ LINES = {
 
 @pytest.fixture(scope="session")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a model, and keys and certificates as OpenSSL writes them."""
+    """Make a directory with a model, and keys and certificates as OpenSSL writes them."""
     folder = tmp_path_factory.mktemp("desk")
     write_tree(folder / "bert", {**FILES, ".gitattributes": b"*.bin filter=lfs"})
     key = ec.generate_private_key(ec.SECP256R1())
@@ -133,7 +133,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _run(who: str, line: str, cwd: Path) -> Outcome:
-    # Where imports come from has nothing to do with where the program is run.
+    # The import path does not depend on the current directory.
     command = [sys.executable, "-P" if sys.version_info >= (3, 11) else "-s", "-m", PROGRAMS[who]]
     arguments = shlex.split(line.format(cwd=cwd))
     done = subprocess.run(
@@ -181,7 +181,7 @@ def test_they_verify_our_single_file_from_its_folder(desk: Path, tmp_path: Path)
 
 
 def test_ignored_path_by_its_name_in_the_model(desk: Path, tmp_path: Path) -> None:
-    """It is not below the folder that the program is run in: they sign it all the same, and we look in the model."""
+    """The path is not below the current directory: they sign it all the same, and we look in the model."""
     lists = {}
     for who in PROGRAMS:
         shutil.copytree(desk, tmp_path / who)

@@ -1,4 +1,4 @@
-"""Bundles of Sigstore between the reference tool, its own verifier in JavaScript, and us, on one private instance."""
+"""Bundles of Sigstore between the reference tool, its verifier in JavaScript, and us, on one private instance."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_their_command_lines_work_as_they_stand(keyless: Keyless, model: Path, t
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     token = ["--identity_token", keyless.instance.token(), "--client_id", "sigstore"]
-    for method in (["sigstore"], []):  # it is the default of both
+    for method in (["sigstore"], []):  # the default of both
         signed = run("sign", *method, model, "--trust_config", keyless.config, *token, "--signature", "bert.sig")
         assert signed.code == 0, signed.out + signed.err
         verified = run("verify", *method, model, "--signature", "bert.sig", *_whom(keyless), "--ignore_unsigned_files")
@@ -78,7 +78,7 @@ def test_their_command_lines_work_as_they_stand(keyless: Keyless, model: Path, t
 
 
 def test_javascript_verifies_what_we_sign(keyless: Keyless, model: Path, verify_js: VerifyJs) -> None:
-    # Version 2 of @sigstore/verify, the last that is for Node 20, cannot read entries of a log of version 2.
+    # Version 2 of @sigstore/verify, the last for Node 20, cannot read entries of a log of version 2.
     bundle = hms.sign(model, signer=keyless.signer())
     provider = keyless.instance.identity_provider
     verify_js(_root(keyless), bundle.to_bytes(), RELEASE, provider)

@@ -1,4 +1,4 @@
-"""A bundle that another tool made with Sigstore's public instance, in the eyes of the verifier in JavaScript."""
+"""A bundle that another tool made with Sigstore's public instance, verified in JavaScript."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TRUSTED_ROOT = read_embedded("trusted_root.json", DEFAULT_TUF_URL).decode()
 
 @pytest.fixture
 def bundle(oms: Path) -> bytes:
-    """What the reference tool of version 0.3.1 signed."""
+    """Signed by version 0.3.1 of the reference tool."""
     return (oms / "history" / "v0.3.1-sigstore" / "model.sig").read_bytes()
 
 

@@ -1,4 +1,4 @@
-"""Each case of the table: one tool signs, the other verifies, and refuses once the model is not what was signed."""
+"""Each case of the table: one tool signs, the other verifies, and rejects the model after an edit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = [
 
 
 def _make(case: Case, folder: Path) -> tuple[Path, Path]:
-    """The model of a case, and the path for its signature."""
+    """Return the model of a case, and the path for its signature."""
     model = folder / "model"
     write_tree(model, case.files)
     write_tree(folder, {"outside.bin": b"outside"})
@@ -137,7 +137,7 @@ def test_both_list_the_same(name: str, credential: Credentials, tmp_path: Path) 
         tool.sign(case, model, signature, credential(case.credential))
         lists.append(_resources(signature, case))
     assert (set(lists[0]) == set(lists[1])) == ("resources" not in case.departures)
-    assert lists[0] == sorted(lists[0])  # section 6.4; theirs is sorted by the parts of each path
+    assert lists[0] == sorted(lists[0])  # section 6.4; theirs is sorted by the components of each path
 
 
 def _resources(signature: Path, case: Case) -> list[tuple[str, str, str]]:
@@ -145,7 +145,7 @@ def _resources(signature: Path, case: Case) -> list[tuple[str, str, str]]:
     statement = json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"]))
     listed = [(entry["name"], entry["digest"], entry["algorithm"]) for entry in statement["predicate"]["resources"]]
     assert len(set(listed)) == len(listed)
-    # In shards they append this to the name of the algorithm; the specification does not.
+    # With shards they append this to the name of the algorithm; the specification does not.
     return [(name, digest, algorithm.removesuffix(f"-sharded-{case.shard_size}")) for name, digest, algorithm in listed]
 
 

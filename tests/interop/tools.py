@@ -1,4 +1,4 @@
-"""The two tools behind one face: this one and the reference tool, each by its Python interface."""
+"""Both tools with one interface: this one and the reference tool, each called from Python."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ else:  # the marker needs("reference") skips the tests
 
 
 class Tool(ABC):
-    """A tool that signs and verifies; `refusals` are what it says after each edit of a model."""
+    """A tool that signs and verifies; `refusals` are its messages after each edit of a model."""
 
     who: ClassVar[str]
     errors: ClassVar[tuple[type[Exception], ...]]
@@ -31,11 +31,11 @@ class Tool(ABC):
 
     @abstractmethod
     def sign(self, case: Case, model: Path, signature: Path, credential: Credential) -> None:
-        """Sign the model as the case says."""
+        """Sign the model with the options of the case."""
 
     @abstractmethod
     def verify(self, case: Case, model: Path, signature: Path, credential: Credential) -> None:
-        """Return when the model verifies; raise `refusal` when it does not."""
+        """Return if the model verifies; raise `refusal` if it does not."""
 
 
 class Ours(Tool):
@@ -70,7 +70,7 @@ class Ours(Tool):
 
 
 class Theirs(Tool):
-    """The reference tool. Its verifier is told how to hash: it cannot find out for shards, BLAKE2b and links."""
+    """The reference tool. Its verifier needs the hash options: it cannot detect shards, BLAKE2b and links."""
 
     who = "they"
     errors = refusal = (ValueError, X509StoreContextError)
@@ -98,7 +98,7 @@ class Theirs(Tool):
         self._trust(config, credential).verify(model, signature)
 
     def verify_some(self, model: Path, signature: Path, credential: Credential) -> None:
-        """Verify what the signature lists and nothing else, as `--ignore_unsigned_files` does."""
+        """Verify only the files that the signature lists, as `--ignore_unsigned_files` does."""
         config = reference.verifying.Config().set_ignore_unsigned_files(True)
         self._trust(config, credential).verify(model, signature)
 

@@ -26,7 +26,7 @@ URI = "hf://acme/model"
 
 @pytest.fixture
 def policy(tmp_path: Path, acme: KeyPair) -> Path:
-    """A trust policy that trusts `acme` with everything of the organisation."""
+    """Return a trust policy that trusts `acme` for all repositories of the organisation."""
     repos = '["acme/*", "hf://datasets/acme/*", "hf://spaces/acme/*"]'
     signers = f'[{{ method = "key", public_key = "{acme.public}" }}]'
     path = tmp_path / "trust.toml"
@@ -88,7 +88,7 @@ def test_audit_without_a_policy_names_the_key_that_signed(signed: str, person: P
 
 
 class TestStale:
-    """What was changed since it was signed is noticed, whatever it is."""
+    """Every kind of change since the signature is found."""
 
     @pytest.mark.parametrize(
         ("files", "name"),
@@ -157,7 +157,7 @@ class TestStale:
 
 
 class TestUntrusted:
-    """What a pull by the policy would not accept, the audit does not either."""
+    """The audit accepts only signatures that a pull by the policy accepts."""
 
     def test_other_signer(self, repo: str, person: People, stranger: KeyPair, policy: Path) -> None:
         person().run("push", repo, "--private-key", stranger.private)
@@ -300,7 +300,7 @@ def test_organisation_as_people_paste_it(signed: str, hub: Hub, person: People) 
 
 
 class TestClaims:
-    """Without a policy the signature must at least be of the key in its own certificate."""
+    """Without a policy, the signature must be valid for the key in its own certificate."""
 
     @pytest.fixture
     def logged(self, hub: Hub, repo: str, person: People, keyless: Keyless) -> str:

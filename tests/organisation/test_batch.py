@@ -1,4 +1,4 @@
-"""Batches over an organisation on the local hub: plan, sign, stop, go on."""
+"""Batches over an organisation on the local hub: plan, sign, stop, continue."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ People = Callable[..., Person]
 
 @pytest.fixture
 def organisation(hub: Hub, person: People, acme: KeyPair, stranger: KeyPair) -> Organisation:
-    """Thirty repositories: each state in each kind."""
+    """Make thirty repositories: each state in each kind."""
     return make_organisation(hub, person, 30, acme, stranger, "--remote")
 
 
@@ -137,7 +137,7 @@ def test_nobody_is_logged_in(hub: Hub, person: People, acme: KeyPair) -> None:
 
 
 class TestStates:
-    """Repositories that cannot be signed are reported, and the others are signed."""
+    """Repositories that cannot be signed are reported; the others are signed."""
 
     @pytest.mark.parametrize(
         ("state", "change"),
@@ -153,7 +153,7 @@ class TestStates:
         org.add("bad")
         hub.update_repo("acme/bad", **change)
         hub.add_token("hf_some", user="some", orgs=["others"])
-        outsider = state == "gated"  # members of an organisation are let into what it has gated
+        outsider = state == "gated"  # members of an organisation may access its gated repositories
         done = batch(person(token="hf_some" if outsider else "hf_write"), acme, "--remote")
         assert by_name(done)["hf://acme/bad"]["status"] == state
         if not outsider:
@@ -265,7 +265,7 @@ class TestStates:
 
 
 class TestJournal:
-    """What a batch remembers."""
+    """The journal of a batch."""
 
     def test_second_batch_over_the_same_journal_refuses(
         self, organisation: Organisation, person: People, acme: KeyPair, tmp_path: Path
@@ -339,7 +339,7 @@ class TestJournal:
 
 
 class TestPullRequests:
-    """A signature is proposed once for a revision."""
+    """Only one pull request is opened for a revision."""
 
     @pytest.mark.parametrize("again", [(), ("--journal", "another")])
     def test_pull_request_is_opened_once(self, hub: Hub, person: People, acme: KeyPair, again: tuple[str, ...]) -> None:
@@ -367,7 +367,7 @@ class TestPullRequests:
 
 
 class TestRevision:
-    """Another branch than the main one, whose head no list tells."""
+    """A branch other than the main one, whose head is not in any list."""
 
     def test_branch(self, hub: Hub, person: People, acme: KeyPair) -> None:
         Organisation(hub, acme).add("model")
@@ -390,7 +390,7 @@ class TestRevision:
 
 
 class TestTrouble:
-    """A batch that is killed, or whose hub fails."""
+    """A batch that is killed, and one whose hub fails."""
 
     @pytest.mark.parametrize("how", [(), ("--remote",)], ids=["download", "remote"])
     def test_killed_at_many_moments_and_continued(
@@ -542,7 +542,7 @@ class TestTrouble:
 
 
 class TestCache:
-    """What a batch leaves on the disk."""
+    """Files that a batch leaves on disk."""
 
     def test_downloads_do_not_stay(self, organisation: Organisation, person: People, acme: KeyPair) -> None:
         who = person()

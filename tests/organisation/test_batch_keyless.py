@@ -1,4 +1,4 @@
-"""Batches that sign with Sigstore: one sign-in, and what comes of it when its time is over."""
+"""Batches that sign with Sigstore: one sign-in, and its expiry."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ People = Callable[..., Person]
 
 @pytest.fixture
 def organisation(hub: Hub, acme: KeyPair) -> Organisation:
-    """Eight repositories without signatures; each commit takes a while."""
+    """Make eight repositories without signatures; each commit takes a while."""
     made = Organisation(hub, acme)
     for number in range(8):
         made.add(f"r{number}")
@@ -56,7 +56,7 @@ def test_batch_waits_for_a_new_sign_in_until_somebody_comes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("hf_model_signing.methods.sigstore.oauth.PATIENCE", 1.0)
-    # Only the second time that it opens, nobody sits in front of it.
+    # The second time that it opens, the user is away.
     opened = browser("if sum(1 for _ in open(OPENED)) != 2: urllib.request.urlopen(url).read()")
     lines = (opened.parent / "browser").read_text().replace("OPENED", repr(str(opened)))
     (opened.parent / "browser").write_text(lines)

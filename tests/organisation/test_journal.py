@@ -1,4 +1,4 @@
-"""The journal of a batch, apart from any hub."""
+"""The journal of a batch, without a hub."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Editing a trust policy: what is asked for changes, and every other byte stays."""
+"""Editing a trust policy changes only the requested part; every other byte stays."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.helpers import run_python
 
 DIGEST = f"sha256:{'0' * 64}"
 
-# Every way to write something that a person may have chosen, and comments wherever one can stand.
+# Every notation that a user may have chosen, and comments wherever they are allowed.
 WRITTEN = """\
 # The models that we use.
 version=1   # the only one
@@ -66,7 +66,7 @@ NEW = {"method": "key", "public_key": "new.pub"}
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The policy `WRITTEN`, in the current folder."""
+    """Write the policy `WRITTEN` to the current directory."""
     monkeypatch.chdir(tmp_path)
     Path("trust.toml").write_text(WRITTEN, encoding="utf-8")
     return "trust.toml"
@@ -77,7 +77,7 @@ def _text(path: str = "trust.toml") -> str:
 
 
 def _changed(before: str, after: str) -> tuple[list[str], list[str]]:
-    """The lines that are gone, and those that are new."""
+    """Return the removed lines and the added lines."""
     import difflib
 
     lines = list(difflib.ndiff(before.splitlines(), after.splitlines()))
@@ -88,7 +88,7 @@ def _key(name: str) -> dict[str, Any]:
     return {"method": "key", "public_key": name}
 
 
-# What stays
+# Unchanged text
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -241,7 +241,7 @@ def test_edit_that_came_out_otherwise_is_not_written(path: str, monkeypatch: pyt
     assert _text() == WRITTEN
 
 
-# What is refused
+# Refusals
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_policy_or_folder_that_is_not_there(tmp_path: Path) -> None:
         add(str(tmp_path / "nowhere" / "trust.toml"), ["acme/*"], NEW)
 
 
-# Several at once
+# Several edits at once
 
 
 def test_concurrent_edits_lose_nothing(tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ def test_concurrent_edits_lose_nothing(tmp_path: Path) -> None:
     assert [name.name for name in tmp_path.iterdir()] == ["trust.toml"]
 
 
-# Which rule is meant
+# Choice of the rule
 
 
 def test_signer_that_is_there_already(path: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The file that says who signed each repository when it was first used."""
+"""The file `trust.lock` with the signers of first uses."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ TrustLock(sys.argv[1]).add("hf://acme/other", pin)
     for folder in (tmp_path, *tmp_path.parents[:3]):
         folder.chmod(0o755)
     done = run_python(code, lock.path)
-    assert done.stdout == "known\n", done.stderr  # who is pinned already needs nothing written
+    assert done.stdout == "known\n", done.stderr  # a signer that is already pinned needs no write
     assert "'hf://acme/other' is used here for the first time, and who signed it cannot be noted" in done.stderr
     assert "Permission denied" in done.stderr
 

@@ -1,4 +1,4 @@
-"""What was verified here before, and what counts as going back behind it."""
+"""Rollback records: verified statements, and older ones that are rejected."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_time_after_none(known: RollbackRecord) -> None:
     assert "signed at no stated time" in _refused(known, of(3))
 
 
-def test_other_places_and_signers_are_apart(known: RollbackRecord) -> None:
+def test_other_branches_and_signers_are_apart(known: RollbackRecord) -> None:
     _verified(known, of(1), of(2))
     RollbackRecord(known.branch_key, "key P-256 cd").check(of(1), "", "")
     RollbackRecord("hub acme/model@v1", known.signer).check(of(1), "", "")
@@ -117,7 +117,7 @@ def test_damaged_file(known: RollbackRecord, text: str) -> None:
 
 def test_nothing_can_be_noted(known: RollbackRecord, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "hf-sign").write_text("in the way")
-    with pytest.raises(VerificationError):  # what cannot be read is no start
+    with pytest.raises(VerificationError):  # a file that cannot be read is not an empty record
         known.advance(of(1), "")
     (tmp_path / "hf-sign").unlink()
     (tmp_path / "hf-sign" / "newest").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Whose signature each repository must carry, as a file says it."""
+"""Rules of a trust policy: the signers that each repository must have."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def _rule(
 
 @pytest.fixture
 def signed_model(hosts: StaticHosts, user: User, pair: KeyPair, tmp_path: Path) -> str:
-    """A signed model of TensorFlow Hub, whose signature is `s.sig`; the key is beside the policy."""
+    """Make a signed model of TensorFlow Hub with the signature `s.sig`, and the key beside the policy."""
     hosts.tfhub("acme/small/double/1", tarball(small_folder(tmp_path)))
     user.sign(TFHUB)
     (tmp_path / "key.pub").write_bytes(pair.public_pem)
     return TFHUB
 
 
-# Which rule decides
+# Choice of the rule
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_which_repositories_a_rule_names(tmp_path: Path, pattern: str, uri: str,
     try:
         policy = hms.Policy.read(_write(tmp_path, _rule(f'"{pattern}"')))
     except hms.UsageError:
-        assert not fits  # a pattern that no repository can fit is an error
+        assert not fits  # a pattern that can never match is an error
         return
     assert policy.rules[0].names(uri) == fits
 
@@ -105,7 +105,7 @@ def test_what_no_rule_names_is_not_fetched(signed_model: str, tmp_path: Path, de
         hms.fetch(signed_model, policy=policy, signature="s.sig")
 
 
-# Who signed
+# Signers
 
 
 def test_fetch_by_a_policy(signed_model: str, tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_who_is_trusted_has_to_be_said(signed_model: str, pair: KeyPair, tmp_pat
             hms.pull(found[1], adapter=found[0], **given)  # type: ignore[arg-type]
 
 
-# The right model
+# The repository of the statement
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_one_model_of_a_signer_is_not_another(
             hms.fetch(f"hf://{repo}", policy=policy)
 
     if not uri:
-        assert pull(verifier=acme.verifier)  # without a policy that is only noted
+        assert pull(verifier=acme.verifier)  # without a policy it is only a message
     if not accepted:
         refused(policy=policy)
         if not uri:
@@ -282,11 +282,11 @@ def test_pull_by_a_policy_that_names_nobody(signed_model: str, tmp_path: Path) -
 
 
 def test_name_of_the_model_counts_for_nothing_elsewhere(signed_model: str, pair: KeyPair, tmp_path: Path) -> None:
-    hms.sign(small_folder(tmp_path), signer=pair.signer).write("s.sig")  # names no repository, and is named "small"
+    hms.sign(small_folder(tmp_path), signer=pair.signer).write("s.sig")  # names no repository; its subject is "small"
     assert hms.fetch(signed_model, policy=_write(tmp_path, _rule()), signature="s.sig")
 
 
-# What changes a policy
+# Edits while a program runs
 
 
 def test_fingerprint_changes_with_all_that_is_trusted(keyless: Keyless, pair: KeyPair, tmp_path: Path) -> None:

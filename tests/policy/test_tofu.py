@@ -1,4 +1,4 @@
-"""Trust on first use: whom it accepts, what it pins, and when."""
+"""Trust on first use: accepted signers, pins, and the time of pinning."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _refused(verifier: hms.Verifier, bundle: Bundle, sentence: str) -> None:
 
 
 def _use(verifier: hms.Verifier, bundle: Bundle) -> hms.Verified:
-    """Verify and pin, as whoever uses a model does."""
+    """Verify and pin, as a program that uses a model does."""
     verified = verifier.verify(bundle)
     verifier.pin(verified)
     return verified
@@ -94,7 +94,7 @@ def test_altered_payload_pins_nobody(tofu: TofuVerifier, lock: TrustLock, pair: 
 
 
 def test_other_signer_who_was_faster(tofu: TofuVerifier, pair: KeyPair, other_pair: KeyPair) -> None:
-    """Two programs may verify for the first time at once; whoever pins first decides for both."""
+    """Two programs may verify for the first time at once; the first pin applies to both."""
     slow, fast = tofu.verify(_bundle(pair)), tofu.verify(_bundle(other_pair))
     tofu.pin(fast)
     with pytest.raises(hms.VerificationError, match=f"the signer of '{URI}' changed: {other_pair.verifier.describe()}"):
@@ -171,7 +171,7 @@ def test_same_key_without_a_certificate(
 
 
 def test_certificate_of_another(tofu: TofuVerifier, pair: KeyPair, key: ec.EllipticCurvePrivateKey) -> None:
-    """Somebody else's signature under a certificate that was copied."""
+    """A signature of another key under a copied certificate."""
     material = _chain(make_authority("Acme").issue("release", key=key))
     _refused(tofu, _bundle(pair, material), "the signature is not valid")
 
@@ -237,7 +237,7 @@ def test_trust_config_that_is_none(lock: TrustLock, tmp_path: Path) -> None:
         TofuVerifier(URI, lock.path, trust_config=tmp_path / "none.json")
 
 
-# With others in a rule
+# Together with other signers in a rule
 
 
 def test_signer_who_is_named_pins_nobody(
@@ -266,7 +266,7 @@ def test_damaged_lock_trusts_nobody(tofu: TofuVerifier, lock: TrustLock, pair: K
         tofu.signers()
 
 
-# The whole way, by a policy
+# From a policy to the pull
 
 
 @pytest.fixture
@@ -289,7 +289,7 @@ def _at_hub(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pauses: l
 
 @pytest.fixture
 def release(hub: Hub, tmp_path: Path, _at_hub: None) -> Callable[..., str]:
-    """Publish a version of `acme/model`; returns the commit."""
+    """Publish a version of `acme/model` and return the commit."""
 
     def publish(pair: KeyPair, text: str = "1", signed_at: str = "", files: dict[str, bytes] | None = None) -> str:
         content = {"config.json": text.encode()}
@@ -464,7 +464,7 @@ def test_going_back_is_noticed(hub: Hub, release: Callable[..., str], policy: Pa
 def test_going_back_of_a_key_that_was_named_before(
     hub: Hub, release: Callable[..., str], policy: Path, pair: KeyPair, tmp_path: Path
 ) -> None:
-    """The first use by the new rule is not the first of that key."""
+    """The first use under the new rule is not the first use of that key."""
     named = _policy(tmp_path / "named", f'{{ method = "key", public_key = "{pair.public}" }}')
     old = release(pair, "1", "2026-01")
     release(pair, "2", "2026-02")

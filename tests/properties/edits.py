@@ -1,4 +1,4 @@
-"""What can be done to a signed model: each edit makes another tree of it, which must not verify."""
+"""Edits of a signed model: each makes another tree, which must not verify."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.properties.trees import (
     with_bytes,
 )
 
-Edited = tuple[Files, How, Tree]  # what is signed, how, and what is there when it is verified
+Edited = tuple[Files, How, Tree]  # the signed files, the options, the files at verification
 
 
 def _any_file(draw: st.DrawFn, files: Files, fits: Callable[[bytes], bool] = lambda content: True) -> str:

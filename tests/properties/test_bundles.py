@@ -1,4 +1,4 @@
-"""Of any damage to a signature file: what verifies says what was signed, and the rest is refused."""
+"""For any damage to a signature file: it is rejected, or verifies with the signed statement."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.certificates import make_authority
 from tests.helpers import KeyPair, forge, write_tree
 from tests.properties.trees import examples
 
-# What the library says of a serial number that the damage made negative.
+# The library's warning about a serial number that the damage made negative.
 pytestmark = pytest.mark.filterwarnings("ignore:Parsed a serial number")
 
 FILES = {"config.json": b"{}", "weights.bin": b"w" * 25}
@@ -26,14 +26,14 @@ FILES = {"config.json": b"{}", "weights.bin": b"w" * 25}
 
 @dataclass(frozen=True)
 class Signed:
-    """A signed model and who is trusted."""
+    """A signed model and a verifier."""
 
     model: Path
     bundle: hms.Bundle
     verifier: hms.Verifier
 
     def verify(self, damaged: bytes) -> None:
-        """Refused, or the same statement; any other error, and any other statement, is a bug."""
+        """Check for a rejection or the same statement; any other error or statement is a bug."""
         signature = self.model.parent / "damaged.sig"
         signature.write_bytes(damaged)
         try:
@@ -127,7 +127,7 @@ def test_replaced_values(signed: Signed, data: st.DataObject) -> None:
 @examples(150)
 @given(data=st.data())
 def test_replaced_values_that_are_signed(pair: KeyPair, signed_statement: Signed, data: st.DataObject) -> None:
-    """A trusted signer whose tool writes nonsense: never another error than a refusal, and never another list."""
+    """A trusted signer whose tool writes nonsense: only rejections, and never another file list."""
     document = json.loads(signed_statement.bundle.payload)
     data.draw(st.composite(lambda draw: _replace_value(draw, document))())
     forged = json.dumps(forge(pair, json.dumps(document).encode())).encode()

@@ -1,4 +1,4 @@
-"""Of any model: what was signed verifies, and nothing else does."""
+"""For any model: the signed files verify, and no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Of any list of files or shards that the trusted signer signed: only one that is the model's verifies."""
+"""For any list of files or shards by a trusted signer: it verifies only if it is the list of the model."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _double(draw: st.DrawFn, document: Document) -> None:
 
 
 def _double_otherwise(draw: st.DrawFn, document: Document) -> None:
-    """The same name a second time, with another digest."""
+    """Add the same name a second time, with another digest."""
     shards = _shards(document)
     digest = shards[_an_index(draw, document)]["digest"][::-1]
     shards.insert(_an_index(draw, document), {**shards[_an_index(draw, document)], "digest": digest})
@@ -68,7 +68,7 @@ def _move_end(draw: st.DrawFn, document: Document) -> None:
 
 
 def _move_boundary(draw: st.DrawFn, document: Document) -> None:
-    """Where one shard of a file ends and the next one begins."""
+    """Move the boundary between two shards of a file."""
     shard, by = _shards(document)[_an_index(draw, document)], draw(st.sampled_from([-1, 1]))
     path, _, end = shard["name"].rsplit(":", 2)
     following = [other for other in _shards(document) if other["name"].startswith(f"{path}:{end}:")]
@@ -82,7 +82,7 @@ def _swap_names(draw: st.DrawFn, document: Document) -> None:
 
 
 def _join(draw: st.DrawFn, document: Document) -> None:
-    """Two shards of a file as if they were one."""
+    """Merge two shards of a file."""
     shards, at = _shards(document), _an_index(draw, document)
     shards[at]["name"] = shards[at]["name"].rpartition(":")[0] + ":" + shards[-1]["name"].rpartition(":")[2]
     del shards[-1]
@@ -94,7 +94,7 @@ def _rename(draw: st.DrawFn, document: Document) -> None:
 
 
 def _spell(draw: st.DrawFn, document: Document) -> None:
-    """The same range written in another way."""
+    """Write the same range differently."""
     shard = _shards(document)[_an_index(draw, document)]
     path, start, end = shard["name"].rsplit(":", 2)
     shard["name"] = draw(
@@ -117,7 +117,7 @@ def _rehash(draw: st.DrawFn, document: Document) -> None:
 
 
 def _list_empty_files(draw: st.DrawFn, document: Document) -> None:
-    """Other empty files than there are: one more, one less, one that is not empty, or one twice."""
+    """Change the empty files: one more, one less, one that is not empty, or one twice."""
     annotations = document["subject"][0].setdefault("annotations", {})
     empty = annotations.setdefault("empty_files", [])
     name = _shards(document)[_an_index(draw, document)]["name"].rsplit(":", 2)[0]
@@ -153,7 +153,7 @@ CHANGES: dict[str, Change] = {
 
 
 def _is_about(document: Document, files: Files, how: How) -> bool:
-    """Whether the statement says of the files what the specification says of them (sections 6.3.1 and 6.3.2)."""
+    """Return True if the statement describes the files as the specification demands (sections 6.3.1 and 6.3.2)."""
     serialization, new = document["predicate"]["serialization"], HASHES[how.hash_type].new
     size = serialization.get("shard_size")
     if size is None:
@@ -171,7 +171,7 @@ def _is_about(document: Document, files: Files, how: How) -> bool:
 
 
 def _check(pair: KeyPair, change: Change, data: st.DataObject, files: Files, how: How) -> None:
-    """Sign the files, change the statement, sign it again: it verifies if it is still true, and else is refused."""
+    """Sign the files, change the statement, sign it again: it verifies only if it is still true."""
     with places() as place:
         write(model := place("signed"), files)
         document = json.loads(sign(model, how, pair).payload)

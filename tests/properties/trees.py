@@ -1,4 +1,4 @@
-"""Random trees and random ways to hash them; what a tree is, is written to a folder in one step."""
+"""Random trees and random options; a tree is written to a directory in one step."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ import hf_model_signing as hms
 from hf_model_signing.verifying import Verification
 from tests.helpers import KeyPair
 
-# The same examples in every run; with HF_SIGN_EXAMPLES=10000 others in each run, and so many of them.
+# Settings with the same examples in every run; HF_SIGN_EXAMPLES=10000 runs so many random ones.
 _MORE = os.environ.get("HF_SIGN_EXAMPLES")
 
 
 def examples(number: int) -> settings:
-    """Settings for a property that looks at `number` examples."""
+    """Settings for a property with `number` examples."""
     phases = [phase for phase in Phase if phase != Phase.explain]  # which takes minutes
     return settings(
         max_examples=int(_MORE or number), derandomize=not _MORE, database=None, deadline=None, phases=phases
@@ -33,23 +33,23 @@ def examples(number: int) -> settings:
 
 @dataclass(frozen=True)
 class Link:
-    """A symbolic link to a file with this content, which lies outside of the model."""
+    """A symbolic link to a file with this content outside of the model."""
 
     content: bytes
 
 
 class EmptyFolder:
-    """A folder without anything in it."""
+    """An empty directory."""
 
 
 Node = bytes | Link | EmptyFolder
-Files = dict[str, bytes]  # what is signed: path -> content; the single key "" for a model that is one file
+Files = dict[str, bytes]  # the signed files: path -> content; the single key "" for a single-file model
 Tree = Mapping[str, Node]
 
 
 @dataclass(frozen=True)
 class How:
-    """The choices of a signer."""
+    """The options of a signer."""
 
     hash_type: str
     shard_size: int | None
@@ -97,17 +97,17 @@ def _flat(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, bytes]]:
 
 
 def with_bytes(files: Files) -> Files:
-    """The same files, one of them at least not empty."""
+    """Return the same files, at least one of them not empty."""
     return files if any(files.values()) else {**files, min(files): b"x"}
 
 
 def signable(files: Files, how: How) -> Files:
-    """The same files, changed if need be: shards list no empty file, so that one must have bytes."""
+    """Return the same files; with shards, which do not list empty files, at least one is not empty."""
     return files if how.shard_size is None else with_bytes(files)
 
 
 def new_names(files: Files) -> st.SearchStrategy[str]:
-    """Paths that no file of `files` has, and that can stand beside all of them; some look like one of its shards."""
+    """Paths that are not in `files` and can exist beside them; some look like one of its shards."""
     shards = [f"{name}:0:{len(content)}" for name, content in files.items()]
     parents = sorted({name.rpartition("/")[0] for name in files})
     beside = st.builds(lambda parent, part: f"{parent}/{part}".lstrip("/"), st.sampled_from(parents), _PARTS)
@@ -121,7 +121,7 @@ def _is_free(name: str, files: Files) -> bool:
 
 
 def write(model: Path, tree: Tree) -> None:
-    """Make the model that `tree` describes."""
+    """Write the model of `tree`."""
     if "" not in tree:
         model.mkdir()
     for number, (name, node) in enumerate(tree.items()):
@@ -139,7 +139,7 @@ def write(model: Path, tree: Tree) -> None:
 
 @contextmanager
 def places() -> Iterator[Callable[[str], Path]]:
-    """Where models can be made, by name: each at a path that ends in `model`, in a folder of its own."""
+    """Yield directories for models by name: each path ends in `model` and has a parent of its own."""
     with tempfile.TemporaryDirectory() as folder:
 
         def place(name: str) -> Path:
@@ -150,7 +150,7 @@ def places() -> Iterator[Callable[[str], Path]]:
 
 
 def sign(model: Path, how: How, pair: KeyPair) -> hms.Bundle:
-    """Sign with the choices of `how`; what comes back has been JSON in between."""
+    """Sign with the options of `how`; the bundle is encoded and parsed in between."""
     bundle = hms.sign(
         model,
         signer=pair.signer,

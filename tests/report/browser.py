@@ -1,4 +1,4 @@
-"""A real browser, which nothing leaves unnoticed."""
+"""A real browser in which no request, dialog or error goes unnoticed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DESKTOP = {"width": 1280, "height": 900}
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """Chromium as the system has it."""
+    """Chromium of the system."""
     from playwright.sync_api import sync_playwright  # slow to import
 
     program = browser_program()
@@ -39,7 +39,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(chromium: Browser, tmp_path: Path) -> Iterator[Open]:
-    """Write a report and open it; at the end nothing was requested, no dialog came up, nothing was logged."""
+    """Write a report and open it; check at the end for requests, dialogs and log messages."""
     noticed: list[str] = []
     contexts = []
 
@@ -54,7 +54,7 @@ def open_page(chromium: Browser, tmp_path: Path) -> Iterator[Open]:
         context.on("request", lambda request: noticed.append(f"request: {request.url}"))
         page = context.new_page()
         page.goto(address + fragment)
-        assert noticed.pop(0).startswith(f"request: {address}")  # the page itself; any other request is a fault
+        assert noticed.pop(0).startswith(f"request: {address}")  # the page itself; any other request is an error
         return page
 
     yield open_it
@@ -65,7 +65,7 @@ def open_page(chromium: Browser, tmp_path: Path) -> Iterator[Open]:
 
 @pytest.fixture
 def screenshots(tmp_path: Path) -> Path:
-    """Where pictures go: the folder that HF_SIGN_SCREENSHOTS names, or one that is thrown away."""
+    """Return the directory for screenshots: HF_SIGN_SCREENSHOTS, or a temporary one."""
     folder = Path(os.environ.get("HF_SIGN_SCREENSHOTS") or tmp_path / "screenshots")
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -1,4 +1,4 @@
-"""Reports to render: one as a careful organisation has it, one with a hostile name in every place, one of any size."""
+"""Reports to render: a realistic one, one with a hostile text in every field, one of any size."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _REASONS = {
 
 
 def record(name: str = "acme/model", status: str = "signed", **more: object) -> Record:
-    """A record of a plain repository; what is signed has a signature."""
+    """Return a record of a plain repository; with a signature if it is signed."""
     findings = tuple(finding for finding in Finding if finding == status)
     values: dict[str, object] = {"url": f"https://hub.example/{name}", "revision": "a" * 40, "findings": findings}
     signed = {"signer": "release@acme.example", "method": "sigstore", "signed_at": "2026-11-20T10:00:00Z"}
@@ -66,7 +66,7 @@ def record(name: str = "acme/model", status: str = "signed", **more: object) -> 
 
 
 def report(of: Iterable[Record], **more: object) -> Report:
-    """A report of these records, the worst first."""
+    """Return a report of these records, the worst first."""
     kept = sorted(of, key=lambda one: one.status.rank)
     made = Report(
         command=RunKind.AUDIT,
@@ -81,7 +81,7 @@ def report(of: Iterable[Record], **more: object) -> Report:
 
 
 def hostile() -> Report:
-    """Every hostile text stands in every field that comes from a hub or a signature."""
+    """Return a report with every hostile text in every field that comes from a hub or a signature."""
     words = list(Status)
     return report(_hostile(text, words[number % len(words)], number) for number, text in enumerate(HOSTILE))
 
@@ -95,7 +95,7 @@ def _hostile(text: str, status: str, number: int) -> Record:
 
 
 def usual() -> Report:
-    """300 repositories, 12 of which are not signed and some others not well."""
+    """Return a report of 300 repositories: 12 without a signature, some with problems."""
     return report(_usual())
 
 
@@ -133,7 +133,7 @@ def _usual() -> Iterator[Record]:
 
 
 def one_of_each() -> Report:
-    """A repository of each status, and one whose signer is trusted."""
+    """Return a report with a repository of each status, and one with a trusted signer."""
     files = (
         FileRecord("model.bin", 10**9, FileCoverage.CHANGED),
         FileRecord("a.txt", 7, FileCoverage.SIGNED),
@@ -144,7 +144,7 @@ def one_of_each() -> Report:
 
 
 def many(count: int, files: int = 200) -> Report:
-    """So many repositories of so many files each, made anew whenever they are asked for; every tenth is not signed."""
+    """Return a report of `count` repositories, generated at each iteration; every tenth is not signed."""
     bad = count // 10
     totals = {Status.UNSIGNED: bad, Status.SIGNED: count - bad}
     return report((), totals=totals, records=partial(_many, count, files))

@@ -1,4 +1,4 @@
-"""What holds for every format, or for one that is not a page."""
+"""Properties of all formats, and of those that are not pages."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def test_memory_does_not_grow(suffix: str) -> None:
     peaks = []
     for count in (500, 3000):
         pieces = FORMATS[suffix]().render(many(count, files=1))
-        next(pieces)  # what is loaded once
+        next(pieces)  # modules that are imported once
         tracemalloc.start()
         longest = max(len(piece) for piece in pieces)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert longest < 1_000_000
-    assert peaks[1] < peaks[0] + 1_000_000  # 2,500 records are more; what waits for the collector is less
+    assert peaks[1] < peaks[0] + 1_000_000  # 2,500 records take more; garbage that is not yet collected takes less
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

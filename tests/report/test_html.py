@@ -1,4 +1,4 @@
-"""The page as text: what a browser would make of it is in test_html_in_browser.py."""
+"""The page as text; test_html_in_browser.py tests it in a browser."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_controls_are_visible() -> None:
     assert not [
         char for char in page.source if not char.isprintable() and char != "\n" and char not in "".join(HOSTILE)
     ]
-    shown = re.sub(r'="[^"]*"', "", page.source)  # as attributes they are for the search only
+    shown = re.sub(r'="[^"]*"', "", page.source)  # only for the search: as attributes
     assert "\u202e" not in shown
     assert "<bdi>evil<span class=esc>\\u202e</span>gnp.exe</bdi>" in shown
 

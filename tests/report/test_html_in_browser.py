@@ -1,4 +1,4 @@
-"""The page as somebody uses it, in a browser that notices whatever leaves it or goes wrong."""
+"""The page in a browser that reports every request and error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ROWS = "#repositories > tbody > tr:not([hidden])"
 _WIDTHS = "[document.documentElement.scrollWidth, innerWidth]"
 _OPEN_ALL = "document.querySelectorAll('details').forEach((one) => { one.open = true; })"
 
-# Every text with a size, its colour, and what is painted behind it; answers those below the ratio of WCAG AA.
+# Return the texts below the contrast ratio of WCAG AA: size, colour, and the background painted behind each.
 _CONTRAST = """() => {
   const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
   const known = new Map();
@@ -54,7 +54,7 @@ def _shown(page: Page) -> list[str]:
 
 
 def _texts(page: Page, selector: str) -> list[str]:
-    """In one call, and of what is not on the screen too, where the browser has not laid it out."""
+    """In one call, including elements off the screen, for which the browser has no layout."""
     found: list[str] = page.evaluate(
         "(of) => [...document.querySelectorAll(of)].map((one) => one.textContent)", selector
     )
@@ -156,7 +156,7 @@ def test_keyboard_alone(open_page: Open) -> None:
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     page.evaluate("document.querySelector('th button').focus()")
     page.keyboard.press("Enter")
-    for _ in range(7):  # over the other headers to the first row: its link, then its details
+    for _ in range(7):  # across the other headers to the first row: its link, then its details
         page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     assert (outline, page.locator("details[open]").count()) == ("solid", 1)

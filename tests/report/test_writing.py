@@ -42,7 +42,7 @@ def test_path_is_a_folder(tmp_path: Path) -> None:
 
 
 def test_folder_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", lambda path, mode: False)  # tests may run as root, who may write everywhere
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root, who may run the tests, can write everywhere
     with pytest.raises(UsageError, match="cannot be written to"):
         check_report_file(tmp_path / "r.html")
 

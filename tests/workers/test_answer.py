@@ -1,4 +1,4 @@
-"""What a worker gives back, true or not, and what becomes of it; the workers are functions of this process."""
+"""Answers of a worker, true or not, and their effect; the workers are functions of this process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHARDS = HowToHash(shard_size=1000)
 
 
 class Here(Executor):
-    """Runs what it is given at once, and turns what comes of it."""
+    """Runs a function at once, and changes its result."""
 
     def __init__(self, turn: Callable[[bytes], Any]) -> None:
         self._turn = turn
@@ -36,7 +36,7 @@ class Here(Executor):
 
 
 class OneWorker:
-    """A cluster of one worker."""
+    """Return a cluster of one worker."""
 
     def __init__(self, turn: Callable[[bytes], Any]) -> None:
         self._worker = Worker("tcp://worker", Here(turn))

@@ -25,7 +25,7 @@ People = Callable[..., Person]
 
 @dataclass
 class Cluster:
-    """A scheduler and its workers, each a process of its own, on this machine."""
+    """A scheduler and its workers on this machine, each in its own process."""
 
     folder: Path
     port: int
@@ -89,7 +89,7 @@ def test_worker_that_is_killed_costs_a_turn(
     hub: Hub, person: People, acme: KeyPair, stranger: KeyPair, cluster: Cluster
 ) -> None:
     organisation = make_organisation(hub, person, 30, acme, stranger)
-    for repo in organisation.among("private"):  # which workers without a token cannot see
+    for repo in organisation.among("private"):  # invisible to workers without a token
         hub.update_repo(repo.name, repo_type=repo.kind, private=False)
     cluster.worker("one")
     cluster.worker("two")
@@ -108,7 +108,7 @@ def test_worker_that_is_killed_costs_a_turn(
     assert cluster.processes["one"].wait() == -9
     organisation.check()
     by_workers = [record for record in hub.requests if record.origin == "cdn" or "/resolve/" in record.path]
-    heads = [record for record in by_workers if record.method == "HEAD"]  # the client's, before it downloads
+    heads = [record for record in by_workers if record.method == "HEAD"]  # of the client, before it downloads
     assert heads
     assert not [record for record in heads if record.authorized]
     assert not list((person().home / "hub").glob("*--*"))
@@ -209,7 +209,7 @@ def test_nothing_that_a_worker_sends_runs_here(
 ) -> None:
     Organisation(hub, acme).add("model")
     ran, chosen = cluster.folder / "ran", cluster.folder / "chosen"
-    first, second = map(str, sorted(free_ports(2)))  # of two that have nothing to do the first one is chosen
+    first, second = map(str, sorted(free_ports(2)))  # the first of two idle workers is chosen
     evil = f"lambda job, path={str(ran)!r}: open({str(chosen)!r}, 'w') and {lie}"
     cluster.worker("liar", *lying(cluster, evil), "--worker-port", first)
     cluster.worker("honest", "--worker-port", second)
@@ -217,7 +217,7 @@ def test_nothing_that_a_worker_sends_runs_here(
     done = batch(person(), acme, cluster, "--jobs", "1")
     assert done.code == 0, done.err + done.out
     assert chosen.exists()
-    assert str(os.getpid()) not in (ran.read_text().split() if ran.exists() else [])  # a worker may harm itself
+    assert str(os.getpid()) not in (ran.read_text().split() if ran.exists() else [])  # a worker may only harm itself
 
 
 def test_order_in_which_a_worker_lists_files_counts_for_nothing(
@@ -251,7 +251,7 @@ def test_worker_that_only_fails_is_chosen_last(hub: Hub, person: People, acme: K
     for number in range(6):
         organisation.add(f"r{number}").commits = 2
     full = "{'kind': 'other', 'text': 'No space left on device'}"
-    first, second = map(str, sorted(free_ports(2)))  # of two that have nothing to do the first one is chosen
+    first, second = map(str, sorted(free_ports(2)))  # the first of two idle workers is chosen
     lie = lying(cluster, f"lambda job: changed(job, lambda v: v.update(error={full}))")
     cluster.worker("bad", *lie, "--worker-port", first)
     cluster.worker("good", "--worker-port", second)

@@ -1,4 +1,4 @@
-"""Which tokens workers may get."""
+"""Tokens that may be sent to workers."""
 
 from __future__ import annotations
 
