@@ -1,4 +1,4 @@
-"""A program that loads from the hub under the guard: its cache, its trust policy, and what it asks the client for."""
+"""A program that loads from the hub under the guard: its cache, its trust policy, and its calls of the client."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REPO = "acme/model"
 
 @dataclass(frozen=True)
 class Loader:
-    """One machine; everything is asked with its own cache, of the local hub."""
+    """One machine with its own cache, which uses the local hub."""
 
     hub: Hub
     home: Path
@@ -52,16 +52,16 @@ class Loader:
         return try_to_load_from_cache(repo, name, cache_dir=self.home / "hub", **more)
 
     def folder(self, repo: str = REPO) -> Path:
-        """The folder of a model in the cache."""
+        """Return the directory of a model in the cache."""
         return self.home / "hub" / f"models--{repo.replace('/', '--')}"
 
     def blob(self, name: str, repo: str = REPO) -> Path:
-        """Where the content of the newest file of that name lies."""
+        """Return the path of the content of the only file of that name in the cache."""
         (link,) = self.folder(repo).glob(f"snapshots/*/{name}")
         return link.resolve()
 
     def tree(self) -> set[str]:
-        """Every file in the cache that holds something of a repository."""
+        """Return every blob and every file of a snapshot in the cache."""
         names = ("blobs", "snapshots")
         found = {path for path in self.home.rglob("*") if not path.is_dir() or path.is_symlink()}
         return {path.relative_to(self.home).as_posix() for path in found if set(path.parts) & set(names)}
@@ -92,7 +92,7 @@ def tamper(path: Path) -> None:
 
 @pytest.fixture
 def loader(hub: Hub, tmp_path: Path, acme: KeyPair, monkeypatch: pytest.MonkeyPatch) -> Loader:
-    """A machine that trusts `acme` for its models and datasets; nobody is guarded yet."""
+    """A machine that trusts `acme` for its models and datasets; no guard is on yet."""
     for name in ("HF_SIGN_POLICY", "HF_SIGN_MODE", "HF_SIGN_GUARD", "HF_SIGN_AUDIT_LOG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))

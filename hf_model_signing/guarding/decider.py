@@ -23,7 +23,7 @@ _Result = TypeVar("_Result")
 class Decider:
     """Decides about the calls under one guard, by a policy and a mode; `state` is all that it remembers.
 
-    If it is `strict`, a repository that no rule names is refused, whatever the policy's default is.
+    If it is `strict`, a repository that no rule names is refused, even if the policy's default allows it.
     """
 
     def __init__(self, policy: Policy, mode: Mode, *, strict: bool = False) -> None:

@@ -40,7 +40,7 @@ def discarding_rejected(cache: CachedRepository, directory: str, commit: str, na
 
 
 def _state(path: str) -> tuple[int, ...] | None:
-    """Return the file state of the file that a path leads to; None if there is none."""
+    """Return the file state of the file that a path leads to; None if it leads to no file."""
     try:
         return state_of(os.stat(path))
     except OSError:

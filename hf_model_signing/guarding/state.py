@@ -1,7 +1,7 @@
 """State of one guard: what it has verified, and in which order it may do so.
 
-The files of this package that verify something keep nothing themselves. Whatever they find out goes into the objects
-below, and these refuse a step that comes too early, whichever way a call took.
+The other files of the guard remember nothing themselves. Their results go into the objects below, and these refuse a
+step that comes too early, on every way that a call can take.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ Files = dict[str, bytes]
 
 
 class Loads:
-    """A process that has the libraries, and loads what it is told to."""
+    """A process that has the libraries, and loads a model for each task that it gets."""
 
     def __init__(self, python: Path, hub: Hub) -> None:
         self._folder = tempfile.TemporaryDirectory()
@@ -59,7 +59,7 @@ class Loads:
         assert self._answer() == {"ready": True}
 
     def ask(self, **task: object) -> dict[str, Any]:
-        """What became of a task."""
+        """Return the outcome of a task."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(task, default=str) + "\n")
         self._process.stdin.flush()
@@ -80,7 +80,7 @@ class Loads:
 
 @dataclass
 class Repositories:
-    """What the local hub serves: for each library and attack a repository of its own, made when it is asked for."""
+    """The repositories of the local hub: one for each library and attack, made when it is needed."""
 
     name: str
     hub: Hub
@@ -97,7 +97,7 @@ class Repositories:
         return path
 
     def files(self, library: str, seed: int) -> Files:
-        """What the library makes; of another seed the weights are others."""
+        """Return the model that a library makes; another seed gives other weights."""
         folder = self.folder / f"{library}-{seed}"
         if not folder.exists():
             folder.mkdir()
@@ -109,7 +109,7 @@ class Repositories:
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
     def create(self, library: str) -> str:
-        """A new empty repository."""
+        """Make an empty repository, and return its name."""
         repo = f"acme/{library}-{self.name}-{next(self.numbers)}"
         self.hub.create_repo(repo, repo_type=self.kind(library))
         return repo
@@ -118,7 +118,7 @@ class Repositories:
         return self.hub.commit(repo, dict(files), repo_type=self.kind(library))
 
     def signed(self, library: str, repo: str, files: Files, *, by: KeyPair | None = None, ignore: str = "") -> Files:
-        """The files with a signature, as a push makes it."""
+        """Return the files with a signature like that of a push."""
         uri = f"hf://{'datasets/' if self.kind(library) == 'dataset' else ''}{repo}"
         folder = write_tree(self.folder / f"signing-{next(self.numbers)}" / repo.rpartition("/")[2], files)
         how = HowToHash(ignore_paths=(ignore,) if ignore else ())

@@ -1,7 +1,7 @@
 """Loads models for the tests, in the environment of the libraries: `python -m tests.frameworks.loading`.
 
-Importing them takes seconds, so one process imports them all, and forks for each load that it is told of, as a line of
-JSON; it answers with a line each. `HF_HOME` is a link that leads somewhere else for each load.
+Importing them takes seconds, so one process imports them all. It reads tasks as lines of JSON, forks for each, and
+answers with a line for each. `HF_HOME` is a link that leads somewhere else for each load.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.frameworks.models import LIBRARIES, import_library
 def main() -> None:
     """Make the models once, then serve."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # output of libraries is not an answer
     if len(sys.argv) > 1 and sys.argv[1] == "once":
         import hf_model_signing as hms
 
@@ -78,7 +78,7 @@ def _go_offline() -> None:
 
 
 def _outcome(task: dict[str, Any]) -> dict[str, Any]:
-    """Whether something was made or loaded, or the guard refused it."""
+    """Return the outcome of a task: made, filled, loaded, refused by the guard, or an error."""
     library = LIBRARIES[task["library"]]
     warnings.simplefilter("ignore")
     try:
@@ -92,7 +92,7 @@ def _outcome(task: dict[str, Any]) -> dict[str, Any]:
             snapshot_download(task["repo"], repo_type=kind, ignore_patterns=["model.sig"])
             return {"outcome": "filled"}
         return {"outcome": "loaded", "value": library.load(task["repo"])}
-    except BaseException as error:  # noqa: BLE001 - whatever it is, it is reported
+    except BaseException as error:  # noqa: BLE001 - every error is reported
         from hf_model_signing.errors import VerificationError
 
         why = "".join(traceback.format_exception(error))

@@ -1,7 +1,7 @@
 """The guard with the libraries that load models: library, route, attack, in two releases of `huggingface_hub`.
 
-Each cell is decided: what is signed is loaded, and everything else is refused. For each attack there is a load without
-the guard, which shows that the library would have taken it.
+Each cell has one right outcome: a signed model is loaded, and everything else is refused. For each attack there is a
+load without the guard, which shows that the library would have loaded it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.timeout(600)  # the first one of each process starts th
 
 
 class World:
-    """One repository as an attack leaves it, and a machine that loads it."""
+    """One repository after an attack, and a machine that loads it."""
 
     def __init__(self, repositories: Repositories, library: str, tmp_path: Path) -> None:
         self.repositories, self.library, self.folder = repositories, library, tmp_path
@@ -57,7 +57,7 @@ class World:
         return self.publish(self.repositories.signed(self.library, self.repo, self.good))
 
     def load(self, *, guarded: bool = True, home: str = "home", **task: object) -> dict[str, Any]:
-        """Load it, and say what happened."""
+        """Load it, and return the outcome."""
         more = {"policy": self.repositories.policy} if guarded else {}
         places = {"home": self.folder / home, "xdg": self.folder / "xdg"}
         return self.repositories.loads.ask(library=self.library, repo=self.repo, **places, **more, **task)
@@ -66,7 +66,7 @@ class World:
         assert self.load(guarded=False, fill=True) == {"outcome": "filled"}
 
     def change_cache(self) -> None:
-        """Write other weights where the cache has those that were signed."""
+        """Replace the signed weights in the cache with others."""
         kind = self.repositories.kind(self.library)
         folder = self.folder / "home" / "hub" / f"{kind}s--{self.repo.replace('/', '--')}"
         links = list(folder.glob(f"snapshots/*/{self.weights}"))
@@ -86,7 +86,7 @@ def _stranger(world: World) -> Files:
 
 
 def _ignored(world: World) -> Files:
-    """Signed, but for the weights, which are then somebody else's."""
+    """A signature that ignores the weights, and other weights."""
     signed = world.repositories.signed(world.library, world.repo, world.good, ignore=world.weights)
     return {**signed, world.weights: world.bad[world.weights]}
 
@@ -113,7 +113,7 @@ def make_world(repositories: Repositories, tmp_path: Path) -> Callable[[str], Wo
 
 
 def prepare(world: World, route: str, attack: str) -> dict[str, Any]:
-    """Bring the world into the state of the route, under the attack; returns how the last load is to be made."""
+    """Bring the world into the state of the route, under the attack; return the options of the last load."""
     commit = "" if attack in FROM_THE_START else world.publish_signed()
     if attack in FROM_THE_START:
         world.publish(SERVED[attack](world))
@@ -191,7 +191,7 @@ def _program(world: World, tmp_path: Path, how: str) -> dict[str, Any]:
 
 
 def _value(world: World, *, unguarded: bool) -> float:
-    """What the other weights give."""
+    """Return the result of the other weights."""
     world.publish(world.bad)
     found = world.load(guarded=not unguarded, home="other")
     assert found["outcome"] == "loaded", found
@@ -199,7 +199,7 @@ def _value(world: World, *, unguarded: bool) -> float:
 
 
 def _forget_prepared(world: World) -> None:
-    """`datasets` keeps tables that it made of the files; what was made of verified ones is not made anew."""
+    """Remove the tables that `datasets` made of verified files: it would use them instead of the files."""
     import shutil
 
     shutil.rmtree(world.folder / "home" / "datasets-verified", ignore_errors=True)
@@ -207,7 +207,7 @@ def _forget_prepared(world: World) -> None:
 
 @pytest.mark.parametrize("offline", [False, True])
 def test_tables_of_an_unguarded_program(make_world: Callable[[str], World], offline: bool) -> None:
-    """What `datasets` made of unsigned files is not found under the guard."""
+    """Tables that `datasets` made of unsigned files are not found under the guard."""
     world = make_world("datasets")
     world.publish(world.bad)
     assert world.load(guarded=False)["outcome"] == "loaded"

@@ -1,4 +1,4 @@
-"""The real all-MiniLM-L6-v2: an embedding under the guard is that of the model's own files, or there is none."""
+"""The real all-MiniLM-L6-v2: under the guard, an embedding comes from the signed files, or the load is refused."""
 
 from __future__ import annotations
 

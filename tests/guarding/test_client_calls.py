@@ -1,4 +1,4 @@
-"""What a program gets from `huggingface_hub` under the guard: what was signed, or an error."""
+"""Answers of `huggingface_hub` under the guard: signed files, or an error."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class TestSigned:
         assert {path.name for path in folder.iterdir()} == {"config.json", "model.sig"}
 
     def test_file_that_is_not_there(self, loader: Loader, signed: str) -> None:
-        """As the client answers it, and the cache knows of it from then on."""
+        """The client says so, and its cache records it."""
         with loader.guard():
             loader.download("config.json")
             with pytest.raises(EntryNotFoundError):
@@ -80,7 +80,7 @@ class TestSigned:
                 loader.snapshot(local_files_only=True)
 
     def test_cache_that_was_filled_before(self, loader: Loader, signed: str) -> None:
-        """Its files are verified where they lie, with the signature that the hub has for that revision."""
+        """Its files are verified in place, with the signature that the hub has for that revision."""
         folder = loader.snapshot(ignore_patterns=["model.sig"])
         with loader.guard():
             assert loader.cached(WEIGHTS) == os.path.join(folder, WEIGHTS)
@@ -109,7 +109,7 @@ class TestSigned:
             assert path == str(tmp_path / "there" / "config.json")
 
     def test_names_that_were_taken_before(self, loader: Loader, signed: str, stranger: KeyPair) -> None:
-        """Functions, partials and bound methods of before the guard are guarded as well."""
+        """Functions, partials and bound methods from before the guard was switched on are guarded as well."""
         loader.write_policy(rule(stranger))
         api = HfApi(endpoint=loader.hub.url, token="hf_write")
         before = [
@@ -152,7 +152,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("name", [WEIGHTS, "config.json"])
     def test_changed_on_the_hub(self, loader: Loader, hub: Hub, signed: str, name: str) -> None:
-        """What came with the call is gone from the cache afterwards, and the cache still points to nothing bad."""
+        """Files that the call downloaded are removed from the cache, and no branch in it points to them."""
         hub.commit(signed, {name: CHANGED}, lfs=name == WEIGHTS)
         with loader.guard():
             for load in each(lambda: loader.download(name), loader.snapshot):
@@ -166,7 +166,7 @@ class TestRefused:
                 loader.snapshot(local_files_only=True)
 
     def test_download_that_replaces_what_was_good(self, guarded: Loader, hub: Hub, tmp_path: Path) -> None:
-        """It is taken out of the cache, and the next call gets what was signed."""
+        """It is removed from the cache, and the next call gets the signed file."""
         hub.serve_bytes(REPO, "config.json", b'{"hidden_size": 9}\n', times=2)
         folder = tmp_path / "local"
         with guarded.guard():
@@ -190,7 +190,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("name", [WEIGHTS, "config.json"])
     def test_changed_in_the_cache(self, guarded: Loader, name: str) -> None:
-        """It is refused each time, and named; nothing that lay there before is deleted."""
+        """It is refused each time, and named; no file that was there before is deleted."""
         before = guarded.tree()
         tamper(guarded.blob(name))
         loads = each(
@@ -209,7 +209,7 @@ class TestRefused:
         assert guarded.tree() == before
 
     def test_deleting_what_the_message_names_mends_it(self, guarded: Loader) -> None:
-        """A link to a blob is easily taken for the file itself."""
+        """The message names the blob, which a user can confuse with the link to it."""
         tamper(guarded.blob(WEIGHTS))
         (link,) = guarded.folder().glob(f"snapshots/*/{WEIGHTS}")
         with guarded.guard():
@@ -242,7 +242,7 @@ class TestRefused:
         assert hub.bytes_sent() < 100_000
 
     def test_file_that_was_signed_as_ignored(self, loader: Loader, repo: str, person: People, acme: KeyPair) -> None:
-        """Verifying a whole model skips ignored paths; handing one to a program never does."""
+        """Verifying a whole model skips ignored paths; a program never gets one."""
         signer = person("signer")
         assert signer.run("push", repo, "--private-key", acme.private, "--ignore-paths", "config.json").code == 0
         with loader.guard():
@@ -322,7 +322,7 @@ class TestRefused:
                     load()
 
     def test_cached_copy_that_the_client_falls_back_to(self, guarded: Loader, hub: Hub) -> None:
-        """The client answers a hub that fails with what it has, in silence."""
+        """If the hub fails, the client returns what the cache has, without a message."""
         tamper(guarded.blob(WEIGHTS))
         hub.fail("GET", r"/api/models/", 500, times=100)
         with guarded.guard(), pytest.raises(hms.MismatchError, match=f"changed: {WEIGHTS}"):
@@ -357,7 +357,7 @@ class TestRefused:
 
 class TestManyAtOnce:
     def test_processes_that_load_the_same_model_at_once(self, loader: Loader, hub: Hub, signed: str) -> None:
-        """As the workers of a training do, into an empty cache."""
+        """The workers of a training do this, with an empty cache."""
         import subprocess
         import sys
 

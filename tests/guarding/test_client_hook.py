@@ -1,4 +1,4 @@
-"""The hook in the client: it stays through whatever a program does with modules, and nobody notices it."""
+"""The hook in the client: it survives what programs do with modules, and it does not show."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.guarded import REPO, Loader, tamper
 
 
 def test_module_that_is_loaded_anew(loader: Loader, repo: str) -> None:
-    """As notebooks do it."""
+    """Notebooks do this."""
     from huggingface_hub import file_download
 
     before = dict(vars(file_download))
@@ -60,7 +60,7 @@ def test_client_that_cannot_be_guarded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_own_calls_are_not_looked_at(loader: Loader, repo: str) -> None:
-    """What our own adapter fetches is verified by whoever asked for it."""
+    """Downloads of our own adapter are verified by its caller."""
     with loader.guard():
         assert loader.download("config.json", library_name=OWN_LIBRARY_NAME)
         with pytest.raises(hms.MissingSignatureError):

@@ -1,4 +1,4 @@
-"""The guard itself: modes, default of the policy, order of revisions, receipts, what is logged."""
+"""The guard itself: modes, default of the policy, rollback, receipts, logs."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ class TestOrder:
                 load()
 
     def test_library_that_looks_the_branch_up_itself(self, loader: Loader, hub: Hub, signed: str, older: str) -> None:
-        """Then it asks for the commit, and means the branch."""
+        """It asks for the commit afterwards, and means the branch."""
         from huggingface_hub import HfApi
 
         hub.roll_back(signed, older)
@@ -197,7 +197,7 @@ class TestOrder:
 class TestReceipts:
     @pytest.fixture
     def hashed(self, monkeypatch: pytest.MonkeyPatch) -> set[str]:
-        """The names of the large files that are really read."""
+        """The names of the large files that are read."""
         names: set[str] = set()
         original = model_hasher._Work._hash
 

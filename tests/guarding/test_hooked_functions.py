@@ -1,4 +1,4 @@
-"""The table of hooked functions: each exists in every supported release of the client, and has a handler."""
+"""The table of hooked functions: each one exists in every supported release of the client, and has a handler."""
 
 from __future__ import annotations
 

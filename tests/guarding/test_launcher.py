@@ -1,4 +1,4 @@
-"""`hf-sign run`: programs as they stand, and the processes that they start."""
+"""`hf-sign run`: unchanged programs, and the processes that they start."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class TestProgram:
     def test_hf_sign_itself(
         self, run: Run, repo: str, person: Callable[..., Person], acme: object, tmp_path: Path
     ) -> None:
-        """It verifies by itself, and signs what is not signed yet."""
+        """It verifies by itself, and has to read unsigned repositories to sign them."""
         command = (sys.executable, "-m", "hf_model_signing", "push", REPO, "--private-key", str(acme.private))  # type: ignore[attr-defined]
         outcome = run(*command, more={"HF_TOKEN": "hf_write"})
         assert outcome.code == 0, outcome.err

@@ -30,7 +30,7 @@ class TestOpenInTheCache:
             assert Path(folder, "config.json").read_bytes() == b'{"hidden_size": 8}\n'
 
     def test_neighbour_that_was_changed(self, loader: Loader, signed: str) -> None:
-        """A library that reads the configuration by its path opens the weights by theirs."""
+        """A library that opens the configuration by its path opens the weights by their path, too."""
         folder = loader.snapshot()
         tamper(loader.blob(WEIGHTS))
         with loader.guard():
@@ -66,7 +66,7 @@ class TestOpenInTheCache:
 class TestCopiedCode:
     @pytest.fixture
     def code(self, loader: Loader, hub: Hub, person: Callable[..., Person], acme: KeyPair, tmp_path: Path) -> Path:
-        """What `transformers` makes of the code of a repository, after it was loaded once."""
+        """The copy of a repository's code that `transformers` makes when it loads it."""
         hub.create_repo("acme/my-model.v2")
         hub.commit("acme/my-model.v2", {"modeling.py": b"VALUE = 1\n", "config.json": b"{}"})
         assert person("signer").run("push", "acme/my-model.v2", "--private-key", acme.private).code == 0

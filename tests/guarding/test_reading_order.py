@@ -1,4 +1,4 @@
-"""The order in which to read the guard, as its package says, is that of its imports."""
+"""The reading order that the docstring of the package gives follows the imports."""
 
 from __future__ import annotations
 
