@@ -10,6 +10,7 @@ from hf_model_signing.errors import ModelError as ModelError
 from hf_model_signing.errors import ModelWarning as ModelWarning
 from hf_model_signing.errors import RefusedError as RefusedError
 from hf_model_signing.errors import RenamedError as RenamedError
+from hf_model_signing.errors import ServiceError as ServiceError
 from hf_model_signing.errors import SignInError as SignInError
 from hf_model_signing.errors import SigstoreWarning as SigstoreWarning
 from hf_model_signing.errors import StopBatch as StopBatch
@@ -19,11 +20,14 @@ from hf_model_signing.errors import WorkerError as WorkerError
 from hf_model_signing.guarding.downloads import hf_hub_download as hf_hub_download
 from hf_model_signing.guarding.downloads import snapshot_download as snapshot_download
 from hf_model_signing.guarding.guard import guard as guard
+from hf_model_signing.hub.download import Pulled as Pulled
 from hf_model_signing.hub.fetch import fetch as fetch
 from hf_model_signing.hub.pull import pull as pull
+from hf_model_signing.hub.push import Pushed as Pushed
 from hf_model_signing.hub.push import push as push
 from hf_model_signing.hub.sign import digest as digest
 from hf_model_signing.hub.sign import sign as sign
+from hf_model_signing.hub.verify import verify as verify
 from hf_model_signing.methods.certificate import CertificateSigner as CertificateSigner
 from hf_model_signing.methods.certificate import CertificateVerifier as CertificateVerifier
 from hf_model_signing.methods.interface import Signer as Signer
@@ -32,7 +36,6 @@ from hf_model_signing.methods.interface import Verifier as Verifier
 from hf_model_signing.methods.key import KeySigner as KeySigner
 from hf_model_signing.methods.key import KeyVerifier as KeyVerifier
 from hf_model_signing.methods.pkcs11.signer import Pkcs11Signer as Pkcs11Signer
-from hf_model_signing.methods.sigstore.http import ServiceError as ServiceError
 from hf_model_signing.methods.sigstore.signer import SigstoreSigner as SigstoreSigner
 from hf_model_signing.methods.sigstore.verifier import SigstoreVerifier as SigstoreVerifier
 from hf_model_signing.methods.skip import SkipSigner as SkipSigner
@@ -42,7 +45,6 @@ from hf_model_signing.oms.difference import MismatchError as MismatchError
 from hf_model_signing.policy.trust_policy import Policy as Policy
 from hf_model_signing.verifying import Coverage as Coverage
 from hf_model_signing.verifying import Verification as Verification
-from hf_model_signing.verifying import verify as verify
 from hub_adapters.errors import AccessError as AccessError
 from hub_adapters.errors import BadReferenceError as BadReferenceError
 from hub_adapters.errors import BadSettingError as BadSettingError

@@ -6,6 +6,9 @@ from this package. `MismatchError` is in `oms/difference.py`, beside the value t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from hub_adapters.errors import HfSignError
 
 __all__ = [
@@ -18,6 +21,7 @@ __all__ = [
     "ModelWarning",
     "RefusedError",
     "RenamedError",
+    "ServiceError",
     "SignInError",
     "SigstoreWarning",
     "StopBatch",
@@ -35,6 +39,14 @@ class UsageError(HfSignError):
 
 class SignInError(HfSignError):
     """The user did not complete the sign-in."""
+
+
+class ServiceError(HfSignError):
+    """A signing service failed; `said` is its answer, if that was a JSON object."""
+
+    def __init__(self, message: str, said: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.said = said
 
 
 class WorkerError(HfSignError):

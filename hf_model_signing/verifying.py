@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 from hf_model_signing._util.paths import several, true_place
+from hf_model_signing._util.results import Result
 from hf_model_signing._util.text import show
-from hf_model_signing.errors import MissingSignatureError, ModelError, UsageError, VerificationError
+from hf_model_signing.errors import MissingSignatureError, ModelError, VerificationError
 from hf_model_signing.hashing.file_tree import Scope, names_in_model
 from hf_model_signing.hashing.git_objects import is_lfs_pointer
 from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot
@@ -20,7 +22,7 @@ from hf_model_signing.oms.difference import Difference, MismatchError, compare
 from hf_model_signing.oms.manifest import Manifest
 from hf_model_signing.oms.names import SIGNATURE_NAME, default_ignores, folders_above, matches_any
 from hf_model_signing.oms.statement import Statement
-from hf_model_signing.signing import no_model, relative_ignore
+from hf_model_signing.signing import relative_ignore
 
 Path = str | os.PathLike[str]
 
@@ -32,10 +34,10 @@ _REPOSITORY = re.compile(r"hf://(datasets/|spaces/)?(?:(?!datasets/|spaces/|mode
 class Coverage:
     """How much of a model is verified.
 
-    `ignore_paths` are left out besides what the signature leaves out. `only` are patterns: nothing else is looked at.
-    `ignore_unsigned_files` accepts files that the signature does not list. `ignore_git_paths` set to false takes in the
-    git files, unless the signature itself leaves them out. `hash_type` and `shard_size`, in bytes, demand that the
-    signature was made with them.
+    `ignore_paths` are left out in addition to those that the signature leaves out. `only` are patterns: no other file
+    is compared. `ignore_unsigned_files` accepts files that the signature does not list. `ignore_git_paths` set to false
+    includes git's own files, unless the signature itself leaves them out. `hash_type` and `shard_size`, in bytes,
+    reject a signature that was made with others.
     """
 
     ignore_paths: tuple[Path, ...] = ()
@@ -50,52 +52,81 @@ class Coverage:
         object.__setattr__(self, "only", several(self.only))
 
 
-@dataclass(frozen=True)
-class Verification:
-    """What was verified: the statement, who signed it, and the names of the files that are what was signed.
+@dataclass(frozen=True, repr=False)
+class Verification(Result):
+    """A verified model: its path, the accepted signature, and the names of the files that match it."""
 
-    `old_forms` says what in the signature only older releases of the reference tool wrote so (section 11): signing anew
-    is advised. `facts` has the `identity` and its `issuer` where the method is `sigstore`.
-    """
-
-    statement: Statement
-    signer: str
-    method: str
+    path: str
+    verified: Verified
     files: tuple[str, ...]
-    old_forms: tuple[str, ...] = ()
-    facts: Mapping[str, str] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, verified: Verified, files: tuple[str, ...]) -> Verification:
-        """Return the verdict about a bundle together with the `files` that are what it says."""
-        old = verified.bundle.old_forms + verified.statement.old_forms
-        return cls(verified.statement, verified.signer, verified.method, files, old, verified.facts)
+    shown = ("path", "signer", "uri", "files")
+
+    @property
+    def statement(self) -> Statement:
+        """The signed statement."""
+        return self.verified.statement
+
+    @property
+    def signer(self) -> str:
+        """The signer, in a few words."""
+        return self.verified.signer
+
+    @property
+    def method(self) -> str:
+        """The method of the signature."""
+        return self.verified.method
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """Facts about the signer, for programs: `identity` and `issuer` where the method is `sigstore`."""
+        return self.verified.facts
+
+    @property
+    def old_forms(self) -> tuple[str, ...]:
+        """Legacy forms in the signature (section 11), for which signing again is advised."""
+        return self.verified.bundle.old_forms + self.statement.old_forms
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as JSON values."""
+        return {
+            "verified": True,
+            "path": self.path,
+            "method": self.method,
+            "signer": self.signer,
+            **self.facts,
+            "digest": f"sha256:{self.statement.manifest.root_digest}",
+            "files": list(self.files),
+            "subject": self.statement.manifest.name,
+            "uri": self.statement.uri or None,
+            "annotations": dict(self.statement.annotations),
+            "old_forms": list(self.old_forms),
+        }
 
 
-def verify(
+def verify_path(
     model: Path,
-    signature: Path | Bundle | None = None,
+    signature: Path | Bundle,
     *,
     verifier: Verifier,
     coverage: Coverage | None = None,
     uri: str | None = None,
+    by_name: bool = False,
     progress: Progress | None = None,
 ) -> Verification:
-    """Return what was verified of `model`, a folder or a file, or raise `VerificationError`.
+    """Verify a model on this machine.
 
-    `signature` defaults to `model.sig` in the model. `uri`, when given, is the hub reference that the model must have
-    been signed for. Raises `UsageError` when there is no model at the path.
+    `uri` is the hub reference that it must have been signed for, by default that of its snapshot in the Hugging Face
+    cache; `by_name` is as in `check_subject`. Raises `VerificationError` if it is not what a trusted signer signed.
     """
-    if not os.path.exists(model):
-        raise UsageError(no_model(model))
-    where = signature if signature is not None else find_signature(model)
-    bundle = where if isinstance(where, Bundle) else Bundle.read(where)
+    bundle = signature if isinstance(signature, Bundle) else Bundle.read(signature)
     verified = verifier.verify(bundle)
     snapshot = CachedSnapshot.at(true_place(model))
-    check_subject(verified.statement, uri or (snapshot.uri if snapshot else None))
-    signature_file = None if isinstance(where, Bundle) else os.fspath(where)
+    check_subject(verified.statement, uri or (snapshot.uri if snapshot else None), by_name=by_name)
+    signature_file = None if isinstance(signature, Bundle) else os.fspath(signature)
     files = verify_files(model, verified.statement.manifest, coverage or Coverage(), signature_file, progress)
-    return Verification.of(verified, files)
+    verifier.pin(verified)
+    return Verification(os.fspath(model), verified, files)
 
 
 def find_signature(model: Path, *elsewhere: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from hub_adapters.errors import BadReferenceError, DishonestError, UnsupportedError
 from hub_adapters.limits import Limits
@@ -102,6 +102,7 @@ class Snapshot:
     pins: Mapping[str, str] = field(default_factory=dict)
 
 
+@runtime_checkable
 class DownloadProgress(Protocol):
     """Observer of downloads."""
 

@@ -12,29 +12,27 @@ from hf_model_signing.cli.method_inference import any_verifier, check_alone, giv
 from hf_model_signing.cli.options import REPO_HELP, coverage_options, reference_argument, type_option
 from hf_model_signing.cli.policy_option import policy_option, sigstore_notes
 from hf_model_signing.cli.progress import progress_bars
-from hf_model_signing.cli.verify import note_old_forms, summary
+from hf_model_signing.cli.verify import note_old_forms
 
 
 def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
     trusted = _trusted(values)
     with progress_bars() as progress, sigstore_notes():
         from hf_model_signing.hub.pull import pull
-        from hf_model_signing.verifying import Coverage
-        from hub_adapters import find_repository
 
-        adapter, reference = find_repository(values["repo"], values["kind"], values["revision"])
         pulled = pull(
-            reference,
-            adapter=adapter,
-            coverage=Coverage(only=values["only"], ignore_unsigned_files=values["ignore_unsigned_files"]),
-            to=values["to"],
+            values["repo"],
+            revision=values["revision"],
+            repo_type=values["kind"],
+            local_dir=values["to"],
+            allow_patterns=values["only"],
+            ignore_unsigned_files=values["ignore_unsigned_files"],
             progress=progress,
             note=output.note,
             **trusted,
         )
     note_old_forms(pulled.verification.old_forms)
-    values = {"revision": pulled.revision, "from_cache": pulled.from_cache}
-    output.result({**summary(pulled.path, pulled.verification), **values}, pulled.path)
+    output.result(pulled.to_dict(), pulled.path)
 
 
 def _trusted(values: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A signature that lies apart from its model: a file on this disk, or one that an address serves."""
+"""A signature that is not beside its model: a bundle, a file on this machine, or one at a URL."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from hf_model_signing.oms.bundle import Bundle
 from hub_adapters.http.urls import shown
 from hub_adapters.interface import FetchOptions
 
-MAX_SIGNATURE = 64 * 1024 * 1024  # bytes; a larger one is not even downloaded
+MAX_SIGNATURE = 64 * 1024 * 1024  # bytes; a larger one is not downloaded
 
 
 def is_address(signature: str | os.PathLike[str]) -> bool:
-    """Whether the signature has to be downloaded."""
+    """Return True if the signature has to be downloaded."""
     return "://" in os.fspath(signature)
 
 
-def read_signature(signature: str | os.PathLike[str], options: FetchOptions | None = None) -> Bundle:
-    """The bundle at a path or an address; raises `BundleError` for what is none, `HubError` when it cannot be had."""
+def read_signature(signature: str | os.PathLike[str] | Bundle, options: FetchOptions | None = None) -> Bundle:
+    """Return a bundle, or the one at a path or a URL; raises `BundleError` if malformed, `HubError` if unavailable."""
+    if isinstance(signature, Bundle):
+        return signature
     where = file_name(signature, "signature")
     if not is_address(where):
         return Bundle.read(where)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,7 +11,8 @@ from hf_model_signing._util.paths import several
 from hf_model_signing.errors import UsageError
 from hf_model_signing.signing import no_model
 from hub_adapters import find_adapter
-from hub_adapters.interface import FetchOptions, HubAdapter, Reference
+from hub_adapters.interface import DownloadProgress, FetchOptions, HubAdapter, Reference
+from hub_adapters.limits import Limits
 
 Path = str | os.PathLike[str]
 
@@ -27,6 +28,20 @@ class Source:
     reference: Path
     beside: str | Iterable[str] = ()
     options: FetchOptions = field(default_factory=FetchOptions)
+
+    @classmethod
+    def of(
+        cls,
+        reference: Path,
+        beside: str | Iterable[str],
+        *,
+        limits: Limits | None,
+        progress: object,
+        note: Callable[[str], None],
+    ) -> Source:
+        """Return the source for arguments of the Python API; `progress` observes the download if it has the methods."""
+        watcher = progress if isinstance(progress, DownloadProgress) else None
+        return cls(reference, beside, FetchOptions(limits or Limits(), watcher, note))
 
     def __post_init__(self) -> None:
         if not isinstance(self.reference, (str, os.PathLike)):

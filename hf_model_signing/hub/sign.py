@@ -13,7 +13,6 @@ from hf_model_signing.methods.interface import Signer
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.signing import HowToHash, make_manifest, receipts_for
-from hub_adapters.interface import FetchOptions
 from hub_adapters.limits import Limits
 
 Path = str | os.PathLike[str]
@@ -52,7 +51,7 @@ def sign(
     """
     check_signer(signer)
     how = HowToHash(several(ignore_paths), ignore_git_paths, allow_symlinks, hash_type, shard_size, allow_lfs_pointers)
-    source = Source(reference, beside, FetchOptions(limits or Limits(), note=note))
+    source = Source.of(reference, beside, limits=limits, progress=progress, note=note)
     return signer.sign(statement_of(source, how, signer=signer, reuse=reuse, progress=progress))
 
 
@@ -76,7 +75,7 @@ def digest(
     so are the errors.
     """
     how = HowToHash(several(ignore_paths), ignore_git_paths, allow_symlinks, hash_type, shard_size, allow_lfs_pointers)
-    source = Source(reference, beside, FetchOptions(limits or Limits(), note=note))
+    source = Source.of(reference, beside, limits=limits, progress=progress, note=note)
     return f"sha256:{statement_of(source, how, progress=progress).manifest.root_digest}"
 
 

@@ -15,6 +15,8 @@ from hf_model_signing.policy.rules import Rule
 
 Path = str | os.PathLike[str]
 
+EITHER = "say whose signature to accept: give either a verifier or a policy"
+
 _LARGEST = 1024 * 1024  # bytes
 _LARGEST_NAMED = 4 * 1024 * 1024  # bytes of a file that a rule names; no larger one can be used
 
@@ -76,7 +78,7 @@ class Trusted:
         Raises `UsageError` for both or neither, `VerificationError` when no rule of the policy names the repository.
         """
         if (verifier is None) == (policy is None):
-            raise UsageError("say whose signature to accept: give either a verifier or a policy")
+            raise UsageError(EITHER)
         if verifier is not None:
             return cls(verifier)
         rule = (policy if isinstance(policy, Policy) else Policy.read(cast("Path", policy))).rule_for(uri)

@@ -206,16 +206,18 @@ def test_verify_another_path_is_wrong_usage(cli: Cli, snapshot: Path, pair: KeyP
         _refused(cli("verify", "--policy", policy, path), sentence, code=2)
 
 
-def test_verify_by_policy_in_python(snapshot: Path, pair: KeyPair, tmp_path: Path) -> None:
-    from hf_model_signing.policy.cached_model import verify_by_policy
-
+def test_verify_by_policy_in_python(
+    snapshot: Path, pair: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     policy = _policy(_rule("org/*", pair))
     bundle = hms.Bundle.read("model.sig")
-    assert verify_by_policy(snapshot, bundle, policy=policy).signer == pair.verifier.describe()
-    with pytest.raises(hms.MissingSignatureError):
-        verify_by_policy(snapshot, policy=hms.Policy.read(policy))
+    assert hms.verify(snapshot, bundle, policy=policy).signer == pair.verifier.describe()
+    assert hms.verify(snapshot, policy=hms.Policy.read(policy))  # with ./model.sig
     with pytest.raises(hms.UsageError, match="nothing"):
-        verify_by_policy(tmp_path / "nothing", policy=policy)
+        hms.verify(tmp_path / "nothing", policy=policy)
+    monkeypatch.chdir(snapshot)
+    with pytest.raises(hms.MissingSignatureError):
+        hms.verify(snapshot, policy=tmp_path / policy)
 
 
 # pull

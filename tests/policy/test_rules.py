@@ -10,10 +10,8 @@ from typing import Any
 import pytest
 
 import hf_model_signing as hms
-from hf_model_signing.hub.pull import Pulled
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.signing import make_manifest
-from hub_adapters import find_adapter
 from tests.certificates import make_authority
 from tests.helpers import KeyPair, names_below, sha256, write_tree
 from tests.real_models import tarball
@@ -211,13 +209,11 @@ def test_fetch_from_the_hub_by_a_policy(
 
 
 def test_who_is_trusted_has_to_be_said(signed_model: str, pair: KeyPair, tmp_path: Path) -> None:
-    found = find_adapter("hf://acme/model")
-    assert found is not None
     for given in ({}, {"verifier": pair.verifier, "policy": _write(tmp_path, _rule())}):
         with pytest.raises(hms.UsageError, match="give either a verifier or a policy"):
             hms.fetch(signed_model, signature="s.sig", **given)  # type: ignore[arg-type]
         with pytest.raises(hms.UsageError, match="give either a verifier or a policy"):
-            hms.pull(found[1], adapter=found[0], **given)  # type: ignore[arg-type]
+            hms.pull("acme/model", **given)  # type: ignore[arg-type]
 
 
 # The repository of the statement
@@ -248,11 +244,9 @@ def test_one_model_of_a_signer_is_not_another(
     hub.commit(repo, {"config.json": b"{}", "model.sig": acme.signer.sign(Statement(manifest, uri)).to_bytes()})
     (tmp_path / "key.pub").write_bytes(acme.public_pem)
     policy = _write(tmp_path, _rule('"acme/*"', more=f'digest = "sha256:{manifest.root_digest}"' if pinned else ""))
-    found = find_adapter(f"hf://{repo}")
-    assert found is not None
 
-    def pull(**who: Any) -> Pulled:  # noqa: ANN401 - those of `pull`
-        return hms.pull(found[1], adapter=found[0], **who)
+    def pull(**who: Any) -> hms.Pulled:  # noqa: ANN401 - those of `pull`
+        return hms.pull(repo, **who)
 
     def refused(**who: Any) -> None:  # noqa: ANN401
         with pytest.raises(hms.VerificationError, match="may be another model of the same signer|another repository"):
@@ -275,10 +269,8 @@ def test_one_model_of_a_signer_is_not_another(
 
 
 def test_pull_by_a_policy_that_names_nobody(signed_model: str, tmp_path: Path) -> None:
-    found = find_adapter("hf://acme/model")
-    assert found is not None
     with pytest.raises(hms.VerificationError, match="no rule of the trust policy"):
-        hms.pull(found[1], adapter=found[0], policy=_write(tmp_path, _rule('"other/*"')))
+        hms.pull("acme/model", policy=_write(tmp_path, _rule('"other/*"')))
 
 
 def test_name_of_the_model_counts_for_nothing_elsewhere(signed_model: str, pair: KeyPair, tmp_path: Path) -> None:

@@ -23,7 +23,6 @@ from hf_model_signing.policy.pins import TrustLock
 from hf_model_signing.policy.tofu import TofuVerifier
 from hf_model_signing.policy.trusted_signers import TrustedSigners
 from hf_model_signing.signing import make_manifest
-from hub_adapters import find_adapter
 from hub_adapters.errors import UnavailableError
 from tests.certificates import LONG_AGO, Leaf, make_authority
 from tests.helpers import FILES, KeyPair, forge, make_pair, public_pem, statement_document, write_tree
@@ -307,9 +306,7 @@ def _pinned(policy: Path) -> list[str]:
 
 
 def _pull(policy: Path, reference: str = URI, **options: Any) -> Path:  # noqa: ANN401 - those of `pull`
-    found = find_adapter(reference)
-    assert found is not None
-    return Path(hms.pull(found[1], adapter=found[0], policy=policy, **options).path)
+    return Path(hms.pull(reference, policy=policy, **options).path)
 
 
 @pytest.mark.parametrize("get", [_pull, lambda policy: Path(hms.fetch(URI, policy=policy))])
@@ -349,7 +346,7 @@ def test_what_is_refused_pins_nobody(
         _pull(policy)
     hub.commit("acme/model", {"evil.py": None})
     hub.flip_byte("acme/model", "config.json")
-    for options in ({}, {"to": str(tmp_path / "out")}):
+    for options in ({}, {"local_dir": str(tmp_path / "out")}):
         with pytest.raises(hms.MismatchError):
             _pull(policy, **options)
     hub.clear_faults()
@@ -367,7 +364,7 @@ def test_large_file_that_is_not_what_was_signed_pins_nobody(
     signature = hms.sign(write_tree(tmp_path / "model", content), signer=pair.signer).to_bytes()
     hub.commit("acme/model", {".gitattributes": b"*.safetensors filter=lfs\n", **content, "model.sig": signature})
     fault = hub.flip_byte("acme/model", "w.safetensors")
-    options = {"to": str(tmp_path / "out")} if to else {}
+    options = {"local_dir": str(tmp_path / "out")} if to else {}
     with pytest.raises(hms.MismatchError, match=r"changed: w\.safetensors"):
         _pull(policy, **options)
     assert _pinned(policy) == []
@@ -381,7 +378,7 @@ def test_pin_that_cannot_be_written_is_a_refusal(
 ) -> None:
     release(pair)
     os.symlink("nowhere", policy.with_name("trust.lock.busy"))
-    for options in ({}, {"to": str(tmp_path / "out")}):
+    for options in ({}, {"local_dir": str(tmp_path / "out")}):
         with pytest.raises(hms.VerificationError, match="the next use would trust anybody"):
             _pull(policy, **options)
     assert not (tmp_path / "out").exists()
@@ -395,7 +392,7 @@ def test_first_use_replaces_no_files_of_anybody_else(
     other = write_tree(tmp_path / "out", {"weights.bin": b"mine"})
     hms.sign(other, signer=other_pair.signer).write(other / "model.sig")
     with pytest.raises(hms.UsageError, match="holds 'weights.bin', which is no part of what is pulled"):
-        _pull(policy, to=str(other))
+        _pull(policy, local_dir=other)
     assert (other / "weights.bin").read_bytes() == b"mine"
     assert _pinned(policy) == []
 
@@ -404,11 +401,11 @@ def test_next_version_takes_the_place_of_the_former(
     release: Callable[..., str], policy: Path, pair: KeyPair, hub: Hub, tmp_path: Path
 ) -> None:
     release(pair, "1")
-    _pull(policy, to=str(tmp_path / "out"))
+    _pull(policy, local_dir=tmp_path / "out")
     manifest = make_manifest(write_tree(tmp_path / "next" / "model", {"other.json": b"2"}))
     signature = pair.signer.sign(Statement(manifest, URI)).to_bytes()
     hub.commit("acme/model", {"config.json": None, "other.json": b"2", "model.sig": signature})
-    _pull(policy, to=str(tmp_path / "out"))
+    _pull(policy, local_dir=tmp_path / "out")
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {"other.json", "model.sig"}
     assert not (tmp_path / "out" / "config.json").exists()
 
@@ -458,7 +455,7 @@ def test_going_back_is_noticed(hub: Hub, release: Callable[..., str], policy: Pa
     with pytest.raises(hms.VerificationError, match=f"the hub went back: it is now at {old}, .* and {new}"):
         _pull(policy)
     assert _pull(policy, f"{URI}@{old}")
-    assert _pull(policy, allow_rollback=True)
+    assert _pull(_policy(policy.parent, more="allow_rollback = true"))
 
 
 def test_going_back_of_a_key_that_was_named_before(

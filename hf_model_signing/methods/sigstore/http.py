@@ -13,7 +13,7 @@ from requests.adapters import HTTPAdapter
 
 from hf_model_signing._util.deadline import in_time
 from hf_model_signing._util.text import show
-from hf_model_signing.errors import HfSignError
+from hf_model_signing.errors import HfSignError, ServiceError
 
 _T = TypeVar("_T")
 
@@ -24,14 +24,6 @@ _LONGEST = 400  # characters of what is said of a service, and of what it says i
 _SHORTEST_SECRET = 6  # characters; a shorter word may stand in a sentence by chance
 # JSON Web Tokens start with a brace in Base64.
 _LIKE_TOKENS = r"eyJ[\w-]{5,}(?:\.[\w-]*)*|(?i:bearer) [\w.~+/=-]+"
-
-
-class ServiceError(HfSignError):
-    """A service did not do what it was asked; `said` is what it answered, if that was a JSON object."""
-
-    def __init__(self, message: str, said: Mapping[str, Any]) -> None:
-        super().__init__(message)
-        self.said = said
 
 
 class BoundedAdapter(HTTPAdapter):

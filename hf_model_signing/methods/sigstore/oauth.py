@@ -23,8 +23,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from hf_model_signing._util.text import show
-from hf_model_signing.errors import HfSignError, SignInError, UsageError
-from hf_model_signing.methods.sigstore.http import ServiceError, ask_service
+from hf_model_signing.errors import HfSignError, ServiceError, SignInError, UsageError
+from hf_model_signing.methods.sigstore.http import ask_service
 from hf_model_signing.methods.sigstore.oidc_tokens import Token, TokenSource, parse_token
 
 ONCE_IN = 3600.0  # seconds: no person is asked again sooner

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from hf_model_signing.methods.sigstore.http import BoundedAdapter, ServiceError, ask_service, bound, with_service
+from hf_model_signing.errors import ServiceError
+from hf_model_signing.methods.sigstore.http import BoundedAdapter, ask_service, bound, with_service
 from tests.servers.hub_http import Log, Reply, Request, Server, json_reply, redirect
 
 

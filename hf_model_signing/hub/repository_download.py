@@ -1,0 +1,198 @@
+"""Verified download of a repository from a hub that lists its files: each check is made as early as possible."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hf_model_signing._util.text import some
+from hf_model_signing.errors import RefusedError, UsageError, VerificationError
+from hf_model_signing.hashing.file_tree import describe_file
+from hf_model_signing.hashing.model_hasher import hash_file
+from hf_model_signing.hub.download import Download, Pulled
+from hf_model_signing.hub.listing import compare_listing, covered
+from hf_model_signing.hub.mismatch import discard_rejected
+from hf_model_signing.hub.signature import fetch_signature
+from hf_model_signing.hub.staging import check_target, staged
+from hf_model_signing.methods.interface import Verified
+from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.difference import Difference, MismatchError, compare
+from hf_model_signing.oms.names import EXEMPT_FILES, SIGNATURE_NAME, is_below, matches_any
+from hf_model_signing.oms.statement import Statement
+from hf_model_signing.verifying import Verification, expected_files, find_signature, ignored_paths, verify_files
+from hub_adapters.errors import AccessError, HubError, NoRevisionError, NotFoundError, UnavailableError
+from hub_adapters.interface import RemoteFile, Resolved, Snapshot
+
+# Git's own files are downloaded, because users expect them in a clone. The signature has a limit of its own.
+_GIT_FILES = EXEMPT_FILES - {SIGNATURE_NAME}
+_MAX_GIT_FILE = 1024 * 1024  # bytes; a larger file of such a name is something else
+
+
+@dataclass(frozen=True)
+class RepositoryDownload(Download):
+    """The verified download of one repository."""
+
+    def run(self, signature: Bundle | None, target: str | None) -> Pulled:
+        """Download to the hub's cache or to the directory `target`, and return what is verified.
+
+        `signature` is used instead of the `model.sig` of the repository. If the hub cannot serve the repository, its
+        cache is verified instead, unless a `target` is named.
+        """
+        if not self.adapter.lists_files:
+            raise UsageError(
+                f"{self.adapter.title} has no signatures beside its models: `hf-sign verify METHOD … --signature FILE "
+                f"{self.reference}` downloads and verifies one, and says where it is"
+            )
+        try:
+            resolved = self.adapter.resolve(self.reference)
+            listing = self.adapter.remote_manifest(resolved)
+        except NoRevisionError:
+            raise
+        except (AccessError, NotFoundError, UnavailableError) as error:
+            if target is not None:
+                raise
+            return self._from_cache(error, signature)
+        return self._from_hub(resolved, listing, signature, target)
+
+    def _from_cache(self, error: HubError, signature: Bundle | None) -> Pulled:
+        """Verify an earlier download, which the hub cannot serve now because of `error`."""
+        before = self.adapter.cached(self.reference)
+        if before is None:
+            raise error
+        self.note(f"{error}; using the copy in '{before.path}'")
+        try:
+            verified = self.verify(signature or Bundle.read(find_signature(before.path)))
+            own = os.path.join(before.path, SIGNATURE_NAME)
+            names = verify_files(before.path, verified.statement.manifest, self.coverage, own, self.progress)
+            if signature is None:
+                self._check_rollback(verified, before.commit)
+            self.trusted.verifier.pin(verified)
+        except MismatchError as refusal:
+            if _is_incomplete(refusal.difference):
+                raise UnavailableError(f"{error}; the copy in '{before.path}' is not complete") from refusal
+            raise VerificationError(f"{refusal}\n  (this is a copy on this disk; {error})") from refusal
+        except VerificationError as refusal:
+            raise VerificationError(f"{refusal}\n  (this is a copy on this disk; {error})") from refusal
+        self.note_unnamed(verified)
+        self._note_unsigned(before.path, verified.statement)
+        return Pulled(before.commit, Verification(before.path, verified, names), from_cache=True)
+
+    def _from_hub(
+        self, resolved: Resolved, listing: Mapping[str, RemoteFile], signature: Bundle | None, target: str | None
+    ) -> Pulled:
+        verified = self.verify(signature or fetch_signature(self.adapter, resolved, listing))
+        self.note_unnamed(verified)
+        if signature is None:  # a signature that the user holds is not the hub's choice
+            self._check_rollback(verified, resolved.commit)
+        files = self._check_listing(verified.statement, listing)
+        own = verified.bundle if signature is None else None
+        if target is None:
+            snapshot = self._download(resolved, files, verified.statement)
+            names = self._compare(snapshot, verified.statement, own)
+            self.trusted.verifier.pin(verified)
+            self.adapter.remember(resolved)
+            self._note_unsigned(snapshot.path, verified.statement)
+        else:
+            earlier = self._earlier_files(target, files, verified)
+            check_target(target, {*files, *earlier})
+            with staged(target, files, earlier) as stage:
+                snapshot = self._download(resolved, files, verified.statement, to=stage)
+                names = self._compare(snapshot, verified.statement, own)
+                self.trusted.verifier.pin(verified)
+        if signature is None:
+            self.record_newest(verified, resolved.commit)
+        return Pulled(resolved.commit, Verification(target or snapshot.path, verified, names))
+
+    def _check_rollback(self, verified: Verified, commit: str) -> None:
+        by_name = f"{self.reference.name}@{commit}"
+        self.check_rollback(verified, commit, f"If going back is meant, name the revision: '{by_name}'")
+
+    def _check_listing(self, statement: Statement, listing: Mapping[str, RemoteFile]) -> dict[str, RemoteFile]:
+        """Return the files to download; raise `MismatchError`, before any large download, if the listing differs."""
+        manifest = statement.manifest
+        expected = expected_files(manifest, self.coverage)
+        ignored = ignored_paths(manifest, self.coverage) | {SIGNATURE_NAME}
+        files = covered(listing, ignored)
+        if self.coverage.only:
+            files = {path: file for path, file in files.items() if matches_any(path, self.coverage.only)}
+        if self.coverage.ignore_unsigned_files:
+            files = {path: file for path, file in files.items() if path in expected}
+        difference = compare_listing(expected, manifest.serialization, files)
+        if difference:
+            raise MismatchError(
+                f"'{self.reference}' is not what was signed, as the hub itself lists it; nothing was downloaded: "
+                f"{difference.describe()}",
+                difference,
+            )
+        git_files = {path for path in _GIT_FILES if path in listing and listing[path].size <= _MAX_GIT_FILE}
+        wanted = {*expected, *git_files, *({SIGNATURE_NAME} & listing.keys())}
+        left_out = sorted(path for path in listing if is_below(path, ignored) and path not in wanted)
+        if left_out and not self.coverage.only:
+            self.note(f"not downloaded, because the signature leaves it out: {some(left_out)}")
+        return {path: listing[path] for path in sorted(wanted)}
+
+    def _download(
+        self, resolved: Resolved, files: Mapping[str, RemoteFile], statement: Statement, *, to: str | None = None
+    ) -> Snapshot:
+        """Download the files, first those whose digest the listing does not have, so that a mismatch is found early."""
+        small = {name: file for name, file in files.items() if file.sha256 is None}
+        first = self.adapter.fetch(resolved, list(small.values()), to=to)
+        signed = {name: digest for name, digest in statement.manifest.digests.items() if name in small}
+        how = statement.manifest.serialization
+        found = {name: hash_file(os.path.join(first.path, name), how) for name in signed}
+        self._refuse(compare(signed, found), first)
+        rest = self.adapter.fetch(resolved, [file for name, file in files.items() if name not in small], to=to)
+        return Snapshot(rest.path, rest.commit, first.fresh | rest.fresh, first.old_blobs)
+
+    def _earlier_files(self, folder: str, files: Mapping[str, RemoteFile], now: Verified) -> set[str]:
+        """Return the files in `folder` that an earlier version of a trusted signer has and that match its signature."""
+        try:
+            bundle = Bundle.read(os.path.join(folder, SIGNATURE_NAME))
+            verified = now if bundle == now.bundle else self.trusted.verifier.verify(bundle)
+            signed = verified.statement.manifest
+            if verified.accepted_by.describe() not in self.trusted.verifier.signers():
+                return set()  # before the first use any signer is accepted, whose files must not be removed
+            return {
+                name
+                for name, digest in signed.digests.items()
+                if name not in files
+                and os.path.isfile(os.path.join(folder, name))
+                and hash_file(os.path.join(folder, name), signed.serialization) == digest
+            }
+        except RefusedError:
+            return set()  # nothing is known about the files there, so they stay
+
+    def _compare(self, snapshot: Snapshot, statement: Statement, bundle: Bundle | None) -> tuple[str, ...]:
+        """Return the names of the files that match; raise `VerificationError` if a file, or the signature, does not."""
+        own = os.path.join(snapshot.path, SIGNATURE_NAME)
+        for name in EXEMPT_FILES:
+            if os.path.lexists(os.path.join(snapshot.path, name)):
+                describe_file(os.path.join(snapshot.path, name))
+        if bundle is not None and Bundle.read(own) != bundle:
+            raise VerificationError(f"the hub gave two different {SIGNATURE_NAME} for '{self.reference}'")
+        try:
+            return verify_files(snapshot.path, statement.manifest, self.coverage, own, self.progress)
+        except MismatchError as error:
+            self._refuse(error.difference, snapshot)
+            raise
+
+    def _refuse(self, difference: Difference, snapshot: Snapshot) -> None:
+        """Raise `MismatchError` for files that differ, and remove those that this call downloaded from the cache."""
+        if not difference:
+            return
+        blame = discard_rejected(snapshot, difference, self.adapter.discard)
+        message = f"'{self.reference}' is not what was signed: {difference.describe()}\n  ({blame.describe()})"
+        raise MismatchError(message, difference)
+
+    def _note_unsigned(self, folder: str, statement: Statement) -> None:
+        """Report files in the folder that the signature leaves out."""
+        ignored = ignored_paths(statement.manifest, self.coverage) - EXEMPT_FILES
+        there = sorted(path for path in ignored if os.path.lexists(os.path.join(folder, path)))
+        if there:
+            self.note(f"in the folder, and not signed: {some(there)}")
+
+
+def _is_incomplete(difference: Difference) -> bool:
+    """Return True if files are missing and nothing else differs."""
+    return bool(difference.missing) and not (difference.changed or difference.added or difference.renamed)

@@ -1,0 +1,93 @@
+"""Verify a model, on this machine or on a hub, against the signers that are trusted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from hf_model_signing.errors import UsageError
+from hf_model_signing.hashing.model_hasher import Progress
+from hf_model_signing.hub.arguments import check_trust
+from hf_model_signing.hub.references import Source
+from hf_model_signing.methods.interface import Verifier
+from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.verifying import Coverage, Verification, find_signature, verify_path
+from hub_adapters.limits import Limits
+
+if TYPE_CHECKING:
+    from hf_model_signing.policy.trust_policy import Policy
+
+Path = str | os.PathLike[str]
+
+
+def verify(
+    reference: Path,
+    signature: Path | Bundle | None = None,
+    *,
+    verifier: Verifier | None = None,
+    policy: Path | Policy | None = None,
+    coverage: Coverage | None = None,
+    uri: str | None = None,
+    beside: str | Iterable[str] = (),
+    limits: Limits | None = None,
+    progress: Progress | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> Verification:
+    """Verify a model, and return who signed it and which files match.
+
+    `reference` is a local path (a directory, a file, a snapshot in the Hugging Face cache) or a hub reference as in
+    `sign`; a model on a hub is downloaded to the cache, and the result says where it is. `signature` is a path, a URL
+    or a bundle, and defaults to `model.sig` in the model, then in the current directory.
+
+    The accepted signers are those of either `verifier` or `policy`, a trust policy or the path of one. By a policy, a
+    repository that no rule names is refused, whatever its default, and so is, on the Hugging Face Hub, a signature that
+    names neither the repository nor a model of its name.
+
+    `coverage` says how much of the model is compared. `uri` is the hub reference that a local model must have been
+    signed for. `beside` names data files beside an `.onnx` file on a web server; those that the signature lists are
+    downloaded in any case. `limits` bound a download. `note` receives messages for the user.
+
+    Raises `VerificationError` if the model is not what a trusted signer signed, `HubError` if the hub fails, and
+    `UsageError` for a missing path, invalid arguments or an error in the policy.
+    """
+    check_trust(verifier, policy)
+    source = Source.of(reference, beside, limits=limits, progress=progress, note=note)
+    source.check_exists()
+    if source.on_hub is None:
+        by_name = False
+        if verifier is None:
+            verifier, uri, by_name = _by_policy(reference, policy)
+        found = _signature_of(source, signature)
+        return verify_path(
+            reference, found, verifier=verifier, coverage=coverage, uri=uri, by_name=by_name, progress=progress
+        )
+    if uri is not None:
+        raise UsageError(f"'{reference}' names its repository itself: give uri= for a local path only")
+    from hf_model_signing.hub.fetch import fetch_source
+    from hf_model_signing.policy.trust_policy import Trusted
+
+    trusted = Trusted.of(source.on_hub[1].uri, verifier, policy)
+    pulled = fetch_source(source, signature, trusted=trusted, coverage=coverage, progress=progress)
+    return pulled.verification
+
+
+def _by_policy(model: Path, policy: Path | Policy | None) -> tuple[Verifier, str, bool]:
+    """Return the verifier, the repository and `by_name` for a model in the Hugging Face cache."""
+    from hf_model_signing.policy.cached_model import repository_of
+    from hf_model_signing.policy.trust_policy import Trusted
+
+    uri = repository_of(model)
+    trusted = Trusted.of(uri, None, policy)
+    return trusted.verifier, uri, trusted.by_name
+
+
+def _signature_of(source: Source, signature: Path | Bundle | None) -> Path | Bundle:
+    """Return the signature of a model on this machine; only one at a URL is read here."""
+    if signature is None:
+        return find_signature(source.reference, ".")
+    if isinstance(signature, Bundle) or "://" not in os.fspath(signature):
+        return signature
+    from hf_model_signing.hub.detached_signature import read_signature
+
+    return read_signature(signature, source.options)
