@@ -28,6 +28,7 @@ from hub_adapters.errors import (
     UnavailableError,
 )
 from hub_adapters.http.exchange import BrokenError, Exchange
+from hub_adapters.http.rate_limit_headers import retry_after
 from hub_adapters.http.urls import check_address, shown
 from hub_adapters.interface import FetchOptions
 
@@ -274,19 +275,8 @@ def _refusal(response: requests.Response, address: str) -> HubError | BrokenErro
     if response.status_code in (401, 403, 407):
         return AccessError(f"{where} is not for everybody, or not for you ({status})")
     if response.status_code in _BUSY:
-        return BrokenError(f"{where} cannot be had now ({status})", _retry_after(response))
+        return BrokenError(f"{where} cannot be had now ({status})", retry_after(response.headers))
     return UnavailableError(f"{where} answers with {status}, which is no file")
-
-
-def _retry_after(response: requests.Response) -> float | None:
-    """The pause in seconds that an answer asks for; None without one."""
-    text = response.headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdecimal():
-        return float(text[:9])
-    try:
-        return max(email.utils.parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
-    except (ValueError, TypeError, OverflowError):
-        return None
 
 
 def _length(response: requests.Response) -> int | None:

@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 _LONGEST_HEADER = 2048  # characters that are read
 _LONGEST_DATE = 64
+_LONGEST_PAUSE = 999_999_999.0  # seconds; every larger number says no more than that
 _NAME = re.compile(r'\s*"?(\w{1,40})"?\s*;', re.ASCII)
 _NUMBER = r"(\d{1,9})(?=\s*(?:;|$))"
 _FIELDS = {field: re.compile(rf";\s*{field}\s*=\s*{_NUMBER}", re.ASCII) for field in "rtqw"}
-_SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
+_SECONDS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 
 
 class Limit(NamedTuple):
@@ -37,11 +38,15 @@ def read_limit(headers: Mapping[str, str], expected: str) -> Limit | None:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """How many seconds `Retry-After` asks to wait; a date counts from the date of the answer, or else from now."""
-    text = headers.get("retry-after", "")[:_LONGEST_DATE].strip()
+    """Return the pause in seconds that `Retry-After` asks for (RFC 9110, section 10.2.3); None if it is malformed.
+
+    The names of `headers` are in lower case, or their case does not matter. A date counts from the date of the answer,
+    or else from now.
+    """
+    text = headers.get("retry-after", "")[:_LONGEST_HEADER].strip()
     if _SECONDS.fullmatch(text):
-        return float(text)
-    until, now = _date(text), _date(headers.get("date", "")[:_LONGEST_DATE])
+        return min(float(text), _LONGEST_PAUSE)
+    until, now = _date(text), _date(headers.get("date", ""))
     return None if until is None else max(until - (time.time() if now is None else now), 0.0)
 
 
@@ -66,6 +71,6 @@ def _field(field: str, item: str) -> int | None:
 
 def _date(text: str) -> float | None:
     try:
-        return parsedate_to_datetime(text).timestamp()
+        return parsedate_to_datetime(text[:_LONGEST_DATE]).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError, OSError):
         return None

@@ -22,7 +22,7 @@ from hub_adapters.huggingface._compat import http_error
 from hub_adapters.huggingface.cache import discard, own_cache, write_ref
 from hub_adapters.huggingface.error_translation import (
     is_exchange,
-    retry_after,
+    pause_of,
     status_of,
     traceable,
     translated,
@@ -399,7 +399,7 @@ class HuggingFaceAdapter(HubAdapter):
                 try:
                     return call()
                 except HfHubHTTPError as error:
-                    pause = retry_after(error)
+                    pause = pause_of(error)
                     pause = 2.0 ** min(attempt, 5) if pause is None else pause
                     if status_of(error) not in _BUSY or pause > _LONGEST_WAIT:
                         raise

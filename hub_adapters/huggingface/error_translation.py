@@ -17,6 +17,7 @@ from hub_adapters.errors import (
     NotFoundError,
     UnavailableError,
 )
+from hub_adapters.http.rate_limit_headers import retry_after
 from hub_adapters.huggingface._compat import http_error
 from hub_adapters.huggingface.trusted_publishing import (
     how_to_log_in,
@@ -155,11 +156,9 @@ def _by_status(error: BaseException, status: int, reference: Reference, endpoint
     return HubError(f"{doing} '{reference.name}' failed: {endpoint} answers HTTP {status}: {said}")
 
 
-def retry_after(error: BaseException) -> float | None:
-    """How many seconds the hub asks to wait, if it says so."""
-    headers = getattr(getattr(error, "response", None), "headers", {})
-    value = headers.get("Retry-After", "")
-    return float(value) if value.isascii() and value.isdigit() else None
+def pause_of(error: BaseException) -> float | None:
+    """Return the pause in seconds that the hub asks for, if it asks for one."""
+    return retry_after(getattr(getattr(error, "response", None), "headers", {}))
 
 
 def _said(error: BaseException) -> str:
@@ -182,7 +181,7 @@ def _sent_token(error: BaseException) -> bool:
 
 
 def _wait(error: BaseException) -> str:
-    seconds = retry_after(error)
+    seconds = pause_of(error)
     return f"{seconds:.0f} seconds" if seconds is not None else "a few minutes"
 
 
