@@ -1,22 +1,23 @@
-"""One question to a time-stamp authority over HTTP (RFC 3161 section 3.4), with bounds on time and size."""
+"""One request to a time-stamp authority over HTTP (RFC 3161 section 3.4), with bounds on time and size."""
 
 from __future__ import annotations
 
 import base64
 import http.client
-import time
-import urllib.error
-import urllib.request
-from typing import IO
+import ssl
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from hf_model_signing._util.deadline import in_time
 from hf_model_signing.errors import HfSignError, UsageError
 
+if TYPE_CHECKING:
+    import requests
+
 SOCKET_TIMEOUT = 10.0  # seconds for one step: to connect, or to send or receive anything
 DEADLINE = 30.0  # seconds for all of it, also when the authority sends a byte now and then
-_GRANTED = (http.HTTPStatus.OK, http.HTTPStatus.CREATED)  # the latter is what Sigstore's own authority answers
-_SEQUENCE = b"\x30"  # with which all answers of the protocol begin, in DER
+_GRANTED = (http.HTTPStatus.OK, http.HTTPStatus.CREATED)  # Sigstore's own authority answers with the latter
+_SEQUENCE = b"\x30"  # the first byte of all answers of the protocol, in DER
 _QUERY, _REPLY = "application/timestamp-query", "application/timestamp-reply"
 
 
@@ -24,20 +25,21 @@ def post(url: str, query: bytes, *, limit: int) -> bytes:
     """Return the answer of the authority at `url` to `query`: at most `limit` bytes.
 
     A user name and a password in the URL are sent as basic authentication. Proxies are those of the environment.
-    Raises `UsageError` for what is no http or https URL, `HfSignError` when no answer comes that could be a timestamp.
+    Raises `UsageError` if `url` is not an http or https URL, `HfSignError` if no answer comes that could be a
+    timestamp.
     """
+    from hf_model_signing._util.http import TooLongError  # late: only signing with a timestamp needs it
+
     shown = check_url(url)
-    parts = urlsplit(url)
-    headers = {"Content-Type": _QUERY, "Accept": _REPLY, "User-Agent": "hf-sign", **_authorization(parts)}
-    host = parts.netloc.rpartition("@")[2]
-    request = urllib.request.Request(parts._replace(netloc=host, fragment="").geturl(), query, headers)  # noqa: S310
     try:
-        return in_time(lambda: _exchange(request, shown, limit), DEADLINE)
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise HfSignError(f"the time-stamp authority '{shown}' {_status(error)}") from error
+        response = in_time(lambda: _exchange(url, query, limit), DEADLINE)
+    except TooLongError as error:
+        raise HfSignError(
+            f"the time-stamp authority '{shown}' sent more than {limit:,} bytes; a timestamp has a tenth of that"
+        ) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise HfSignError(f"the time-stamp authority '{shown}' could not be asked: {_why(error)}") from error
+    return _granted(response, shown)
 
 
 def check_url(url: str) -> str:
@@ -68,56 +70,60 @@ def _authorization(parts: SplitResult) -> dict[str, str]:
     return {"Authorization": f"Basic {base64.b64encode(secret.encode()).decode('ascii')}"}
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect ends in the error of its status: following one would turn the question into a GET."""
+def _exchange(url: str, query: bytes, limit: int) -> requests.Response:
+    """Send the query, and receive the whole answer; following a redirect would turn the query into a GET."""
+    import requests
 
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> None:
-        """Follow nothing."""
+    from hf_model_signing._util.http import Bounds, bound
 
-
-def _exchange(request: urllib.request.Request, shown: str, limit: int) -> bytes:
-    end = time.monotonic() + DEADLINE
-    with urllib.request.build_opener(_NoRedirect).open(request, timeout=SOCKET_TIMEOUT) as answer:
-        data = b""
-        while piece := answer.read1(limit + 1 - len(data)):
-            data += piece
-            if len(data) > limit:
-                raise HfSignError(f"the time-stamp authority '{shown}' sent more than {limit:,} bytes; a timestamp has "
-                                  "a tenth of that")  # fmt: skip
-            if time.monotonic() > end:
-                raise TimeoutError
-        kind = answer.headers.get_content_type()
-        # Some authorities do not say what they send; what is no timestamp is noticed when it is read.
-        if answer.status not in _GRANTED or (kind != _REPLY and not data.startswith(_SEQUENCE)):
-            raise HfSignError(f"the time-stamp authority '{shown}' answered with HTTP status {answer.status} and the "
-                              f"content type {kind!a}; expected 200 and '{_REPLY}'")  # fmt: skip
-    return data
+    parts = urlsplit(url)
+    target = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()
+    headers = {"Content-Type": _QUERY, "Accept": _REPLY, "Accept-Encoding": "identity", "User-Agent": "hf-sign"}
+    with bound(requests.Session(), Bounds(SOCKET_TIMEOUT, SOCKET_TIMEOUT, limit, DEADLINE)) as session:
+        # The certificates of the system, not those of `requests`: an authority inside of an organisation may need them.
+        paths = ssl.get_default_verify_paths()
+        session.verify = paths.cafile or paths.capath or True
+        try:
+            return session.post(target, data=query, headers={**headers, **_authorization(parts)})
+        except requests.TooManyRedirects as error:  # the first one is one too many
+            if error.response is None:
+                raise
+            return error.response
 
 
-def _status(error: urllib.error.HTTPError) -> str:
-    target = error.headers.get("Location") if 300 <= error.code < 400 else None
+def _granted(response: requests.Response, shown: str) -> bytes:
+    """Return the body of an answer that could be a timestamp; raises `HfSignError` for any other."""
+    if not response.ok or 300 <= response.status_code < 400:
+        raise HfSignError(f"the time-stamp authority '{shown}' {_status(response)}")
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower() or "text/plain"
+    # Some authorities do not say what they send; what is not a timestamp is noticed when it is parsed.
+    if response.status_code not in _GRANTED or (kind != _REPLY and not response.content.startswith(_SEQUENCE)):
+        raise HfSignError(
+            f"the time-stamp authority '{shown}' answered with HTTP status {response.status_code} and the content type "
+            f"{kind!a}; expected 200 and '{_REPLY}'"
+        )
+    return response.content
+
+
+def _status(response: requests.Response) -> str:
+    target = response.headers.get("Location") if 300 <= response.status_code < 400 else None
     if target is None:
-        return f"answered with HTTP status {error.code}"
+        return f"answered with HTTP status {response.status_code}"
     try:
         shown = _shown(urlsplit(target))[:200]
     except ValueError:
         shown = "nowhere"
-    return f"answered with HTTP status {error.code} and sends to {shown!a}; name that address if you trust it"
+    return f"answered with HTTP status {response.status_code} and sends to {shown!a}; name that address if you trust it"
 
 
 def _why(error: BaseException) -> str:
-    if isinstance(error, urllib.error.URLError) and isinstance(error.reason, BaseException):
-        error = error.reason
-    if isinstance(error, TimeoutError):
+    import requests
+
+    from hf_model_signing._util.http import causes, reason_of
+
+    seen = causes(error)
+    if isinstance(error, requests.Timeout) or any(isinstance(each, TimeoutError) for each in seen):
         return f"it did not answer in time ({SOCKET_TIMEOUT:g} seconds for one step, {DEADLINE:g} for all)"
-    if isinstance(error, http.client.HTTPException) and not isinstance(error, OSError):
+    if any(isinstance(each, http.client.HTTPException) and not isinstance(each, OSError) for each in seen):
         return "what it answers is not HTTP"
-    return getattr(error, "strerror", None) or str(error)
+    return reason_of(error)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from hf_model_signing._util.http import BoundedAdapter, Bounds
 from hf_model_signing.errors import ServiceError
-from hf_model_signing.methods.sigstore.http import BoundedAdapter, ask_service, bound, with_service
+from hf_model_signing.methods.sigstore.http import ask_service, bound, with_service
 from tests.servers.hub_http import Log, Reply, Request, Server, json_reply, redirect
 
 
@@ -138,7 +139,7 @@ def test_every_request_is_bounded(service: Service, monkeypatch: pytest.MonkeyPa
     session = bound(requests.Session())
     assert all(type(session.get_adapter(f"{scheme}://x")) is BoundedAdapter for scheme in ("http", "https"))
     stop = threading.Event()
-    monkeypatch.setattr("hf_model_signing.methods.sigstore.http._STEP", (0.5, 0.5))
+    monkeypatch.setattr("hf_model_signing.methods.sigstore.http.BOUNDS", Bounds(0.5, 0.5, 1000))
     service.wait = stop.wait
     assert "did not answer in time (0.5 seconds to connect, 0.5 for each part" in str(_refused(service.url))
     stop.set()

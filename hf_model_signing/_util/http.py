@@ -1,0 +1,102 @@
+"""HTTP with bounds, for every service that is no hub: Sigstore, identity providers, time-stamp authorities.
+
+A server can make a client wait, or send without end. This is the one place that limits what it can do: each request
+goes through a session that `bound` has prepared, and the caller runs it with a deadline (`_util.deadline`), because
+only a thread of its own limits the look-up of a name and a slow header. No redirect is followed: what is sent goes to
+the URL that was named.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from hf_model_signing._util.text import show
+
+_CHUNK = 64 * 1024
+_LONGEST = 400  # characters of the reason of an error
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Limits of one request: seconds to connect, for each step of an answer and for all of its body, and its bytes."""
+
+    connect: float
+    read: float
+    size: int
+    total: float | None = None
+
+
+class TooLongError(requests.RequestException):
+    """An answer has more bytes than its bounds allow."""
+
+
+class BoundedAdapter(HTTPAdapter):
+    """A transport of `requests` within bounds; of its own accord it has none."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        super().__init__()
+        self.bounds = bounds
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:  # noqa: ANN401
+        """Send as the base class does, within the bounds."""
+        kwargs["timeout"] = kwargs.get("timeout") or (self.bounds.connect, self.bounds.read)
+        response = super().send(request, *args, **kwargs)
+        response.raw = _BoundedBody(response.raw, self.bounds)
+        return response
+
+
+class _BoundedBody:
+    """The body of an answer; `requests` reads it with `stream` alone."""
+
+    def __init__(self, raw: Any, bounds: Bounds) -> None:  # noqa: ANN401 - a class of urllib3
+        self._raw, self._left = raw, bounds.size
+        self._end = None if bounds.total is None else time.monotonic() + bounds.total
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self._raw, name)
+
+    def stream(self, *_: object, decode_content: bool | None = None) -> Iterator[bytes]:
+        """Yield the pieces as they arrive, not in full chunks: a slow server would reach no limit then."""
+        while piece := self._raw.read1(_CHUNK, decode_content=decode_content):
+            self._left -= len(piece)
+            if self._left < 0:
+                raise TooLongError
+            if self._end is not None and time.monotonic() > self._end:
+                raise TimeoutError
+            yield piece
+
+
+def bound(session: requests.Session, bounds: Bounds) -> requests.Session:
+    """Put bounds on all that `session` asks, and let it follow no redirect; returns it."""
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, BoundedAdapter(bounds))
+    session.max_redirects = 0
+    session.auth = _unchanged
+    return session
+
+
+def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Log in as the request says: without this, ~/.netrc would replace its credentials."""
+    return request
+
+
+def causes(error: BaseException) -> list[BaseException]:
+    """Return an error and all that libraries have wrapped in it, the innermost last."""
+    seen = [error]
+    for each in seen:
+        inner = (*each.args, getattr(each, "reason", None), each.__cause__, each.__context__)
+        seen += [item for item in inner if isinstance(item, BaseException) and item not in seen]
+    return seen
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the words of the operating system for an error, or else those of its innermost cause, safe to print."""
+    seen = causes(error)
+    found = [each.strerror for each in seen if isinstance(each, OSError) and each.strerror]
+    return show((found[-1] if found else str(seen[-1]))[:_LONGEST] or type(seen[-1]).__name__)

@@ -1,0 +1,96 @@
+"""The bounds of a session, each alone."""
+
+from __future__ import annotations
+
+import gzip
+import time
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from hf_model_signing._util.http import Bounds, TooLongError, bound, causes, reason_of
+from tests.servers.hub_http import Log, Reply, Request, Server, redirect
+
+SIZE = 1000
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture
+def replies() -> list[Reply]:
+    """What the server answers, one after the other."""
+    return []
+
+
+@pytest.fixture
+def url(replies: list[Reply]) -> Iterator[str]:
+    def answer(_: Request) -> Reply:
+        return replies.pop(0)
+
+    server = Server("service", answer, Log())
+    server.start()
+    yield server.url
+    server.stop()
+
+
+def _get(url: str, total: float | None = None) -> requests.Response:
+    with bound(requests.Session(), Bounds(connect=5, read=5, size=SIZE, total=total)) as session:
+        return session.get(url)
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_answer_of_the_size_that_is_allowed(url: str, replies: list[Reply], chunked: bool) -> None:
+    replies.append(Reply(200, {}, [b"x" * SIZE], SIZE, chunked=chunked))
+    assert _get(url).content == b"x" * SIZE
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_larger_answer(url: str, replies: list[Reply], chunked: bool) -> None:
+    replies.append(Reply(200, {}, [b"x" * (SIZE + 1)], SIZE + 1, chunked=chunked))
+    with pytest.raises(TooLongError):
+        _get(url)
+
+
+def test_compressed_answer_counts_with_its_real_size(url: str, replies: list[Reply]) -> None:
+    bomb = gzip.compress(b"x" * 100 * SIZE)
+    assert len(bomb) < SIZE
+    replies.append(Reply(200, {"Content-Encoding": "gzip"}, [bomb], len(bomb)))
+    with pytest.raises(TooLongError):
+        _get(url)
+
+
+def test_body_that_comes_byte_by_byte(url: str, replies: list[Reply]) -> None:
+    def drops() -> Iterator[bytes]:
+        for _ in range(100):
+            time.sleep(0.05)
+            yield b"x"
+
+    replies.append(Reply(200, {}, drops(), 100, chunked=True))
+    begin = time.monotonic()
+    with pytest.raises(TimeoutError):
+        _get(url, total=0.3)
+    assert time.monotonic() - begin < 3
+
+
+def test_no_redirect_is_followed(url: str, replies: list[Reply]) -> None:
+    replies += [redirect(307, f"{url}/elsewhere"), Reply(200)]
+    with pytest.raises(requests.TooManyRedirects):
+        _get(url)
+    assert len(replies) == 1
+
+
+def test_reason_is_that_of_the_operating_system() -> None:
+    with pytest.raises(requests.ConnectionError) as caught:
+        _get("http://127.0.0.1:9/")
+    assert reason_of(caught.value) == "Connection refused"
+    assert any(isinstance(each, ConnectionRefusedError) for each in causes(caught.value))
+
+
+def test_reason_is_safe_to_print_and_short() -> None:
+    assert reason_of(ValueError("\x1b[31m" + "x" * 1000)).startswith("'\\x1b[31mxxx")
+    assert len(reason_of(ValueError("x" * 1000))) == 400
+    assert reason_of(ValueError()) == "ValueError"
