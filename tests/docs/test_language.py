@@ -53,7 +53,6 @@ EXEMPT = frozenset(
         "tests/methods",
         "tests/methods/pkcs11",
         "tests/methods/sigstore",
-        "tests/servers",
         "tests/timestamps",
     }
 )

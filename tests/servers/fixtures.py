@@ -1,4 +1,4 @@
-"""A hub, a time-stamp authority, a signer and people who use the program against them."""
+"""Fixtures: a hub, a time-stamp authority, a signer, and users who run the program against them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.servers.tsa import Tsa
 
 @dataclass
 class Person:
-    """Somebody with a machine of their own: a home for the client's cache, a token, a working folder."""
+    """A user with a machine of their own: home directory for the client's cache, token, working directory."""
 
     hub: Hub
     home: Path
@@ -62,7 +62,7 @@ class Person:
         )
 
     def snapshot(self, repo: str, commit: str) -> Path:
-        """Where the client's cache keeps a revision of a model."""
+        """Return the directory of a revision of a model in the client's cache."""
         return self.home / "hub" / f"models--{repo.replace('/', '--')}" / "snapshots" / commit
 
 
@@ -75,7 +75,7 @@ def hub() -> Iterator[Hub]:
 
 @pytest.fixture
 def tsa(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tsa]:
-    """A time-stamp authority of this machine, asked without a proxy."""
+    """A time-stamp authority on this machine, contacted without a proxy."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with Tsa() as tsa:
@@ -84,7 +84,7 @@ def tsa(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tsa]:
 
 @pytest.fixture
 def hosts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StaticHosts]:
-    """The hosts of TensorFlow Hub, PyTorch Hub and ONNX models, asked without a proxy, and a cache of their own."""
+    """The hosts of TensorFlow Hub, PyTorch Hub and ONNX models, contacted without a proxy, and an empty cache."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,127.0.0.2")
     monkeypatch.setenv("no_proxy", "127.0.0.1,127.0.0.2")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -96,13 +96,13 @@ def hosts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StaticHos
 
 @pytest.fixture(scope="session")
 def acme(tmp_path_factory: pytest.TempPathFactory) -> KeyPair:
-    """The key pair of the signer that everybody trusts."""
+    """The key pair of the trusted signer."""
     return make_pair(tmp_path_factory.mktemp("keys"), "acme")
 
 
 @pytest.fixture(scope="session")
 def stranger(tmp_path_factory: pytest.TempPathFactory) -> KeyPair:
-    """The key pair of somebody whom nobody trusts."""
+    """The key pair of an untrusted signer."""
     return make_pair(tmp_path_factory.mktemp("keys"), "stranger", ec.SECP384R1())
 
 
@@ -110,7 +110,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> KeyPair:
 def person(
     hub: Hub, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Person]:
-    """Make somebody who uses the program; each name is another machine."""
+    """Make a user of the program; each name is another machine."""
     monkeypatch.chdir(tmp_path)
 
     def make(name: str = "user", *, token: str = "hf_write") -> Person:
@@ -125,7 +125,7 @@ def person(
 
 @pytest.fixture
 def repo(hub: Hub) -> str:
-    """A small repository as they are: text, weights in LFS, a folder, an empty file, git's own files."""
+    """A small repository like real ones: text, weights in LFS, a directory, an empty file, git's own files."""
     hub.create_repo("acme/model")
     hub.commit(
         "acme/model",

@@ -1,4 +1,4 @@
-"""The part of GitHub Actions that gives a job its id tokens, and the environment of a job that may ask for them."""
+"""The part of GitHub Actions that issues id tokens to a job, and the environment of a job that may request them."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ _ANY_JOB = {
 
 
 class GithubActions:
-    """Serves at `url`; a job of `repository` at `ref` gets an id token for whichever audience it asks for."""
+    """Serves at `url`; a job of `repository` at `ref` gets an id token for any audience that it requests."""
 
     def __init__(self, issuer: TokenIssuer, repository: str = "acme/model", ref: str = "refs/tags/v1") -> None:
         self.issuer = issuer
         self.repository = repository
         self.ref = ref
         self.request_token = f"ghs_{secrets.token_urlsafe(24)}"
-        self.given: list[str] = []  # every id token
-        self.status = 200  # another one refuses
-        self.answer: Reply | None = None  # in the place of a token
+        self.given: list[str] = []  # every issued id token
+        self.status = 200  # any other is an error
+        self.answer: Reply | None = None  # sent instead of a token
         self._log = Log()
         self._server = Server("github", self._answer, self._log)
-        # Their address has a doubled slash and a query, too.
+        # The real URL has a doubled slash and a query, too.
         self.url = f"{self._server.url}/7//idtoken/1/2?api-version=2.0"
 
     def __enter__(self) -> GithubActions:
@@ -66,7 +66,7 @@ class GithubActions:
         return self._log.records()
 
     def environment(self) -> dict[str, str]:
-        """What a job with `permissions: id-token: write` finds in its environment."""
+        """The environment of a job with `permissions: id-token: write`."""
         return {
             "GITHUB_ACTIONS": "true",
             "ACTIONS_ID_TOKEN_REQUEST_URL": self.url,

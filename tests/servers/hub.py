@@ -1,6 +1,6 @@
 """A local Hugging Face Hub for tests and demonstrations: the real client runs against it unchanged.
 
-`with Hub() as hub:` serves at `hub.url`; run as a script it serves until it is told to stop.
+`with Hub() as hub:` serves at `hub.url`; as a script, it serves until it is stopped.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ __all__ = ["DropConnection", "Fault", "File", "Hub", "Record", "Synthetic", "Tok
 
 
 class Hub(Core):
-    """The server with its second origin for large files; its methods fill it, watch it and make it misbehave."""
+    """The server with its second origin for large files; methods fill it, observe it and make it misbehave."""
 
     def __init__(self, *, port: int = 0, control: bool = False) -> None:
         super().__init__()
@@ -145,7 +145,7 @@ class Hub(Core):
         repo_type: str = "model",
         lfs: bool | None = None,
     ) -> str:
-        """Replace the head of a branch by another commit in its place, as a forced push does. Return the sha."""
+        """Replace the head of a branch by another commit, as a forced push does. Return the sha."""
         found = self._repo(repo, repo_type)
         changes = self._changes(found, files, lfs)
         with self.store.lock:
@@ -165,29 +165,29 @@ class Hub(Core):
         found.refs[f"refs/tags/{name}"] = self._at(found, revision).sha
 
     def head(self, repo: str, branch: str = "main", *, repo_type: str = "model") -> str:
-        """The sha that a branch truly points to."""
+        """Return the real sha of a branch."""
         return self._at(self._repo(repo, repo_type), branch).sha
 
     def log(self, repo: str, revision: str = "main", *, repo_type: str = "model") -> list[Commit]:
-        """The true commits of a revision, newest first."""
+        """Return the real commits of a revision, newest first."""
         found = self._repo(repo, repo_type)
         return list(found.history(self._at(found, revision).sha))
 
     def files(self, repo: str, revision: str = "main", *, repo_type: str = "model") -> dict[str, File]:
-        """The true files of a revision."""
+        """Return the real files of a revision."""
         return dict(self._at(self._repo(repo, repo_type), revision).files)
 
     def read(self, repo: str, path: str, revision: str = "main", *, repo_type: str = "model") -> bytes:
-        """The true bytes of a file."""
+        """Return the real bytes of a file."""
         content = self.files(repo, revision, repo_type=repo_type)[path].content
         return b"".join(content.chunks(0, content.size))
 
     def alias(self, old: str, new: str, *, repo_type: str = "model") -> None:
-        """Lead an old name to another repository."""
+        """Redirect an old name to another repository."""
         self.store.aliases[RepoKey(repo_type, old)] = new
 
     def rename(self, old: str, new: str, *, repo_type: str = "model") -> None:
-        """Rename a repository, and lead its old name to the new one."""
+        """Rename a repository, and redirect its old name to the new one."""
         self.store.rename(RepoKey(repo_type, old), new)
 
     def add_token(
@@ -199,17 +199,17 @@ class Hub(Core):
         role: str = "write",
         everywhere: bool = False,
     ) -> None:
-        """Make a token known; `everywhere` gives its user access to every namespace."""
+        """Add a token; `everywhere` gives its user access to every namespace."""
         self.tokens[token] = Token(token, user, frozenset(orgs or ()), role, everywhere)
 
     def trust_publisher(
         self, repo: str, issuer: TokenIssuer, repository: str = "acme/model", *, repo_type: str = "model"
     ) -> None:
-        """Let jobs of a repository elsewhere, proved by id tokens of their issuer, get tokens to write here."""
+        """Add a trusted publisher: jobs of a repository elsewhere, proved by id tokens, get tokens to write here."""
         self.publishers.append(hub_trusted.Publisher(RepoKey(repo_type, repo), issuer, repository))
 
     def expect_upload(self, content: Synthetic) -> None:
-        """Hold an upload of this content against it in the place of storing it, so that it needs no disk."""
+        """Compare an upload with this content instead of storing it, which needs no disk space."""
         self.expected[content.sha256] = content
 
     def _repo(self, repo: str, repo_type: str) -> Repo:
@@ -243,12 +243,12 @@ class Hub(Core):
         return sum(record.bytes_received for record in self.requests)
 
     def clear_requests(self) -> None:
-        """Count from zero again."""
+        """Reset the counters."""
         self._log.clear()
 
     @property
     def lfs_threshold(self) -> int:
-        """The size from which on files of any name are stored as large ones."""
+        """The size from which files of any name are stored as large ones."""
         return self.store.lfs_threshold
 
     @lfs_threshold.setter
@@ -312,7 +312,7 @@ class Hub(Core):
         path: str = "",
         times: int | None = None,
     ) -> Fault:
-        """Answer a request for one full sha with another commit; `claim` shows it under the sha that was asked for."""
+        """Answer a request for one full sha with another commit; `claim` shows it under the requested sha."""
         effect = Swap(asked, served, claim)
         return self.faults.add(Fault(effect, path=path, repo=RepoKey(repo_type, repo), times=times))
 
@@ -327,7 +327,7 @@ class Hub(Core):
         message: str = "The hub was told to fail",
         code: str | None = None,
     ) -> Fault:
-        """Answer requests of a method ("ANY" for all) whose path has a match of a pattern with an error."""
+        """Answer requests of a method ("ANY" for all) whose path matches a pattern with an error."""
         headers = {"X-Error-Code": code} if code else {}
         if retry_after is not None:
             headers["Retry-After"] = str(retry_after)
@@ -336,44 +336,44 @@ class Hub(Core):
         return self.faults.add(Fault(Fail(status, message, tuple(headers.items())), method, path, times=times))
 
     def cut(self, method: str, path: str, after: int, *, times: int | None = None) -> Fault:
-        """Close the connection after some bytes of the body, though more were announced."""
+        """Close the connection after some bytes of the body, although more were announced."""
         return self.faults.add(Fault(Cut(after), method, path, times=times))
 
     def spoil(self, method: str, path: str, change: Callable[[Reply], Reply], *, times: int | None = None) -> Fault:
-        """Change answers before they are sent: their status, headers or body."""
+        """Change the status, headers or body of responses before they are sent."""
         return self.faults.add(Fault(Spoil(change), method, path, times=times))
 
     def delay(self, method: str, path: str, seconds: float, *, times: int | None = None) -> Fault:
-        """Let requests wait before they are handled."""
+        """Delay requests."""
         return self.faults.add(Fault(Delay(seconds), method, path, times=times))
 
     def before(self, method: str, path: str, hook: Hook, *, times: int | None = None) -> Fault:
-        """Call something before a request is handled; it may raise DropConnection, then it is never handled."""
+        """Call a function before a request is handled; if it raises DropConnection, the request is not handled."""
         return self.faults.add(Fault(Before(hook), method, path, times=times))
 
     def after(self, method: str, path: str, hook: Hook, *, times: int | None = None) -> Fault:
-        """Call something when a request was handled; it may raise DropConnection, then it gets no answer."""
+        """Call a function after a request was handled; if it raises DropConnection, there is no response."""
         return self.faults.add(Fault(After(hook), method, path, times=times))
 
     def drop_answer(self, method: str, path: str, *, times: int | None = None) -> Fault:
-        """Handle requests, and close the connection in the place of answering."""
+        """Handle requests, and close the connection instead of responding."""
         return self.after(method, path, _drop, times=times)
 
     def limit_rate(self, quota: int, window: float, resource: str = "api") -> None:
-        """Answer so many requests for a resource ("api", "resolvers" or "pages") in each window of some seconds."""
+        """Limit the requests for a resource ("api", "resolvers" or "pages") in each window of some seconds."""
         self._limits.limit(quota, window, resource)
 
     def fail_share(self, every: int = 3, retry_after: int | None = None) -> Share:
-        """Refuse one request of so many, whatever it is, for the rate of requests."""
+        """Refuse one of `every` requests of any kind with the status of the rate limit."""
         return self._limits.share(every, retry_after)
 
     @property
     def too_many(self) -> int:
-        """How many requests were refused for their rate."""
+        """The number of requests that were refused by the rate limit."""
         return sum(record.status == 429 for record in self.requests)
 
     def clear_faults(self) -> None:
-        """Behave well from now on."""
+        """Remove all faults."""
         self.faults.clear()
         self._limits.clear()
 
@@ -416,7 +416,7 @@ class Hub(Core):
 
     def _handled(self, handler: Handler, exchange: Exchange) -> Reply:
         if exchange.request.record.origin == "hub":
-            _ = exchange.token  # One that is not known is refused everywhere, also where none is needed.
+            _ = exchange.token  # An unknown token is refused everywhere, also where none is required.
         return handler(exchange)
 
     def _find(self, request: Request) -> tuple[Handler, Exchange]:

@@ -1,4 +1,4 @@
-"""Who asks the local hub for which repository and commit, whether they may, and what a misbehaving hub shows them."""
+"""Access to the local hub: tokens, permissions, the requested repository and commit, and what faults change of them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _ANONYMOUS = "Invalid username or password."
 
 @dataclass(frozen=True)
 class Token:
-    """A token that the hub knows; `everywhere` makes its user a member of every namespace.
+    """A token of the hub; `everywhere` makes its user a member of every namespace.
 
-    One that is for `only` one repository is nobody's elsewhere. `expires` is a time of `time.monotonic`.
+    With `only` it is valid for that repository and unknown elsewhere. `expires` is a time of `time.monotonic`.
     """
 
     name: str
@@ -39,22 +39,22 @@ class Token:
     expires: float | None = None
 
     def member(self, namespace: str) -> bool:
-        """Whether the user belongs to a namespace."""
+        """True if the user belongs to a namespace."""
         return self.only is None and (self.everywhere or namespace == self.user or namespace in self.orgs)
 
     def reaches(self, repo: Repo) -> bool:
-        """Whether the repository is one of the user's own."""
+        """True if the repository belongs to the user."""
         return self.member(repo.namespace) if self.only is None else repo.key == self.only
 
     @property
     def expired(self) -> bool:
-        """Whether its time is over."""
+        """True if the token has expired."""
         return self.expires is not None and time.monotonic() >= self.expires
 
 
 @dataclass
 class Upload:
-    """A large file that was announced and may be sent to an unguessable address."""
+    """A large file that was announced and may be uploaded to an unguessable URL."""
 
     repo: Repo
     sha256: str
@@ -65,26 +65,26 @@ class Upload:
 
 
 class Sink:
-    """Where the bytes of an upload go."""
+    """The object that receives the bytes of an upload."""
 
     def write(self, offset: int, data: bytes) -> None:
-        """Take bytes in."""
+        """Receive bytes."""
         raise NotImplementedError
 
     def finish(self) -> Content | None:
-        """The content when it is what was announced, None when it is not."""
+        """Return the content if it is the announced one, otherwise None."""
         raise NotImplementedError
 
 
 class Core:
-    """What every route works with: the store, the faults, the tokens and the settings of the hub."""
+    """The state that all routes share: the store, the faults, the tokens and the settings of the hub."""
 
     def __init__(self) -> None:
         self.store = Store()
         self.faults = Faults()
         self.tokens: dict[str, Token] = {}
         self.publishers: list[Publisher] = []
-        self.token_lifetime = 3600  # seconds, of the tokens that trusted publishers get
+        self.token_lifetime = 3600  # seconds, for tokens of trusted publishers
         self.uploads: dict[str, Upload] = {}
         self.expected: dict[str, Content] = {}
         self.errors: list[str] = []
@@ -95,13 +95,13 @@ class Core:
         self._secret = secrets.token_bytes(32)
 
     def sign(self, text: str) -> str:
-        """What proves that an address was given out by this hub."""
+        """Return the signature that proves that this hub issued a URL."""
         return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()
 
 
 @dataclass(frozen=True)
 class View:
-    """What is shown of a repository: another name and sha than the true ones when the hub misbehaves."""
+    """The shown identity of a repository; a fault can change its name and sha."""
 
     repo: Repo
     id: str
@@ -113,7 +113,7 @@ Rule = Callable[["Exchange", Repo], None]
 
 
 class Exchange:
-    """One request with the parts of its address, and what it may see."""
+    """One request with the components of its URL, and its permissions."""
 
     def __init__(self, core: Core, request: Request, match: re.Match[str]) -> None:
         self.core = core
@@ -122,12 +122,12 @@ class Exchange:
         self._shown_id = ""
 
     def part(self, name: str, default: str = "") -> str:
-        """A part of the address, decoded."""
+        """Return a decoded component of the URL."""
         return unquote(self.match.groupdict().get(name) or default)
 
     @cached_property
     def key(self) -> RepoKey | None:
-        """The repository that the address names."""
+        """Return the repository that the URL names."""
         if "id" not in self.match.groupdict():
             return None
         kind = self.part("kind", "models").rstrip("/").removesuffix("s")
@@ -135,7 +135,7 @@ class Exchange:
 
     @cached_property
     def token(self) -> Token | None:
-        """The token of the request; one that the hub does not know is refused."""
+        """Return the token of the request; an unknown one is refused."""
         header = self.request.headers.get("Authorization")
         if header is None:
             return None
@@ -145,11 +145,11 @@ class Exchange:
         return token
 
     def sees(self, repo: Repo) -> bool:
-        """Whether the repository is shown to the one who asks."""
+        """True if the repository is visible for this request."""
         return not repo.private or (self.token is not None and self.token.reaches(repo))
 
     def repo(self, rule: Rule | None = None) -> Repo:
-        """The repository that is asked for, when it may be seen and the rule lets it pass."""
+        """Return the requested repository if it is visible and the rule allows the request."""
         asked = self.key
         assert asked is not None
         key, self._shown_id = asked, asked.id
@@ -168,7 +168,7 @@ class Exchange:
         return repo
 
     def missing(self) -> Refused:
-        """The answer for a repository that is not there, or must not be known."""
+        """Return the response for a repository that does not exist or must not be revealed."""
         if self.token is None:
             return Refused(error(401, _ANONYMOUS, "RepoNotFound"))
         return Refused(error(404, "Repository not found", "RepoNotFound"))
@@ -184,7 +184,7 @@ class Exchange:
         raise Refused(redirect(307, f"{path}?{query}" if query else path))
 
     def view(self, rule: Rule | None = None, revision: str | None = None) -> View:
-        """The repository at the revision that is asked for (main by default)."""
+        """Return the repository at the requested revision (main by default)."""
         repo = self.repo(rule)
         asked = revision or self.part("rev", "main")
         sha = repo.find(asked, self.moved(repo))
@@ -198,30 +198,30 @@ class Exchange:
         return View(repo, self._shown_id, shown, repo.commits[sha])
 
     def moved(self, repo: Repo) -> dict[str, str]:
-        """The refs that a misbehaving hub answers as others."""
+        """The refs that a fault answers with others."""
         return {back.ref: back.sha for back in self.core.faults.take(Rollback, self.request.record, self.key)}
 
     def served(self, path: str, content: Content) -> Content:
-        """The content that is sent for a file: others than the listed one when the hub misbehaves."""
+        """Return the content that is sent for a file; a fault can change it."""
         for fault in self.core.faults.take(Serve, self.request.record, self.key, path):
             content = fault.change(content)
         return content
 
     def user(self) -> Token:
-        """The token of the request, which must have one."""
+        """Return the token of the request, which is required."""
         if self.token is None:
             raise Refused(error(401, _ANONYMOUS))
         return self.token
 
     def writer(self, namespace: str) -> Token:
-        """The token of the request, which must be allowed to write in a namespace."""
+        """Return the token of the request, which must be allowed to write in a namespace."""
         token = self.write_token()
         if not token.member(namespace):
             raise Refused(error(403, f'Forbidden: you have no write access to the namespace "{namespace}"'))
         return token
 
     def write_token(self) -> Token:
-        """The token of the request, which must be one for writing."""
+        """Return the token of the request, which must have write permission."""
         token = self.user()
         if token.role != "write":
             raise Refused(error(403, "Forbidden: this token has no write access, use a write token"))
@@ -229,7 +229,7 @@ class Exchange:
 
 
 def may_read(exchange: Exchange, repo: Repo) -> None:
-    """Refuse the contents of a gated repository to those who were not granted access."""
+    """Refuse the contents of a gated repository without granted access."""
     token = exchange.token
     if not repo.gated or (token is not None and (token.reaches(repo) or token.user in repo.granted)):
         return
@@ -240,7 +240,7 @@ def may_read(exchange: Exchange, repo: Repo) -> None:
 
 
 def may_write(exchange: Exchange, repo: Repo) -> None:
-    """Refuse those who may not write; the author of a pull request may write to it."""
+    """Refuse requests without write permission; the author of a pull request may write to it."""
     if repo.archived:
         raise Refused(error(403, "This repository is archived, and read-only."))
     revision = exchange.part("rev")
@@ -251,7 +251,7 @@ def may_write(exchange: Exchange, repo: Repo) -> None:
 
 
 def may_propose(exchange: Exchange, repo: Repo) -> None:
-    """Refuse those who may not open a pull request: anyone with a write token may, where they can read."""
+    """Refuse pull requests from users who cannot read the repository, or whose token has no write permission."""
     token = exchange.write_token()
     if token.only is not None and not token.reaches(repo):
         raise Refused(error(403, "Forbidden: this token is for another repository"))
@@ -268,5 +268,5 @@ REV = r"(?P<rev>refs/(?:pr|convert)/[^/]+|[^/]+)"
 
 
 def route(method: str, pattern: str, handler: Handler) -> Route:
-    """A line of a table of routes."""
+    """Return an entry of a table of routes."""
     return method, re.compile(pattern), handler

@@ -1,4 +1,4 @@
-"""Ways in which the local hub can be told to misbehave, each limited to some requests and to a number of times."""
+"""Faults of the local hub, each limited to some requests and to a number of times."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.servers.hub_store import Content, RepoKey
 
 
 class DropConnection(Exception):  # noqa: N818
-    """Raised by a hook: the connection is closed at once, without an answer."""
+    """Raised by a hook to close the connection at once, without a response."""
 
 
 @dataclass
 class Record:
-    """One request as it was counted: the path is decoded, both sizes are those of the bodies alone."""
+    """One recorded request: the path is decoded, the sizes are those of the bodies."""
 
     method: str
     path: str
@@ -35,7 +35,7 @@ Hook = Callable[[Record], object]
 
 @dataclass(frozen=True)
 class Fail:
-    """Answer with an error in the place of the real answer."""
+    """Respond with an error."""
 
     status: int
     message: str
@@ -44,7 +44,7 @@ class Fail:
 
 @dataclass(frozen=True)
 class Cut:
-    """Close the connection when this many bytes of the body are sent, though more were announced."""
+    """Close the connection after this many bytes of the body, although more were announced."""
 
     after: int
 
@@ -58,28 +58,28 @@ class Delay:
 
 @dataclass(frozen=True)
 class Before:
-    """Call something before the request is handled."""
+    """Call a function before the request is handled."""
 
     hook: Hook
 
 
 @dataclass(frozen=True)
 class After:
-    """Call something when the request was handled and before it is answered."""
+    """Call a function after the request was handled and before the response."""
 
     hook: Hook
 
 
 @dataclass(frozen=True)
 class Spoil:
-    """Change an answer, whatever it is, before it is sent."""
+    """Change a response before it is sent."""
 
     change: Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
 class Serve:
-    """Send other bytes for a file than the ones whose digest is listed."""
+    """Send other bytes for a file than those of the listed digest."""
 
     path: str
     change: Callable[[Content], Content]
@@ -87,7 +87,7 @@ class Serve:
 
 @dataclass(frozen=True)
 class Impersonate:
-    """Answer with another repository; `claim` says whose name is shown."""
+    """Answer with another repository; `claim` is the name that is shown."""
 
     other: str
     claim: bool
@@ -103,7 +103,7 @@ class Rollback:
 
 @dataclass(frozen=True)
 class Swap:
-    """Answer a request for one commit with another one; `claim` pretends that it is the one asked for."""
+    """Answer a request for one commit with another one; `claim` shows the requested one."""
 
     asked: str
     served: str
@@ -116,7 +116,7 @@ E = TypeVar("E", Fail, Cut, Delay, Before, After, Spoil, Serve, Impersonate, Rol
 
 @dataclass
 class Fault:
-    """One misbehaviour that was asked for; `hits` counts how often it happened."""
+    """A requested fault; `hits` counts its uses."""
 
     effect: Effect
     method: str = "ANY"
@@ -131,11 +131,11 @@ class Fault:
         self._pattern = re.compile(self.path)
 
     def clear(self) -> None:
-        """Behave well again."""
+        """Remove the fault."""
         self.cleared = True
 
     def matches(self, record: Record, repo: RepoKey | None) -> bool:
-        """Whether it is for this request, and still to happen."""
+        """True if it applies to this request and is not used up."""
         return (
             not self.cleared
             and (self.times is None or self.hits < self.times)
@@ -146,25 +146,25 @@ class Fault:
 
 
 class Faults:
-    """All misbehaviour that was asked for."""
+    """All requested faults."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
 
     def add(self, fault: Fault) -> Fault:
-        """Misbehave like this from now on."""
+        """Add a fault."""
         with self._lock:
             self._faults.append(fault)
         return fault
 
     def clear(self) -> None:
-        """Behave well from now on."""
+        """Remove all faults."""
         with self._lock:
             self._faults.clear()
 
     def take(self, kind: type[E], record: Record, repo: RepoKey | None, file: str | None = None) -> Iterator[E]:
-        """The effects of one kind that are for this request (and this file), each counted as it is handed out."""
+        """Yield the effects of one kind that apply to this request (and this file), and count each."""
         with self._lock:
             faults = list(self._faults)
         for fault in faults:
@@ -178,7 +178,7 @@ class Faults:
             yield effect
 
     def forget(self, repo: RepoKey, ref: str) -> None:
-        """End the rollbacks of a ref, because it was moved."""
+        """Remove the rollbacks of a ref that was moved."""
         with self._lock:
             for fault in self._faults:
                 if isinstance(fault.effect, Rollback) and fault.repo == repo and fault.effect.ref == ref:

@@ -27,7 +27,7 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 @dataclass
 class Reply:
-    """An answer; `cut` closes the connection after that many bytes of the body.
+    """A response; `cut` closes the connection after that many bytes of the body.
 
     `announced` is a length that is not the real one; `chunked` sends the body without telling its length before.
     """
@@ -42,7 +42,7 @@ class Reply:
 
 
 class Refused(Exception):  # noqa: N818
-    """Raised while a request is handled, to answer it at once."""
+    """Raised while a request is handled, to respond at once."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__(reply.status)
@@ -50,24 +50,24 @@ class Refused(Exception):  # noqa: N818
 
 
 def json_reply(data: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
-    """An answer in JSON."""
+    """Return a response in JSON."""
     body = json.dumps(data).encode()
     return Reply(status, {"Content-Type": "application/json; charset=utf-8", **(headers or {})}, [body], len(body))
 
 
 def error(status: int, message: str, code: str | None = None, **headers: str) -> Reply:
-    """An error as the hub words it: in the headers and in the body."""
+    """Return an error in the format of the Hub: in the headers and in the body."""
     named = {"X-Error-Message": message, **({"X-Error-Code": code} if code else {})}
     return json_reply({"error": message}, status, named | {k.replace("_", "-"): v for k, v in headers.items()})
 
 
 def redirect(status: int, location: str, headers: Mapping[str, str] | None = None) -> Reply:
-    """An answer that leads to another address."""
+    """Return a redirect."""
     return Reply(status, {"Location": location, **(headers or {})})
 
 
 def content_reply(content: Content, wanted: str | None, headers: Mapping[str, str]) -> Reply:
-    """The bytes of a content, or the range of them that was asked for."""
+    """Return a response with the content, or with the requested range of it."""
     size = content.size
     headers = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes", **headers}
     match = _RANGE.fullmatch((wanted or "").replace(" ", ""))
@@ -85,7 +85,7 @@ def content_reply(content: Content, wanted: str | None, headers: Mapping[str, st
 
 
 class Body:
-    """The body of a request, which is read only once, whether its length was announced or not."""
+    """The body of a request, which can be read only once, with or without an announced length."""
 
     def __init__(self, stream: BufferedIOBase, headers: Message, record: Record) -> None:
         self._record = record
@@ -94,18 +94,18 @@ class Body:
         self._pieces = pieces
 
     def chunks(self) -> Iterator[bytes]:
-        """What was not read yet, in pieces."""
+        """Yield the unread bytes in pieces."""
         for piece in self._pieces:
             self._record.bytes_received += len(piece)
             yield piece
 
     @cached_property
     def data(self) -> bytes:
-        """The whole body."""
+        """Return the whole body."""
         return b"".join(self.chunks())
 
     def json(self) -> dict[str, Any]:
-        """The whole body, which must be a JSON object."""
+        """Return the whole body, which must be a JSON object."""
         try:
             data = json.loads(self.data or b"{}")
         except ValueError:
@@ -157,7 +157,7 @@ class Request:
     record: Record
 
     def argument(self, name: str, default: str = "") -> str:
-        """One argument of the query."""
+        """Return an argument of the query."""
         return self.query.get(name, [default])[0]
 
 
@@ -165,14 +165,14 @@ App = Callable[[Request], Reply]
 
 
 class Log:
-    """The requests that were received, in their order."""
+    """The received requests, in order."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._records: list[Record] = []
 
     def add(self, record: Record) -> None:
-        """Note a request."""
+        """Record a request."""
         with self._lock:
             self._records.append(record)
 
@@ -193,10 +193,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: Server
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def serve(self) -> None:
-        # As a proxy is asked, the address is a whole one; then the hub is its own proxy.
+        # A request to a proxy has a complete URL; the hub is its own proxy then.
         path, _, query = self.path.removeprefix(self.server.url).partition("?")
         authorization = self.headers.get("Authorization")
         record = Record(self.command, unquote(path), query, self.server.origin, authorization is not None)
@@ -226,7 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         left = reply.length if reply.cut is None else min(reply.cut, reply.length)
         for piece in reply.body:
-            # Counted before it is sent: a client that has the last byte must find it counted.
+            # Counted before it is sent: a client with the last byte must find it counted.
             part = piece[:left]
             record.bytes_sent += len(part)
             self.wfile.write(b"%x\r\n%b\r\n" % (len(part), part) if reply.chunked and part else part)
@@ -242,7 +242,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """One origin: it listens on a loopback port and hands every request to `app`, each connection in a thread."""
+    """One origin: listens on a loopback port and passes every request to `app`, with a thread for each connection."""
 
     request_queue_size = 256
     daemon_threads = True
@@ -253,7 +253,7 @@ class Server(ThreadingHTTPServer):
         self.log = log
         self._lock = threading.Lock()
         self._open: dict[Any, threading.Thread] = {}
-        # Two hosts, not only two ports: clients differ in what they take for another origin.
+        # Different hosts, not only ports: clients differ in their definition of an origin.
         self.host = "127.0.0.2" if origin == "cdn" and sys.platform == "linux" else "127.0.0.1"
         super().__init__((self.host, port), _Handler)
         self._loop = threading.Thread(target=self.serve_forever, args=(0.02,), name=f"hub-{origin}", daemon=True)
@@ -264,7 +264,7 @@ class Server(ThreadingHTTPServer):
         return f"http://{self.host}:{self.server_port}"
 
     def server_bind(self) -> None:
-        """Bind without the look-up of a host name that the base class makes."""
+        """Bind without the lookup of a host name in the base class."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.host, self.server_address[1]
 
@@ -282,7 +282,7 @@ class Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
-        """Say nothing: a client that went away is no error."""
+        """Log nothing: a client may disconnect at any time."""
 
     def start(self) -> None:
         """Serve until `stop`."""

@@ -1,4 +1,4 @@
-"""How many requests the local hub answers: a fixed window for each resource, as the Hub has it, or a share of them all.
+"""Rate limits of the local hub: a fixed window for each resource, as the Hub has it, or a share of all requests.
 
 Unlike the Hub's, a window is one for everybody, whichever token and address they have.
 """
@@ -17,7 +17,7 @@ _MESSAGE = "We had to rate limit you"
 
 @dataclass
 class Window:
-    """What may still be asked in the window that runs, which begins with the first request."""
+    """The remaining requests of the current window, which starts with the first request."""
 
     resource: str
     quota: int
@@ -26,14 +26,14 @@ class Window:
     used: int = 0
 
     def take(self, now: float) -> bool:
-        """Count a request; whether it is answered."""
+        """Count a request; return True if it is allowed."""
         if now >= self.began + self.seconds:
             self.began, self.used = now, 0
         self.used += 1
         return self.used <= self.quota
 
     def headers(self, now: float) -> dict[str, str]:
-        """What every answer says of it."""
+        """Return the headers that every response has."""
         left, seconds = max(self.quota - self.used, 0), math.ceil(self.began + self.seconds - now)
         policy = f'"fixed window";"{self.resource}";q={self.quota};w={math.ceil(self.seconds)}'
         return {"RateLimit": f'"{self.resource}";r={left};t={seconds}', "RateLimit-Policy": policy}
@@ -41,7 +41,7 @@ class Window:
 
 @dataclass
 class Share:
-    """One request of `every` is refused; `hits` counts them."""
+    """One of `every` requests is refused; `hits` counts them."""
 
     every: int
     retry_after: int | None
@@ -49,7 +49,7 @@ class Share:
     hits: int = 0
 
     def take(self) -> bool:
-        """Count a request; whether it is answered."""
+        """Count a request; return True if it is allowed."""
         self.asked += 1
         refused = self.asked % self.every == 0
         self.hits += refused
@@ -57,7 +57,7 @@ class Share:
 
 
 class Limits:
-    """All limits that were asked for; they are for the hub's own origin."""
+    """All requested limits; they apply to the hub's own origin."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -65,24 +65,24 @@ class Limits:
         self._share: Share | None = None
 
     def limit(self, quota: int, window: float, resource: str) -> None:
-        """Answer so many requests for a resource in each window of some seconds."""
+        """Limit the requests for a resource in each window of some seconds."""
         with self._lock:
             self._windows[resource] = Window(resource, quota, window)
 
     def share(self, every: int, retry_after: int | None) -> Share:
-        """Refuse one request of so many."""
+        """Refuse one of `every` requests."""
         with self._lock:
             self._share = Share(every, retry_after)
             return self._share
 
     def clear(self) -> None:
-        """Answer everything."""
+        """Remove all limits."""
         with self._lock:
             self._windows.clear()
             self._share = None
 
     def answer(self, request: Request, app: App) -> Reply:
-        """The answer of the app with the headers of the limit, or a refusal."""
+        """Return the response of the app with the headers of the limit, or a refusal."""
         if request.record.origin != "hub":
             return app(request)
         with self._lock:
@@ -98,7 +98,7 @@ class Limits:
 
 
 def _resource(path: str) -> str:
-    """The resource that the Hub counts a request under."""
+    """Return the resource under which the Hub counts a request."""
     if path.startswith("/api/") and not path.startswith("/api/resolve-cache/"):
         return "api"
     return "resolvers" if "/resolve/" in path or path.startswith("/api/") else "pages"

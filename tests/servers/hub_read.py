@@ -55,7 +55,7 @@ def _info(exchange: Exchange) -> Reply:
 
 
 def _expanded(exchange: Exchange) -> tuple[str, ...]:
-    """The properties that are asked for one by one; none when it is the usual ones."""
+    """Return the properties that the query names; none for the usual ones."""
     query = exchange.request.query
     expand = query.get("expand", query.get("expand[]", []))
     return ("_id", "id", *expand) if expand else ()
@@ -190,7 +190,7 @@ def _found(exchange: Exchange) -> tuple[View, str, File]:
 
 
 def cdn_path(key: RepoKey, sha256: str, path: str) -> str:
-    """Where the second origin serves a large file, without the signature."""
+    """Return the URL of a large file at the second origin, without the signature."""
     return f"/{key.type}s/{quote(key.id)}/{sha256}/{quote(path)}"
 
 

@@ -1,4 +1,4 @@
-"""Repositories, commits and file contents of the local hub, with the object ids that git would give them."""
+"""Repositories, commits and file contents of the local hub, with the object ids of git."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 CHUNK = 1 << 20
-# Not a power of two: content at two aligned offsets must differ, or a part written in the wrong place would pass.
+# Not a power of two: content at two aligned offsets must differ, or data at the wrong offset would pass.
 _BLOCK = CHUNK + 7
 _EPOCH = datetime(2024, 1, 1, tzinfo=timezone.utc)
 _SHA = re.compile(r"[0-9a-f]{40}")
@@ -25,19 +25,19 @@ _LFS_SUFFIXES = (".safetensors", ".bin", ".onnx", ".pt", ".parquet", ".gguf", ".
 
 
 class RepoKey(NamedTuple):
-    """What a repository is found by: its type (model, dataset, space) and its full name."""
+    """The key of a repository: its type (model, dataset, space) and its full name."""
 
     type: str
     id: str
 
     @property
     def prefix(self) -> str:
-        """What stands before the name in a web address."""
+        """The prefix of the name in a URL."""
         return "" if self.type == "model" else f"{self.type}s/"
 
 
 class Content(Protocol):
-    """Bytes that can be read in pieces."""
+    """Content that can be read in pieces."""
 
     @property
     def size(self) -> int:
@@ -49,7 +49,7 @@ class Content(Protocol):
 
 @dataclass(frozen=True)
 class Blob:
-    """Content that is kept in memory."""
+    """Content in memory."""
 
     data: bytes
 
@@ -65,7 +65,7 @@ class Blob:
 
 @dataclass(frozen=True)
 class OnDisk:
-    """Content that is read from a file when it is asked for."""
+    """Content that is read from a file on demand."""
 
     path: Path
     size: int
@@ -82,14 +82,14 @@ class OnDisk:
 
 @dataclass(frozen=True)
 class Synthetic:
-    """A file of any size whose bytes are made when they are asked for: the same for the same size and seed."""
+    """A file of any size whose bytes are generated on demand: equal for the same size and seed."""
 
     size: int
     seed: int = 0
 
     @property
     def sha256(self) -> str:
-        """The digest of the whole content, computed the first time it is asked for."""
+        """The digest of the whole content, computed on first use."""
         return _synthetic_sha256(self.size, self.seed)
 
     def chunks(self, start: int, stop: int) -> Iterator[bytes]:
@@ -119,7 +119,7 @@ def _synthetic_sha256(size: int, seed: int) -> str:
 
 @dataclass(frozen=True)
 class Flipped:
-    """Another content with the lowest bit of one byte turned over."""
+    """Another content with the lowest bit of one byte flipped."""
 
     inner: Content
     offset: int
@@ -151,17 +151,17 @@ def sha256_of(content: Content) -> str:
 
 
 def blob_oid(data: bytes) -> str:
-    """The id that git gives to a file with these bytes."""
+    """Return the id of a git blob with these bytes."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
 def pointer_of(sha256: str, size: int) -> bytes:
-    """The small file that git stores in the place of a large one."""
+    """Return the pointer file that git stores instead of a large file."""
     return f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()
 
 
 def tree_oids(files: Mapping[str, str]) -> dict[str, str]:
-    """The git id of every directory, the root under an empty name, given the id of every file."""
+    """Return the git id of every directory, with the root under an empty name."""
     trees: dict[str, list[tuple[str, bytes]]] = {"": []}
     for path, oid in files.items():
         parts = path.split("/")
@@ -190,12 +190,12 @@ class File:
 
     @property
     def lfs(self) -> bool:
-        """Whether it is stored as a large file."""
+        """True if it is stored as a large file."""
         return self.sha256 is not None
 
     @property
     def digest(self) -> str:
-        """What the hub lists as the entity tag: the sha256 of a large file, the git id of any other."""
+        """The entity tag that the hub lists: the sha256 of a large file, the git id of any other."""
         return self.sha256 or self.oid
 
     @property
@@ -236,11 +236,11 @@ class Repo:
 
     @property
     def namespace(self) -> str:
-        """The user or organisation it belongs to, empty for a legacy name."""
+        """The user or organisation that owns it, empty for a legacy name."""
         return self.key.id.rpartition("/")[0]
 
     def find(self, revision: str, moved: Mapping[str, str] | None = None) -> str | None:
-        """The sha that a branch, tag, pull request ref or full sha stands for; `moved` overrides refs."""
+        """Return the sha of a branch, tag, pull request ref or full sha; `moved` overrides refs."""
         refs = {**self.refs, **(moved or {})}
         for name in (f"refs/heads/{revision}", f"refs/tags/{revision}", revision):
             if name in refs:
@@ -248,7 +248,7 @@ class Repo:
         return revision if _SHA.fullmatch(revision) and revision in self.commits else None
 
     def history(self, sha: str) -> Iterator[Commit]:
-        """A commit and its first parents, newest first."""
+        """Return a commit and its first parents, newest first."""
         commit: Commit | None = self.commits.get(sha)
         while commit is not None:
             yield commit
@@ -256,7 +256,7 @@ class Repo:
 
 
 class Store:
-    """Everything the hub keeps; one lock guards all changes."""
+    """Everything that the hub stores; one lock guards all changes."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -272,7 +272,7 @@ class Store:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def temporary(self) -> Path:
-        """A new empty file in the directory of the large files."""
+        """Return a new empty file in the directory of the large files."""
         handle, name = tempfile.mkstemp(dir=self._directory)
         os.close(handle)
         return Path(name)
@@ -288,7 +288,7 @@ class Store:
             return repo
 
     def rename(self, old: RepoKey, new: str) -> None:
-        """Give a repository another name; the old one leads to the new one from then on."""
+        """Rename a repository; the old name redirects to the new one."""
         with self.lock:
             repo = self.repos.pop(old)
             repo.key = RepoKey(old.type, new)
@@ -326,11 +326,11 @@ class Store:
             return commit
 
     def wants_lfs(self, path: str, size: int) -> bool:
-        """Whether the hub stores a file of this name and size as a large one."""
+        """True if the hub stores a file of this name and size as a large one."""
         return size > 0 and (size >= self.lfs_threshold or path.lower().endswith(_LFS_SUFFIXES))
 
     def file(self, repo: Repo, path: str, source: Source, *, lfs: bool | None = None) -> File:
-        """Take in content for a repository, in the way `lfs` says or that the hub would choose."""
+        """Store content for a repository, as `lfs` says or the hub would choose."""
         size = _size_of(source)
         if not (self.wants_lfs(path, size) if lfs is None else lfs):
             return plain_file(_bytes_of(source))
@@ -349,13 +349,13 @@ class Store:
         return self.large_file(sha256)
 
     def keep(self, repo: Repo, sha256: str, content: Content) -> None:
-        """Note that a large file is there, and that this repository has it."""
+        """Record that a large file exists, and that this repository has it."""
         with self.lock:
             self.objects.setdefault(sha256, content)
             repo.objects.add(sha256)
 
     def large_file(self, sha256: str) -> File:
-        """The file that stands for a large content that is there already."""
+        """Return a file for large content that exists already."""
         content = self.objects[sha256]
         return File(content.size, blob_oid(pointer_of(sha256, content.size)), content, sha256)
 
@@ -365,7 +365,7 @@ class Store:
 
 
 def plain_file(data: bytes) -> File:
-    """A file that git stores as it is."""
+    """Return a file that git stores as it is."""
     return File(len(data), blob_oid(data), Blob(data))
 
 
@@ -382,5 +382,5 @@ def _bytes_of(source: Source) -> bytes:
 
 
 def directories(paths: Iterable[str]) -> set[str]:
-    """All directories that hold one of these paths."""
+    """Return all parent directories of these paths."""
     return {"/".join(parts[:depth]) for path in paths for parts in [path.split("/")] for depth in range(1, len(parts))}

@@ -24,7 +24,7 @@ _EXPECTED = {
 
 @dataclass(frozen=True)
 class Publisher:
-    """Who may publish to one repository of the hub: the jobs of a repository elsewhere, as their issuer says."""
+    """A trusted publisher of one repository: the jobs of a repository elsewhere, as their issuer states."""
 
     key: RepoKey
     issuer: TokenIssuer
@@ -32,7 +32,7 @@ class Publisher:
 
     @property
     def resource(self) -> str:
-        """What a job names to get a token for the repository."""
+        """Return the request of a job for a token for the repository."""
         return f"{self.key.prefix}{self.key.id}"
 
 
@@ -54,7 +54,7 @@ def _exchange(exchange: Exchange) -> Reply:
 
 
 def _publisher(core: Core, subject_token: str, resource: str) -> Publisher:
-    """The publisher that the id token is of, for the repository that is asked for."""
+    """Return the publisher that matches the id token, for the requested repository."""
     proved = list(_proved(core, subject_token))
     if not proved:
         raise _refused(401, "invalid_grant", "The id token is not valid: its issuer, its audience or its time is wrong")
@@ -65,10 +65,10 @@ def _publisher(core: Core, subject_token: str, resource: str) -> Publisher:
 
 
 def _proved(core: Core, subject_token: str) -> Iterator[tuple[Publisher, dict[str, Any]]]:
-    """The publishers whose issuer made the id token, for this hub and for now, with what it claims."""
+    """Yield the publishers whose issuer made the id token for this hub, if it is valid now, with its claims."""
     if not core.publishers:
         return
-    from jwt import InvalidTokenError  # here, because a hub without publishers needs no such library
+    from jwt import InvalidTokenError  # late: a hub without publishers does not need the library
 
     for publisher in core.publishers:
         try:

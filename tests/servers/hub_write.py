@@ -46,7 +46,7 @@ class _DiskSink(Sink):
 
 
 class _CompareSink(Sink):
-    """Holds what is sent against a content that is known already, so that nothing needs to be stored."""
+    """Compares an upload with known content, so that nothing needs to be stored."""
 
     def __init__(self, expected: Content) -> None:
         self._expected = expected
@@ -64,7 +64,7 @@ def _propose_or_write(exchange: Exchange) -> Rule:
 
 
 def ignored(path: str, rules: str) -> bool:
-    """Whether a .gitignore with these rules leaves a path out."""
+    """True if a .gitignore with these rules ignores a path."""
     found = False
     for line in rules.splitlines():
         rule = line.strip()

@@ -1,4 +1,4 @@
-"""An issuer of JSON Web Tokens (RFC 7519): its key, its tokens, and whether a token is one of its own."""
+"""An issuer of JSON Web Tokens (RFC 7519): its key, its tokens, and their verification."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ _KEY_ID = "1"
 
 
 class TokenIssuer:
-    """Signs tokens with a key of its own, made anew for each issuer."""
+    """Signs tokens with its own key, a new one for each issuer."""
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
 
     def token(self, claims: Mapping[str, Any]) -> str:
-        """A token that makes these claims, whatever they are."""
+        """Return a token with these claims, valid or not."""
         return jwt.encode(dict(claims), self._key, _ALGORITHM, headers={"kid": _KEY_ID})
 
     @property
     def keys(self) -> dict[str, Any]:
-        """What the issuer publishes for others to check its tokens by: a JSON Web Key Set (RFC 7517)."""
+        """Return the JSON Web Key Set (RFC 7517) with which others verify its tokens."""
         key = json.loads(ECAlgorithm.to_jwk(self._key.public_key()))
         return {"keys": [{**key, "kid": _KEY_ID, "alg": _ALGORITHM, "use": "sig"}]}
 
     def claims(self, token: str, audience: str) -> dict[str, Any]:
-        """What a token of this issuer claims; raises `jwt.InvalidTokenError` for any other, or a bad one."""
+        """Return the claims of a valid token of this issuer; raises `jwt.InvalidTokenError` for any other."""
         claims: dict[str, Any] = jwt.decode(token, self._key.public_key(), [_ALGORITHM], audience=audience)
         return claims

@@ -1,7 +1,7 @@
 """A private Sigstore for tests and demonstrations: identity provider, CA, CT key, log v1 and v2, timestamps.
 
-`with Sigstore() as sigstore:` serves all of it at `sigstore.url`, and `sigstore.trust_config()` is what its users have
-to be given; run as a script it serves until it is told to stop.
+`with Sigstore() as sigstore:` serves all of it at `sigstore.url`, and `sigstore.trust_config()` is the configuration
+for its users; as a script, it serves until it is stopped.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["Sigstore", "SigstoreFault"]
 
 
 class Sigstore(Settings):
-    """The instance: one HTTP server. What tests can change while it runs is in `Settings`."""
+    """The instance: one HTTP server. `Settings` has what tests can change while it runs."""
 
     def __init__(self, *, rekor: int = 1, port: int = 0) -> None:
         super().__init__(rekor=rekor)
@@ -66,11 +66,11 @@ class Sigstore(Settings):
 
     @property
     def requests(self) -> list[Record]:
-        """The requests that came in."""
+        """The received requests."""
         return self._log.records()
 
     def trust_config(self) -> str:
-        """What users of the instance have to be given, as JSON text."""
+        """Return the trust configuration for users of the instance, as JSON text."""
         return self._trust.config(self.rekor)
 
     def write_trust_config(self, path: Path) -> Path:
@@ -79,15 +79,15 @@ class Sigstore(Settings):
         return path
 
     def token(self, email: str | None = "release@acme.example", **claims: Any) -> str:  # noqa: ANN401 - claims are JSON
-        """An identity token of a person; `claims` override any, and a claim of `None` is left out."""
+        """Return an identity token of a person; `claims` override any, and a claim of `None` is left out."""
         return self._provider.token(email, claims)
 
     def workflow_token(self, **claims: Any) -> str:  # noqa: ANN401 - claims are JSON
-        """An identity token as a workflow of GitHub Actions gets it; `claims` are as those of `token`."""
+        """Return an identity token of a workflow of GitHub Actions; `claims` are like those of `token`."""
         return self._provider.workflow_token(claims)
 
     def github_environment(self) -> dict[str, str]:
-        """What a workflow that may ask for tokens finds in its environment."""
+        """The environment of a workflow that may request tokens."""
         return {
             "GITHUB_ACTIONS": "true",
             "ACTIONS_ID_TOKEN_REQUEST_URL": f"{self.url}/github/token?api-version=2.0",

@@ -1,4 +1,4 @@
-"""The certificate authority of the local Sigstore: it speaks as Fulcio v2 does, and its certificates carry an SCT."""
+"""The certificate authority of the local Sigstore: the protocol of Fulcio v2, and certificates with an SCT."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OTHER_ISSUER = "https://login.evil.example"
 SCT_LIST = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
 _FULCIO = "1.3.6.1.4.1.57264.1"
 _GITHUB = "https://github.com"
-# https://github.com/sigstore/fulcio/blob/main/docs/oid-info.md: the old ones as they are, the new ones in DER.
+# https://github.com/sigstore/fulcio/blob/main/docs/oid-info.md: the old extensions as text, the new ones in DER.
 _RAW = {2: "{event_name}", 3: "{sha}", 4: "{workflow}", 5: "{repository}", 6: "{ref}"}
 _DER = {
     9: f"{_GITHUB}/{{job_workflow_ref}}",
@@ -52,7 +52,7 @@ Extensions = list[tuple[x509.ExtensionType, bool]]
 
 
 class CertificateAuthority:
-    """Issues certificates of a few minutes to whoever brings a token of `issuer`, and notes them in a CT log."""
+    """Issues certificates for a few minutes in exchange for a token of `issuer`, and records them in a CT log."""
 
     def __init__(self, settings: Settings, issuer: TokenIssuer, url: str) -> None:
         self.root, self.intermediate = _chain()
@@ -65,7 +65,7 @@ class CertificateAuthority:
 
     @property
     def routes(self) -> Routes:
-        """What it answers."""
+        """Respond to a request."""
         return {
             ("POST", "/api/v2/signingCert"): Route(Service.CA, self._signing_certificate, grpc_error),
             ("GET", "/api/v2/trustBundle"): Route(Service.CA, self._trust_bundle, grpc_error),
@@ -89,12 +89,12 @@ class CertificateAuthority:
         return self._settings.fault is fault
 
     def _claims(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
-        """What the token says, once it is found to be one of ours, for us, and of now."""
+        """Return the claims of a token if it is issued by us, for us, and valid now."""
         scheme, _, token = (request.headers.get("Authorization") or "").partition(" ")
         if scheme.lower() != "bearer":
             token = str((body.get("credentials") or {}).get("oidcIdentityToken", ""))
         key = jwt.PyJWK(self._issuer.keys["keys"][0])
-        # The times are compared below, by the clock of this instance.
+        # The times are checked below, with the clock of this instance.
         options: Any = {f"verify_{name}": False for name in ("exp", "nbf", "iat")} | {"require": ["sub", "exp"]}
         try:
             claims: dict[str, Any] = jwt.decode(
@@ -135,7 +135,7 @@ class CertificateAuthority:
         return builder.add_extension(scts, False).sign(signing_key, hashes.SHA256())
 
     def _named(self, claims: Mapping[str, Any]) -> Extensions:
-        """Whom the certificate is for, and who says so."""
+        """Return the identity and the issuer for the certificate."""
         raw, der = (_RAW, _DER) if "job_workflow_ref" in claims else ({}, {})
         try:
             name = _subject(claims)
@@ -155,7 +155,7 @@ class CertificateAuthority:
         return named + [(x509.UnrecognizedExtension(oids[number], value), False) for number, value in values.items()]
 
     def _scts(self, certificate: x509.Certificate, authority: Authority) -> bytes:
-        """The SCT list (RFC 6962, sections 3.2 and 3.3) for a certificate that lacks it."""
+        """Return the SCT list (RFC 6962, sections 3.2 and 3.3) of a certificate without one."""
         moment = int(self._settings.signing_clock.timestamp() * 1000)
         tbs = certificate.tbs_certificate_bytes
         entry = key_id(authority.key.public_key()) + len(tbs).to_bytes(3, "big") + tbs
@@ -169,12 +169,12 @@ class CertificateAuthority:
 
 
 def key_id(key: Any) -> bytes:  # noqa: ANN401 - any public key
-    """The SHA-256 of a public key, by which logs are known (RFC 6962, section 3.2)."""
+    """Return the SHA-256 of a public key, the id of a log (RFC 6962, section 3.2)."""
     return hashlib.sha256(public_der(key)).digest()
 
 
 def public_der(key: Any) -> bytes:  # noqa: ANN401 - any public key
-    """A public key as a SubjectPublicKeyInfo."""
+    """Return a public key as a SubjectPublicKeyInfo."""
     data: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return data
 
@@ -189,7 +189,7 @@ def _bad_token() -> Reply:
 
 
 def _requested_key(body: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any public key
-    """The public key of a request that is signed by its private one."""
+    """Return the public key of a request that is signed with its private key."""
     try:
         pem = base64.b64decode(body.get("certificateSigningRequest") or "", validate=True)
         request = x509.load_pem_x509_csr(pem)

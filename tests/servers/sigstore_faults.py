@@ -1,4 +1,4 @@
-"""What tests can change about the local Sigstore while it runs: its clock, its lifetimes, and how it misbehaves."""
+"""The settings of the local Sigstore that tests can change while it runs: clock, lifetimes, faults."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GRPC_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 409: 6, 500: 13}  # google.rpc.C
 
 
 class Service(enum.Enum):
-    """The parts of a Sigstore instance; the values are what the names of their faults begin with."""
+    """The services of a Sigstore instance; the values are the prefixes of the names of their faults."""
 
     CA = "CA"
     LOG = "LOG"
@@ -30,7 +30,7 @@ class Service(enum.Enum):
 
 
 class SigstoreFault(enum.Enum):
-    """Ways in which the instance can be told to misbehave."""
+    """Faults of the instance."""
 
     WRONG_SCT = "the certificate's SCT is signed by another key"
     NO_SCT = "the certificate has no SCT"
@@ -83,9 +83,9 @@ class SigstoreFault(enum.Enum):
 
 @dataclass(kw_only=True, eq=False)
 class Settings:
-    """What the services of an instance share, and what they count.
+    """The state that the services of an instance share, and their counters.
 
-    `now` fixes the clock; `person` is who signs in, nobody if it is none; `fault_at` limits the faults of a service to
+    `now` fixes the clock; `person` is the user who signs in, if any; `fault_at` limits the faults of a service to
     the paths that begin with it. `rekor` is the version of the log that the signing configuration prefers.
     """
 
@@ -106,16 +106,16 @@ class Settings:
 
     @property
     def clock(self) -> datetime:
-        """The time by which tokens are issued and checked."""
+        """The time at which tokens are issued and checked."""
         return self.now or datetime.now(timezone.utc)
 
     @property
     def signing_clock(self) -> datetime:
-        """The time that goes into certificates, log entries and timestamps."""
+        """The time in certificates, log entries and timestamps."""
         return self.clock + timedelta(days=1 if self.fault is SigstoreFault.CLOCK_AHEAD else 0)
 
     def count(self, name: str) -> None:
-        """Add one to a number."""
+        """Increment a counter."""
         with self._counting:
             setattr(self, name, getattr(self, name) + 1)
 
@@ -125,7 +125,7 @@ ErrorReply = Callable[[int, str], Reply]
 
 @dataclass(frozen=True)
 class Route:
-    """Which service answers a path, how, and how that service words an error; `refusal` is the status of one.
+    """A route: the service, its handler, and the format of its errors; `refusal` is the status of one.
 
     Without a service it has no faults.
     """
@@ -150,7 +150,7 @@ def rekor_error(status: int, message: str) -> Reply:
 
 
 def misbehave(settings: Settings, path: str, route: Route, stopping: threading.Event) -> Reply | None:
-    """The answer in the place of the service's own, if there is to be one; it may take until `stopping`."""
+    """Return the response that replaces the one of the service, if any; it may take until `stopping`."""
     service, _, way = (settings.fault.name if settings.fault else "").partition("_")
     if route.service is None or service != route.service.value or not path.startswith(settings.fault_at):
         return None

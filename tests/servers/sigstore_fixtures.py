@@ -1,4 +1,4 @@
-"""A Sigstore of this machine, who signs with it, and who verifies."""
+"""Fixtures: a Sigstore instance on this machine, its signers, and its verifiers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RELEASE = "release@acme.example"
 
 
 def _quiet(_: str) -> None:
-    """Do without notes."""
+    """Ignore messages."""
 
 
 @dataclass(frozen=True)
@@ -39,23 +39,23 @@ class Keyless:
         self.instance.write_trust_config(self.config)
 
     def signer(self, token: str | None = None, **options: Any) -> SigstoreSigner:  # noqa: ANN401 - those of the class
-        """Somebody who signs with a token."""
+        """Return a signer with a token."""
         given = self.instance.token() if token is None else token
         return SigstoreSigner(identity_token=given, trust_config=self.config, **{"note": _quiet, **options})
 
     def verifier(self, identity: str | None = RELEASE, **options: Any) -> SigstoreVerifier:  # noqa: ANN401
-        """Somebody who trusts one identity."""
+        """Return a verifier of one identity."""
         provider = options.pop("identity_provider", self.instance.identity_provider)
         return SigstoreVerifier(identity, provider, **{"trust_config": self.config, **options})
 
     @property
     def whom(self) -> list[str]:
-        """What to say on the command line to accept the usual signer."""
+        """The options of the command line to accept the usual signer."""
         who = ["--identity", RELEASE, "--identity-provider", self.instance.identity_provider]
         return ["--trust-config", str(self.config), *who]
 
     def unchecked(self, statement: Statement, token: str | None = None) -> Bundle:
-        """What sigstore-python itself makes of a statement, when nobody looks at what the services answer."""
+        """Return the bundle that sigstore-python itself makes of a statement, without checks of the responses."""
         from sigstore.dsse import Statement as SigstoreStatement
         from sigstore.models import ClientTrustConfig
         from sigstore.oidc import IdentityToken
@@ -85,7 +85,7 @@ def either(keyless: Keyless, request: pytest.FixtureRequest) -> Keyless:
 
 @pytest.fixture
 def browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Make lines of Python, which find the address in `url`, the browser; returns where it notes what it opened."""
+    """Install a browser of Python lines, which find the URL in `url`; returns the file with the opened URLs."""
 
     def make(lines: str = "urllib.request.urlopen(url).read()") -> Path:
         opened = tmp_path / "opened"
@@ -94,7 +94,7 @@ def browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
         program.write_text(f"#!{sys.executable}\nimport sys, urllib.request\nurl = sys.argv[1]\n{note}\n{lines}\n")
         program.chmod(0o755)
         monkeypatch.setenv("BROWSER", os.fspath(program))
-        monkeypatch.setattr(webbrowser, "_tryorder", None)  # it looks at the variable only once in a process
+        monkeypatch.setattr(webbrowser, "_tryorder", None)  # the variable is read only once in a process
         return opened
 
     return make
@@ -102,7 +102,7 @@ def browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 
 @pytest.fixture
 def github(keyless: Keyless, monkeypatch: pytest.MonkeyPatch) -> Keyless:
-    """This runs in a job of GitHub Actions."""
+    """Simulate a job of GitHub Actions."""
     for name, value in keyless.instance.github_environment().items():
         monkeypatch.setenv(name, value)
     return keyless

@@ -1,4 +1,4 @@
-"""The transparency log of the local Sigstore: Merkle trees (RFC 6962), spoken to as Rekor v1 and as Rekor v2."""
+"""The transparency log of the local Sigstore: Merkle trees (RFC 6962), with the protocols of Rekor v1 and Rekor v2."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from tests.servers.sigstore_faults import (
     rekor_error,
 )
 
-FIRST_INDEX = 4_200_000  # of Rekor v1, whose earlier entries are in trees that are closed
-_EARLIER = 5  # entries of somebody else
+FIRST_INDEX = 4_200_000  # of Rekor v1, whose earlier entries are in closed trees
+_EARLIER = 5  # entries by others
 _TREE_ID = "1193050959916656506"
 _DIGESTS: dict[str, tuple[str, hashes.HashAlgorithm]] = {
     "PKIX_ECDSA_P256_SHA_256": ("SHA2_256", hashes.SHA256()),
@@ -47,7 +47,7 @@ LogKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 
 def tree_hash(leaves: Sequence[bytes]) -> bytes:
-    """The root over hashes of leaves (RFC 6962, section 2.1)."""
+    """Return the root over hashes of leaves (RFC 6962, section 2.1)."""
     if len(leaves) < 2:
         return leaves[0] if leaves else hashlib.sha256().digest()
     split = _split(leaves)
@@ -55,7 +55,7 @@ def tree_hash(leaves: Sequence[bytes]) -> bytes:
 
 
 def audit_path(index: int, leaves: Sequence[bytes]) -> list[bytes]:
-    """The proof that a leaf is among the others (RFC 6962, section 2.1.1)."""
+    """Return the proof that a leaf is among the others (RFC 6962, section 2.1.1)."""
     if len(leaves) < 2:
         return []
     split = _split(leaves)
@@ -65,12 +65,12 @@ def audit_path(index: int, leaves: Sequence[bytes]) -> list[bytes]:
 
 
 def _split(leaves: Sequence[bytes]) -> int:
-    """The largest power of two that is smaller than their number."""
+    """Return the largest power of two below their number."""
     return 1 << (len(leaves) - 1).bit_length() - 1
 
 
 class Tree:
-    """One log: what is in it, the key that it signs with, and the proofs that it gives."""
+    """One log: its entries, its signing key, and its proofs."""
 
     def __init__(self, settings: Settings, origin: str, key: LogKey, other_key: LogKey) -> None:
         self.key, self.other_key = key, other_key
@@ -84,7 +84,7 @@ class Tree:
 
     @property
     def id(self) -> bytes:
-        """What the log is known by: of ECDSA its public key's hash, of Ed25519 the hash of its name and key as well."""
+        """The id of the log: for ECDSA the hash of its public key, for Ed25519 the hash of its name and key."""
         key = self.key.public_key()
         if isinstance(key, ec.EllipticCurvePublicKey):
             return key_id(key)
@@ -92,7 +92,7 @@ class Tree:
         return hashlib.sha256(f"{self._name}\n".encode() + b"\x01" + raw).digest()
 
     def append(self, body: bytes) -> int:
-        """Add an entry, and return where it is; raises `ValueError` if it is in the log already."""
+        """Add an entry, and return its index; raises `ValueError` if it is in the log already."""
         with self._lock:
             if body in self.bodies:
                 raise ValueError("an equivalent entry already exists in the transparency log")
@@ -102,11 +102,11 @@ class Tree:
             return len(self.bodies) - 1
 
     def leaf(self, index: int) -> bytes:
-        """The hash of an entry."""
+        """Return the hash of an entry."""
         return self._leaves[index]
 
     def proof(self, index: int) -> tuple[list[bytes], bytes, str, int]:
-        """How an entry is proven now: the hashes, the root, the checkpoint over it, and the size."""
+        """Return the current proof of an entry: the hashes, the root, the checkpoint, and the size."""
         with self._lock:
             leaves = list(self._leaves)
         path, root = audit_path(index, leaves), tree_hash(leaves)
@@ -115,13 +115,13 @@ class Tree:
         return path, root, self._checkpoint(root, len(leaves)), len(leaves)
 
     def checkpoint(self) -> tuple[str, bytes, int]:
-        """The state of the log: a signed note, and the root and the size that it signs."""
+        """Return the state of the log: a signed note, and the root and the size that it signs."""
         with self._lock:
             root, size = tree_hash(self._leaves), len(self._leaves)
         return self._checkpoint(root, size), root, size
 
     def _checkpoint(self, root: bytes, size: int) -> str:
-        """A signed note (https://c2sp.org/signed-note) over a root."""
+        """Return a signed note (https://c2sp.org/signed-note) over a root."""
         if self._settings.fault is SigstoreFault.WRONG_ROOT:
             root = hashlib.sha256(root).digest()
         note = f"{self._origin}\n{size}\n{_base64(root)}\n"
@@ -130,7 +130,7 @@ class Tree:
 
 
 class Rekor(ABC):
-    """What both versions of the log have in common: they take in what is well signed, and once."""
+    """Base class of both versions of the log: they accept entries with a valid signature, each once."""
 
     error: ErrorReply
     tree: Tree
@@ -142,19 +142,19 @@ class Rekor(ABC):
 
     @abstractmethod
     def _others(self) -> bytes:
-        """A new entry of somebody else."""
+        """Add an entry by others."""
 
     @abstractmethod
     def _body(self, asked: dict[str, Any]) -> bytes:
-        """The entry that is asked for, in its canonical form; raises unless its signature is good."""
+        """Return the requested entry in its canonical form; raises unless its signature is valid."""
 
     @abstractmethod
     def _entry(self, index: int) -> dict[str, Any]:
-        """An entry with its proof."""
+        """Return an entry with its proof."""
 
     @abstractmethod
     def _name(self, index: int) -> str:
-        """What an entry is known by."""
+        """Return the id of an entry."""
 
     def _create(self, request: Request) -> Reply:
         try:
@@ -172,7 +172,7 @@ class Rekor(ABC):
 
 
 class RekorV1(Rekor):
-    """The log as it was until 2025: its entries carry a promise and a time, and are numbered across several trees."""
+    """The log until 2025: its entries have a promise and a time, and are numbered across several trees."""
 
     error = staticmethod(rekor_error)
 
@@ -183,7 +183,7 @@ class RekorV1(Rekor):
 
     @property
     def routes(self) -> Routes:
-        """What it answers."""
+        """Respond to a request."""
         answers = {
             ("POST", "/api/v1/log/entries"): self._create,
             ("GET", "/api/v1/log"): self._state,
@@ -247,7 +247,7 @@ class RekorV1(Rekor):
 
 
 class RekorV2(Rekor):
-    """The log of today: its entries carry no time, so that a timestamp is needed besides."""
+    """The current log: its entries have no time, so that a timestamp is required as well."""
 
     error = staticmethod(grpc_error)
 
@@ -258,7 +258,7 @@ class RekorV2(Rekor):
 
     @property
     def routes(self) -> Routes:
-        """What it answers."""
+        """Respond to a request."""
         return {
             ("POST", "/api/v2/log/entries"): Route(Service.LOG, self._create, grpc_error),
             ("GET", "/api/v2/checkpoint"): Route(Service.LOG, self._state, grpc_error),
@@ -285,7 +285,7 @@ class RekorV2(Rekor):
         return Reply(200, {"Content-Type": "text/plain; charset=utf-8"}, [note], len(note))
 
     def _entry(self, index: int) -> dict[str, Any]:
-        """A TransparencyLogEntry of protobuf-specs; 64-bit numbers are strings."""
+        """Return a TransparencyLogEntry of protobuf-specs; 64-bit numbers are strings."""
         path, root, checkpoint, size = self.tree.proof(index)
         return {
             "logIndex": str(index),
@@ -303,7 +303,7 @@ class RekorV2(Rekor):
 
 
 def dsse_body(envelope: str, pem: bytes) -> bytes:
-    """The entry `dsse` 0.0.1 for an envelope and a certificate; raises unless the signature is good."""
+    """Return the entry `dsse` 0.0.1 for an envelope and a certificate; raises unless the signature is valid."""
     content = json.loads(envelope)
     payload = _bytes(content["payload"])
     (signature,) = content["signatures"]
@@ -320,7 +320,7 @@ def dsse_body(envelope: str, pem: bytes) -> bytes:
 
 
 def hashedrekord_body(asked: Mapping[str, Any]) -> bytes:
-    """The entry `hashedrekord` 0.0.2 for a request; raises unless the signature is good."""
+    """Return the entry `hashedrekord` 0.0.2 for a request; raises unless the signature is valid."""
     signature = asked["signature"]
     name, algorithm = _DIGESTS[signature["verifier"]["keyDetails"]]
     certificate = x509.load_der_x509_certificate(_bytes(signature["verifier"]["x509Certificate"]["rawBytes"]))
@@ -331,7 +331,7 @@ def hashedrekord_body(asked: Mapping[str, Any]) -> bytes:
 
 
 def sign(key: LogKey, message: bytes) -> bytes:
-    """The signature of a log over a message."""
+    """Return the signature of a log over a message."""
     if isinstance(key, ed25519.Ed25519PrivateKey):
         return key.sign(message)
     return key.sign(message, ec.ECDSA(hashes.SHA256()))

@@ -1,4 +1,4 @@
-"""Who somebody is, for the local Sigstore: an OpenID Connect provider, and the endpoint that GitHub Actions has."""
+"""Identities for the local Sigstore: an OpenID Connect provider, and the endpoint of GitHub Actions."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _WORKFLOW_CLAIMS = {
 
 
 def oauth_error(status: int, message: str, code: str = "") -> Reply:
-    """An error in the words of RFC 6749, section 5.2."""
+    """Return an error in the format of RFC 6749, section 5.2."""
     headers = {"WWW-Authenticate": 'Basic realm="sigstore"'} if status == 401 else {}
     named = code or ("server_error" if status >= 500 else "access_denied")
     return json_reply({"error": named, "error_description": message}, status, headers)
@@ -62,7 +62,7 @@ def oauth_error(status: int, message: str, code: str = "") -> Reply:
 
 @dataclass(frozen=True)
 class Grant:
-    """What somebody allowed a client to do, for which it holds a code or a refresh token."""
+    """A grant of a user to a client, for which the client holds a code or a refresh token."""
 
     person: str
     client: str
@@ -73,7 +73,7 @@ class Grant:
 
 
 class IdentityProvider:
-    """Issues identity tokens: after a sign-in that is approved at once, and to workflows that know `request_token`."""
+    """Issues identity tokens: after a sign-in, approved at once, and to workflows that know `request_token`."""
 
     def __init__(self, settings: Settings, issuer: TokenIssuer, url: str) -> None:
         self.request_token = secrets.token_urlsafe(16)
@@ -85,7 +85,7 @@ class IdentityProvider:
 
     @property
     def routes(self) -> Routes:
-        """What it answers; its faults are for all but the keys and the sign-in itself."""
+        """Respond to a request; the faults do not apply to the keys and the sign-in itself."""
         return {
             ("GET", "/keys"): Route(None, lambda request: json_reply(self._issuer.keys), oauth_error),
             ("GET", "/auth"): Route(None, self._authorize, oauth_error),
@@ -95,13 +95,13 @@ class IdentityProvider:
         }
 
     def token(self, email: str | None, claims: Mapping[str, Any]) -> str:
-        """A token of a person; a claim that is none is left out."""
+        """Return a token of a person; a claim of None is left out."""
         subject = hashlib.sha256((email or "").encode()).hexdigest()[:20]
         person = {"iss": self._url, "sub": subject, "aud": AUDIENCE, "email": email, "email_verified": True}
         return self._signed({**person, **claims})
 
     def workflow_token(self, claims: Mapping[str, Any]) -> str:
-        """A token of a workflow of GitHub Actions."""
+        """Return a token of a workflow of GitHub Actions."""
         start = int(self._settings.clock.timestamp()) - 600
         return self._signed({**_WORKFLOW_CLAIMS, "jti": secrets.token_hex(16), "nbf": start, **claims})
 
@@ -139,7 +139,7 @@ class IdentityProvider:
         return redirect(302, target + ("&" if "?" in target else "?") + urlencode(sent))
 
     def _approved(self, request: Request) -> dict[str, str]:
-        """A new code, or an error of RFC 6749, section 4.1.2.1."""
+        """Return a new code, or an error of RFC 6749, section 4.1.2.1."""
         person, challenge = self._settings.person, request.argument("code_challenge")
         if request.argument("response_type") != "code":
             return {"error": "unsupported_response_type"}
@@ -169,7 +169,7 @@ class IdentityProvider:
         return self._granted(grant)
 
     def _client(self, request: Request, form: Mapping[str, str]) -> str:
-        """The client's name, from HTTP Basic or from the body, once its secret is found to be right."""
+        """Return the name of the client, from HTTP Basic or from the body, if its secret is right."""
         client, secret = form.get("client_id", ""), form.get("client_secret", "")
         scheme, _, value = (request.headers.get("Authorization") or "").partition(" ")
         if scheme.lower() == "basic":
@@ -183,7 +183,7 @@ class IdentityProvider:
         return unquote_plus(client)
 
     def _redeem(self, form: Mapping[str, str]) -> Grant | None:
-        """What a code stands for (RFC 7636, section 4.6); it is used up, whether the verifier is right or not."""
+        """Return the grant of a code (RFC 7636, section 4.6), which is used up even if the verifier is wrong."""
         grant = self._codes.pop(form.get("code", ""), None)
         digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
         challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
@@ -192,7 +192,7 @@ class IdentityProvider:
         return grant if grant and form.get("redirect_uri") == grant.redirect_uri else None
 
     def _refresh(self, form: Mapping[str, str]) -> Grant | None:
-        """What a refresh token stands for; it is used up."""
+        """Return the grant of a refresh token, which is used up."""
         grant = self._refresh_tokens.pop(form.get("refresh_token", ""), None)
         return grant if self._settings.refreshes else None
 

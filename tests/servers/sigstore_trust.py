@@ -1,4 +1,4 @@
-"""The ClientTrustConfig of the local Sigstore: whom its users trust, and where they sign."""
+"""The ClientTrustConfig of the local Sigstore: its trust root and its signing configuration."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _RETIRED = LONG_AGO + timedelta(days=365)
 
 
 class Trust:
-    """Describes the services, as the file does that the administrator of an instance hands out.
+    """Describes the services as the file does that the administrator of an instance distributes.
 
-    As in the public instance's, an authority and a CT log that have retired come before the present ones.
+    As with the public instance, a retired authority and a retired CT log are listed before the current ones.
     """
 
     def __init__(self, url: str, ca: CertificateAuthority, logs: tuple[RekorV1, RekorV2], tsa: Tsa) -> None:
@@ -36,7 +36,7 @@ class Trust:
         self._old_ct_key = ec.generate_private_key(ec.SECP256R1())
 
     def config(self, rekor: int) -> str:
-        """The configuration as JSON text, for signers that are to use this version of the log."""
+        """Return the configuration as JSON text, for signers that use this version of the log."""
         config = {
             "mediaType": f"{_MEDIA}.clienttrustconfig.v0.1+json",
             "trustedRoot": self._trusted_root(),

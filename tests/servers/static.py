@@ -1,4 +1,4 @@
-"""Local hosts of files: they play tfhub.dev, github.com and any web server, with their redirects, ranges and ETags.
+"""Local hosts of files in the role of tfhub.dev, github.com and other web servers: redirects, ranges, ETags.
 
 `with StaticHosts() as hosts:` serves at `hosts.url`; large files come from `hosts.cdn_url`, as with the real ones.
 """
@@ -18,9 +18,9 @@ from tests.servers.hub_store import Blob, Content
 
 @dataclass(frozen=True)
 class Page:
-    """What an address has: content, or another address that it leads to.
+    """The resource at a URL: content, or a redirect.
 
-    `ranges` set to false answers every question with the whole, and `always` every question for a part with one.
+    Without `ranges` every response has the whole content; with `always`, every request for a range gets it.
     """
 
     content: Content = Blob(b"")
@@ -36,7 +36,7 @@ class Page:
 
 
 class StaticHosts:
-    """Two origins of one machine; methods fill them, watch them and make them misbehave."""
+    """Two origins on one machine; methods fill them, observe them and make them misbehave."""
 
     def __init__(self) -> None:
         self._log = Log()
@@ -61,47 +61,47 @@ class StaticHosts:
 
     @property
     def requests(self) -> list[Record]:
-        """All requests, in their order."""
+        """All requests, in order."""
         return self._log.records()
 
     @property
     def sent(self) -> int:
-        """How many bytes of bodies were sent."""
+        """The number of bytes of bodies that were sent."""
         return sum(record.bytes_sent for record in self.requests)
 
     @property
     def environment(self) -> dict[str, str]:
-        """What makes clients ask these hosts."""
+        """The environment in which clients contact these hosts."""
         return {"HF_SIGN_TFHUB_ENDPOINT": self.url, "HF_SIGN_GITHUB_ENDPOINT": self.url}
 
     def forget(self) -> None:
-        """Count anew from here on."""
+        """Reset the counters."""
         self._log.clear()
         self.ranges.clear()
 
     def put(self, path: str, data: bytes | Content, page: Page | None = None) -> str:
-        """Serve `data` at a path of either host, with a strong ETag unless `page` differs; returns the address."""
+        """Serve `data` at a path of either host, with a strong ETag unless `page` differs; returns the URL."""
         content = Blob(data) if isinstance(data, bytes) else data
         etag = f'"{hashlib.sha256(b"".join(content.chunks(0, content.size))).hexdigest()[:32]}"'
         self._pages[path] = replace(page, content=content) if page else Page(content, etag)
         return f"{self.url}{path}"
 
     def page(self, path: str) -> bytes:
-        """What is served at a path."""
+        """Serve a page at a path."""
         content = self._pages[path].content
         return b"".join(content.chunks(0, content.size))
 
     def lead(self, path: str, to: str, status: int = 302) -> str:
-        """Lead from a path to another address; returns the first one."""
+        """Redirect a path to another URL; returns the URL of the path."""
         self._pages[path] = Page(leads_to=to, status=status)
         return f"{self.url}{path}"
 
     def remove(self, path: str) -> None:
-        """Have nothing there any more."""
+        """Remove the resource."""
         self._pages.pop(path, None)
 
     def tfhub(self, handle: str, tarball: bytes) -> None:
-        """A model of TensorFlow Hub: its address is a page for people, unless the archive is asked for."""
+        """Serve a model of TensorFlow Hub: its URL is a page for browsers unless the archive is requested."""
         self.put(f"/{handle}", b"<!doctype html><title>A model</title>", Page(content_type="text/html"))
         stored = f"/tfhub-modules/{handle}.tar.gz"
         self.lead(f"/{handle}?tf-hub-format=compressed", f"/moved/{handle}", 301)  # a relative one
@@ -109,7 +109,7 @@ class StaticHosts:
         self.put(stored, tarball)
 
     def github(self, repository: str, ref: str, archive: bytes) -> None:
-        """The archive of a ref, as it comes from GitHub: in chunks, with a weak ETag and without ranges."""
+        """Serve the archive of a ref as GitHub does: in chunks, with a weak ETag and without ranges."""
         stored = f"/{repository}/zip/{ref}"
         for path in (f"/{repository}/archive/{ref}.zip", f"/{repository}/zipball/{ref}"):
             self.lead(path, f"{self.cdn_url}{stored}")
@@ -117,7 +117,7 @@ class StaticHosts:
         self.put(stored, archive, Page(etag=etag, content_type="application/zip", ranges=False, chunked=True))
 
     def raw(self, repository: str, ref: str, path: str, data: bytes) -> str:
-        """A file of a repository: the address of GitHub's page about it, whose file comes from elsewhere."""
+        """Serve a file of a repository; returns the URL of GitHub's page about it. The file has another URL."""
         self.put(f"/{repository}/blob/{ref}/{path}", b"<!DOCTYPE html>\n<html>", Page(content_type="text/html"))
         stored = f"/media/{repository}/{ref}/{path}"
         self.lead(f"/{repository}/raw/{ref}/{path}", f"{self.cdn_url}{stored}")
@@ -125,7 +125,7 @@ class StaticHosts:
         return f"{self.url}/{repository}/blob/{ref}/{path}"
 
     def fail(self, status: int, path: str = "", times: int | None = 1, **headers: str) -> Fault:
-        """Answer with an error."""
+        """Respond with an error."""
         named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
         return self._faults.add(Fault(Fail(status, "not now", named), path=path, times=times))
 
@@ -134,11 +134,11 @@ class StaticHosts:
         return self._faults.add(Fault(Cut(after), path=path, times=times))
 
     def delay(self, seconds: float, path: str = "", times: int | None = 1) -> Fault:
-        """Answer late."""
+        """Delay the response."""
         return self._faults.add(Fault(Delay(seconds), path=path, times=times))
 
     def spoil(self, change: Callable[[Reply], Reply], path: str = "", times: int | None = 1) -> Fault:
-        """Change an answer before it is sent."""
+        """Change a response before it is sent."""
         return self._faults.add(Fault(Spoil(change), path=path, times=times))
 
     def _answer(self, request: Request) -> Reply:
@@ -152,7 +152,7 @@ class StaticHosts:
         spoil = next(self._faults.take(Spoil, record, None), None)
         if spoil:
             reply = spoil.change(reply)
-        # One at a time: each of several cuts is for another answer.
+        # One at a time: each of several cuts applies to another response.
         cut = next(self._faults.take(Cut, record, None), None) if reply.status in (200, 206) else None
         if cut:
             reply.cut = cut.after
@@ -172,7 +172,7 @@ class StaticHosts:
         if page.etag is not None and request.headers.get("If-None-Match") == page.etag:
             return Reply(304, headers)
         condition = request.headers.get("If-Range")
-        same = not condition or page.always or condition in (page.etag, page.modified)  # an empty one is none
+        same = not condition or page.always or condition in (page.etag, page.modified)  # an empty range is invalid
         reply = content_reply(page.content, wanted if same and page.ranges else None, headers)
         reply.chunked = page.chunked
         return reply

@@ -1,4 +1,4 @@
-"""The real client of the Hugging Face Hub, with nothing of it replaced, against the local hub."""
+"""The real client of the Hugging Face Hub, unchanged, against the local hub."""
 
 from __future__ import annotations
 
@@ -472,7 +472,7 @@ def test_cut_body_is_resumed(hub: Hub, tmp_path: Path) -> None:
     hub.cut("GET", rf"{LARGE.sha256}/m\.safetensors$", 11 << 20, times=1)
     assert download(hub, "m.safetensors", tmp_path) == LARGE.read()
     sent = [(record.status, record.bytes_sent) for record in hub.requests if record.bytes_sent]
-    # The client keeps whole pieces of 10 MiB only.
+    # The client keeps complete chunks of 10 MiB only.
     assert sent == [(200, 11 << 20), (206, 2 << 20)]
 
 
@@ -500,7 +500,7 @@ def _drop(_: Record) -> None:
 
 def test_slow_answers_end_with_the_server(tmp_path: Path) -> None:
     asked, failures = threading.Event(), []
-    before = set(threading.enumerate())  # other tests may have a hub that stays
+    before = set(threading.enumerate())  # other tests may have a hub with a longer life
 
     def ask(url: str) -> None:
         try:

@@ -1,4 +1,4 @@
-"""The real client as a trusted publisher, with nothing of it replaced, against the local hub."""
+"""The real client as a trusted publisher, unchanged, against the local hub."""
 
 from __future__ import annotations
 

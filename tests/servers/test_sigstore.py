@@ -1,4 +1,4 @@
-"""The local Sigstore: sigstore-python, unchanged, signs and verifies with it, and refuses what it spoils."""
+"""The local Sigstore: sigstore-python, unchanged, signs and verifies with it, and rejects its faults."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ NO_JSON = "Expecting value"
 NO_TIME = "must contain an inclusion promise or signed timestamp"
 WITHOUT_ANSWER = "Remote end closed connection without response"
 
-# What the client refuses when it signs; it knows no reason from the CA, whose message it drops.
+# Faults that the client detects when it signs; it drops the CA's message, so no reason is known.
 AT_SIGNING: dict[Fault, tuple[type[Exception], str]] = {
     Fault.WRONG_SCT: (VerificationError, "SCT verify failed: keyring: invalid signature"),
     Fault.NO_SCT: (VerificationError, "does not contain a signed certificate timestamp"),
@@ -72,9 +72,9 @@ AT_SIGNING: dict[Fault, tuple[type[Exception], str]] = {
     Fault.LOG_GARBAGE: (requests.JSONDecodeError, NO_JSON),
 }
 HUGE = {Fault.CA_HUGE: requests.JSONDecodeError, Fault.LOG_HUGE: requests.JSONDecodeError}
-# Without a timestamp a bundle of v1 is good all the same.
+# A bundle of v1 is valid without a timestamp, too.
 AT_SIGNING_V2 = [Fault.TSA_DOWN, Fault.TSA_ERROR, Fault.TSA_REFUSES, Fault.TSA_HANGS, Fault.TSA_GARBAGE, Fault.TSA_HUGE]
-# What it signs with, and refuses when it verifies.
+# Faults that the client does not detect when it signs, but when it verifies.
 AT_VERIFICATION: dict[Fault, tuple[type[Exception], str]] = {
     Fault.BAD_PROOF: (VerificationError, "inclusion proof contains invalid root hash"),
     Fault.WRONG_CHECKPOINT: (VerificationError, "checkpoint: invalid signature"),
@@ -86,7 +86,7 @@ AT_VERIFICATION: dict[Fault, tuple[type[Exception], str]] = {
     Fault.FOREIGN_CA: (VerificationError, "failed to build timestamp certificate chain"),
     Fault.NO_TIMESTAMP_TOKEN: (ValueError, "Missing SignedData"),
 }
-# For these it has no time limit, or none that ends the whole of an answer.
+# The client has no time limit for these, or none for a whole response.
 FOR_EVER = [Fault.CA_HANGS, Fault.CA_DRIPS, Fault.LOG_HANGS, Fault.LOG_DRIPS, Fault.TSA_DRIPS]
 DISCOVERY: dict[Fault, tuple[type[Exception], str]] = {
     Fault.OIDC_DOWN: (NetworkError, "^$"),
@@ -127,7 +127,7 @@ def sigstore() -> Iterator[Sigstore]:
 
 @pytest.fixture
 def _browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What opens the pages that the client shows."""
+    """Simulates the browser that opens the pages of the client."""
     browser = tmp_path / "browser"
     browser.write_text(BROWSER)
     browser.chmod(0o755)
@@ -157,7 +157,7 @@ def verify(sigstore: Sigstore, bundle: Bundle, rule: policy.VerificationPolicy |
 
 
 def ask(url: str, data: bytes | None = None, **headers: str) -> tuple[int, bytes]:
-    """The status and the body of an answer; a redirection is not followed."""
+    """Return the status and the body of a response; redirects are not followed."""
 
     class Stay(urllib.request.HTTPRedirectHandler):
         def redirect_request(self, *_: Any) -> None:  # noqa: ANN401
@@ -173,7 +173,7 @@ def ask(url: str, data: bytes | None = None, **headers: str) -> tuple[int, bytes
 
 
 def authorize(sigstore: Sigstore, **changes: str) -> dict[str, str]:
-    """What the sign-in sends back."""
+    """Return the parameters that the sign-in sends to the client."""
     asked = {
         "response_type": "code",
         "client_id": "sigstore",
@@ -190,14 +190,14 @@ def authorize(sigstore: Sigstore, **changes: str) -> dict[str, str]:
 
 
 def exchange(sigstore: Sigstore, **form: str) -> tuple[int, dict[str, Any]]:
-    """Ask for tokens as the client `sigstore`, which has no secret unless it is given."""
+    """Request tokens as the client `sigstore`, which has no secret by default."""
     given = {"grant_type": "authorization_code", "client_id": "sigstore", "redirect_uri": BACK, **form}
     status, body = ask(f"{sigstore.url}/token", urllib.parse.urlencode(given).encode())
     return status, json.loads(body)
 
 
 def certify(sigstore: Sigstore, token: str, request: bytes | None = None) -> tuple[int, dict[str, Any]]:
-    """Ask the CA for a certificate."""
+    """Request a certificate from the CA."""
     key = ec.generate_private_key(ec.SECP256R1())
     builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
     pem = request or builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
@@ -210,7 +210,7 @@ class TestSigning:
     @pytest.mark.parametrize("rekor", [1, 2])
     def test_signs_and_verifies(self, sigstore: Sigstore, rekor: int) -> None:
         sigstore.rekor = rekor
-        for count in range(1, 5):  # the tree grows, and with it the proofs
+        for count in range(1, 5):  # the tree grows, and so do the proofs
             bundle = sign(sigstore)
             assert verify(sigstore, bundle)["subject"][0]["name"] == "model"
             assert (sigstore.entries, len(sigstore.certificates)) == (count, count)
@@ -377,7 +377,7 @@ class TestFaults:
         sigstore.rekor, sigstore.fault = 2, fault
         with pytest.raises(InvalidBundle, match=NO_TIME):
             sign(sigstore)
-        assert sigstore.entries == 1  # it is in the log all the same
+        assert sigstore.entries == 1  # it is in the log already
 
     def test_v1_needs_no_timestamp(self, sigstore: Sigstore) -> None:
         sigstore.fault = Fault.TSA_ERROR

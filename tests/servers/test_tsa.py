@@ -1,4 +1,4 @@
-"""The local time-stamp authority: its timestamps are real, so that what refuses its bad ones refuses them rightly."""
+"""The local time-stamp authority: its timestamps are real, so a verifier that rejects its faults does so rightly."""
 
 from __future__ import annotations
 

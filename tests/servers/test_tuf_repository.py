@@ -1,4 +1,4 @@
-"""The local TUF repository: Sigstore's own client gets from it what was published, and nothing that is not good."""
+"""The local TUF repository: Sigstore's own client gets the published targets, and rejects every fault."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Refresh = Callable[..., ClientTrustConfig]
 
 
 def instance(url: str) -> tuple[bytes, bytes]:
-    """The trusted root and the signing config of a public instance, as the client ships them."""
+    """Return the trusted root and the signing config of a public instance, as the client ships them."""
     return read_embedded(TRUSTED_ROOT, url), read_embedded(SIGNING_CONFIG, url)
 
 
@@ -39,7 +39,7 @@ def repository() -> Iterator[TufRepository]:
 
 @pytest.fixture
 def refresh(repository: TufRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refresh:
-    """Refresh the trust of a machine that has only the first root, or do with what it has."""
+    """Refresh the trust of a machine that has only the first root, or use its cache."""
     for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name))
     for name in ("NO_PROXY", "no_proxy"):
@@ -81,7 +81,7 @@ def test_refresh_downloads_targets_only_once(repository: TufRepository, refresh:
     assert (first, repository.requests - first) == (
         6,
         2,
-    )  # at last the next root, which is not there, and the timestamp
+    )  # finally the next root, which does not exist, and the timestamp
 
 
 def test_offline_asks_nobody(repository: TufRepository, refresh: Refresh) -> None:

@@ -1,6 +1,6 @@
 """A local RFC 3161 time-stamp authority for tests and demonstrations: its timestamps are real.
 
-`with Tsa() as tsa:` serves at `tsa.url`; run as a script it serves until it is told to stop.
+`with Tsa() as tsa:` serves at `tsa.url`; as a script, it serves until it is stopped.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _DRIP = 0.05  # seconds from one byte to the next
 
 
 class Fault(enum.Enum):
-    """Ways in which the authority can be told to misbehave."""
+    """Faults of the authority."""
 
     DROP = "closes the connection without an answer"
     SERVER_ERROR = "answers 500"
@@ -62,9 +62,9 @@ class Fault(enum.Enum):
 
 
 class Tsa:
-    """The server. `now` fixes its clock, `fault` makes it misbehave, `recipe` says how it mints when it does not.
+    """The server. `now` fixes its clock, `fault` makes it misbehave, `recipe` describes its tokens otherwise.
 
-    `roots_pem` is the one certificate that its users have to trust; tokens carry the signer's and the one between.
+    `roots_pem` is the root for its users; tokens include the signer's certificate and the intermediate one.
     """
 
     def __init__(self, *, port: int = 0, key: Key | None = None) -> None:
@@ -92,16 +92,16 @@ class Tsa:
 
     @property
     def requests(self) -> int:
-        """How many requests came in."""
+        """The number of received requests."""
         return len(self._log.records())
 
     @property
     def clock(self) -> datetime:
-        """The time that it stamps with."""
+        """The time of its timestamps."""
         return self.now or datetime.now(timezone.utc)
 
     def stamp(self, query: bytes) -> bytes:
-        """The answer that a request gets, with the fault of the moment."""
+        """Return the response to a request, with the current fault."""
         if self.fault is Fault.REJECTION:
             return refusal()
         ahead = {Fault.HOUR_BEHIND: -1, Fault.FUTURE: 1}.get(self.fault, 0) if self.fault else 0
@@ -112,7 +112,7 @@ class Tsa:
         return self.intermediate.issue("TSA", **(usage | changes))
 
     def _recipe(self) -> Recipe:
-        """How to mint, with what is wrong about it now."""
+        """Return the recipe with the current fault."""
         if self.fault is Fault.WRONG_NONCE:
             return replace(self.recipe, info=lambda fields: fields.update(nonce=fields["nonce"] + 1))
         if self.fault is Fault.NO_NONCE:
@@ -146,7 +146,7 @@ class Tsa:
         return _reply(data, 202 if self.fault is Fault.ACCEPTED else 200)
 
     def _misbehave(self) -> Reply | None:
-        """The answer in the place of a timestamp, if there is to be one."""
+        """Return the response that replaces a timestamp, if any."""
         if self.fault is Fault.DROP:
             raise DropConnection
         if self.fault is Fault.HANG:
@@ -180,7 +180,7 @@ def break_signature(signed: Any) -> None:  # noqa: ANN401 - untyped library
 
 
 def closed_url() -> str:
-    """An address at which nobody listens."""
+    """Return a URL without a server."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{free.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""Minting RFC 3161 timestamps: real ones, and ones with a single thing wrong."""
+"""Minting of RFC 3161 timestamps: valid ones, and ones with a single defect."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Attribute = tuple[str, Any]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to mint a token.
+    """The recipe of a token.
 
-    `embed` are the certificates that go in beside the signer's, if they are asked for; `info` changes the fields of the
+    `embed` are certificates besides the signer's, included on request; `info` changes the fields of the
     TSTInfo before it is encoded, `attributes` the signed attributes, `spoil` the finished CMS SignedData. `digest` is
     the hash of the signature; `binding` how it names its certificate: `v2`, `v1` (SHA-1), a hash for `v2`, or nothing.
     """
@@ -51,14 +51,14 @@ class _Refusal(core.Sequence):  # type: ignore[misc]
 
 
 def refusal(status: str = "rejection", text: str = "no time today") -> bytes:
-    """An answer that grants nothing."""
+    """Return a response that grants nothing."""
     info = {"status": status, "status_string": [text], "fail_info": {"time_not_available"}}
     data: bytes = _Refusal({"status": tsp.PKIStatusInfo(info)}).dump()
     return data
 
 
 def query(message: bytes, *, nonce: int | None = 1234, algorithm: str = "sha256") -> bytes:
-    """A request for a timestamp, as a client would send it."""
+    """Return a request for a timestamp like that of a client."""
     imprint = {"hash_algorithm": {"algorithm": algorithm}, "hashed_message": hashlib.new(algorithm, message).digest()}
     fields = {"version": 1, "message_imprint": imprint, "cert_req": True}
     data: bytes = tsp.TimeStampReq(fields | ({} if nonce is None else {"nonce": nonce})).dump()
@@ -66,7 +66,7 @@ def query(message: bytes, *, nonce: int | None = 1234, algorithm: str = "sha256"
 
 
 def mint(request: bytes, recipe: Recipe, now: datetime) -> bytes:
-    """The answer to a DER TimeStampReq; raises `ValueError` when it is none."""
+    """Return the response to a DER TimeStampReq; raises `ValueError` when it is malformed."""
     asked = tsp.TimeStampReq.load(request, strict=True)
     fields: dict[str, Any] = {
         "version": 1,

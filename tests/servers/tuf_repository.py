@@ -1,4 +1,4 @@
-"""A local TUF repository of a Sigstore instance: where clients get the instance's trusted root and signing config.
+"""A local TUF repository of a Sigstore instance, from which clients get the trusted root and the signing config.
 
 `with TufRepository() as repository:` serves at `repository.url`; clients start from `repository.root`. It has no
 targets until something is published, and consistent snapshots, as the repository of Sigstore's public instance.
@@ -33,7 +33,7 @@ _Role = TypeVar("_Role", Root, Timestamp, Snapshot, Targets)
 
 
 class TufRepository:
-    """The server. While it is `down` it closes every connection without an answer."""
+    """The server. While it is `down`, it closes every connection without a response."""
 
     def __init__(self) -> None:
         self.down = False
@@ -57,11 +57,11 @@ class TufRepository:
 
     @property
     def requests(self) -> int:
-        """How many requests came in."""
+        """The number of received requests."""
         return len(self._log.records())
 
     def publish(self, trusted_root: bytes, signing_config: bytes) -> None:
-        """Put both targets in the place of the old ones, in metadata that is good again after a fault."""
+        """Publish new versions of both targets, with valid metadata even after a fault."""
         for name, content in ((TRUSTED_ROOT, trusted_root), (SIGNING_CONFIG, signing_config)):
             target = TargetFile.from_data(name, content, ["sha256"])
             self._targets.targets[name] = target
@@ -69,11 +69,11 @@ class TufRepository:
         self._release(self._signers["targets"])
 
     def expire(self) -> None:
-        """Put a timestamp that expired yesterday."""
+        """Publish a timestamp that expired yesterday."""
         self._stamp(timedelta(days=-1))
 
     def tamper(self) -> None:
-        """Put metadata of the targets that is signed by a key of somebody else."""
+        """Publish metadata of the targets that is signed with another key."""
         self._release(CryptoSigner.generate_ecdsa())
 
     def _sign_root(self) -> bytes:
@@ -83,7 +83,7 @@ class TufRepository:
         return self._put(root, self._signers["root"], _LIFETIME)
 
     def _release(self, targets_signer: CryptoSigner) -> None:
-        """Put the targets' metadata, a snapshot of that version, and a timestamp of that snapshot."""
+        """Publish the metadata of the targets, a snapshot of that version, and a timestamp of that snapshot."""
         self._snapshot.meta["targets.json"] = MetaFile(self._targets.version)
         self._timestamp.snapshot_meta = MetaFile(self._snapshot.version)
         self._put(self._targets, targets_signer, _LIFETIME)
@@ -94,7 +94,7 @@ class TufRepository:
         self._put(self._timestamp, self._signers["timestamp"], lifetime)
 
     def _put(self, signed: _Role, signer: CryptoSigner, lifetime: timedelta) -> bytes:
-        """Serve a version of a role, and count up to the next."""
+        """Publish a version of a role, and increment the number of the next."""
         signed.expires = datetime.now(timezone.utc) + lifetime
         metadata = Metadata(signed)
         metadata.sign(signer)
