@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from hf_model_signing.methods.key import KeySigner, KeyVerifier
+from hf_model_signing.methods.key.signer import KeySigner, KeyVerifier
 
 ROOT = Path(__file__).resolve().parents[1]
 OMS = ROOT.parent / "shared" / "oms"

@@ -35,7 +35,7 @@ BREACHES = {
         "def late() -> None:\n    import hf_model_signing.guarding.decider",
         "No two files or folders import each other",
     ),
-    "hub": ("hf_model_signing/methods/key.py", "import hub_adapters.interface", "Only the hub side"),
+    "hub": ("hf_model_signing/methods/key/signer.py", "import hub_adapters.interface", "Only the hub side"),
     "client": ("hf_model_signing/policy/rules.py", "import huggingface_hub", "Only the hub side"),
     "signing": ("hub_adapters/interface.py", "import hf_model_signing.errors", "Hub adapters know nothing"),
 }

@@ -10,8 +10,10 @@ import click
 from hf_model_signing.cli import output
 from hf_model_signing.cli.global_options import Command
 from hf_model_signing.cli.options import check_signature_file
+from hf_model_signing.methods.registry import METHODS, embedded_in
 
 if TYPE_CHECKING:
+    from hf_model_signing.methods.method import Method
     from hf_model_signing.oms.bundle import Bundle
     from hf_model_signing.oms.statement import Statement
 
@@ -52,7 +54,7 @@ def _values(bundle: Bundle, statement: Statement) -> dict[str, Any]:
         "method": bundle.method,
         "key_fingerprint": bundle.material.get("publicKey", {}).get("hint"),
         "certificates": certificate_rows(bundle),
-        "sigstore": _sigstore_facts(bundle),
+        **_details(bundle),
         "timestamps": timestamp_times(bundle),
         "old_forms": [*bundle.old_forms, *statement.old_forms],
         "subject": manifest.name,
@@ -113,34 +115,32 @@ def certificate_rows(bundle: Bundle) -> list[dict[str, str]]:
     return rows
 
 
-def _sigstore_facts(bundle: Bundle) -> dict[str, Any] | None:
-    if bundle.method != "sigstore":
-        return None
-    from hf_model_signing.methods.sigstore.inspection import facts
+def _details(bundle: Bundle) -> dict[str, Any]:
+    """What the method of the bundle knows of it, under the name of the method; nothing under those of the others."""
+    mine = _method(bundle)
+    methods = [method for method in METHODS.values() if method.details is not None]
+    return {method.name: method.details(bundle) if method is mine and method.details else None for method in methods}
 
-    return facts(bundle.material)
+
+def _rows(bundle: Bundle) -> list[tuple[str, str]]:
+    method = _method(bundle)
+    return method.rows(bundle) if method is not None and method.rows is not None else []
 
 
-def _sigstore_rows(facts: dict[str, Any] | None) -> list[tuple[str, str]]:
-    if facts is None:
-        return []
-    rows = [("identity", facts["identity"] or f"unreadable: {facts['unreadable']}"), ("issuer", facts["issuer"])]
-    rows += [(f"  {word.replace('_', ' ')}", text) for word, text in facts["workflow"].items()]
-    for entry in facts["log_entries"]:
-        rows += [("log index", entry["log_index"]), ("log id", entry["log_id"]), ("logged", entry["time"])]
-        rows += [("look it up", entry["address"])]
-    return rows
+def _method(bundle: Bundle) -> Method | None:
+    found = embedded_in(bundle)
+    return METHODS[found[0]] if found is not None else None
 
 
 def _text(bundle: Bundle, statement: Statement) -> str:
     from hf_model_signing._util.text import show
+    from hf_model_signing.oms.bundle import UNSIGNED
 
     values = _values(bundle, statement)
     how = statement.manifest.serialization
     rows: list[tuple[str, Any]] = [
-        ("method", _UNSIGNED if bundle.method == "skip" else bundle.method),
-        ("key", values["key_fingerprint"] or ("in the bundle (an old form)" if bundle.method == "key" else "")),
-        *_sigstore_rows(values["sigstore"]),
+        ("method", _UNSIGNED if bundle.method == UNSIGNED else bundle.method),
+        *_rows(bundle),
         ("timestamped", ", ".join(values["timestamps"])),
         ("subject", statement.manifest.name),
         ("uri", statement.uri),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -10,12 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from hf_model_signing.cli.global_options import GlobalOptions
-from hf_model_signing.cli.method_options import METHOD_OPTIONS, MethodOption, MethodOptions, Values
+from hf_model_signing.cli.method_options import click_option, make_signer, make_verifier
+from hf_model_signing.methods.method import Method, Option, Values
+from hf_model_signing.methods.registry import DEFAULT_METHOD, METHODS
 
 if TYPE_CHECKING:
     from hf_model_signing.methods.interface import Signer, Verifier
 
-DEFAULT_METHOD = "sigstore"
 POLICY_OPTION = "--policy"
 
 
@@ -37,8 +37,8 @@ class MethodGroup(GlobalOptions, click.Group):
             return f"{POLICY_OPTION} FILE", self.by_policy, args
         if word in self.commands:
             return word, self.commands[word], args[1:]
-        if word in METHOD_OPTIONS:
-            raise click.UsageError(f"nothing is verified with '{word}': {METHOD_OPTIONS[word].instead}", ctx)
+        if word in METHODS:
+            raise click.UsageError(f"nothing is verified with '{word}': {METHODS[word].instead}", ctx)
         self._check_word(ctx, args)
         for argument in args:
             self._check_option(ctx, argument.replace("_", "-").partition("=")[0])
@@ -47,7 +47,7 @@ class MethodGroup(GlobalOptions, click.Group):
     def _check_no_method(self, ctx: click.Context, args: list[str]) -> None:
         """Refuse a method, or an option of one, beside a policy."""
         first = args[0].replace("_", "-")
-        methods = [f"the method '{first}'"] if first in METHOD_OPTIONS else []
+        methods = [f"the method '{first}'"] if first in METHODS else []
         own = {name for option in any_verifier() for name in option.opts}
         words = (argument.replace("_", "-").partition("=")[0] for argument in _before_end(args))
         check_alone(methods or [word for word in words if word in own], ctx)
@@ -57,6 +57,8 @@ class MethodGroup(GlobalOptions, click.Group):
         word = args[0]
         if word.startswith("-") or "/" in word or os.path.exists(word):
             return
+        import difflib  # here, because every start would pay for it
+
         alike = difflib.get_close_matches(word.replace("_", "-"), self.commands, cutoff=0.75)
         if alike or (len(args) > 1 and not args[1].startswith("-")):
             hint = f"; did you mean '{alike[0]}'?" if alike else f"; there are: {', '.join(self.commands)}"
@@ -94,7 +96,7 @@ def _takes(command: click.Command, name: str) -> bool:
 
 
 def method_group(
-    name: str, help_text: str, make: Callable[[str, MethodOptions], click.Command], methods: Iterable[str]
+    name: str, help_text: str, make: Callable[[Method], click.Command], methods: Iterable[str]
 ) -> MethodGroup:
     """The command `name` with a subcommand for each of the methods; `make` builds one of them."""
     group = MethodGroup(
@@ -104,24 +106,21 @@ def method_group(
         context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
     )
     for method in methods:
-        group.add_command(make(method, METHOD_OPTIONS[method]), method)
+        group.add_command(make(METHODS[method]), method)
     return group
 
 
-def own_options(method: str, options: tuple[MethodOption, ...]) -> list[click.Parameter]:
+def own_options(method: Method, options: tuple[Option, ...]) -> list[click.Parameter]:
     """The options of one method, for a command that is about that method alone."""
     # What can be given several times and is not given at all, the method itself explains; and so does the method that
     # is meant when none is named, as the user may have meant another.
-    explained = method == DEFAULT_METHOD
-    return [
-        option.make(required=option.needed and "multiple" not in option.attributes and not explained)
-        for option in options
-    ]
+    explained = method.name == DEFAULT_METHOD
+    return [click_option(option, required=option.needed and not option.many and not explained) for option in options]
 
 
-Sides = Mapping[str, tuple[MethodOption, ...]]
-_SIGNING = {method: options.sign for method, options in METHOD_OPTIONS.items() if options.sign}
-_VERIFYING = {method: options.verify for method, options in METHOD_OPTIONS.items() if options.verify}
+Sides = Mapping[str, tuple[Option, ...]]
+_SIGNING = {method: options.sign for method, options in METHODS.items() if options.sign}
+_VERIFYING = {method: options.verify for method, options in METHODS.items() if options.verify}
 _WHOSE = "whose signature to accept"
 
 
@@ -137,12 +136,12 @@ def any_verifier() -> list[click.Parameter]:
 
 def infer_signer(values: Values) -> Signer:
     """The signer that the given options describe; raises `click.UsageError` when they describe none."""
-    return METHOD_OPTIONS[_infer(values, "how to sign", _SIGNING)].signer(values)
+    return make_signer(METHODS[_infer(values, "how to sign", _SIGNING)], values)
 
 
 def infer_verifier(values: Values) -> Verifier:
     """The verifier that the given options describe; raises `click.UsageError` when they describe none."""
-    return METHOD_OPTIONS[infer_verifying(values, _VERIFYING)].verifier(values)
+    return make_verifier(METHODS[infer_verifying(values, _VERIFYING)], values)
 
 
 def infer_verifying(values: Values, sides: Sides) -> str:
@@ -161,10 +160,10 @@ def any_options(sides: Sides) -> list[click.Parameter]:
     different = {option.name: option for options in sides.values() for option in options}
     inferred = f"Inferred from the other options; {DEFAULT_METHOD} when there are none."
     method = click.Option(["--method"], type=click.Choice(list(sides)), help=inferred)
-    return [method, *(option.make() for option in different.values())]
+    return [method, *map(click_option, different.values())]
 
 
-def _given(values: Values, sides: Sides) -> dict[str, MethodOption]:
+def _given(values: Values, sides: Sides) -> dict[str, Option]:
     return {
         option.name: option
         for options in sides.values()
@@ -189,11 +188,11 @@ def _infer(values: Values, question: str, sides: Sides) -> str:
     raise click.UsageError(f"say {question}: give {ways}{_not_together(given.values(), wanted, sides)}")
 
 
-def _way(options: tuple[MethodOption, ...]) -> str:
+def _way(options: tuple[Option, ...]) -> str:
     return " with ".join(option.said or option.names[0] for option in options if option.needed) or "nothing (Sigstore)"
 
 
-def _not_together(given: Iterable[MethodOption], wanted: Iterable[str], sides: Sides) -> str:
+def _not_together(given: Iterable[Option], wanted: Iterable[str], sides: Sides) -> str:
     names = [option.names[0] for option in given]
     together = any(set(names) <= {option.names[0] for option in sides[method]} for method in wanted)
     return "" if together else f"; {' and '.join(names)} do not go together"

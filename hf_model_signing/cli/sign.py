@@ -10,7 +10,7 @@ import click
 from hf_model_signing.cli import output
 from hf_model_signing.cli.global_options import Command
 from hf_model_signing.cli.method_inference import method_group, own_options
-from hf_model_signing.cli.method_options import METHOD_OPTIONS, MethodOptions
+from hf_model_signing.cli.method_options import make_signer
 from hf_model_signing.cli.options import (
     REFERENCE_HELP,
     fetch_options,
@@ -22,9 +22,11 @@ from hf_model_signing.cli.options import (
 )
 from hf_model_signing.cli.progress import progress_bars
 from hf_model_signing.errors import UsageError
+from hf_model_signing.methods.method import Method
+from hf_model_signing.methods.registry import METHODS
 
 
-def _make(method: str, options: MethodOptions) -> click.Command:
+def _make(method: Method) -> click.Command:
     def run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
         from hf_model_signing._util.atomic_files import remove_leftovers
         from hf_model_signing.hashing.file_tree import names_in_model
@@ -36,7 +38,7 @@ def _make(method: str, options: MethodOptions) -> click.Command:
             raise UsageError("the signature is written to a file on this disk: name one with --signature")
         check_replaceable(signature)
         source_of(values, None).check_exists()
-        signer = options.signer(values)
+        signer = make_signer(method, values)
         if os.path.exists(model) and os.path.exists(signature) and os.path.samefile(model, signature):
             raise UsageError(f"'{signature}' is the model; name another file for the signature")
         remove_leftovers(os.path.dirname(signature) or ".")
@@ -64,17 +66,17 @@ def _make(method: str, options: MethodOptions) -> click.Command:
         help="Take the digests of large files that have not changed since this machine hashed them from this earlier "
         "signature, which must be yours.",
     )
-    again = [reuse] if options.sign else []  # who signs nothing has no earlier signature
+    again = [reuse] if method.sign else []  # who signs nothing has no earlier signature
     parameters = [
-        *own_options(method, options.sign),
+        *own_options(method, method.sign),
         signature,
         *again,
         *manifest_options(),
         *fetch_options(),
         reference_argument(),
     ]
-    about = f"Sign with the method '{method}'. {options.about} {REFERENCE_HELP}"
-    return Command(name=method, params=parameters, callback=run, short_help=options.about, help=about)
+    about = f"Sign with the method '{method.name}'. {method.about} {REFERENCE_HELP}"
+    return Command(name=method.name, params=parameters, callback=run, short_help=method.about, help=about)
 
 
 def _note_other(model: str, signature: str) -> None:
@@ -89,5 +91,5 @@ command = method_group(
     "Sign a model on this disk or on a hub. METHOD is who signs; `sign sigstore --help` explains the one that is meant "
     "when none is named.",
     _make,
-    METHOD_OPTIONS,
+    METHODS,
 )

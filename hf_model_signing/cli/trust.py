@@ -12,13 +12,17 @@ import click
 from hf_model_signing.cli import output
 from hf_model_signing.cli.global_options import Command, GlobalOptions
 from hf_model_signing.cli.method_inference import POLICY_OPTION, any_options, infer_verifying
-from hf_model_signing.cli.method_options import METHOD_OPTIONS, POLICY_SIGNERS
 from hf_model_signing.cli.output import label, printable
 from hf_model_signing.errors import UsageError
+from hf_model_signing.policy.signer_methods import policy_methods
 
 if TYPE_CHECKING:
     from hf_model_signing.policy.describe import Named
     from hf_model_signing.policy.editing import Added, Draft, Removed
+
+# The signers that a policy may have, by their methods, with the options that describe them; what is verified as another
+# method is named by that one.
+_SIGNERS = {name: method.options for name, method in policy_methods().items() if not method.verified_as}
 
 _PATTERN_HELP = (
     "REPO is a pattern, as in 'acme/*', 'hf://datasets/acme/*', 'tfhub://acme/*': without …:// it is of the Hugging "
@@ -30,9 +34,8 @@ def _add(**values: Any) -> None:  # noqa: ANN401 - what click parsed
     from hf_model_signing.policy.editing import add, placed
 
     path, repos = _policy_path(values), [_pattern(text) for text in values["repos"]]
-    method = infer_verifying(values, POLICY_SIGNERS)
-    _load(method, values)
-    signer = _signer(method, values)
+    signer = _signer(values)
+    _load(signer["method"], values)
     is_there = os.path.lexists(path)
     added = add(path, repos, signer, digest=values["digest"], allow_rollback=values["allow_rollback"])
     draft = added.draft
@@ -64,7 +67,7 @@ def _remove(**values: Any) -> None:  # noqa: ANN401 - what click parsed
     from hf_model_signing.policy.editing import remove
 
     path, repos = _policy_path(values), [_pattern(text) for text in values["repos"]]
-    signer = _signer(infer_verifying(values, POLICY_SIGNERS), values) if _names_signer(values) else None
+    signer = _signer(values) if _names_signer(values) else None
     removed = remove(path, repos, signer)
     draft = removed.draft
     document = {"policy": path, "changed": list(removed.changed), "gone": list(removed.gone), "rules": _rules(draft)}
@@ -257,17 +260,14 @@ def _uri(text: str) -> str:
 
 
 def _names_signer(values: Mapping[str, Any]) -> bool:
-    names = {option.name for options in POLICY_SIGNERS.values() for option in options} | {"method"}
+    names = {option.name for options in _SIGNERS.values() for option in options} | {"method"}
     return any(values[name] not in (None, (), False) for name in names)
 
 
-def _signer(method: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The signer, as a policy names one; its files are named as from the current folder."""
-    given = {
-        option.name: values[option.name]
-        for option in POLICY_SIGNERS[method]
-        if option.name != "tofu" and values[option.name] not in (None, (), False)
-    }
+def _signer(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the signer, as a policy names one; its files are named as from the current folder."""
+    method = infer_verifying(values, _SIGNERS)
+    given = policy_methods()[method].chosen(values)
     return {"method": method} | {
         key: list(value) if isinstance(value, tuple) else value for key, value in given.items()
     }
@@ -275,12 +275,8 @@ def _signer(method: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _load(method: str, values: Mapping[str, Any]) -> None:
     """Raise `UsageError` for a signer who cannot be one, or whose files cannot be used."""
-    if method == "tofu":
-        from hf_model_signing.policy.tofu import TofuVerifier
-
-        TofuVerifier("", "", trust_config=values["trust_config"], use_staging=values["use_staging"])
-        return
-    METHOD_OPTIONS[method].verifier({"offline": False, "log_fingerprints": False, **values})
+    found = policy_methods()[method]
+    found.make("", found.chosen(values), "")
 
 
 def _check_digest(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -316,7 +312,7 @@ def _commands() -> list[click.Command]:
     return [
         Command(
             name="add",
-            params=[*any_options(POLICY_SIGNERS), digest, rollback, _policy_option(), _repos()],
+            params=[*any_options(_SIGNERS), digest, rollback, _policy_option(), _repos()],
             callback=_add,
             short_help="Trust a signer for repositories.",
             help="Trust a signer for repositories: in the rule that has exactly these, or in a new one, which is put "
@@ -325,7 +321,7 @@ def _commands() -> list[click.Command]:
         ),
         Command(
             name="remove",
-            params=[*any_options(POLICY_SIGNERS), _policy_option(), _repos()],
+            params=[*any_options(_SIGNERS), _policy_option(), _repos()],
             callback=_remove,
             short_help="Take repositories, or one signer of theirs, out of the rules.",
             help="Take patterns out of the rules that have them; a rule without any goes. With the "

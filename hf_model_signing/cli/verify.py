@@ -10,7 +10,7 @@ import click
 from hf_model_signing.cli import output
 from hf_model_signing.cli.global_options import Command
 from hf_model_signing.cli.method_inference import method_group, own_options
-from hf_model_signing.cli.method_options import METHOD_OPTIONS, MethodOptions
+from hf_model_signing.cli.method_options import make_verifier
 from hf_model_signing.cli.options import (
     REFERENCE_HELP,
     check_signature_file,
@@ -24,21 +24,23 @@ from hf_model_signing.cli.options import (
 )
 from hf_model_signing.cli.policy_option import policy_option, sigstore_notes
 from hf_model_signing.cli.progress import progress_bars
+from hf_model_signing.methods.method import Method
+from hf_model_signing.methods.registry import METHODS
 
 if TYPE_CHECKING:
     from hf_model_signing.verifying import Coverage, Verification
 
 
-_VERIFIED = [method for method, options in METHOD_OPTIONS.items() if options.make_verifier]
+_VERIFIED = [name for name, method in METHODS.items() if method.verifier]
 
 
-def _make(method: str, options: MethodOptions) -> click.Command:
+def _make(method: Method) -> click.Command:
     def run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
-        _verify(values, verifier=options.verifier(values))
+        _verify(values, verifier=make_verifier(method, values))
 
-    about = f"Verify with the method '{method}'. {options.about} {REFERENCE_HELP}"
-    parameters = [*own_options(method, options.verify), *_parameters()]
-    return Command(name=method, params=parameters, callback=run, short_help=options.about, help=about)
+    about = f"Verify with the method '{method.name}'. {method.about} {REFERENCE_HELP}"
+    parameters = [*own_options(method, method.verify), *_parameters()]
+    return Command(name=method.name, params=parameters, callback=run, short_help=method.about, help=about)
 
 
 def _make_by_policy() -> click.Command:

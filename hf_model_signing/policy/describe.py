@@ -10,8 +10,8 @@ from hf_model_signing._util.text import show
 from hf_model_signing.errors import RefusedError, UsageError
 from hf_model_signing.policy.editing import Dead, Draft
 from hf_model_signing.policy.rules import LOCK_NAME
+from hf_model_signing.policy.signer_methods import policy_methods
 
-_FILES = ("public_key", "root_certs", "tsa_certs", "trust_config")
 FIRST_USE = f"whoever signed it when it was first used here, as {LOCK_NAME} says"
 
 # What happens to a repository that no rule names, by the default of the policy.
@@ -34,7 +34,8 @@ class Named:
     @property
     def line(self) -> str:
         """All of it in a line, for people."""
-        names = (self.written[key] for key in _FILES if key in self.written)
+        keys = (key.name for key in policy_methods()[self.written["method"]].keys if key.file)
+        names = (self.written[key] for key in keys if key in self.written)
         files = [show(name) for value in names for name in (value if isinstance(value, list) else [value])]
         return f"{self.words} ({', '.join(files)})" if files else self.words
 
@@ -43,7 +44,8 @@ def named(draft: Draft, number: int, uri: str = "") -> list[Named]:
     """The signers of a rule, for a repository where that has a say in who they are; those pinned on first use last."""
     written = enumerate(draft.rules[number - 1]["signers"], 1)
     # In the order in which the rule itself asks them.
-    ordered = sorted(written, key=lambda each: each[1]["method"] == "tofu")
+    methods = policy_methods()
+    ordered = sorted(written, key=lambda each: methods[each[1]["method"]].first_use)
     makers = draft.policy.rules[number - 1].signers
     found = []
     for (place, signer), make in zip(ordered, makers, strict=True):
@@ -52,7 +54,7 @@ def named(draft: Draft, number: int, uri: str = "") -> list[Named]:
             words, error = ", ".join(make(uri).signers()), ""
         except (UsageError, RefusedError) as problem:
             words, error = f"a signer by the method '{signer['method']}' that cannot be used", str(problem)
-        if signer["method"] == "tofu" and not error:
+        if methods[signer["method"]].first_use and not error:
             words = f"{words}, pinned on first use" if words and uri else FIRST_USE
         found.append(Named(signer, where, words, error))
     return found

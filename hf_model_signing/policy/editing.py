@@ -20,6 +20,7 @@ from hf_model_signing._util.paths import file_name, path_inside
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import RefusedError, UsageError
 from hf_model_signing.policy.rules import Rule
+from hf_model_signing.policy.signer_methods import file_keys, policy_methods
 from hf_model_signing.policy.toml_text import Tables, changed_rule, rule_text
 from hf_model_signing.policy.trust_policy import Policy
 
@@ -32,8 +33,6 @@ POLICY_VARIABLE = "HF_SIGN_POLICY"
 DEFAULT_POLICY = "trust.toml"
 
 _NEW = 'version = 1\ndefault = "refuse"\n'
-_FILE, _FILES = ("public_key", "trust_config"), ("root_certs", "tsa_certs")
-_TOKEN_METHODS = {"pkcs11-key": "key", "pkcs11-certificate": "certificate"}  # verified as these are
 _HUB = re.compile(r"[a-z][a-z0-9+.-]*://")
 _WILD = re.compile(r"\*|\?|\[[^]]+\]")
 
@@ -130,11 +129,12 @@ class Draft:
 
     def _meaning(self, signer: Signer) -> dict[str, Any]:
         meaning = {key: value for key, value in signer.items() if value is not False}
-        meaning["method"] = _TOKEN_METHODS.get(signer["method"], signer["method"])
-        for key in _FILE:
+        method = signer["method"]
+        meaning["method"] = policy_methods()[method].verified_as or method
+        for key in file_keys(many=False):
             if key in meaning:
                 meaning[key] = os.path.normpath(self.file(meaning[key]))
-        for key in _FILES:
+        for key in file_keys(many=True):
             if key in meaning:
                 meaning[key] = {os.path.normpath(self.file(name)) for name in meaning[key]}
         return meaning
@@ -246,10 +246,10 @@ def placed(path: str, signer: Signer) -> dict[str, Any]:
         return name and (path_inside(folder, name) or os.path.abspath(name))
 
     values = dict(signer)
-    for key in _FILE:
+    for key in file_keys(many=False):
         if key in values:
             values[key] = place(values[key])
-    for key in _FILES:
+    for key in file_keys(many=True):
         if key in values:
             values[key] = [place(name) for name in values[key]]
     return values

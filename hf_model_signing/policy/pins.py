@@ -6,97 +6,69 @@ cannot be understood is refused, as else anybody would be trusted again.
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
-
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from hf_model_signing._util.atomic_files import write_file
 from hf_model_signing._util.file_lock import changing
 from hf_model_signing._util.text import show
-from hf_model_signing.crypto.ecdsa import CURVES
 from hf_model_signing.errors import VerificationError
+from hf_model_signing.methods.method import Pinning
+from hf_model_signing.methods.registry import embedded_signers
 from hf_model_signing.oms import strict_json
-from hf_model_signing.oms.dsse import decode_base64
 from hf_model_signing.oms.json_shapes import closed_object
 
 _MAX_BYTES = 16 * 1024 * 1024  # some 40,000 repositories
-_OF_A_KEY = {"method", "since", "fingerprint", "public_key"}
-_FIELDS = {"key": _OF_A_KEY, "certificate": _OF_A_KEY, "sigstore": {"method", "since", "identity", "issuer"}}
 _IN_ANY_CASE = ("hf://", "torchhub://")  # where names differ in more than case
 
 
 @dataclass(frozen=True)
 class Pin:
-    """Who signed a repository when it was first used, by the `method` of that signature, and `since` when (UTC).
+    """The signer of a repository when it was first used, by the `method` of that signature, and `since` when (UTC).
 
-    `public_key` is a SubjectPublicKeyInfo in base64; a signer of Sigstore has an `identity` and an `issuer` instead.
+    `signer` is what the method pins (see `Pinning`): a public key, or an identity and its issuer.
     """
 
     method: str
-    public_key: str = ""
-    identity: str = ""
-    issuer: str = ""
+    signer: Mapping[str, str]
     since: str = field(default_factory=lambda: f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} UTC")
 
     @classmethod
-    def of_key(cls, method: str, key: ec.EllipticCurvePublicKey) -> Pin:
-        """The pin of whoever holds a key."""
-        data = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        return cls(method, public_key=base64.b64encode(data).decode("ascii"))
-
-    @classmethod
     def parse(cls, entry: object) -> Pin:
-        """The pin in an entry of the file; raises `ValueError` or an `HfSignError` for anything else."""
+        """Return the pin in an entry of the file; raises `ValueError` or an `HfSignError` for anything else."""
+        known = dict(embedded_signers())
         method = entry.get("method") if isinstance(entry, dict) else None
-        if method not in tuple(_FIELDS):
-            raise ValueError(f"it has the method {method!a}; known are {', '.join(_FIELDS)}")
-        values = dict(closed_object(entry, "it", _FIELDS[method]))
+        if not isinstance(method, str) or method not in known:
+            raise ValueError(f"it has the method {method!a}; known are {', '.join(known)}")
+        pinning = known[method].pinning
+        values = dict(closed_object(entry, "it", {"method", "since", *pinning.fields, *pinning.derived}))
         if not all(isinstance(text, str) and text for text in values.values()):
             raise ValueError("it has a field that is no text, or empty")
-        named = values.pop("fingerprint", None)
-        pin = cls(**values)
-        if named is not None and named != pin._fingerprint:
-            raise ValueError("its fingerprint is not that of its public key")
+        pin = cls(method, {name: values[name] for name in pinning.fields}, values["since"])
+        for name, derive in pinning.derived.items():
+            if values[name] != derive(pin.signer):
+                raise ValueError(f"its {name} is not that of its {' and '.join(pinning.fields).replace('_', ' ')}")
         return pin
 
     def entry(self) -> dict[str, str]:
-        """What the file says of it."""
-        values = {name: value for name, value in asdict(self).items() if value}
-        return values | {"fingerprint": self._fingerprint} if self.public_key else values
+        """Return what the file says of it."""
+        derived = {name: derive(self.signer) for name, derive in self._pinning.derived.items()}
+        return {"method": self.method, "since": self.since, **self.signer, **derived}
 
     def describe(self) -> str:
-        """Who it is, in the words of the verifier of the key or the identity."""
-        if self.public_key:
-            from hf_model_signing.methods.key import describe_key
-
-            return describe_key(self._key)
-        from hf_model_signing.methods.sigstore.identity import CertificateIdentity
-
-        return str(CertificateIdentity(self.identity, self.issuer))
+        """Say who it is, in the words of the verifier of the key or the identity."""
+        return self._pinning.describe(self.signer)
 
     def is_signer(self, other: Pin) -> bool:
-        """Whether both are the same signer; a key may sign with a certificate and without one."""
-        mine, theirs = (self.public_key, self.identity, self.issuer), (other.public_key, other.identity, other.issuer)
-        return mine == theirs
+        """Tell whether both are the same signer; a key may sign with a certificate and without one."""
+        return self.signer == other.signer
 
     @property
-    def _key(self) -> ec.EllipticCurvePublicKey:
-        key = load_der_public_key(decode_base64(self.public_key, "the public key"))
-        if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in CURVES:
-            raise ValueError("its public key is none that signs models")
-        return key
-
-    @property
-    def _fingerprint(self) -> str:
-        from hf_model_signing.methods.key import fingerprint
-
-        return fingerprint(self._key)
+    def _pinning(self) -> Pinning:
+        return dict(embedded_signers())[self.method].pinning
 
 
 @dataclass(frozen=True)

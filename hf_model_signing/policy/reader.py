@@ -13,7 +13,9 @@ from hf_model_signing._util.paths import several
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import UsageError
 from hf_model_signing.methods.interface import Verifier
+from hf_model_signing.methods.method import Option
 from hf_model_signing.policy.rules import LOCK_NAME, Rule, check_pattern
+from hf_model_signing.policy.signer_methods import policy_methods
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -21,7 +23,6 @@ else:
     import tomli as tomllib
 
 
-_FILES = ("public_key", "trust_config", "root_certs", "tsa_certs")
 _DEFAULTS = ("refuse", "warn", "allow")
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 
@@ -95,28 +96,30 @@ class _Reader:
 
     def _signer(self, signer: Any, where: str) -> _Signer:  # noqa: ANN401 - TOML
         method = signer.get("method") if isinstance(signer, dict) else None
-        if not isinstance(method, str) or method not in _SIGNERS:
-            raise self._error(f"{where}.method", f"must be one of {', '.join(map(repr, _SIGNERS))}")
-        needed, optional, make = _SIGNERS[method]
-        self._check_keys(signer, where, {"method", *needed, *optional})
-        for key in needed:
-            if key not in signer:
-                raise self._error(where, f"has no {key}, which the method '{method}' needs")
-        values = {key: self._value(signer, where, key) for key in signer if key != "method"}
-        files = tuple(name for key in _FILES if key in values for name in several(values[key]))
-        first_use = make is _tofu
-        if first_use:
-            values["lock"] = self._file(LOCK_NAME)
-        return _Signer(lambda uri: make(uri, values), files, first_use)
+        methods = policy_methods()
+        if not isinstance(method, str) or method not in methods:
+            raise self._error(f"{where}.method", f"must be one of {', '.join(map(repr, methods))}")
+        found = methods[method]
+        self._check_keys(signer, where, {"method", *(key.name for key in found.keys)})
+        for key in found.keys:
+            if key.needed and key.name not in signer:
+                raise self._error(where, f"has no {key.name}, which the method '{method}' needs")
+        given = [key for key in found.keys if key.name in signer]
+        values = {key.name: self._value(signer, where, key) for key in given}
+        files = tuple(name for key in given if key.file for name in several(values[key.name]))
+        lock = self._file(LOCK_NAME)
+        return _Signer(lambda uri: found.make(uri, values, lock), files, found.first_use)
 
-    def _value(self, signer: Mapping[str, Any], where: str, key: str) -> Any:  # noqa: ANN401 - TOML
-        if key == "use_staging":
-            return self._flag(signer, where, key)
-        if key in ("root_certs", "tsa_certs"):
-            return [self._file(text) for text in self._texts(signer, where, key)]
-        if not isinstance(signer[key], str) or not signer[key]:
-            raise self._error(f"{where}.{key}", "must be a text")
-        return self._file(signer[key]) if key in _FILES else signer[key]
+    def _value(self, signer: Mapping[str, Any], where: str, key: Option) -> Any:  # noqa: ANN401 - TOML
+        if key.flag:
+            return self._flag(signer, where, key.name)
+        if key.many:
+            texts = self._texts(signer, where, key.name)
+            return [self._file(text) for text in texts] if key.file else list(texts)
+        text = signer[key.name]
+        if not isinstance(text, str) or not text:
+            raise self._error(f"{where}.{key.name}", "must be a text")
+        return self._file(text) if key.file else text
 
     def _file(self, name: str) -> str:
         return os.path.join(os.path.dirname(os.path.abspath(self.path)), name)
@@ -140,46 +143,3 @@ class _Reader:
 
     def _error(self, where: str, why: str) -> UsageError:
         return UsageError(f"the trust policy '{self.path}' accepts nothing until it is mended: {show(where)} {why}")
-
-
-def _key(_: str, values: Mapping[str, Any]) -> Verifier:
-    from hf_model_signing.methods.key import KeyVerifier
-
-    return KeyVerifier(**values)
-
-
-def _certificate(_: str, values: Mapping[str, Any]) -> Verifier:
-    from hf_model_signing.methods.certificate import CertificateVerifier
-
-    named = {("identity" if key == "cert_identity" else key): value for key, value in values.items()}
-    return CertificateVerifier(**named)
-
-
-def _sigstore(_: str, values: Mapping[str, Any]) -> Verifier:
-    from hf_model_signing.methods.sigstore.verifier import SigstoreVerifier
-
-    return SigstoreVerifier(**values)
-
-
-def _tofu(uri: str, values: Mapping[str, Any]) -> Verifier:
-    from hf_model_signing.policy.tofu import TofuVerifier
-
-    return TofuVerifier(uri, **values)
-
-
-# The method of a signer -> (what it needs, what it may have besides, what makes its verifier); the words are those of
-# the command line. A key or a certificate on a token is verified as any other.
-_Maker = Callable[[str, Mapping[str, Any]], Verifier]
-
-
-_SIGNERS: dict[str, tuple[tuple[str, ...], tuple[str, ...], _Maker]] = {
-    "key": (("public_key",), (), _key),
-    "certificate": (("root_certs",), ("cert_identity", "tsa_certs"), _certificate),
-    "sigstore": (
-        ("identity_provider",),
-        ("identity", "identity_pattern", "trust_config", "use_staging"),
-        _sigstore,
-    ),
-}
-_SIGNERS |= {"pkcs11-key": _SIGNERS["key"], "pkcs11-certificate": _SIGNERS["certificate"]}
-_SIGNERS["tofu"] = ((), ("trust_config", "use_staging"), _tofu)

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Any
 
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.methods.embedded_key import LeafVerifier, _certificate, key_of, leaf_key
 from hf_model_signing.methods.interface import Verified, Verifier
-from hf_model_signing.methods.key import KeyVerifier
+from hf_model_signing.methods.registry import embedded_in, embedded_signers
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.policy.pins import Pin, TrustLock
-
-if TYPE_CHECKING:
-    from hf_model_signing.methods.sigstore.instance import Instance
-
-_Signer = tuple[Verifier, Pin]
 
 
 @dataclass(frozen=True)
@@ -48,18 +40,14 @@ class TofuVerifier(Verifier):
 
     method = "tofu"
 
-    def __init__(
-        self,
-        uri: str,
-        lock: str | os.PathLike[str],
-        *,
-        trust_config: str | os.PathLike[str] | None = None,
-        use_staging: bool = False,
-    ) -> None:
+    def __init__(self, uri: str, lock: str | os.PathLike[str], **options: Any) -> None:  # noqa: ANN401 - of the methods
         self._uri, self._lock = uri, TrustLock(os.fspath(lock))
-        self._trust_config, self._use_staging = trust_config, use_staging
-        if trust_config is not None:
-            _ = self._instance  # reads the file, so that an error in it is found before any work
+        self._finders = {
+            name: signer.pinning.finder(
+                {option.name: options[option.name] for option in signer.pinning.options if option.name in options}
+            )
+            for name, signer in embedded_signers()
+        }
 
     def describe(self) -> str:
         """How the signer is found."""
@@ -71,41 +59,13 @@ class TofuVerifier(Verifier):
         return () if pinned is None else (pinned.describe(),)
 
     def _verify(self, bundle: Bundle) -> Verified:
-        if bundle.method not in _SIGNERS:
+        found = embedded_in(bundle)
+        if found is None:
             raise VerificationError(f"the method '{bundle.method}' names no signer who could be trusted on first use")
-        verifier, pin = _SIGNERS[bundle.method](self, bundle)
+        method, _ = found
+        verifier, signer = self._finders[method](bundle)
         verified = verifier.verify(bundle)
+        pin = Pin(method, signer)
         self._lock.check(self._uri, pin)
         verdict = {field.name: getattr(verified, field.name) for field in fields(verified)}
         return VerifiedOnFirstUse(**verdict, uri=self._uri, lock=self._lock, pin=pin)
-
-    def _key_holder(self, bundle: Bundle) -> _Signer:
-        key = key_of(bundle)
-        return KeyVerifier(key), Pin.of_key(bundle.method, key)
-
-    def _certified(self, bundle: Bundle) -> _Signer:
-        verifier = LeafVerifier(leaf_key(bundle))
-        return verifier, Pin.of_key(bundle.method, verifier.key)
-
-    def _identity(self, bundle: Bundle) -> _Signer:
-        from hf_model_signing.methods.sigstore.identity import CertificateIdentity, IdentityPolicy
-        from hf_model_signing.methods.sigstore.verifier import InstanceVerifier
-
-        holder = CertificateIdentity.of(_certificate(bundle.material["certificate"]))
-        expected = IdentityPolicy((holder.issuer,), (holder.identity,))
-        pin = Pin(bundle.method, identity=holder.identity, issuer=holder.issuer)
-        return InstanceVerifier(expected, self._instance), pin
-
-    @cached_property
-    def _instance(self) -> Instance:
-        from hf_model_signing.methods.sigstore.instance import Instance
-
-        return Instance(self._trust_config, self._use_staging)
-
-
-# The method of a bundle -> what finds its signer, who counts for nothing until the verifier has accepted the bundle.
-_SIGNERS: dict[str, Callable[[TofuVerifier, Bundle], _Signer]] = {
-    "key": TofuVerifier._key_holder,  # noqa: SLF001 - of this file
-    "certificate": TofuVerifier._certified,  # noqa: SLF001
-    "sigstore": TofuVerifier._identity,  # noqa: SLF001
-}

@@ -12,7 +12,8 @@ import click
 import pytest
 
 import hf_model_signing as hms
-from hf_model_signing.cli.method_options import METHOD_OPTIONS
+from hf_model_signing.cli.method_options import make_verifier
+from hf_model_signing.methods.registry import METHODS
 from tests.certificates import Authority, make_authority
 from tests.conftest import Cli
 from tests.helpers import FILES, KeyPair, Outcome, run_program
@@ -289,7 +290,7 @@ def test_unsigned_bundle_is_not_reused(sign: Sign) -> None:
 def test_methods_without_a_verifier() -> None:
     for method in ("skip", "pkcs11-key", "pkcs11-certificate"):
         with pytest.raises(click.UsageError, match="nothing is verified with this method"):
-            METHOD_OPTIONS[method].verifier({})
+            make_verifier(METHODS[method], {})
 
 
 # Choices of the manifest

@@ -421,7 +421,7 @@ def test_other_tool_verifies(hub: Hub, repo: str, person: People, acme: KeyPair,
 
 
 def test_signer_of_nobody_has_no_badge() -> None:
-    from hf_model_signing.methods.skip import SkipSigner
+    from hf_model_signing.methods.skip.signer import SkipSigner
 
     with pytest.raises(hms.UsageError, match="cannot say how its signatures are verified"):
         SkipSigner().introduce()

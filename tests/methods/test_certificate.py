@@ -20,7 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 import hf_model_signing as hms
 from hf_model_signing.crypto.certificates import identities
 from hf_model_signing.errors import BundleError, UsageError, VerificationError
-from hf_model_signing.methods.certificate import CertificateSigner, CertificateVerifier
+from hf_model_signing.methods.certificate.signer import CertificateSigner, CertificateVerifier
 from hf_model_signing.oms.difference import MismatchError
 from tests.certificates import Authority, Key, Leaf, distinguished, make_authority, self_signed
 from tests.conformance import section

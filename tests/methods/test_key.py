@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
 from hf_model_signing.errors import BundleError, ModelError, UsageError, VerificationError
-from hf_model_signing.methods.key import KeySigner, KeyVerifier, fingerprint
+from hf_model_signing.methods.key.signer import KeySigner, KeyVerifier, fingerprint
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.manifest import Entry, Manifest, Serialization
 from hf_model_signing.oms.statement import Statement

@@ -11,8 +11,8 @@ import pytest
 import hf_model_signing as hms
 from hf_model_signing.crypto.certificates import fingerprint_of
 from hf_model_signing.errors import HfSignError, RefusedError, UsageError, VerificationError
-from hf_model_signing.methods.certificate import CertificateSigner, CertificateVerifier
-from hf_model_signing.methods.key import KeySigner
+from hf_model_signing.methods.certificate.signer import CertificateSigner, CertificateVerifier
+from hf_model_signing.methods.key.signer import KeySigner
 from hf_model_signing.timestamps.rfc3161 import request_timestamp, timestamp_data, timestamps_of
 from tests.certificates import Authority, Leaf, make_authority
 from tests.helpers import KeyPair
@@ -56,7 +56,7 @@ def test_signature_outlives_its_certificate(
     leaf = root.issue("leaf", not_before=NOW - 20 * DAY, not_after=NOW + 20 * DAY)
     bundle = _sign(model, tmp_path, leaf, tsa)
     later = type("Later", (datetime,), {"now": classmethod(lambda cls, tz=None: NOW + 40 * DAY)})
-    monkeypatch.setattr("hf_model_signing.methods.certificate.datetime", later)
+    monkeypatch.setattr("hf_model_signing.methods.certificate.signer.datetime", later)
     monkeypatch.setattr("hf_model_signing.timestamps.rfc3161._now", lambda: NOW + 40 * DAY)
     assert _verify(model, bundle, root, tsa)
     with pytest.raises(VerificationError, match="expired at .*; the bundle has a timestamp, which --tsa-certs would"):

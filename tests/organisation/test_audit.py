@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import hf_model_signing as hms
-from hf_model_signing.methods.skip import SkipSigner
+from hf_model_signing.methods.skip.signer import SkipSigner
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.statement import Statement
 from tests.helpers import KeyPair, Outcome, forge, sha256, write_tree

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hf_model_signing._util.file_lock import changing
 from hf_model_signing.errors import VerificationError
+from hf_model_signing.methods.key.embedded import pinned_key
 from hf_model_signing.policy.pins import Pin, TrustLock
 from tests.helpers import KeyPair, environment, run_python
 
@@ -29,12 +30,16 @@ from hf_model_signing.policy.pins import Pin, TrustLock
 path, name = sys.argv[1:]
 for number in range(20):
     try:
-        TrustLock(path).add(f"hf://acme/{number}", Pin("sigstore", identity=name, issuer="https://i"))
-        TrustLock(path).add(f"hf://{name}/{number}", Pin("sigstore", identity=name, issuer="https://i"))
+        TrustLock(path).add(f"hf://acme/{number}", Pin("sigstore", {"identity": name, "issuer": "https://i"}))
+        TrustLock(path).add(f"hf://{name}/{number}", Pin("sigstore", {"identity": name, "issuer": "https://i"}))
         print(number)
     except VerificationError as error:
         assert f"hf://acme/{number}' changed" in str(error), error
 """
+
+
+def pin_of(pair: KeyPair) -> Pin:
+    return Pin("key", pinned_key(pair.key.public_key()))
 
 
 @pytest.fixture
@@ -48,7 +53,7 @@ def _write(lock: TrustLock, **more: Any) -> None:  # noqa: ANN401 - JSON
 
 
 def test_pin_that_is_added_is_found(lock: TrustLock, pair: KeyPair) -> None:
-    pin = Pin.of_key("key", pair.key.public_key())
+    pin = pin_of(pair)
     assert lock.find(URI) is None
     lock.add(URI, pin)
     assert lock.find(URI) == pin
@@ -62,7 +67,7 @@ def test_pin_that_is_added_is_found(lock: TrustLock, pair: KeyPair) -> None:
 
 
 def test_every_repository_has_its_own(lock: TrustLock, pair: KeyPair, other_pair: KeyPair) -> None:
-    pins = {uri: Pin.of_key("key", p.key.public_key()) for uri, p in ((URI, pair), ("hf://acme/other", other_pair))}
+    pins = {uri: pin_of(p) for uri, p in ((URI, pair), ("hf://acme/other", other_pair))}
     for uri, pin in pins.items():
         lock.add(uri, pin)
     assert {uri: lock.find(uri) for uri in pins} == pins
@@ -73,7 +78,7 @@ def test_change_says_who_when_and_what_to_do(lock: TrustLock, pair: KeyPair) -> 
     before = Path(lock.path).read_bytes()
     for act in (lock.add, lock.check):
         with pytest.raises(VerificationError) as caught:
-            act("hf://Acme/model", Pin.of_key("key", pair.key.public_key()))
+            act("hf://Acme/model", pin_of(pair))
         assert str(caught.value) == (
             f"the signer of 'hf://Acme/model' changed: 'a@b' (issuer 'https://i') was pinned on {SINCE}, when it was "
             f"first used here, and now {pair.verifier.describe()} signed it. If its maker confirms the change, remove "
@@ -88,7 +93,8 @@ def test_change_says_who_when_and_what_to_do(lock: TrustLock, pair: KeyPair) -> 
 )
 def test_who_is_the_same_signer(lock: TrustLock, change: dict[str, str], same: bool) -> None:
     _write(lock)
-    pin = Pin(**{"method": "sigstore", "identity": "a@b", "issuer": "https://i", **change})
+    fields = {"identity": "a@b", "issuer": "https://i", "since": SINCE, **change}
+    pin = Pin("sigstore", {name: fields[name] for name in ("identity", "issuer")}, fields["since"])
     if same:
         lock.add(URI, pin)
         return
@@ -106,12 +112,12 @@ def test_names_on_the_hub_differ_in_more_than_case(lock: TrustLock, uri: str, sa
 
 
 def test_names_elsewhere_may_differ_in_case(lock: TrustLock, pair: KeyPair) -> None:
-    lock.add("tfhub://acme/M/1", Pin.of_key("key", pair.key.public_key()))
+    lock.add("tfhub://acme/M/1", pin_of(pair))
     assert lock.find("tfhub://acme/m/1") is None
 
 
 def _entry(pair: KeyPair, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-    entry: dict[str, Any] = {**Pin.of_key("key", pair.key.public_key()).entry(), **changes}
+    entry: dict[str, Any] = {**pin_of(pair).entry(), **changes}
     return {name: value for name, value in entry.items() if value is not None}
 
 
@@ -124,7 +130,7 @@ def _encoded(key: Any) -> str:  # noqa: ANN401 - any kind
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"method": "gpg"}, "it has the method 'gpg'; known are key, certificate, sigstore"),
+        ({"method": "gpg"}, "it has the method 'gpg'; known are sigstore, key, certificate"),
         ({"method": ["key"]}, "it has the method"),
         ({"since": None}, "it has no since"),
         ({"since": ""}, "no text, or empty"),
@@ -142,7 +148,7 @@ def test_entry_that_cannot_be_understood(lock: TrustLock, pair: KeyPair, changes
     with pytest.raises(VerificationError, match=rf"'{re.escape(lock.path)}'.* its entry '{URI}' .*{re.escape(why)}"):
         lock.find(URI)
     with pytest.raises(VerificationError, match="is damaged"):
-        lock.add(URI, Pin.of_key("key", pair.key.public_key()))
+        lock.add(URI, pin_of(pair))
     assert lock.find("hf://acme/other") is None
 
 
@@ -168,7 +174,7 @@ def test_file_that_cannot_be_understood(lock: TrustLock, text: str, why: str) ->
     with pytest.raises(VerificationError, match=rf"the file '{re.escape(lock.path)}'.*{why}.*delete it to trust anew"):
         lock.find("hf://acme/model")
     with pytest.raises(VerificationError, match=why):
-        lock.add("hf://acme/model", Pin("sigstore", identity="a", issuer="b"))
+        lock.add("hf://acme/model", Pin("sigstore", {"identity": "a", "issuer": "b"}))
     assert Path(lock.path).read_text() == text
 
 
@@ -186,7 +192,7 @@ def test_file_that_grows_too_large(lock: TrustLock, monkeypatch: pytest.MonkeyPa
     _write(lock)
     monkeypatch.setattr("hf_model_signing.policy.pins._MAX_BYTES", os.path.getsize(lock.path))
     with pytest.raises(VerificationError, match="is full: remove the entries"):
-        lock.add("hf://acme/other", Pin("sigstore", identity="a", issuer="b"))
+        lock.add("hf://acme/other", Pin("sigstore", {"identity": "a", "issuer": "b"}))
     monkeypatch.setattr("hf_model_signing.policy.pins._MAX_BYTES", os.path.getsize(lock.path) - 1)
     with pytest.raises(VerificationError, match="has more than"):
         lock.find(URI)
@@ -194,7 +200,7 @@ def test_file_that_grows_too_large(lock: TrustLock, monkeypatch: pytest.MonkeyPa
 
 def test_pin_that_cannot_be_written(lock: TrustLock) -> None:
     with pytest.raises(VerificationError, match="used here for the first time, .* No such file or directory; without"):
-        TrustLock(f"{lock.path}/none/trust.lock").add(URI, Pin("sigstore", identity="a", issuer="b"))
+        TrustLock(f"{lock.path}/none/trust.lock").add(URI, Pin("sigstore", {"identity": "a", "issuer": "b"}))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
@@ -204,7 +210,7 @@ import os, sys
 from hf_model_signing.policy.pins import Pin, TrustLock
 import filelock, hf_model_signing.methods.sigstore.identity
 os.setuid(65534)
-pin = Pin("sigstore", identity="a@b", issuer="https://i")
+pin = Pin("sigstore", {"identity": "a@b", "issuer": "https://i"})
 TrustLock(sys.argv[1]).add("hf://acme/model", pin)
 print("known")
 TrustLock(sys.argv[1]).add("hf://acme/other", pin)
@@ -224,7 +230,7 @@ import sys
 from hf_model_signing.policy.pins import Pin, TrustLock
 from hf_model_signing.methods.sigstore import identity
 print("now", flush=True)
-TrustLock(sys.argv[1]).add("hf://acme/model", Pin("sigstore", identity="c@b", issuer="https://i"))
+TrustLock(sys.argv[1]).add("hf://acme/model", Pin("sigstore", {"identity": "c@b", "issuer": "https://i"}))
 """
     with changing(lock.path):
         command = [sys.executable, "-c", code, lock.path]

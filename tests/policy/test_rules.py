@@ -365,7 +365,7 @@ SIGSTORE = '{ method = "sigstore", identity = "a@b", identity_provider = "https:
         (_rule(more="allow_rollback = 'no'"), r"trust\[1\]\.allow_rollback must be true or false"),
         (_rule(more="digest = 'abc'"), r"trust\[1\]\.digest must be .sha256:. and 64 hex digits"),
         (_rule(more=f"digest = 'sha256:{'A' * 64}'"), r"trust\[1\]\.digest must be"),
-        (_rule(signers="1"), r"trust\[1\]\.signers\[1\]\.method must be one of 'key', 'certificate', 'sigstore'"),
+        (_rule(signers="1"), r"trust\[1\]\.signers\[1\]\.method must be one of 'sigstore', 'key', 'certificate'"),
         (_rule(signers="{ method = 'skip' }"), r"signers\[1\]\.method must be one of"),
         (_rule(signers="{ method = 'key' }"), r"trust\[1\]\.signers\[1\] has no public_key, which the method 'key'"),
         (_rule(signers="{ method = 'key', public_key = 1 }"), r"signers\[1\]\.public_key must be a text"),

@@ -16,10 +16,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 import hf_model_signing as hms
 from hf_model_signing.methods.interface import Signer
-from hf_model_signing.methods.key import describe_key
+from hf_model_signing.methods.key.embedded import pinned_key
+from hf_model_signing.methods.key.signer import describe_key
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.statement import SIGNED_AT, Statement
-from hf_model_signing.policy.pins import TrustLock
+from hf_model_signing.policy.pins import Pin, TrustLock
 from hf_model_signing.policy.tofu import TofuVerifier
 from hf_model_signing.policy.trusted_signers import TrustedSigners
 from hf_model_signing.signing import make_manifest
@@ -429,10 +430,8 @@ def test_copy_in_the_cache_is_a_first_use_too(
         _pull(policy)
 
 
-def _pin_of(pair: KeyPair) -> Any:  # noqa: ANN401 - `Pin`
-    from hf_model_signing.policy.pins import Pin
-
-    return Pin.of_key("key", pair.key.public_key())
+def _pin_of(pair: KeyPair) -> Pin:
+    return Pin("key", pinned_key(pair.key.public_key()))
 
 
 def test_copy_that_is_not_whole_pins_nobody(hub: Hub, release: Callable[..., str], policy: Path, pair: KeyPair) -> None:

@@ -15,7 +15,7 @@ from hf_model_signing._util.paths import several
 from hf_model_signing.crypto.ecdsa import CURVES
 from hf_model_signing.errors import HfSignError, UsageError
 from hf_model_signing.methods.interface import DirectSigner, Introduction, Verifier
-from hf_model_signing.methods.key import KeyVerifier, describe_key, fingerprint, introduce_key
+from hf_model_signing.methods.key.signer import KeyVerifier, describe_key, fingerprint, introduce_key
 from hf_model_signing.methods.pkcs11.objects import find_private_key, find_public_key
 from hf_model_signing.methods.pkcs11.session import TokenSession
 from hf_model_signing.methods.pkcs11.uri import Pkcs11Uri
@@ -102,7 +102,7 @@ class Pkcs11Signer(DirectSigner):
     def verifier(self) -> Verifier:
         """Return a verifier with the public key, or with its certificate."""
         if self._certificate:
-            from hf_model_signing.methods.certificate import CertificateVerifier
+            from hf_model_signing.methods.certificate.signer import CertificateVerifier
 
             return CertificateVerifier([self._certificate.leaf])
         return KeyVerifier(self._key.public_key)
@@ -115,7 +115,7 @@ class Pkcs11Signer(DirectSigner):
     def introduce(self, signed: Bundle | None = None) -> Introduction:
         """Return the introduction of the key or its certificate; the token does not matter for verifying."""
         if self._certificate:
-            from hf_model_signing.methods.certificate import introduce_certificate
+            from hf_model_signing.methods.certificate.signer import introduce_certificate
 
             return introduce_certificate(self._certificate)
         return introduce_key(self._key.public_key)

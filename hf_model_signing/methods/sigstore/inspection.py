@@ -32,3 +32,13 @@ def facts(material: Mapping[str, Any]) -> dict[str, Any]:
         for entry in log_entries(material)
     ]
     return found
+
+
+def rows(details: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what `facts` of a bundle found, as lines for people."""
+    lines = [("identity", details["identity"] or f"unreadable: {details['unreadable']}"), ("issuer", details["issuer"])]
+    lines += [(f"  {word.replace('_', ' ')}", text) for word, text in details["workflow"].items()]
+    for entry in details["log_entries"]:
+        lines += [("log index", entry["log_index"]), ("log id", entry["log_id"]), ("logged", entry["time"])]
+        lines += [("look it up", entry["address"])]
+    return lines

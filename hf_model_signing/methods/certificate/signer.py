@@ -1,4 +1,4 @@
-"""Signing with a key whose holder a certificate names (method `certificate`, section 4.1 of the specification)."""
+"""The signer and the verifier of the method `certificate`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from hf_model_signing.crypto.ecdsa import algorithm_of, verify_ecdsa
 from hf_model_signing.crypto.path_validation import check_path
 from hf_model_signing.errors import BundleError, UsageError, VerificationError
 from hf_model_signing.methods.interface import DirectSigner, Introduction, MethodVerifier, SignerFound
-from hf_model_signing.methods.key import load_private_key
+from hf_model_signing.methods.key.signer import load_private_key
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.dsse import decode_base64
 

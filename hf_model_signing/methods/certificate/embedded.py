@@ -1,4 +1,4 @@
-"""The key that a bundle carries or implies, for verifiers that no person told whom to trust."""
+"""The key of the certificate in a bundle, for verifiers that no person told whom to trust."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 
 from hf_model_signing.crypto.certificates import CertificateError, SigningCertificate, check_may_sign, parse_certificate
 from hf_model_signing.crypto.ecdsa import verify_ecdsa
-from hf_model_signing.crypto.ecdsa_recovery import recover_keys
 from hf_model_signing.errors import BundleError, VerificationError
 from hf_model_signing.methods.interface import MethodVerifier, SignerFound
-from hf_model_signing.methods.key import describe_key, fingerprint
+from hf_model_signing.methods.key.signer import describe_key
 from hf_model_signing.oms.bundle import Bundle
-from hf_model_signing.oms.dsse import decode_base64, pae
+from hf_model_signing.oms.dsse import decode_base64
 
 
 class LeafVerifier(MethodVerifier):
@@ -39,38 +37,21 @@ class LeafVerifier(MethodVerifier):
         return SignerFound(f"{self.describe()}, which calls itself {SigningCertificate(_leaf(bundle), ()).describe()}")
 
 
-def key_of(bundle: Bundle) -> ec.EllipticCurvePublicKey:
-    """The key of a bundle: the one that old bundles carry, or the one recovered that has the fingerprint they name."""
-    hint, raw = bundle.material["publicKey"].get("hint"), bundle.material["publicKey"].get("rawBytes")
-    if raw is not None:
-        data = decode_base64(raw, "the public key")
-        key = load_pem_public_key(data) if data.startswith(b"-----") else load_der_public_key(data)
-        if not isinstance(key, ec.EllipticCurvePublicKey):
-            raise BundleError("the public key in the bundle is none that signs models")
-        return key
-    for key in recover_keys(bundle.signature, pae(bundle.payload)):
-        if fingerprint(key) == hint:
-            return key
-    raise VerificationError(
-        "the signature is not valid: it was altered, or not made with the key that it names, whose fingerprint is "
-        f"{hint!a}"
-    )
-
-
-def _leaf(bundle: Bundle) -> x509.Certificate:
-    return _certificate(bundle.material["x509CertificateChain"]["certificates"][0])
-
-
 def leaf_key(bundle: Bundle) -> ec.EllipticCurvePublicKey:
-    """The key of the certificate that the bundle was signed with; raises `VerificationError` if it may not sign."""
+    """Return the key of the certificate of a bundle; raises `VerificationError` if that may not sign."""
     try:
         return check_may_sign(_leaf(bundle))
     except CertificateError as error:
         raise VerificationError(str(error)) from error
 
 
-def _certificate(value: Mapping[str, Any]) -> x509.Certificate:
+def embedded_certificate(value: Mapping[str, Any]) -> x509.Certificate:
+    """Return a certificate of a bundle; raises `BundleError` for one that cannot be read."""
     try:
         return parse_certificate(decode_base64(value.get("rawBytes"), "a certificate"))
     except CertificateError as error:
         raise BundleError(f"the bundle's certificate cannot be read: {error}") from error
+
+
+def _leaf(bundle: Bundle) -> x509.Certificate:
+    return embedded_certificate(bundle.material["x509CertificateChain"]["certificates"][0])

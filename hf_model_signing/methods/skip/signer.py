@@ -1,4 +1,4 @@
-"""Hashing without signing (method `skip`): the bundle lists the digests, and every verifier refuses it."""
+"""The signer of the method `skip`."""
 
 from __future__ import annotations
 

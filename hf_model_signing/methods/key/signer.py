@@ -1,4 +1,4 @@
-"""Signing with a long-lived elliptic curve key pair (method `key`, section 4.1 of the specification)."""
+"""The signer and the verifier of the method `key`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,60 @@
+"""The identity that a bundle of Sigstore names, for verifiers that no person told whom to trust."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from hf_model_signing.crypto.ecdsa import verify_ecdsa
+from hf_model_signing.errors import BundleError
+from hf_model_signing.methods.certificate.embedded import embedded_certificate
+from hf_model_signing.methods.interface import MethodVerifier, SignerFound, Verifier
+from hf_model_signing.methods.sigstore.identity import CertificateIdentity, IdentityPolicy
+from hf_model_signing.oms.bundle import Bundle
+
+if TYPE_CHECKING:
+    from hf_model_signing.methods.sigstore.instance import Instance
+
+
+class ClaimedIdentityVerifier(MethodVerifier):
+    """Accepts what was signed with the key of the certificate in a bundle; who issued that is not checked."""
+
+    method = "sigstore"
+
+    def describe(self) -> str:
+        """Anybody."""
+        return "whoever the certificate in the bundle names"
+
+    def _verify_signature(self, bundle: Bundle) -> SignerFound:
+        certificate = embedded_certificate(bundle.material["certificate"])
+        key = certificate.public_key()
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            raise BundleError("the certificate in the bundle is for a key that signs no models")
+        verify_ecdsa(key, bundle)
+        return SignerFound(str(CertificateIdentity.of(certificate)))
+
+
+class IdentityFinder:
+    """Finds the identity that a bundle names, with the verifier that accepts it alone, on one Sigstore instance."""
+
+    def __init__(self, *, trust_config: str | None = None, use_staging: bool = False) -> None:
+        self._trust_config, self._use_staging = trust_config, use_staging
+        if trust_config is not None:
+            _ = self._instance  # reads the file, so that an error in it is found before any work
+
+    def __call__(self, bundle: Bundle) -> tuple[Verifier, Mapping[str, str]]:
+        """Return the verifier and what is pinned."""
+        from hf_model_signing.methods.sigstore.verifier import InstanceVerifier
+
+        holder = CertificateIdentity.of(embedded_certificate(bundle.material["certificate"]))
+        expected = IdentityPolicy((holder.issuer,), (holder.identity,))
+        return InstanceVerifier(expected, self._instance), {"identity": holder.identity, "issuer": holder.issuer}
+
+    @cached_property
+    def _instance(self) -> Instance:
+        from hf_model_signing.methods.sigstore.instance import Instance
+
+        return Instance(self._trust_config, self._use_staging)

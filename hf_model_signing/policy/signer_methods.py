@@ -1,0 +1,80 @@
+"""The methods that a signer of a trust policy may have: those of the registry, and trust on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hf_model_signing.methods.method import Method, Option, Values
+from hf_model_signing.methods.registry import METHODS, embedded_signers
+
+if TYPE_CHECKING:
+    from hf_model_signing.methods.interface import Verifier
+
+
+@dataclass(frozen=True)
+class PolicyMethod:
+    """A method as a trust policy has it: its keys, and what makes the verifier of one signer.
+
+    `make` takes the repository, the values of the keys, and the file of pins beside the policy. A method that is
+    `verified_as` another one has the keys of that. With `first_use` the signer is whoever signed first, and `chosen_by`
+    is the option of the command line that asks for that.
+    """
+
+    keys: tuple[Option, ...]
+    make: Callable[[str, Values, str], Verifier]
+    verified_as: str = ""
+    first_use: bool = False
+    chosen_by: tuple[Option, ...] = ()
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """The options that describe a signer on the command line."""
+        return (*self.chosen_by, *self.keys)
+
+    def chosen(self, values: Values) -> dict[str, Any]:
+        """Return the values of the keys that are given."""
+        return {key.name: values[key.name] for key in self.keys if values.get(key.name) not in (None, (), False)}
+
+
+def policy_methods() -> Mapping[str, PolicyMethod]:
+    """Return the methods by their names."""
+    methods = {name: _policy_method(name, method) for name, method in METHODS.items() if verifying(method).verifier}
+    return {**methods, "tofu": _first_use()}
+
+
+def verifying(method: Method) -> Method:
+    """Return the method by which the signatures of `method` are verified."""
+    return METHODS[method.verified_as] if method.verified_as else method
+
+
+def _policy_method(name: str, method: Method) -> PolicyMethod:
+    def make(_uri: str, values: Values, _lock: str) -> Verifier:
+        verifier = verifying(METHODS[name]).verifier
+        assert verifier is not None  # noqa: S101 - for the type checker
+        return verifier(values, None)
+
+    return PolicyMethod(verifying(method).policy_options, make, method.verified_as)
+
+
+def _first_use() -> PolicyMethod:
+    def make(uri: str, values: Values, lock: str) -> Verifier:
+        from hf_model_signing.policy.tofu import TofuVerifier
+
+        return TofuVerifier(uri, lock, **values)
+
+    flag = Option(
+        ("--tofu",),
+        "Whoever signed it when it is first used here, and nobody else from then on.",
+        flag=True,
+        needed=True,
+    )
+    options = dict.fromkeys(option for _, signer in embedded_signers() for option in signer.pinning.options)
+    return PolicyMethod(tuple(options), make, first_use=True, chosen_by=(flag,))
+
+
+def file_keys(*, many: bool) -> tuple[str, ...]:
+    """Return the keys that name a file, or with `many` a list of files."""
+    keys = (key for method in policy_methods().values() for key in method.keys)
+    return tuple(dict.fromkeys(key.name for key in keys if key.file and key.many == many))
