@@ -8,6 +8,7 @@ from typing import Any
 
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.methods.interface import Verified, Verifier
+from hf_model_signing.methods.method import EmbeddedSigner, Values
 from hf_model_signing.methods.registry import embedded_in, embedded_signers
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.policy.pins import Pin, TrustLock
@@ -42,12 +43,10 @@ class TofuVerifier(Verifier):
 
     def __init__(self, uri: str, lock: str | os.PathLike[str], **options: Any) -> None:  # noqa: ANN401 - of the methods
         self._uri, self._lock = uri, TrustLock(os.fspath(lock))
-        self._finders = {
-            name: signer.pinning.finder(
-                {option.name: options[option.name] for option in signer.pinning.options if option.name in options}
-            )
-            for name, signer in embedded_signers()
-        }
+        self._finders = {name: signer.pinning.finder(_own(signer, options)) for name, signer in embedded_signers()}
+        known = {option.name for _, signer in embedded_signers() for option in signer.pinning.options}
+        if unknown := options.keys() - known:
+            raise TypeError(f"no method has an option of first use named {min(unknown)}")
 
     def describe(self) -> str:
         """How the signer is found."""
@@ -59,13 +58,16 @@ class TofuVerifier(Verifier):
         return () if pinned is None else (pinned.describe(),)
 
     def _verify(self, bundle: Bundle) -> Verified:
-        found = embedded_in(bundle)
-        if found is None:
+        method, _ = embedded_in(bundle) or (None, None)
+        if method is None:
             raise VerificationError(f"the method '{bundle.method}' names no signer who could be trusted on first use")
-        method, _ = found
         verifier, signer = self._finders[method](bundle)
         verified = verifier.verify(bundle)
         pin = Pin(method, signer)
         self._lock.check(self._uri, pin)
         verdict = {field.name: getattr(verified, field.name) for field in fields(verified)}
         return VerifiedOnFirstUse(**verdict, uri=self._uri, lock=self._lock, pin=pin)
+
+
+def _own(signer: EmbeddedSigner, options: Values) -> Values:
+    return {option.name: options[option.name] for option in signer.pinning.options if option.name in options}

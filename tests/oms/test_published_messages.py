@@ -165,7 +165,7 @@ from tests.helpers import FILES, make_pair, write_tree
 
 def test_sign(tmp_path, monkeypatch):
     import hf_model_signing as hms
-    from hf_model_signing.methods.key import KeySigner
+    from hf_model_signing.methods.key.signer import KeySigner
 
     monkeypatch.setattr(KeySigner, "_material", lambda self: {"publicKey": {"hnt": "00"}})
     try:

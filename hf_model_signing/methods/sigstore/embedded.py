@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -40,7 +41,7 @@ class ClaimedIdentityVerifier(MethodVerifier):
 class IdentityFinder:
     """Finds the identity that a bundle names, with the verifier that accepts it alone, on one Sigstore instance."""
 
-    def __init__(self, *, trust_config: str | None = None, use_staging: bool = False) -> None:
+    def __init__(self, *, trust_config: str | os.PathLike[str] | None = None, use_staging: bool = False) -> None:
         self._trust_config, self._use_staging = trust_config, use_staging
         if trust_config is not None:
             _ = self._instance  # reads the file, so that an error in it is found before any work
