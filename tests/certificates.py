@@ -1,4 +1,4 @@
-"""Certificates for tests: authorities, and whom they issue to. The defaults make a leaf fit for code signing."""
+"""Certificates for tests: authorities, and the leaves that they issue. The defaults make a code-signing leaf."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ USAGES = (
 
 @dataclass(frozen=True)
 class Profile:
-    """What a certificate says; `key_usage` is some of `USAGES`, and an empty `eku` or `key_usage` leaves it out.
+    """The contents of a certificate; `key_usage` is a subset of `USAGES`, and an empty `eku` or `key_usage` omits it.
 
     Without `key_usage` it is `digital_signature`, or an authority's `key_cert_sign` and `crl_sign`. `digest` is what
-    the issuer signs with, SHA-256 if it is none.
+    the issuer signs with, SHA-256 by default.
     """
 
     key: Key | None = None
@@ -113,14 +113,14 @@ class Authority(Leaf):
     """A certificate that issues others."""
 
     def issue(self, name: str, **changes: Unpack[Changes]) -> Leaf:
-        """Issue a certificate; `ca=True` makes an authority's, though not an `Authority`."""
+        """Issue a certificate; `ca=True` makes one of an authority, though not an `Authority`."""
         profile = Profile(**changes)
         key = profile.key or ec.generate_private_key(ec.SECP256R1())
         return Leaf(key, _sign(name, profile, key, issuer=self))
 
 
 def make_authority(name: str, *, parent: Authority | None = None, **changes: Unpack[Changes]) -> Authority:
-    """A root, or an authority below `parent`."""
+    """Make a root, or an authority below `parent`."""
     defaults: Changes = {"eku": (), "ca": True}
     profile = Profile(**(defaults | changes))
     key = profile.key or ec.generate_private_key(ec.SECP256R1())
@@ -128,7 +128,7 @@ def make_authority(name: str, *, parent: Authority | None = None, **changes: Unp
 
 
 def self_signed(name: str, **changes: Unpack[Changes]) -> Leaf:
-    """A leaf that nobody issued."""
+    """Make a self-signed leaf."""
     root = make_authority(name, **({"ca": False, "eku": (CODE_SIGNING,)} | changes))
     return Leaf(root.key, root.cert)
 

@@ -1,4 +1,4 @@
-"""Fixtures that the tests of the local part share."""
+"""Fixtures that most tests share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.user import User, small_folder
 
 Cli = Callable[..., Outcome]
 
-# What could decide how the program signs, and comes from whoever runs the tests.
+# Environment variables that affect signing and may be set on the machine that runs the tests.
 _OUTSIDE = (
     *(
         f"HF_SIGN_{name}"
@@ -48,13 +48,13 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> KeyPair:
 
 @pytest.fixture(scope="session")
 def other_pair(tmp_path_factory: pytest.TempPathFactory) -> KeyPair:
-    """The key pair of somebody else."""
+    """The key pair of another signer."""
     return make_pair(tmp_path_factory.mktemp("other"), "other")
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A small model in a folder of its own."""
+    """A small model in a directory of its own."""
     return write_tree(tmp_path / "model", FILES)
 
 
@@ -66,7 +66,7 @@ def cli(capfd: pytest.CaptureFixture[str]) -> Cli:
         capfd.readouterr()
         code = run([str(argument) for argument in arguments])
         captured = capfd.readouterr()
-        for name in ("hf_model_signing", "hub_adapters"):  # what `--log-level` sets is for a process of its own
+        for name in ("hf_model_signing", "hub_adapters"):  # `--log-level` is meant for a process of its own
             logger = logging.getLogger(name)
             logger.handlers[:], logger.propagate, logger.level = [], True, logging.NOTSET
         return Outcome(code, captured.out, captured.err)
@@ -76,14 +76,14 @@ def cli(capfd: pytest.CaptureFixture[str]) -> Cli:
 
 @pytest.fixture
 def user(cli: Cli, pair: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> User:
-    """Somebody with the key of the trusted signer, in a folder of their own."""
+    """A user with the key of the trusted signer, in a directory of their own."""
     monkeypatch.chdir(tmp_path)
     return User(cli, pair)
 
 
 @pytest.fixture
 def published(hosts: StaticHosts, user: User, tmp_path: Path) -> str:
-    """A signed model of TensorFlow Hub, `acme/small/double/1`; the address of its signature."""
+    """A signed model of TensorFlow Hub, `acme/small/double/1`; the fixture is the URL of its signature."""
     hosts.tfhub("acme/small/double/1", tarball(small_folder(tmp_path)))
     user.sign("tfhub://acme/small/double/1")
     address = hosts.put("/double.sig", (tmp_path / "s.sig").read_bytes())
@@ -93,14 +93,14 @@ def published(hosts: StaticHosts, user: User, tmp_path: Path) -> str:
 
 @pytest.fixture
 def downloaded(user: User, published: str, hosts: StaticHosts, tmp_path: Path) -> str:
-    """That model was verified once; the path of what was. The signature is `s.sig` again."""
+    """The path of the model after a first verification. The signature is `s.sig` again."""
     (tmp_path / "s.sig").write_bytes(hosts.page("/double.sig"))
     return user.verify("tfhub://acme/small/double/1")
 
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long the program waited, in seconds, without the waiting."""
+    """Replace waiting, and return the list of durations in seconds."""
     waited: list[float] = []
     monkeypatch.setattr(time, "sleep", waited.append)
     return waited

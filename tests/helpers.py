@@ -1,4 +1,4 @@
-"""What several tests use: trees of files, key pairs, forged bundles, and the program as a process."""
+"""Helpers of several tests: trees of files, key pairs, forged bundles, and the program as a process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from hf_model_signing.methods.key.signer import KeySigner, KeyVerifier
 
 ROOT = Path(__file__).resolve().parents[1]
 OMS = ROOT.parent / "shared" / "oms"
-LONG_AGO = 1_600_000_000  # files of a tree are old, so that any write shows in their times
+LONG_AGO = 1_600_000_000  # files of a tree are old, so that every write changes their times
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -56,7 +56,7 @@ def sha256(data: bytes) -> str:
 
 @dataclass(frozen=True)
 class KeyPair:
-    """A key and the two PEM files that hold it."""
+    """A key and its two PEM files."""
 
     key: ec.EllipticCurvePrivateKey
     private: Path
@@ -94,7 +94,7 @@ def public_pem(key: Any) -> bytes:  # noqa: ANN401 - any kind of private key
 
 
 def make_pair(folder: Path, name: str = "key", curve: ec.EllipticCurve | None = None) -> KeyPair:
-    """A new key pair in `folder`: `name.pem` and `name.pub`."""
+    """Make a key pair in `folder`: `name.pem` and `name.pub`."""
     key = ec.generate_private_key(curve or ec.SECP256R1())
     folder.mkdir(parents=True, exist_ok=True)
     pair = KeyPair(key, folder / f"{name}.pem", folder / f"{name}.pub")
@@ -104,7 +104,7 @@ def make_pair(folder: Path, name: str = "key", curve: ec.EllipticCurve | None = 
 
 
 def statement_document(files: Mapping[str, bytes], **serialization: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-    """A good statement about `files`, made from the specification alone; `serialization` replaces fields."""
+    """Return a valid statement about `files`, made from the specification alone; `serialization` overrides fields."""
     resources = [
         {"name": name, "digest": sha256(content), "algorithm": "sha256"} for name, content in sorted(files.items())
     ]
@@ -132,7 +132,7 @@ def encode(document: Any) -> bytes:  # noqa: ANN401 - JSON
 
 
 def forge(pair: KeyPair, payload: Any, material: Mapping[str, Any] | None = None) -> dict[str, Any]:  # noqa: ANN401 - JSON
-    """A bundle, as JSON values, with a good signature of `pair` over any payload."""
+    """Return a bundle, as JSON values, with a valid signature of `pair` over any payload."""
     data = encode(payload)
     message = b"DSSEv1 %d %s %d %s" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(data), data)
     algorithm = {256: hashes.SHA256(), 384: hashes.SHA384(), 521: hashes.SHA512()}[pair.key.curve.key_size]
@@ -154,7 +154,7 @@ def write_bundle(path: Path, bundle: Any) -> Path:  # noqa: ANN401 - JSON
 
 
 def cache_snapshot(cache: Path, files: Mapping[str, bytes], repo: str = "org/name", kind: str = "models") -> Path:
-    """A repository in the layout of the Hugging Face cache; returns its snapshot folder."""
+    """Make a repository in the layout of the Hugging Face cache, and return its snapshot directory."""
     folder = cache / f"{kind}--{repo.replace('/', '--')}"
     snapshot = folder / "snapshots" / COMMIT
     for name, content in files.items():
@@ -164,7 +164,7 @@ def cache_snapshot(cache: Path, files: Mapping[str, bytes], repo: str = "org/nam
 
 
 def link_to(link: Path, target: Path) -> Path:
-    """A relative link, as the client of the hub makes it."""
+    """Make a relative link, as the client of the hub does."""
     link.parent.mkdir(parents=True, exist_ok=True)
     link.unlink(missing_ok=True)
     link.symlink_to(os.path.relpath(target, link.parent))
@@ -172,7 +172,7 @@ def link_to(link: Path, target: Path) -> Path:
 
 
 class Meddler:
-    """A progress observer that does something, once, when hashing comes to the moment `begin`, `advance` or `end`."""
+    """A progress observer that calls a function once, when hashing reaches `begin`, `advance` or `end`."""
 
     def __init__(self, moment: str, act: Callable[[], object]) -> None:
         self._moment, self._act = moment, act
@@ -200,7 +200,7 @@ class Meddler:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run of the program ended."""
+    """The result of a run of the program."""
 
     code: int
     out: str
@@ -208,7 +208,7 @@ class Outcome:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The one JSON document on stdout."""
+        """Parse the only JSON document on stdout."""
         values: dict[str, Any] = json.loads(self.out)
         return values
 
@@ -227,7 +227,7 @@ def run_program(*arguments: object, cwd: Path | None = None, **env: str) -> Outc
 def run_python(code: str, *arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:  # noqa: ANN401
     """Run a few lines of Python in a process of their own."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    # Not measured: such lines change the user, kill themselves or look at which modules are loaded.
+    # Without coverage: such lines change the user, kill themselves or inspect the loaded modules.
     env = {name: value for name, value in environment().items() if not name.startswith("COVERAGE_")}
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60, **options)
 
@@ -237,7 +237,7 @@ def names_below(folder: Path) -> set[str]:
 
 
 def loaded_modules(code: str, among: Iterable[str], *arguments: str | Path) -> set[str]:
-    """Which of the packages `among` are loaded when `code` has run in a fresh interpreter."""
+    """Return the packages of `among` that are loaded after `code` has run in a fresh interpreter."""
     report = "\nimport sys as _s; print('LOADED', *sorted({m.partition('.')[0] for m in _s.modules}))"
     done = run_python(code + report, *arguments)
     assert done.returncode == 0, done.stderr

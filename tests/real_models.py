@@ -1,4 +1,4 @@
-"""Models that their own libraries make and run, each in a process of its own, and what is packed of them."""
+"""Models that their own libraries make and run, each in a process of its own, and archives of them."""
 
 from __future__ import annotations
 
@@ -40,30 +40,30 @@ print("RESULT", session.run(None, {"x": numpy.full(1024, 21.0, dtype=numpy.float
 
 
 def saved_model(folder: Path) -> Path:
-    """A TensorFlow SavedModel that doubles what it is given."""
+    """Make a TensorFlow SavedModel that doubles its input."""
     _run(_SAVED_MODEL, folder)
     return folder
 
 
 def run_saved_model(folder: str) -> str:
-    """What it makes of 1 and 21."""
+    """Return its results for 1 and 21."""
     return _run(_RUN_SAVED_MODEL, folder)
 
 
 def onnx_model(path: Path, data: str = "") -> Path:
-    """An ONNX model that doubles what it is given; its weights are in the file `data` beside it, if one is named."""
+    """Make an ONNX model that doubles its input; its weights are in the file `data` beside it, if one is named."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _run(_ONNX, path, data)
     return path
 
 
 def run_onnx(path: str) -> str:
-    """What it makes of 21, twice."""
+    """Return its result for 21, twice."""
     return _run(_RUN_ONNX, path)
 
 
 def repository(folder: Path) -> Path:
-    """A git repository with nested folders, dotfiles, a program, and what git keeps for itself."""
+    """Make a git repository with nested directories, dotfiles, a program, and git's own files."""
     files = {
         "hubconf.py": "dependencies = ['torch']\n\n\ndef double(x):\n    return 2 * x\n",
         "lib/deep/er/net.py": "LAYERS = 2\n",
@@ -88,19 +88,19 @@ def repository(folder: Path) -> Path:
 
 
 def git_archive(folder: Path, top: str) -> bytes:
-    """The zip that GitHub makes of the head of a repository."""
+    """Return the zip that GitHub makes of the head of a repository."""
     command = ["git", "archive", "--format=zip", f"--prefix={top}/", "HEAD"]
     return subprocess.run(command, cwd=folder, check=True, capture_output=True).stdout
 
 
 def head(folder: Path) -> str:
-    """The commit of the head of a repository."""
+    """Return the commit of the head of a repository."""
     done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, check=True, capture_output=True, text=True)
     return done.stdout.strip()
 
 
 def tarball(folder: Path) -> bytes:
-    """What `tar` makes of a folder, as TensorFlow Hub serves it."""
+    """Return the archive that `tar` makes of a directory, as TensorFlow Hub serves it."""
     return subprocess.run(["tar", "-czf", "-", "-C", str(folder), "."], check=True, capture_output=True).stdout
 
 

@@ -1,4 +1,4 @@
-"""A second opinion on Sigstore bundles: @sigstore/verify, which Node runs and scripts/setup-node installs."""
+"""A second verifier for Sigstore bundles: @sigstore/verify, which Node runs and scripts/setup-node installs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TIMEOUT = 60  # seconds
 
 
 class SigstoreJsRefused(AssertionError):  # noqa: N818 - a verdict
-    """The other verifier refused a bundle; the message starts with its error code."""
+    """The other verifier rejected a bundle; the message starts with its error code."""
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +46,7 @@ def verify_js(node: str, tmp_path_factory: pytest.TempPathFactory) -> VerifyJs:
 
 
 def _run(node: str, folder: Path, identity: str, issuer: str) -> dict[str, Any]:
-    """What the verifier said; whatever ends without a verdict is no refusal."""
+    """Return the verdict; output without one is an error, not a rejection."""
     files = (str(folder / "root.json"), str(folder / "bundle.json"))
     command = [node, str(NODE_FOLDER / "verify.mjs"), *files, identity, issuer]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=_TIMEOUT)

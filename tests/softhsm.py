@@ -1,4 +1,4 @@
-"""Tokens in software for the tests of PKCS #11: SoftHSM with a folder of its own, filled by its own tool."""
+"""Software tokens for the tests of PKCS #11: SoftHSM with a directory of its own, filled by its own tool."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class SoftHsm:
     pairs: dict[str, KeyPair]
 
     def uri(self, path: str, *, pin: str | None = PIN, **query: str) -> str:
-        """A URI with the module and the PIN."""
+        """Return a URI with the module and the PIN."""
         values = {"module-path": str(self.module), **query, **({"pin-value": pin} if pin is not None else {})}
         return f"pkcs11:{path}?" + "&".join(f"{name}={quote(value)}" for name, value in values.items())
 
@@ -56,8 +56,8 @@ class SoftHsm:
 
     @contextmanager
     def session(self, token: str = "main") -> Iterator[Any]:
-        """A session of somebody else in this process, for objects that go away with it."""
-        gc.collect()  # a signer in a cycle, such as that of a caught error, would still be logged in
+        """A session of other code in this process, for objects that are removed with it."""
+        gc.collect()  # a signer in a reference cycle, such as that of a caught error, would still be logged in
         session = self.library().openSession(self.slot(token))
         session.login(PIN)
         try:
@@ -68,7 +68,7 @@ class SoftHsm:
 
 def add_private_key(session: Any, key: ec.EllipticCurvePrivateKey, **attributes: Any) -> None:  # noqa: ANN401
     """Put a private key into a session; `attributes` are those of PKCS #11 without `CKA_`."""
-    import PyKCS11 as api  # noqa: N813 - it stands for its constants
+    import PyKCS11 as api  # noqa: N813 - only for its constants
 
     size = (key.curve.key_size + 7) // 8
     values = {
@@ -91,7 +91,7 @@ def encoded(ident: bytes) -> str:
 
 @pytest.fixture(scope="session")
 def softhsm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoftHsm]:
-    """SoftHSM for the whole run, as a module reads its configuration once in a process."""
+    """SoftHSM for the whole run: a module reads its configuration only once in a process."""
     module = softhsm_module()
     assert module, "tests.needs skips the tests where there is no module"
     folder = tmp_path_factory.mktemp("softhsm")

@@ -170,7 +170,7 @@ def test_verdict_on_an_identity_names_what_the_certificate_names(model: Path, ke
 
 
 def test_reasons_stand_in_the_order_of_the_rule(model: Path, keyless: Keyless, pair: KeyPair) -> None:
-    """Whoever is excluded is asked last, and refuses for the reasons that it always has."""
+    """Excluded members are asked last, so that the messages of a rejection stay the same."""
     members = (keyless.verifier("nobody@acme.example"), pair.verifier, keyless.verifier("somebody@acme.example"))
     bundle = hms.sign(model, signer=keyless.signer())
     with pytest.raises(hms.VerificationError) as caught:

@@ -54,7 +54,7 @@ def _refused(model: Path, pair: KeyPair, message: str, **options: Any) -> Verifi
     return caught.value
 
 
-# What is good
+# Valid signatures
 
 
 def test_verify_returns_what_was_verified(signed: Path, pair: KeyPair) -> None:
@@ -303,7 +303,7 @@ def test_signature_file_that_is_listed(model: Path, pair: KeyPair) -> None:
     _refused(model, pair, "model.sig")
 
 
-# What is left out
+# Ignored paths
 
 
 def test_ignored_and_listed_is_checked(model: Path, pair: KeyPair) -> None:
@@ -365,7 +365,7 @@ def test_model_sig_is_no_default_of_the_verifier(model: Path, pair: KeyPair, tmp
     _refused(model, pair, "added: model.sig", signature=_forged(pair, statement_document(FILES)))
 
 
-# Unsigned files and parts
+# Unsigned and partial
 
 
 def test_unsigned_files_are_accepted_on_demand(signed: Path, pair: KeyPair) -> None:
@@ -437,7 +437,7 @@ def test_shards_of_another_size(model: Path, pair: KeyPair) -> None:
     _refused(model, pair, message, signature=bundle, coverage=Coverage(shard_size=999))
 
 
-# Whose model it is
+# The repository of the statement
 
 
 def _for(uri: str) -> Statement:
@@ -586,7 +586,7 @@ def test_file_of_snapshot_of_another_repository(snapshot: Path, pair: KeyPair) -
     _refused(snapshot / "config.json", pair, "made for 'hf://a/b', and 'hf://org/name'", signature=bundle)
 
 
-# Where the signature is
+# The path of the signature
 
 
 def test_find_signature_in_model_first(signed: Path, tmp_path: Path) -> None:
@@ -623,7 +623,7 @@ _KINDS = ["change", "append", "cut", "remove", "add", "rename", "swap", "link"]
 
 
 def _edit(root: Path, tree: dict[str, bytes], kind: str, name: str, data: st.DataObject) -> bool:
-    """Make one edit; returns False when this tree does not allow it."""
+    """Make one edit; return False if this tree does not allow it."""
     path, content = root / name, tree[name]
     if kind == "change" and content:
         index = data.draw(st.integers(0, len(content) - 1))
@@ -672,7 +672,7 @@ def test_any_tree_any_edit(module_pair: KeyPair, tree: dict[str, bytes], kind: s
 @settings(max_examples=150, deadline=None)
 @given(place=st.integers(0, 10_000), flip=st.integers(1, 255))
 def test_any_byte_of_a_bundle(module_pair: KeyPair, place: int, flip: int) -> None:
-    """A bundle with one byte altered is refused, or says the same."""
+    """A bundle with one changed byte is rejected, or has the same meaning."""
     good = encode(forge(module_pair, statement_document(FILES)))
     index = place % len(good)  # signatures differ in length from run to run
     bad = good[:index] + bytes([good[index] ^ flip]) + good[index + 1 :]

@@ -1,4 +1,4 @@
-"""Somebody who signs and verifies references with the program, with the key of the trusted signer."""
+"""A user who signs and verifies references with the program and the key of the trusted signer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.helpers import KeyPair, Outcome, write_tree
 
 @dataclass(frozen=True)
 class User:
-    """Somebody who signs and verifies; the signature is `s.sig` in the current folder."""
+    """A user who signs and verifies; the signature is `s.sig` in the current directory."""
 
     cli: Callable[..., Outcome]
     pair: KeyPair
@@ -21,13 +21,13 @@ class User:
         assert done.code == 0, done.err
 
     def verify(self, reference: str | Path, *options: str) -> str:
-        """The path of what was verified."""
+        """Verify, and return the path of the model."""
         done = self._verify(reference, *options)
         assert done.code == 0, done.err
         return str(done.document["path"])
 
     def refused(self, reference: str | Path, *options: str, code: int = 1) -> str:
-        """Why it was not verified."""
+        """Verify without success, and return the message."""
         done = self._verify(reference, *options)
         assert done.code == code, done.out + done.err
         return done.err
@@ -41,5 +41,5 @@ class User:
 
 
 def small_folder(folder: Path, text: str = "x") -> Path:
-    """A small model in the folder `folder`."""
+    """Make a small model in the directory `folder`."""
     return write_tree(folder / "small", {"saved_model.pb": text, "variables/variables.index": "v"})

@@ -1,4 +1,4 @@
-"""JSON documents that differ from a good one in one value: what strangers send."""
+"""JSON documents that differ from a valid one in one value."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STRANGERS: tuple[Any, ...] = (None, True, 0, -1, 1.5, "", "x", [], {}, [None], [
 
 
 def variants(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The document with one value dropped or replaced, or one field too many."""
+    """Return the document with one value dropped or replaced, or one field added."""
     for path in _places(document):
         for stranger in (..., *STRANGERS):
             variant = copy.deepcopy(document)

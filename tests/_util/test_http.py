@@ -22,7 +22,7 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def replies() -> list[Reply]:
-    """What the server answers, one after the other."""
+    """The responses of the server, in order."""
     return []
 
 

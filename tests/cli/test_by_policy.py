@@ -1,4 +1,4 @@
-"""`verify --policy` and `pull --policy`: the rule that names the repository says whose signature counts."""
+"""`verify --policy` and `pull --policy`: the rule for the repository decides which signature is accepted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TFHUB = "tfhub://acme/small/double/1"
 
 
 def _policy(*rules: str, default: str = "refuse", name: str = "p.toml") -> str:
-    """A policy in the current folder."""
+    """Write a policy to the current directory."""
     Path(name).write_text("\n".join([f'version = 1\ndefault = "{default}"', *rules]))
     return name
 
@@ -110,7 +110,7 @@ def test_going_back_as_the_rule_says(
 
 
 def test_model_of_another_name_is_refused(hub: Hub, person: People, acme: KeyPair, model: Path) -> None:
-    """A signature that names no repository could be of any model of the signer."""
+    """A signature without a repository could be of any model of the signer."""
     hms.sign(model.rename("other"), signer=acme.signer).write("model.sig")
     hub.create_repo("acme/model")
     hub.commit("acme/model", {**FILES, "model.sig": Path("model.sig").read_bytes()})
@@ -147,7 +147,7 @@ def test_verify_an_address(hosts: StaticHosts, user: User, pair: KeyPair) -> Non
 
 @pytest.fixture
 def snapshot(tmp_path: Path, pair: KeyPair, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A snapshot of `org/name` in the cache, with a signature of `pair`, and the signature in the current folder."""
+    """Make a cached snapshot of `org/name` with a signature of `pair`, and the signature in the current directory."""
     monkeypatch.chdir(tmp_path)
     snapshot = cache_snapshot(tmp_path / "hub", FILES)
     hms.sign(snapshot, signer=pair.signer).write(tmp_path / "model.sig")
@@ -188,7 +188,7 @@ def test_verify_a_snapshot_pins_who_signed(cli: Cli, snapshot: Path, other_pair:
 
 
 def test_verify_another_path_is_wrong_usage(cli: Cli, snapshot: Path, pair: KeyPair, tmp_path: Path) -> None:
-    """Nothing on the disk says whose it is, and what the signature says has no say in who may have made it."""
+    """No path says whose model it is, and the signature must not choose who may have made it."""
     shutil.copytree(snapshot, tmp_path / "name")
     hms.sign(tmp_path / "name", signer=pair.signer).write(tmp_path / "name" / "model.sig")
     policy = _policy(_rule("*/*", pair))
@@ -346,7 +346,7 @@ def test_verify_by_policy_as_process(snapshot: Path, pair: KeyPair) -> None:
 def test_copy_of_the_trust_root_is_named(
     hub: Hub, person: People, oms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where Sigstore cannot be asked, a policy does not fall back in silence either."""
+    """A policy does not fall back in silence either when Sigstore is unavailable."""
     closed = tmp_path / "closed"
     closed.touch()
     for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):

@@ -1,4 +1,4 @@
-"""What is taken of a server, as options say."""
+"""Options for downloads and archives."""
 
 from __future__ import annotations
 
@@ -46,7 +46,13 @@ def test_sizes_that_are_none(cli: Cli, text: str) -> None:
     ],
 )
 def test_limits_of_an_archive(
-    hosts: StaticHosts, cli: Cli, tmp_path: Path, option: str, good: str, bad: str, sentence: str,
+    hosts: StaticHosts,
+    cli: Cli,
+    tmp_path: Path,
+    option: str,
+    good: str,
+    bad: str,
+    sentence: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr("hub_adapters.archives.unpack._SMALL", 1000)  # bytes; less than tar makes of anything
@@ -63,7 +69,7 @@ def test_files_beside_a_path(cli: Cli, model: Path) -> None:
     assert "--with names files beside a web address; sign the folder that holds them all" in done.err
 
 
-SECRET = "s3" + "cret"  # not as the lines of a traceback show it
+SECRET = "s3" + "cret"  # not shown as the lines of a traceback
 
 
 def test_secrets_are_not_shown(hosts: StaticHosts, user: User, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_inspect_annotations(cli: Cli, pair: KeyPair, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["key", "method", "subject", "uri", "root digest", "hash", "files", "left out"])
 def test_inspect_annotation_hides_no_row(cli: Cli, pair: KeyPair, tmp_path: Path, name: str) -> None:
-    """What the signer adds must not stand where the facts stand."""
+    """Annotations of the signer must not look like facts."""
     plain = cli("inspect", write_bundle(tmp_path / "p", _with_subject(pair, uri="hf://a/b"))).out
     bundle = _with_subject(pair, uri="hf://a/b", annotations={name.replace(" ", "_"): "FAKE"})
     out = cli("inspect", write_bundle(tmp_path / "s", bundle)).out

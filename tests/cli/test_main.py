@@ -157,11 +157,11 @@ def test_unforeseen_message() -> None:
     assert explain(ZeroDivisionError("x"))[0].startswith("something unforeseen happened (ZeroDivisionError: x)")
 
 
-# Where the output goes
+# Output
 
 
 def test_broken_pipe(pair: KeyPair, tmp_path: Path) -> None:
-    """The reader goes away before anything is printed: no complaint, and no exit code that means 'refused'."""
+    """The reader closes the pipe before anything is printed: no message, and not the exit code for a refusal."""
     model = write_tree(tmp_path / "m", {f"{number:04}": b"" for number in range(3000)})
     hf_model_signing.sign(model, signer=pair.signer).write(tmp_path / "s")
     reader, writer = os.pipe()

@@ -25,7 +25,7 @@ Sign = Callable[..., Outcome]
 
 @pytest.fixture
 def root(tmp_path: Path) -> Authority:
-    """An authority whose certificate is in `root.pem`; `leaf.key` and `leaf.crt` are of somebody whom it knows."""
+    """An authority with the certificate `root.pem`; it issued `leaf.crt` for `leaf.key`."""
     root = make_authority("Root")
     middle = make_authority("Middle", parent=root)
     middle.issue("leaf").write(tmp_path)
@@ -293,7 +293,7 @@ def test_methods_without_a_verifier() -> None:
             make_verifier(METHODS[method], {})
 
 
-# Choices of the manifest
+# Options of the manifest
 
 
 @pytest.mark.parametrize("options", [["--hash", "blake2b"], ["--hash", "blake3"], ["--shard-size", "1000"],
@@ -360,7 +360,7 @@ def test_python_says_the_same(model: Path) -> None:
 
 
 def test_libraries_do_not_talk_to_people(root: Authority, model: Path, tmp_path: Path) -> None:
-    """A certificate that they only warn of, with a negative serial number."""
+    """A certificate with a negative serial number, which only causes a warning."""
     leaf = root.issue("odd", serial=0x4242424242)
     bad = leaf.der.replace(b"\x42" * 5, b"\xc2" + b"\x42" * 4, 1)
     bundle = hms.sign(model, signer=hms.SkipSigner())
@@ -370,7 +370,7 @@ def test_libraries_do_not_talk_to_people(root: Authority, model: Path, tmp_path:
     )
     odd.write(tmp_path / "s")
     options = ("--root-certs", tmp_path / "root.pem", "--signature", tmp_path / "s")
-    done = run_program("verify", "certificate", *options, model)  # alone: pytest hears warnings before anybody
+    done = run_program("verify", "certificate", *options, model)  # a process of its own: pytest receives warnings first
     assert done.code == 1
     assert done.err.startswith("hf-sign: refused: ")
     assert len(done.err.splitlines()) == 1

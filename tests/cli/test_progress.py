@@ -1,4 +1,4 @@
-"""Progress is drawn on a terminal and nowhere else."""
+"""Progress is shown on a terminal and nowhere else."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def large_model(tmp_path: Path) -> Path:
 
 
 def _on_a_terminal(*arguments: str) -> tuple[str, str]:
-    """Run the program with stderr on a terminal; returns stdout and what the terminal showed."""
+    """Run the program with stderr on a terminal; return stdout and the output of the terminal."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 100))
     command = [sys.executable, "-m", "hf_model_signing", *arguments]
@@ -39,7 +39,7 @@ def _on_a_terminal(*arguments: str) -> tuple[str, str]:
     while True:
         try:
             chunk = os.read(ours, 65536)
-        except OSError:  # how Linux says that the other end is closed
+        except OSError:  # the error of Linux when the other end is closed
             break
         if not chunk:
             break
@@ -74,5 +74,5 @@ def test_progress_of_a_download(hosts: StaticHosts) -> None:
     out, shown = _on_a_terminal("digest", hosts.put("/models/a.onnx", Synthetic(3_000_000)))
     assert out.startswith("sha256:")
     assert "Downloading a.onnx" in shown
-    assert "33%" in shown  # where the second attempt begins
+    assert "33%" in shown  # start of the second attempt
     assert "Hashing 1 files" in shown

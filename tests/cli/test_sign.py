@@ -77,7 +77,7 @@ def test_sign_option_after_reference(cli: Cli, model: Path, pair: KeyPair, tmp_p
 
 @pytest.mark.parametrize("name", ["model.sig", "other.sig", "weights/deep.sig", "..sig"])
 def test_sign_into_the_model(cli: Cli, model: Path, pair: KeyPair, name: str) -> None:
-    for _ in range(2):  # the second time, a signature is there already
+    for _ in range(2):  # the second time, a signature exists already
         assert cli("sign", "key", "--private-key", pair.private, "--signature", model / name, model).code == 0
     assert _resources(model / name) == set(FILES)
     assert hms.verify(model, model / name, verifier=pair.verifier)
@@ -106,7 +106,7 @@ def test_sign_single_file(cli: Cli, model: Path, pair: KeyPair, tmp_path: Path) 
 
 @pytest.mark.parametrize("target", ["model/config.json", "model/weights/a.bin"])
 def test_sign_does_not_overwrite_the_model(cli: Cli, model: Path, pair: KeyPair, tmp_path: Path, target: str) -> None:
-    """A slip of the hand, `--signature weights.bin`, must not cost the weights."""
+    """A usage error, `--signature weights.bin`, must not destroy the weights."""
     before = (tmp_path / target).read_bytes()
     done = cli("sign", "key", "--private-key", pair.private, "--signature", tmp_path / target, model)
     assert done.code != 0
@@ -275,7 +275,7 @@ def _on_terminal(command: list[str], typed: str) -> tuple[str, int]:
         while more := os.read(terminal, 1000):
             shown += more
     except OSError as error:
-        if error.errno != errno.EIO:  # how a terminal says that nobody is left
+        if error.errno != errno.EIO:  # the error of a terminal whose other end is closed
             raise
     return shown.decode(), os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
@@ -328,7 +328,7 @@ def test_folder_that_cannot_be_written(pair: KeyPair) -> None:
         "import os, sys; from hf_model_signing.cli.main import run; import hf_model_signing.cli.sign\n"
         "from hf_model_signing import KeySigner, sign; import hub_adapters.huggingface.adapter\n"
         "import glob, tempfile\n"
-        "sign(sys.argv[-1], signer=KeySigner(sys.argv[4]))\n"  # loads everything while it may
+        "sign(sys.argv[-1], signer=KeySigner(sys.argv[4]))\n"  # imports everything while it may
         "if os.geteuid() == 0: os.setuid(65534)\n"
         "sys.exit(run(sys.argv[1:]))"
     )

@@ -1,4 +1,4 @@
-"""The method `sigstore` on the command line, meant when none is named: what it is taken for, what it prints."""
+"""The method `sigstore` on the command line, the default: its inference and its output."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-# What is meant
+# Inference
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_inspect_of_the_history(cli: Cli, oms: Path) -> None:
 
 def test_history_offline_and_with_the_network_down(cli: Cli, oms: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whom = ["--identity", "stefanb@us.ibm.com", "--identity-provider", "https://sigstore.verify.ibm.com/oauth2"]
-    for name in ("HTTPS_PROXY", "https_proxy"):  # nobody listens there, wherever the tests run
+    for name in ("HTTPS_PROXY", "https_proxy"):  # no proxy is listening there
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     quiet = cli("verify", *whom, "--offline", oms / "history" / "v0.3.1-sigstore")
     assert (quiet.code, "trust root" in quiet.err) == (0, False)
@@ -214,7 +214,7 @@ def test_certificate_that_ends_at_once(cli: Cli, keyless: Keyless, model: Path) 
     assert "no signature was written" in done.err
 
 
-# What is loaded
+# Imports
 
 
 def test_sigstore_is_loaded_only_where_it_signs_or_verifies(model: Path, pair: KeyPair, tmp_path: Path) -> None:

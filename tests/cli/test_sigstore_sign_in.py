@@ -1,4 +1,4 @@
-"""Signing in on the command line: the browser, a code, a token, a job of CI."""
+"""Sign-in on the command line: browser, code, token, CI job."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _tail(err: str) -> str:
     return err.strip().splitlines()[-1]
 
 
-# Signing in
+# Sign-in
 
 
 def test_browser(cli: Cli, keyless: Keyless, model: Path, browser: Browser) -> None:
@@ -126,7 +126,7 @@ def test_person_who_declines(cli: Cli, keyless: Keyless, model: Path, browser: B
 def test_answer_to_another_sign_in_is_passed_over(
     cli: Cli, keyless: Keyless, model: Path, browser: Browser, tmp_path: Path
 ) -> None:
-    """Whatever else runs on this machine, or in the browser, can send one."""
+    """Another program on this machine, or in the browser, can send a request."""
     browser(f"""
 import socket, urllib.error
 from urllib.parse import *
@@ -237,7 +237,7 @@ def test_token_that_is_none(cli: Cli, keyless: Keyless, model: Path, token: str)
 def test_audience_of_ones_own(cli: Cli, keyless: Keyless, model: Path) -> None:
     token = keyless.instance.token(aud="acme")
     done = cli("sign", "--trust-config", keyless.config, "--identity-token", token, "--client-id", "acme", model)
-    # Ours is content with it; this authority takes only those for `sigstore`.
+    # Ours accepts it; this authority requires one for `sigstore`.
     assert (done.code, "(Fulcio) at" in done.err, "refused (HTTP 401" in done.err) == (3, True, True)
 
 

@@ -1,4 +1,4 @@
-"""`hf-sign trust`: what people see of a policy, and how they change it."""
+"""`hf-sign trust`: shows and edits a policy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DIGEST = f"sha256:{'0' * 64}"
 
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pair: KeyPair, other_pair: KeyPair) -> None:
-    """The current folder holds two public keys, a private one and a root certificate."""
+    """Make two public keys, a private one and a root certificate in the current directory."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(pair.public, "acme.pub")
     shutil.copy(pair.private, "acme.pem")
@@ -184,7 +184,7 @@ def test_add_of_a_revision_is_refused(cli: Cli) -> None:
         assert (done.code, "with a revision; rules are for whole repositories" in done.err) == (2, True)
 
 
-# Which policy
+# Choice of the policy
 
 
 def test_policy_that_is_meant(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Sections 9 to 11: the file of the bundle, what an implementation has, and what older releases wrote."""
+"""Sections 9 to 11: the file of the bundle, requirements for implementations, and forms of older releases."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def test_signature_goes_beside_the_model_as_sig(
     assert set(hms.verify(model, model / "model.sig", verifier=pair.verifier).files) == set(FILES)
 
 
-# 10 and 11.2: the predicate of release 0.2.0 is read and never written
+# 10 and 11.2: the predicate of release 0.2.0 is accepted and never written
 
 
 def _old_bundle(pair: KeyPair) -> hms.Bundle:
-    """What release 0.2.0 of the reference tool would have made of the model."""
+    """Return the bundle that release 0.2.0 of the reference tool would have made of the model."""
     subjects = [{"name": name, "digest": {"sha256": sha256(content)}} for name, content in FILES.items()]
     types = {"_type": "https://in-toto.io/Statement/v1", "predicateType": OLD_PREDICATE_TYPE}
     payload = encode({**types, "subject": subjects, "predicate": {"unused": "x"}})
@@ -55,7 +55,7 @@ def test_old_predicate_is_read(model: Path, pair: KeyPair) -> None:
 
 @section("5.1", "10", "11.2")
 def test_old_predicate_is_never_written(cli: Cli, model: Path, pair: KeyPair, tmp_path: Path) -> None:
-    """Not even when a signature in it is signed anew."""
+    """Not even when a legacy signature is signed again."""
     _old_bundle(pair).write(tmp_path / "old.sig")
     anew = signed_statement(model, pair, reuse=tmp_path / "old.sig")
     statement = hms.verify(model, _old_bundle(pair), verifier=pair.verifier).statement
@@ -69,7 +69,7 @@ def test_old_predicate_is_never_written(cli: Cli, model: Path, pair: KeyPair, tm
 @section("11.2")
 @pytest.mark.parametrize("form", [{}, {"hash_type": "blake2b"}, {"shard_size": 1000}, {"allow_symlinks": True}])
 def test_what_is_written_is_the_current_version(model: Path, pair: KeyPair, form: dict[str, Any]) -> None:
-    """No `rawBytes`, no `keyid` of null, a list of ignored paths; our own reader finds no old form in it."""
+    """No `rawBytes`, no `keyid` of null, a list of ignored paths; our own parser finds no legacy form."""
     bundle = hms.Bundle.parse(hms.sign(model, signer=pair.signer, **form).to_bytes())
     document = json.loads(bundle.to_bytes())
     assert document["verificationMaterial"] == {"publicKey": {"hint": pair.hint}}
@@ -118,7 +118,7 @@ def test_log_entries_may_be_absent_for_a_certificate(model: Path, entries: dict[
 
 @section("11.1", "11.2")
 def test_ignore_paths_may_be_absent(model: Path, pair: KeyPair) -> None:
-    """Then the git paths are left out all the same, and nothing else."""
+    """Then the git paths are ignored all the same, and nothing else."""
     write_tree(model, {".git/x": b"", ".gitattributes": b""})
     assert verify(model, pair, statement_document(FILES))
     write_tree(model, {"more": b""})
@@ -128,7 +128,7 @@ def test_ignore_paths_may_be_absent(model: Path, pair: KeyPair) -> None:
 
 @section("11.1")
 def test_field_belongs_to_its_method(model: Path) -> None:
-    """One certificate under the name of the other method is refused, though the signature is good."""
+    """One certificate under the name of the other method is rejected although the signature is valid."""
     root = make_authority("Root")
     leaf = root.issue("leaf")
     assert isinstance(leaf.key, ec.EllipticCurvePrivateKey)
@@ -162,7 +162,7 @@ def test_fields_of_two_methods_are_not_mixed(pair: KeyPair, material: dict[str, 
 
 @section("11", "11.2")
 def test_released_signatures_are_verified(oms: Path, tmp_path: Path) -> None:
-    """Those of releases 0.2.0 and 0.3.1 that are of the methods of this version."""
+    """Those of releases 0.2.0 and 0.3.1 with the methods of this version."""
     first, second = oms / "history" / "v0.2.0-certificate", oms / "history" / "v0.3.1-elliptic-key"
     certificate = hms.CertificateVerifier([oms / "history" / "ca-cert.pem"])
     key = hms.KeyVerifier(oms / "history" / "signing-key-pub.pem")

@@ -1,4 +1,4 @@
-"""Section 6.1: which files a model has, what links count as, and how paths are written."""
+"""Section 6.1: the files of a model, symbolic links, and the notation of paths."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_verifier_follows_links_as_the_signature_says(model: Path, pair: KeyPair
 
 @section("6.1.1")
 def test_snapshot_of_the_cache_is_read_through_its_own_links(tmp_path: Path, pair: KeyPair) -> None:
-    """A departure: in the layout of the hub's client a link to a blob is how a file is stored."""
+    """A departure: in the layout of the hub's client, a file is stored as a link to a blob."""
     snapshot = cache_snapshot(tmp_path, FILES)
     assert resources(snapshot, pair) == {name: sha256(content) for name, content in sorted(FILES.items())}
     (snapshot / "link").symlink_to(tmp_path)
@@ -172,7 +172,7 @@ def test_paths_are_canonical_however_the_model_is_named(
     ],
 )
 def test_path_that_is_not_canonical_is_refused(tmp_path: Path, pair: KeyPair, name: str) -> None:
-    """The signature of a signer who wrote it is worth nothing: it must have been canonical."""
+    """Although a trusted signer wrote it, it is invalid: it must be canonical."""
     write_tree(tmp_path / "m", {"a": b"", "b": b"", "config.json": b""})
     refused(tmp_path / "m", pair, statement_document({name: b""}), "not a plain path|empty name")
     sharded_name = sharded({name: b"x"}, 10)

@@ -1,4 +1,4 @@
-"""Section 6.2: what is left out of a model."""
+"""Section 6.2: ignored paths."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_signature_is_left_out_of_what_it_signs(cli: Cli, model: Path, pair: Key
 @section("6.2")
 @pytest.mark.parametrize("name", ["model.sig", "other.sig", "weights/deep"])
 def test_signature_is_left_out_when_verifying(cli: Cli, model: Path, pair: KeyPair, name: str) -> None:
-    """Also when the signature itself does not say so."""
+    """Even if the signature itself does not list it."""
     write_bundle(model / name, forge(pair, statement_document(FILES)))
     assert set(hms.verify(model, model / name, verifier=pair.verifier).files) == set(FILES)
     assert cli("verify", "key", "--public-key", pair.public, "--signature", model / name, model).code == 0

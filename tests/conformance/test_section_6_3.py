@@ -1,4 +1,4 @@
-"""Section 6.3: how files become resources."""
+"""Section 6.3: from files to resources."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_shards_are_what_the_specification_says(model: Path, pair: KeyPair, size
 
 @section("6.3.2")
 def test_shards_of_the_example(tmp_path: Path, pair: KeyPair) -> None:
-    """The example of the specification, a thousand times smaller."""
+    """The example of the specification, scaled down by a thousand."""
     model = write_tree(tmp_path / "m", {"weights.bin": bytes(2_500_000)})
     assert resources(model, pair, shard_size=1_000_000) == {
         "weights.bin:0:1000000": sha256(bytes(1_000_000)),
@@ -74,14 +74,14 @@ def test_shard_size_that_is_not_positive_is_not_signed(model: Path, pair: KeyPai
         [(0, 10), (10, 21)],  # ends after it
         [(0, 10)],
         [(10, 20)],
-        [(0, 5), (5, 15), (15, 20)],  # a short one that is not the last
+        [(0, 5), (5, 15), (15, 20)],  # a short one before the end of another size
         [(0, 20)],  # of another size
         [(0, 10), (5, 15), (15, 20)],
         [(0, 10), (10, 20), (20, 20)],
     ],
 )
 def test_shards_of_other_ranges_are_refused(tmp_path: Path, pair: KeyPair, ranges: list[tuple[int, int]]) -> None:
-    """Each with the true digest of its bytes."""
+    """Each with the right digest of its bytes."""
     content = bytes(range(20))
     model = write_tree(tmp_path / "m", {"w": content})
     assert verify(model, pair, sharded({"w": content}, 10))
@@ -92,7 +92,7 @@ def test_shards_of_other_ranges_are_refused(tmp_path: Path, pair: KeyPair, range
 
 @section("6.3.2")
 def test_empty_file_is_no_resource_of_shards(model: Path, pair: KeyPair) -> None:
-    """The files without bytes stand in a signed annotation of the subject instead."""
+    """The empty files are in a signed annotation of the subject instead."""
     write_tree(model, {"empty": b"", "weights/empty": b""})
     document = signed_statement(model, pair, shard_size=1000)
     assert document["predicate"]["resources"] == sharded(FILES, 1000)["predicate"]["resources"]
@@ -143,7 +143,7 @@ def test_shards_of_another_size_than_recorded_are_refused(pair: KeyPair) -> None
 
 @section("6.3.2", "7")
 def test_other_tools_algorithm_of_shards_is_read(model: Path, pair: KeyPair) -> None:
-    """A departure: what the reference tool 1.1.1 writes in place of the identifier is read, and never written."""
+    """A departure: the value that the reference tool 1.1.1 writes as identifier is accepted, never written."""
     document = sharded(FILES, 1000)
     for resource in document["predicate"]["resources"]:
         resource["algorithm"] = "sha256-sharded-1000"

@@ -55,7 +55,7 @@ def test_other_numbers_of_subjects_are_refused(model: Path, pair: KeyPair, count
 @section("6.5.1")
 @pytest.mark.parametrize("options", WAYS)
 def test_root_digest_is_over_the_digests_in_order(model: Path, pair: KeyPair, options: dict[str, Any]) -> None:
-    """SHA-256, in lower case, under the key `sha256`, whatever the hash of the files."""
+    """SHA-256, in lower case, under the key `sha256`, for every hash of the files."""
     statement = signed_statement(model, pair, **options)
     assert statement["subject"][0]["digest"] == {"sha256": root_digest(statement)}
     assert hms.digest(model, **options) == f"sha256:{root_digest(statement)}"
@@ -63,7 +63,7 @@ def test_root_digest_is_over_the_digests_in_order(model: Path, pair: KeyPair, op
 
 @section("6.5.1")
 def test_root_digest_of_the_example(tmp_path: Path) -> None:
-    """By hand, for two files: SHA-256 of one raw digest after the other."""
+    """By hand, for two files: SHA-256 over the two raw digests."""
     model = write_tree(tmp_path / "m", {"b": b"2", "a": b"1"})
     joined = bytes.fromhex(sha256(b"1")) + bytes.fromhex(sha256(b"2"))
     assert hms.digest(model) == f"sha256:{sha256(joined)}"
@@ -71,7 +71,7 @@ def test_root_digest_of_the_example(tmp_path: Path) -> None:
 
 @section("6.5.1")
 def test_other_root_digest_is_refused(model: Path, pair: KeyPair) -> None:
-    """Verifiers need not look at it; ours does."""
+    """Verifiers may ignore it; ours checks it."""
     document = statement_document(FILES)
     document["subject"][0]["digest"]["sha256"] = "0" * 64
     refused(model, pair, document, "root digest is not that of its file list")
@@ -101,7 +101,7 @@ def test_subject_is_named_after_the_model(
 
 @section("6.5.1")
 def test_snapshot_is_named_after_its_repository(tmp_path: Path, pair: KeyPair) -> None:
-    """A departure: the basename of a snapshot is a commit, which says nothing to people."""
+    """A departure: the basename of a snapshot is a commit, which means nothing to users."""
     assert signed_statement(cache_snapshot(tmp_path, FILES), pair)["subject"][0]["name"] == "name"
 
 
@@ -133,7 +133,7 @@ def test_statement_has_the_fields_of_in_toto(model: Path, pair: KeyPair) -> None
 
 @section("6.7", "6.8", "10")
 def test_signature_is_over_the_pre_authentication_encoding(model: Path, pair: KeyPair) -> None:
-    """Checked with the key alone, by the text of the DSSE protocol."""
+    """Checked with the key alone, following the text of the DSSE protocol."""
     bundle = signed_bundle(model, pair)
     envelope = bundle["dsseEnvelope"]
     payload = base64.b64decode(envelope["payload"], validate=True)

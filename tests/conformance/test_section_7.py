@@ -86,7 +86,7 @@ def test_each_curve_with_a_certificate(model: Path, tmp_path: Path, curve: ec.El
 def test_each_curve_signs_with_its_hash(
     model: Path, tmp_path: Path, curve: ec.EllipticCurve, algorithm: hashes.HashAlgorithm
 ) -> None:
-    """As the registry of Sigstore pairs them, so that other tools can verify it."""
+    """As in Sigstore's registry, so that other tools can verify it."""
     pair = make_pair(tmp_path / "keys", curve=curve)
     bundle = hms.sign(model, signer=pair.signer)
     message = b"DSSEv1 28 application/vnd.in-toto+json %d %s" % (len(bundle.payload), bundle.payload)
@@ -95,7 +95,7 @@ def test_each_curve_signs_with_its_hash(
 
 @section("registry: changes")
 def test_schema_has_the_hashes_of_the_registry(oms: Path, model: Path) -> None:
-    """Who changes the registry changes the schema and these tests with it."""
+    """A change of the registry also changes the schema and these tests."""
     schema = json.loads((oms / "schemas" / "predicate.schema.json").read_text())
     assert schema["$defs"]["resource_descriptor"]["properties"]["algorithm"]["enum"] == list(EMPTY)
     registry = (oms / "algorithm-registry.md").read_text()

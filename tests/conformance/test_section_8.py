@@ -177,7 +177,7 @@ def test_other_predicate_types_are_refused(model: Path, pair: KeyPair, value: ob
 @section("8.3")
 @pytest.mark.parametrize("value", [..., None, [], {}, "x", {"resources": []}])
 def test_predicate_must_be_there_and_fit(model: Path, pair: KeyPair, value: object) -> None:
-    """Every variant that the schema refuses is tried in tests/conformance/test_vectors.py."""
+    """tests/conformance/test_vectors.py tries every variant that the schema rejects."""
     document = statement_document(FILES)
     document["predicate"] = value
     if value is ...:
@@ -277,7 +277,7 @@ def test_unlisted_folder_without_access_is_accepted_on_demand(pair: KeyPair) -> 
         "verifier = hms.KeyVerifier(sys.argv[2])\n"
         "bundle = hms.Bundle.read(sys.argv[3])\n"
         "import hf_model_signing.hashing.model_hasher, hf_model_signing.hashing.file_tree\n"
-        "if os.geteuid() == 0: os.setuid(65534)\n"  # nothing is out of reach for root
+        "if os.geteuid() == 0: os.setuid(65534)\n"  # root can read every file
         "hms.verify(sys.argv[1], bundle, verifier=verifier, coverage=hms.Coverage(ignore_unsigned_files=True))\n"
     )
     with tempfile.TemporaryDirectory() as place:  # not in tmp_path, which no other user may enter
@@ -300,7 +300,7 @@ def test_unlisted_files_are_named(model: Path, pair: KeyPair) -> None:
 @section("8.1")
 @pytest.mark.parametrize("kind", ["valid", "invalid"])
 def test_published_vectors(oms: Path, kind: str) -> None:
-    """The published bundles of the format, parsed or refused."""
+    """The published bundles of the format, accepted or rejected."""
     for path in sorted((oms / "vectors" / kind).iterdir()):
         if kind == "valid":
             assert json.loads(hms.Bundle.read(path).payload)["predicateType"] == PREDICATE_TYPE

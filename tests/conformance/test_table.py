@@ -1,4 +1,4 @@
-"""docs/conformance.md, the tests that it names and the specification are in step."""
+"""docs/conformance.md agrees with the tests that it names and with the specification."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _REGISTRY = {
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the document: the section, what it says, and the cell of its tests."""
+    """A row of the document: the section, the requirement, and the tests."""
 
     section: str
     says: str
@@ -37,14 +37,14 @@ class Row:
 
 
 def _rows() -> list[Row]:
-    """The rows of the tables of requirements: those whose first cell is a section."""
+    """Yield the rows of the tables of requirements: those whose first cell is a section."""
     lines = (ROOT / "docs" / "conformance.md").read_text(encoding="utf-8").splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines if line.startswith("| ")]
     return [Row(*row) for row in cells if re.match(r"\d|registry:", row[0])]
 
 
 def _marked() -> Iterator[tuple[tuple[str, str], set[str]]]:
-    """Every test function by its file and name, with the sections that its decorators name."""
+    """Return every test function by file and name, with the sections that its decorators name."""
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
@@ -58,7 +58,7 @@ def _sections(node: ast.FunctionDef) -> Iterator[str]:
 
 
 def _counts(path: Path, word: str) -> Counter[str]:
-    """How often each section of a document says `MUST` or `SHOULD`, or a word of the same meaning."""
+    """Count `MUST`, `SHOULD` and words of the same meaning in each section of a document."""
     found: Counter[str] = Counter()
     section, quoted = "", False
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -76,7 +76,7 @@ def test_document_has_rows() -> None:
 
 @pytest.mark.parametrize("word", _WORDS)
 def test_every_requirement_has_a_row(oms: Path, word: str) -> None:
-    """As many rows as a section has such words; section 1 only says what they mean."""
+    """The number of rows is the number of such words; section 1 only defines them."""
     wanted = _counts(oms / "spec-v1.0.md", word) + _counts(oms / "algorithm-registry.md", word)
     del wanted["1"]
     assert Counter(row.section for row in _rows() if row.says.startswith(word)) == wanted
@@ -99,6 +99,6 @@ def test_every_test_that_names_a_section_is_listed() -> None:
 
 
 def test_names_are_written_as_names() -> None:
-    """Nothing that looks like a test escapes the check."""
+    """Every function that looks like a test is checked."""
     for row in _rows():
         assert row.cell.count("::") == len(_TEST.findall(row.cell)), row.cell

@@ -64,7 +64,7 @@ def _check_all(validators: Validators, bundle: dict[str, Any]) -> None:
     validators["predicate"].validate(statement["predicate"])
 
 
-# What we write
+# Written bundles
 
 
 @section("3.1", "10")
@@ -107,11 +107,11 @@ def test_resources_are_in_code_point_order(tmp_path: Path, pair: KeyPair) -> Non
     assert [resource["name"] for resource in payload["predicate"]["resources"]] == sorted(names)
 
 
-# What we read: whatever a schema refuses, we refuse
+# Parsed bundles: everything that a schema rejects is rejected
 
 
 def _accepted_against(validator: Any, document: dict[str, Any], parse: Callable[[bytes], object]) -> list[str]:  # noqa: ANN401
-    """The variants that the schema refuses and `parse` accepts, or answers with anything but a `BundleError`."""
+    """Return the variants that the schema rejects and `parse` accepts, or answers with another error."""
     wrong = []
     for what, variant in variants(document):
         if validator.is_valid(variant):
@@ -120,7 +120,7 @@ def _accepted_against(validator: Any, document: dict[str, Any], parse: Callable[
             parse(encode(variant))
         except BundleError:
             continue
-        except Exception as error:  # noqa: BLE001 - what must not happen
+        except Exception as error:  # noqa: BLE001 - this must not happen
             wrong.append(f"{what}: {type(error).__name__}")
         else:
             wrong.append(f"{what}: accepted")
@@ -154,7 +154,7 @@ def test_statement_that_its_schema_refuses(validators: Validators) -> None:
 
 @pytest.mark.parametrize("material", _materials())
 def test_no_variant_of_a_bundle_crashes(pair: KeyPair, material: str) -> None:
-    """Whatever is in a bundle, the verifier returns or refuses."""
+    """With every bundle, the verifier returns or rejects."""
     for _, variant in variants(forge(pair, statement_document(FILES), _materials()[material])):
         try:
             pair.verifier.verify(Bundle.parse(encode(variant)))
@@ -219,7 +219,7 @@ def test_vectors_are_there(oms: Path, kind: str) -> None:
 
 @pytest.fixture
 def old_model(oms: Path, tmp_path: Path) -> Path:
-    """The single file that release 0.3.1 of the reference tool signed with a key, and its signature beside it."""
+    """The single file that release 0.3.1 of the reference tool signed with a key, with its signature beside it."""
     for name in ("signme-1", "model.sig"):
         shutil.copyfile(oms / "history" / "v0.3.1-elliptic-key" / name, tmp_path / name)
     return tmp_path / "signme-1"
@@ -259,7 +259,7 @@ def test_history_of_other_methods_is_not_a_key(oms: Path, name: str) -> None:
         hms.verify(oms / "history" / name, verifier=verifier)
 
 
-# The certificate signature of release 0.2.0, in its own predicate and its own faulty encoding
+# The certificate signature of release 0.2.0, with its predicate and its faulty encoding
 
 
 @pytest.fixture
@@ -303,7 +303,7 @@ def test_first_signature_altered(oms: Path, first_model: Path) -> None:
 
 
 def _sign_as_first(pair: KeyPair, payload: bytes, algorithm: hashes.HashAlgorithm) -> Bundle:
-    """What release 0.2.0 would have made of a payload; the length and the words are those of its format string."""
+    """Return the bytes that release 0.2.0 would have signed; length and words are those of its format string."""
     message = f"DSSEV1 28 application/vnd.in-toto+json {len(payload)} {payload!r}".encode()
     return Bundle("key", {"publicKey": {"hint": pair.hint}}, payload, pair.key.sign(message, ec.ECDSA(algorithm)))
 

@@ -43,17 +43,6 @@ EXEMPT = frozenset(
         "hub_adapters/http",
         "hub_adapters/huggingface",
         "scripts",
-        "tests",
-        "tests/cli",
-        "tests/conformance",
-        "tests/hub",
-        "tests/hub_adapters",
-        "tests/hub_adapters/http",
-        "tests/hub_adapters/huggingface",
-        "tests/methods",
-        "tests/methods/pkcs11",
-        "tests/methods/sigstore",
-        "tests/timestamps",
     }
 )
 

@@ -1,4 +1,4 @@
-"""push --badge: the card that is signed is the card that is committed, with the signature, or neither is."""
+"""push --badge: the signed card is committed together with the signature, or neither is."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _card(hub: Hub, revision: str = "main", repo: str = "acme/model", **kind: st
 
 
 def _command(card: str) -> list[str]:
-    """The one command that a badge shows."""
+    """Return the command that a badge shows."""
     (line,) = [line for line in card.splitlines() if line.startswith("hf-sign ")]
     return shlex.split(line)
 
@@ -49,7 +49,7 @@ def _signed_paths(hub: Hub, revision: str = "main") -> set[str]:
 
 
 def _changed(hub: Hub, repo: str = "acme/model", revision: str = "main", **kind: str) -> set[str]:
-    """What the newest commit changed."""
+    """Return the files that the newest commit changed."""
     new, old = hub.log(repo, revision, **kind)[:2]
     assert new.parents == (old.sha,)
     return {path for path, file in new.files.items() if old.files.get(path) != file}

@@ -1,4 +1,4 @@
-"""A signature that lies apart from its model, or in it, and what is verified when the server is away."""
+"""A signature apart from its model or in it, and verification without the server."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_older_commit_that_is_named(hosts: StaticHosts, user: User, tmp_path: Pa
     assert "the hub went back" in user.refused("torchhub://acme/m", "--signature", old)
 
 
-# What is there when the server is not
+# Without the server
 
 
 @pytest.mark.usefixtures("pauses")
@@ -181,7 +181,7 @@ def test_copy_is_verified_all_the_same(
     assert "refused" in User(user.cli, other_pair).refused(TFHUB)
     Path(downloaded, "saved_model.pb").write_text("other")
     user.verify(TFHUB)
-    assert Path(downloaded, "saved_model.pb").read_text() == "x"  # made anew of what was downloaded
+    assert Path(downloaded, "saved_model.pb").read_text() == "x"  # built again from the download
     for blob in (tmp_path / "cache/hf-sign/downloads/blobs").iterdir():
         blob.write_bytes(bytes(blob.stat().st_size))
     Path(downloaded, "saved_model.pb").write_text("other")

@@ -1,4 +1,4 @@
-"""Each check of what is fetched and verified, alone."""
+"""Each check of `fetch` on its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TFHUB = "tfhub://acme/small/double/1"
 
 
 def _two_versions(hosts: StaticHosts, user: User, tmp_path: Path) -> list[tuple[Path, bytes]]:
-    """An older and a newer model, and the signature of each."""
+    """An older and a newer model, with their signatures."""
     made = []
     for text in ("old", "new"):
         folder = small_folder(tmp_path / text, text)
@@ -72,7 +72,7 @@ def test_bad_model_is_downloaded_once(hosts: StaticHosts, user: User, published:
 
 
 def test_etag_that_stayed_when_the_file_changed(hosts: StaticHosts, user: User, tmp_path: Path) -> None:
-    """What is here is asked for once more, whatever the server says of it, before it is refused."""
+    """A cached model is downloaded once more before it is rejected, even if the server says that it is current."""
     reference = hosts.put("/a.onnx", b"old", Page(etag='"1"'))
     user.sign(reference)
     user.verify(reference)

@@ -1,4 +1,4 @@
-"""A hub that does not play by the rules of its own protocol."""
+"""A hub that violates its own protocol."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _tree(folder: Path) -> set[str]:
 
 
 class TestHeaders:
-    """The client makes file names of them."""
+    """The client uses them as file names."""
 
     @pytest.mark.parametrize("etag", ['"../../../../../escaped"', '".."', '"a/b"', '"a\\b"', "/escaped"])
     @pytest.mark.parametrize("name", ["model.sig", ".gitattributes", "config.json", "model.safetensors"])
@@ -116,7 +116,7 @@ class TestHeaders:
 
 
 class TestDocuments:
-    """Answers that are not what the protocol says."""
+    """Responses that violate the protocol"""
 
     @pytest.mark.parametrize(
         ("change", "code"),
@@ -203,7 +203,7 @@ class TestDocuments:
 
 
 class TestGoingBack:
-    """The memory of what was verified is not the client's cache."""
+    """The rollback record is independent of the client's cache."""
 
     @pytest.fixture
     def rolled_back(self, hub: Hub, signed: str, person: People, acme: KeyPair) -> Person:
@@ -345,7 +345,7 @@ class TestFolder:
         assert names_below(tmp_path) == {"out", "out/file"}
 
     def test_lock_in_a_mount_is_no_file_of_the_model(self, tmp_path: Path) -> None:
-        """There the stage is inside of the target, and a killed process may leave its lock."""
+        """There the staging directory is inside of the target, and a killed process may leave its lock."""
         (tmp_path / ".hf-sign.lock").touch()
         staging.check_target(str(tmp_path), [])
 

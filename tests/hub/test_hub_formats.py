@@ -1,4 +1,4 @@
-"""Every format and every method goes to a hub and comes back."""
+"""A round trip through a hub for every format and method."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_pull_of_what_was_changed(
 
 
 def test_push_does_not_sign_what_the_hub_does_not_list(hub: Hub, repo: str, person: People, acme: KeyPair) -> None:
-    """Also with a hash that the hub does not know, the download is held against the listing."""
+    """Even with a hash that the hub does not know, the download is compared with the listing."""
     user = person()
     path = Path(_pull_unverified(user, acme))
     blob = (path / "model.safetensors").resolve()

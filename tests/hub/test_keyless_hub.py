@@ -86,7 +86,7 @@ def test_push_with_a_service_that_misbehaves(
 def test_person_is_asked_after_the_download(
     hub: Hub, repo: str, person: People, keyless: Keyless, browser: Browser, tmp_path: Path
 ) -> None:
-    """The token of some issuers lasts for a minute, and hashing can take longer."""
+    """The tokens of some issuers last for a minute, and hashing can take longer."""
     browser()
     assert _push(person("first"), keyless, "browser").code == 0
     hub.commit(repo, {"config.json": b"{}"})

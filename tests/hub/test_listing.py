@@ -1,4 +1,4 @@
-"""What a hub lists, held against a manifest: names, and as much of the content as it tells."""
+"""Comparison of a hub's listing with a manifest: names, and content as far as the listing shows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which file is to blame for a mismatch, and what is removed of a download that was rejected."""
+"""The file that causes a mismatch, and the files that are removed after a rejected download."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def _put(text: str | bytes, what: str = ONE) -> bytes:
 
 
 def _removed(card: bytes) -> bytes:
-    """The card without the first block in it, taken out by hand."""
+    """Return the card without the first block in it, removed by hand."""
     text = card.decode()
     block = re.search(rf"{BEGIN}.*?[\r\n]{END}(\r\n|\r|\n|\Z)", text, re.DOTALL)
     assert block

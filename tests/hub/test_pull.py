@@ -104,7 +104,7 @@ def test_pull_leaves_out_what_the_signature_leaves_out(
 
 
 class TestTamperedHub:
-    """Whatever the hub makes of a repository after it was signed, nobody gets it."""
+    """No change that the hub makes to a repository after signing gets through."""
 
     @pytest.mark.parametrize("name", sorted(FILES - {"empty.txt"}))
     def test_pull_other_bytes_are_refused(
@@ -114,7 +114,7 @@ class TestTamperedHub:
         user = person()
         _refused(_pull(user, acme), f"changed: {name}", "that is what the hub sent")
         hub.clear_faults()
-        assert _pull(user, acme).code == 0  # the bad bytes did not stay in the cache
+        assert _pull(user, acme).code == 0  # the rejected bytes are not in the cache
 
     def test_pull_other_listed_bytes_are_refused_before_the_download(
         self, hub: Hub, signed: str, person: People, acme: KeyPair
@@ -203,7 +203,7 @@ class TestTamperedHub:
 
 
 class TestOlderCommit:
-    """A hub that goes back to what was signed earlier."""
+    """A hub that serves an older signed version."""
 
     @pytest.fixture
     def two_versions(self, hub: Hub, signed: str, person: People, acme: KeyPair) -> tuple[str, str]:
@@ -219,7 +219,7 @@ class TestOlderCommit:
         assert _pull(user, acme).code == 0
         hub.roll_back(signed, two_versions[0])
         _refused(_pull(user, acme), "the hub went back", two_versions[0], two_versions[1])
-        _refused(_pull(user, acme), "the hub went back")  # asking again does not help
+        _refused(_pull(user, acme), "the hub went back")  # a second attempt does not help
 
     def test_pull_older_commit_into_a_folder_is_refused(
         self, hub: Hub, signed: str, person: People, acme: KeyPair, two_versions: tuple[str, str], tmp_path: Path

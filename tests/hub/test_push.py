@@ -226,7 +226,7 @@ class TestMovingBranch:
     def test_push_signs_the_files_of_the_revision_that_it_names(
         self, hub: Hub, repo: str, person: People, acme: KeyPair
     ) -> None:
-        # Moves between looking up and listing: the listing is of the fixed revision, the commit then conflicts.
+        # The branch moves after resolving: the listing is of the fixed revision, and the commit conflicts.
         hub.before("GET", r"/tree/", lambda _: hub.commit(repo, {"late.txt": b"late"}) and None, times=1)
         assert _push(person(), acme).code == 0
         predicate, annotations = _signature(hub)["predicate"], _subject(hub)["annotations"]
@@ -397,7 +397,7 @@ class TestInterruption:
             finished = self._killed_at(step, hub, repo, person(f"m{step}"), acme)
             self._is_clean_or_complete(hub, repo, before, person(f"r{step}"), acme)
             if hub.head(repo) != before and not finished:
-                break  # the kill came after the commit was made: later steps do not exist
+                break  # killed after the commit was made: there are no later steps
         assert step > 5
 
     def _killed_at(self, step: int, hub: Hub, repo: str, user: Person, keys: KeyPair) -> bool:

@@ -1,4 +1,4 @@
-"""Small files that are read from the hub, and are not what it lists."""
+"""Small files from the hub that differ from its listing."""
 
 from __future__ import annotations
 

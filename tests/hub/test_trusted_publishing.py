@@ -1,4 +1,4 @@
-"""A job of GitHub Actions signs a repository without any secret: the real client, the local hub, a local GitHub."""
+"""A job of GitHub Actions signs a repository without secrets: the real client, the local hub, a local GitHub."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def job(person: People, github: GithubActions) -> Person:
 
 @pytest.fixture
 def trusted(hub: Hub, repo: str, github: GithubActions) -> str:
-    """The repository, of which the job is a trusted publisher."""
+    """The repository, with the job as its trusted publisher."""
     hub.trust_publisher(repo, github.issuer)
     return repo
 
@@ -75,7 +75,7 @@ def _push(user: Person, keys: KeyPair, *more: str, repo: str = "acme/model") -> 
 
 
 def _refused(outcome: Outcome, hub: Hub, repo: str = "acme/model") -> str:
-    """The one sentence of a push that wrote nothing."""
+    """Return the only sentence of a push that wrote nothing."""
     lines = outcome.err.strip().splitlines()
     assert (outcome.code, outcome.out, len(lines)) == (3, "", 1), outcome.err
     assert "model.sig" not in hub.files(repo)
@@ -208,7 +208,7 @@ class TestPush:
     def test_push_gets_a_new_token_in_the_middle_of_it(
         self, hub: Hub, trusted: str, job: Person, acme: KeyPair, github: GithubActions
     ) -> None:
-        hub.token_lifetime = 60  # shorter than what the client keeps: it gets one for each request
+        hub.token_lifetime = 60  # shorter than the client's reserve: it requests one each time
         hub.update_repo(trusted, private=True)
         outcome = _push(job, acme)
         assert outcome.code == 0, outcome.err
@@ -216,7 +216,7 @@ class TestPush:
 
 
 class TestSentences:
-    """What is wrong, where, and what to do; and nothing is written."""
+    """The message says what is wrong, where, and what to do; and nothing is written."""
 
     def test_push_by_no_trusted_publisher(self, hub: Hub, repo: str, job: Person, acme: KeyPair) -> None:
         hub.trust_publisher(repo, TokenIssuer())
@@ -289,7 +289,7 @@ class TestSentences:
 
         def fail_from_now_on(record: Record) -> None:
             asked.append(record)
-            if len(asked) == 2:  # whether it may write at all, then how; what follows is the commit
+            if len(asked) == 2:  # its permission to write, the type of upload; the commit follows
                 hub.fail("POST", "^/oauth/token$", 500)
 
         hub.after("POST", "/preupload/", fail_from_now_on)
@@ -320,7 +320,7 @@ class TestSentences:
 
 
 class TestSecrets:
-    """Each token goes to the one place that it is for, and to no output."""
+    """Each token is sent only to its service, and is in no output."""
 
     def test_hubs_token_goes_to_the_hub_alone(
         self, hub: Hub, trusted: str, job: Person, acme: KeyPair, github: GithubActions
@@ -355,7 +355,7 @@ class TestSecrets:
     def test_jobs_token_follows_no_redirect(
         self, hub: Hub, trusted: str, job: Person, acme: KeyPair, github: GithubActions
     ) -> None:
-        github.answer = redirect(302, "/elsewhere")  # of the same origin, where the HTTP library would send it
+        github.answer = redirect(302, "/elsewhere")  # of the same origin, to which the HTTP library would send it
         assert _push(job, acme).code == 3
         assert [record.authorization for record in github.requests] == [f"Bearer {github.request_token}", ""]
 
@@ -415,7 +415,7 @@ class TestOptIn:
         for name, value in {**github.environment(), "HF_TOKEN": ""}.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", os.devnull)
-        monkeypatch.setenv(RESOURCE, "")  # restored afterwards, whatever happens
+        monkeypatch.setenv(RESOURCE, "")  # restored after the test in any case
 
     def _resource(self, name: str, kind: str | None = None) -> str | None:
         opt_in(HuggingFaceAdapter.named(name, kind))
@@ -432,7 +432,7 @@ class TestOptIn:
 
     def test_opt_in_for_no_user(self) -> None:
         assert self._resource("acme/model") == "acme/model"
-        assert self._resource("bert") is None  # a bare name would be that of a user
+        assert self._resource("bert") is None  # a bare name would be one of a user
 
     @pytest.mark.parametrize("name", ["GITHUB_ACTIONS", "ACTIONS_ID_TOKEN_REQUEST_URL"])
     def test_opt_in_only_for_a_job_with_the_permission(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:

@@ -1,4 +1,4 @@
-"""TensorFlow Hub, PyTorch Hub and ONNX: signed by reference, verified by reference, and as a shell leaves them."""
+"""TensorFlow Hub, PyTorch Hub and ONNX: signed and verified by reference, and after a download by hand."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_pytorch_hub(hosts: StaticHosts, user: User, tmp_path: Path) -> None:
     assert path.name == "Double"
     assert subprocess.run([path / "tools" / "run.sh"], capture_output=True, check=True).stdout == b"42\n"
     assert {".style", "lib/.hidden/x", "lib/deep/er/net.py", "Ünï.txt", ".gitignore"} <= names_below(path)
-    assert not (path / ".github").exists()  # which the signature leaves out
+    assert not (path / ".github").exists()  # which the signature ignores
     assert user.annotations()["revision"] == head(source)
     (tmp_path / "main.zip").write_bytes(git_archive(source, "Double-main"))
     _shell("unzip -q main.zip -d out; mv out/*/ recipe; rm -r out main.zip")
@@ -92,10 +92,10 @@ def test_onnx_with_its_data_beside(hosts: StaticHosts, user: User, tmp_path: Pat
     reference = hosts.put("/models/double.onnx", model.read_bytes())
     hosts.put("/models/double.data", (tmp_path / "made" / "double.data").read_bytes())
     user.sign(reference, "--with", "double.data")
-    path = Path(user.verify(reference))  # the signature says what lies beside
+    path = Path(user.verify(reference))  # the signature names the data files
     assert names_below(path) == {"double.onnx", "double.data"}
     assert run_onnx(str(path / "double.onnx")) == "[42.0, 42.0]"
-    assert {file.stat().st_nlink for file in path.iterdir()} == {1}  # `onnx` takes no data files with several names
+    assert {file.stat().st_nlink for file in path.iterdir()} == {1}  # `onnx` rejects data files with several names
     alone = user.cli("digest", reference)
     assert "keeps data in files beside it, which are no part of this: ['double.data']" in alone.err
     assert user.verify(reference, "--with", "double.data") == str(path)
@@ -106,7 +106,7 @@ def test_onnx_with_its_data_beside(hosts: StaticHosts, user: User, tmp_path: Pat
     assert "changed: double.data" in user.refused(reference)
     hosts.remove("/models/double.data")
     hosts.forget()
-    assert "using the copy" in user.refused(reference)  # what came last, which is not what was signed
+    assert "using the copy" in user.refused(reference)  # the last download, which is not the signed one
 
 
 @pytest.mark.parametrize("top", ["", "double-1.0/"], ids=["files at the top", "one folder at the top"])
@@ -126,7 +126,7 @@ def test_archive_behind_any_address(hosts: StaticHosts, user: User, tmp_path: Pa
     user.verify(root)
 
 
-# What a signature says of a download
+# Download facts in a signature
 
 
 def test_pins_of_a_tarball(hosts: StaticHosts, user: User, tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_pins_of_a_tarball(hosts: StaticHosts, user: User, tmp_path: Path) -> No
     user.sign(TFHUB)
     pins = user.annotations()
     assert pins["archive_sha256"] == hashlib.sha256(archive).hexdigest()
-    assert pins["url"] == f"{hosts.cdn_url}/tfhub-modules/acme/small/double/1.tar.gz"  # and no signature of the host
+    assert pins["url"] == f"{hosts.cdn_url}/tfhub-modules/acme/small/double/1.tar.gz"  # and no signed URL of the host
     assert pins["etag"].startswith('"')
     assert pins.keys() == {"url", "etag", "archive_sha256", "signed_at"}
     shown = user.cli("inspect", "s.sig").out

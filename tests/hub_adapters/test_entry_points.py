@@ -1,4 +1,4 @@
-"""Another package adds a hub."""
+"""An adapter in another package."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Install = Callable[..., Path]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Put a package where Python finds it, as pip does; returns the folder that it is in."""
+    """Install a package as pip does; return its directory."""
 
     def install(code: str, *points: str) -> Path:
         site = tmp_path / "site"

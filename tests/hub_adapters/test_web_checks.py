@@ -1,4 +1,4 @@
-"""Each check of the adapters of web servers, alone."""
+"""Each check of the adapters of web servers on its own."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_pins_of_a_single_file(hosts: StaticHosts) -> None:
 
 
 def test_same_archive_from_two_hubs(hosts: StaticHosts, tmp_path: Path) -> None:
-    """TensorFlow Hub has no folder to leave out, and an archive behind any address may."""
+    """TensorFlow Hub has no top directory to remove, and an archive at any URL may have one."""
     archive = tarball(small_folder(tmp_path / "made").parent)
     hosts.tfhub("acme/m/1", archive)
     assert "small" in names_below(Path(_fetch("tfhub://acme/m/1").path))

@@ -1,4 +1,4 @@
-"""How models of TensorFlow Hub, PyTorch Hub and web servers are named, and where they are looked for."""
+"""References to models of TensorFlow Hub, PyTorch Hub and web servers, and their URLs."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_page_of_a_repository(page: str, reference: str) -> None:
         find_adapter(page)
 
 
-# Which branch, which commit
+# Branches and commits
 
 
 @pytest.mark.parametrize("branch", ["main", "master"])

@@ -1,4 +1,4 @@
-"""Fixtures that watch the calls into a PKCS #11 module, or let them fail."""
+"""Fixtures that record calls of a PKCS #11 module, or let them fail."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.softhsm import SoftHsm
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch, softhsm: SoftHsm) -> Callable[[str], list[Any]]:
-    """Note the arguments of each call of a function of the module."""
+    """Record the arguments of each call of a function of the module."""
     from PyKCS11.LowLevel import CPKCS11Lib
 
     def watch(function: str) -> list[Any]:

@@ -45,7 +45,7 @@ def middle(root: Authority) -> Authority:
 
 @dataclass(frozen=True)
 class Desk:
-    """Where certificates are written to files and signed with."""
+    """The directory of the certificates, and the signer."""
 
     folder: Path
     model: Path
@@ -63,7 +63,7 @@ class Desk:
         return hms.sign(self.model, signer=self.signer(leaf, *chain))
 
     def forge(self, leaf: Leaf, *chain: Leaf) -> hms.Bundle:
-        """What a signer who checks nothing signs with these certificates."""
+        """Return the bundle of a signer without checks of these certificates."""
         assert isinstance(leaf.key, ec.EllipticCurvePrivateKey)
         pair = KeyPair(leaf.key, Path(), Path())
         return _bundle(forge(pair, statement_document(FILES), _material(leaf, *chain)))
@@ -87,7 +87,7 @@ def _material(*chain: Leaf) -> dict[str, Any]:
     return {"x509CertificateChain": {"certificates": raw}}
 
 
-# What is accepted
+# Accepted chains
 
 
 @pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()], ids=lambda curve: curve.name)
@@ -119,7 +119,7 @@ def test_chain_with_its_root(desk: Desk, root: Authority, middle: Authority) -> 
 
 
 def test_chain_that_the_verifier_has(desk: Desk, root: Authority, middle: Authority) -> None:
-    """Who gives the certificate between as well trusts it."""
+    """A user who gives the intermediate certificate as well trusts it."""
     assert desk.verify(desk.sign(middle.issue("leaf")), middle)
 
 
@@ -144,7 +144,7 @@ def test_self_signed_leaf_that_is_not_the_root(desk: Desk, root: Authority) -> N
 
 
 def test_self_signed_as_openssl_makes_it(desk: Desk) -> None:
-    """`openssl req -x509 -addext keyUsage=digitalSignature` marks it as an authority that may issue nothing."""
+    """`openssl req -x509 -addext keyUsage=digitalSignature` marks it as an authority without permission to issue."""
     leaf = self_signed("me", ca=True, key_usage=("digital_signature",), eku=())
     assert desk.verify(desk.sign(leaf), leaf)
 
@@ -159,9 +159,9 @@ def test_several_roots(desk: Desk, root: Authority) -> None:
         {"key_usage": ("digital_signature",), "eku": ()},
         {"key_usage": (), "eku": (ExtendedKeyUsageOID.CODE_SIGNING,)},
         {"key_usage": ("digital_signature", "key_encipherment"), "eku": (ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,)},
-        {"ca": True, "key_usage": ("digital_signature",)},  # as the certificate in the history of the format
+        {"ca": True, "key_usage": ("digital_signature",)},  # like the certificate in the history of the format
         {"ca": True, "key_usage": ("digital_signature", "key_cert_sign")},
-        {"key_usage": ("digital_signature", "key_cert_sign"), "eku": ()},  # no authority: it can issue nothing
+        {"key_usage": ("digital_signature", "key_cert_sign"), "eku": ()},  # not an authority: it can issue nothing
     ],
 )
 def test_usages_that_allow_it(desk: Desk, root: Authority, profile: dict[str, Any]) -> None:
@@ -174,7 +174,7 @@ def test_authority_without_key_usage(desk: Desk) -> None:
     assert desk.verify(desk.sign(root.issue("leaf")), root)
 
 
-# Who signed
+# Signers
 
 
 SANS = [
@@ -216,7 +216,7 @@ def test_identity_of_somebody_else(desk: Desk, root: Authority, identity: str) -
 @pytest.mark.parametrize(
     ("name", "sans", "identity"),
     [
-        ("CN=Release,O=Acme", [], "CN=Release,O=Acme"),  # its subject is another, with the commas escaped
+        ("CN=Release,O=Acme", [], "CN=Release,O=Acme"),  # its subject is another one, with escaped commas
         ("release@acme.example", [x509.RFC822Name("mallory@acme.example")], "release@acme.example"),
         ("leaf", [x509.DNSName("release@acme.example")], "release@acme.example"),
         ("acme.example", [x509.DNSName("mallory.example")], "acme.example"),
@@ -236,7 +236,7 @@ def test_common_name_where_nothing_else_says_who(desk: Desk, root: Authority, na
 
 
 def test_two_common_names_are_none(root: Authority) -> None:
-    """Which of them a person takes for the holder's is anybody's guess."""
+    """It is ambiguous which of them is the name of the holder."""
     names = [x509.NameAttribute(NameOID.COMMON_NAME, name) for name in ("acme.example", "mallory.example")]
     leaf = root.issue("leaf").cert
     builder = x509.CertificateBuilder(x509.Name([]), x509.Name(names), leaf.public_key(), 1, NOW - DAY, NOW + DAY)
@@ -245,7 +245,7 @@ def test_two_common_names_are_none(root: Authority) -> None:
 
 
 def test_authority_with_limits_gives_no_common_names(desk: Desk, root: Authority) -> None:
-    """Its limits are on alternative names, so without one it could name anybody."""
+    """Its constraints apply to alternative names, so without one it could use any name."""
     limits = x509.NameConstraints([x509.RFC822Name("acme.example")], None)
     limited = make_authority("Limited", parent=root, extensions=[(limits, True)])
     bundle = desk.sign(limited.issue("ceo@trusted.example"), limited)
@@ -279,7 +279,7 @@ def test_limits_that_are_not_checked(
 
 @pytest.mark.parametrize("name", ["Old", "Root"])
 def test_expired_root_beside(desk: Desk, root: Authority, name: str) -> None:
-    """It has nothing to do with the refusal, and is not blamed for it."""
+    """It does not cause the rejection, and is not in the message."""
     old = make_authority(name, **PAST)
     with pytest.raises(VerificationError, match="does not lead to any of the root certificates given"):
         desk.verify(desk.sign(root.issue("leaf")), make_authority("Other"), old)
@@ -325,7 +325,7 @@ def test_fingerprints_are_told(desk: Desk, root: Authority, middle: Authority) -
     assert told[1].endswith(leaf.cert.fingerprint(SHA256()).hex(":").upper())
 
 
-# What is refused when verifying
+# Rejected when verifying
 
 
 def test_no_root() -> None:
@@ -386,7 +386,7 @@ def test_usages_that_forbid_it(desk: Desk, root: Authority, profile: dict[str, A
     with pytest.raises(VerificationError, match=message):
         desk.verify(desk.forge(leaf), root)
     with pytest.raises(VerificationError, match=message):
-        desk.verify(desk.forge(leaf), leaf)  # also when it is the root that was given
+        desk.verify(desk.forge(leaf), leaf)  # also when it is the given root
     with pytest.raises(UsageError, match=message):
         desk.signer(leaf)
 
@@ -401,7 +401,7 @@ def test_usages_that_forbid_it(desk: Desk, root: Authority, profile: dict[str, A
     ],
 )
 def test_issuer_that_is_no_authority(desk: Desk, root: Authority, profile: dict[str, Any]) -> None:
-    """Whoever got a certificate for signing cannot issue others."""
+    """A certificate for signing cannot issue others."""
     false = make_authority("False", parent=root, **profile)
     with pytest.raises(VerificationError, match="does not lead to any of the root certificates given"):
         desk.verify(desk.forge(false.issue("leaf"), false), root)
@@ -491,7 +491,7 @@ def test_key_method_does_not_take_it(desk: Desk, root: Authority, pair: KeyPair)
         hms.verify(desk.model, desk.sign(root.issue("leaf")), verifier=pair.verifier)
 
 
-# What is refused when signing
+# Rejected when signing
 
 
 def test_key_of_another_certificate(desk: Desk, root: Authority) -> None:

@@ -63,7 +63,7 @@ def test_each_curve_round_trip(curve_pair: KeyPair) -> None:
 
 
 def test_each_curve_hash_of_registry(curve_pair: KeyPair) -> None:
-    """`forge` signs with the hash of the registry, and knows nothing of our code."""
+    """`forge` signs with the hash of the registry, and does not use our code."""
     assert curve_pair.verifier.verify(_bundle(curve_pair))
 
 
@@ -463,7 +463,7 @@ def test_methods_load_late() -> None:
     assert not loaded_modules("import hf_model_signing, hf_model_signing.errors", ["cryptography"])
 
 
-# What is signed
+# The payload
 
 
 @pytest.mark.parametrize(
@@ -488,7 +488,7 @@ def test_nothing_is_signed_that_cannot_be_verified(
 
 
 def test_bundle_too_large_to_be_read_is_not_signed(pair: KeyPair) -> None:
-    """The payload is below the limit of 64 MiB, and as base64 above it."""
+    """The payload is below the limit of 64 MiB, and above it as Base64."""
     digests = {f"{number}/" + "n" * 3_400: bytes(32) for number in range(16_000)}
     with pytest.raises(ModelError, match="too many files"):
         pair.signer.sign(Statement(Manifest.of("m", digests, Serialization())))

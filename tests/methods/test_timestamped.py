@@ -1,4 +1,4 @@
-"""Signatures with a timestamp: made with an authority, and judged at the time that it proves (RFC 3161)."""
+"""Signatures with a timestamp, verified at the time that it proves (RFC 3161)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _restamped(bundle: hms.Bundle, tokens: list[bytes]) -> hms.Bundle:
 
 
 def _at(monkeypatch: pytest.MonkeyPatch, tsa: Tsa, moment: datetime) -> None:
-    """Everybody's clock shows this moment."""
+    """Set all clocks to this moment."""
     tsa.now = moment
     monkeypatch.setattr("hf_model_signing.timestamps.rfc3161._now", lambda: moment)
 
@@ -52,7 +52,7 @@ def _at(monkeypatch: pytest.MonkeyPatch, tsa: Tsa, moment: datetime) -> None:
 def test_signature_outlives_its_certificate(
     model: Path, tmp_path: Path, root: Authority, tsa: Tsa, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Signed while the certificate was good; verified now that it is not."""
+    """Signed while the certificate was valid; verified after its expiry."""
     leaf = root.issue("leaf", not_before=NOW - 20 * DAY, not_after=NOW + 20 * DAY)
     bundle = _sign(model, tmp_path, leaf, tsa)
     later = type("Later", (datetime,), {"now": classmethod(lambda cls, tz=None: NOW + 40 * DAY)})

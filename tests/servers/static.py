@@ -172,7 +172,7 @@ class StaticHosts:
         if page.etag is not None and request.headers.get("If-None-Match") == page.etag:
             return Reply(304, headers)
         condition = request.headers.get("If-Range")
-        same = not condition or page.always or condition in (page.etag, page.modified)  # an empty range is invalid
+        same = not condition or page.always or condition in (page.etag, page.modified)  # an empty one counts as absent
         reply = content_reply(page.content, wanted if same and page.ranges else None, headers)
         reply.chunked = page.chunked
         return reply

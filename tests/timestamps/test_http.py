@@ -1,4 +1,4 @@
-"""Asking a time-stamp authority: every way in which no answer comes, each within its time."""
+"""Requests to a time-stamp authority: every failure, each within its time limit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextlib.contextmanager
 def raw_server(answer: bytes, then: bytes = b"", every: float = 0.05) -> Iterator[Served]:
-    """A server of one connection: it sends `answer`, then the bytes `then` now and then for ever."""
+    """A server for one connection: it sends `answer`, then `then` byte by byte without an end."""
     asked: list[bytes] = []
     stop = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -203,7 +203,7 @@ def test_proxy_of_the_environment_is_asked(tsa: Tsa, monkeypatch: pytest.MonkeyP
 
 
 def _wait_for_threads() -> None:
-    """What read the drops ends by itself at the deadline."""
+    """A reader of the drops stops by itself at the deadline."""
     end = time.monotonic() + 3
     while any(thread.name == "in time" for thread in threading.enumerate()):
         assert time.monotonic() < end

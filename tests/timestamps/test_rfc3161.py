@@ -1,4 +1,4 @@
-"""Timestamps of a signature: what is asked for and accepted while signing, and what time they prove afterwards."""
+"""Timestamps of a signature: requested and checked while signing, and the time that they prove afterwards."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def stamped(tsa: Tsa, fault: Fault | None = None, message: bytes = SIGNATURE) ->
     return tsa.stamp(query(message))
 
 
-# Asking for one.
+# Requests
 
 
 def test_requested_timestamp_is_verified_later(tsa: Tsa, roots: list[x509.Certificate]) -> None:
@@ -169,7 +169,7 @@ def test_unknown_error_while_decoding_is_no_timestamp(tsa: Tsa, monkeypatch: pyt
         request_timestamp(tsa.url, SIGNATURE)
 
 
-# Keeping it.
+# In the bundle
 
 
 def test_data_of_a_bundle_and_back(tsa: Tsa) -> None:
@@ -209,7 +209,7 @@ def test_thirty_two_timestamps_are_read() -> None:
     assert len(timestamps_of({"timestampVerificationData": timestamp_data([b"x"] * 32)})) == 32
 
 
-# What time it proves.
+# Verified time
 
 
 def test_earliest_time_counts(tsa: Tsa, roots: list[x509.Certificate]) -> None:
@@ -339,7 +339,7 @@ def test_import_is_light() -> None:
 
 @pytest.fixture(scope="module")
 def fixed() -> tuple[bytes, list[x509.Certificate]]:
-    """One timestamp of `THEN`, and what verifies it."""
+    """One timestamp of `THEN`, and its roots."""
     tsa = Tsa()
     with tsa:
         tsa.now = THEN

@@ -1,4 +1,4 @@
-"""One timestamp: everything in it that is not as it must be is refused, each with its own sentence."""
+"""One timestamp: every defect is rejected, each with its own message."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Change = Callable[[Any], object]
 
 @pytest.fixture(scope="module")
 def tsa() -> Tsa:
-    """An authority that nobody asks over the network."""
+    """An authority without a server."""
     with Tsa() as tsa:
         return tsa
 
@@ -37,19 +37,19 @@ def opened(recipe: Recipe) -> Token:
 
 
 def check(recipe: Recipe, *more: x509.Certificate) -> None:
-    """All that is checked without trust."""
+    """Run all checks that need no trust."""
     token = opened(recipe)
     token.check_imprint(MESSAGE)
     token.check_signer(token.signer(more))
 
 
 def put(name: str, value: object) -> Change:
-    """Set a field of the one SignerInfo."""
+    """Set a field of the only SignerInfo."""
     return lambda signed: signed["signer_infos"][0].__setitem__(name, value)
 
 
 def drop(kind: str) -> Change:
-    """Leave a signed attribute out."""
+    """Remove a signed attribute."""
     return lambda attributes: attributes.__setitem__(slice(None), [a for a in attributes if a[0] != kind])
 
 

@@ -1,4 +1,4 @@
-"""Whose timestamps are trusted: the ways from a signer's certificate to one that the user gives."""
+"""Trust in timestamps: the paths from the certificate of the signer to one that the user gives."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOTHING = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.9"
 
 @dataclass
 class World:
-    """A root, an authority below it, and a signer; a test changes what it is about."""
+    """Make a root, an authority below it, and a signer; a test changes one of them."""
 
     root_changes: dict[str, Any] = field(default_factory=dict)
     middle_changes: dict[str, Any] = field(default_factory=dict)
@@ -240,7 +240,7 @@ def test_library_is_not_told_what_the_token_brings(world: World, monkeypatch: py
     told: list[dict[str, Any]] = []
     builder = rfc3161_client.VerifierBuilder
 
-    def note(**some: Any) -> rfc3161_client.VerifierBuilder:  # noqa: ANN401 - whatever it takes
+    def note(**some: Any) -> rfc3161_client.VerifierBuilder:  # noqa: ANN401 - its arguments
         told.append(some)
         return builder(**some)
 

@@ -1,4 +1,4 @@
-"""What was downloaded is found again, is whole, and is what the server has now."""
+"""Cached downloads are found again, complete, and current on the server."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _GET = (
 
 @dataclass(frozen=True)
 class Slow:
-    """Content that takes its time, in pieces of a hundredth."""
+    """Content that arrives slowly, in a hundred pieces."""
 
     inner: Synthetic
     seconds: float
@@ -65,7 +65,7 @@ def _digest(path: str) -> str:
 
 
 def _left(cache: Path) -> set[str]:
-    """What is in the cache besides what belongs there."""
+    """Return the files in the cache that do not belong there."""
     below = names_below(cache / "hf-sign" / "downloads")
     return {name for name in below if "/" in name and name.split("/")[0] not in ("blobs", "addresses", "models")}
 
@@ -103,7 +103,7 @@ def test_new_content_is_taken(hosts: StaticHosts) -> None:
     first = _get(address)
     hosts.put("/a.onnx", b"new")
     assert Path(_get(address).path).read_bytes() == b"new"
-    assert Path(first.path).exists()  # somebody may be reading it
+    assert Path(first.path).exists()  # another process may be reading it
 
 
 def test_two_addresses_of_the_same_content_share_it(hosts: StaticHosts) -> None:
@@ -182,7 +182,7 @@ def test_relative_cache_counts_for_nothing(monkeypatch: pytest.MonkeyPatch, tmp_
     assert DownloadCache().root == str(tmp_path / ".cache" / "hf-sign" / "downloads")
 
 
-# Interrupted
+# Interruptions
 
 
 def test_next_process_goes_on_where_one_was_killed(hosts: StaticHosts, cache: Path) -> None:

@@ -1,4 +1,4 @@
-"""Each check of the cache of downloads, alone."""
+"""Each check of the download cache on its own."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_when_a_server_was_last_asked(hosts: StaticHosts, cache: Path) -> None:
 
 
 class Stopped:
-    """Somebody presses Ctrl-C while a file is on its way."""
+    """Ctrl-C during a download."""
 
     def download(self, name: str, size: int | None, done: int) -> None: ...
 

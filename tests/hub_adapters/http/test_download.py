@@ -1,4 +1,4 @@
-"""A file over HTTP arrives whole, or not at all."""
+"""A file over HTTP arrives complete, or not at all."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("pauses")
 
 
 def _get(address: str, options: FetchOptions | None = None) -> bytes:
-    """What a download brings, which is also what it says that it brought."""
+    """Download a file, and check that the result describes it."""
     file = io.BytesIO()
     download = Download(address, file, options or FetchOptions())
     received = download.run()
@@ -291,7 +291,7 @@ def test_file_that_is_too_large(hosts: StaticHosts, page: Page, sent: int) -> No
 
 @dataclass(frozen=True)
 class Dripping:
-    """Content that comes a byte at a time."""
+    """Content that arrives byte by byte."""
 
     size: int = 10_000
 
@@ -313,7 +313,7 @@ def test_server_that_drips(hosts: StaticHosts, monkeypatch: pytest.MonkeyPatch) 
 
 @dataclass
 class Watcher:
-    """Writes down what it is told of a download."""
+    """Records the events of a download."""
 
     told: list[tuple[object, ...]]
 

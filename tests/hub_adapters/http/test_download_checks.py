@@ -1,4 +1,4 @@
-"""Each check of a download, alone."""
+"""Each check of a download on its own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("pauses")
 
 
 def test_server_that_is_slow_and_fast_enough(hosts: StaticHosts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A window that ends while nothing is on its way is no reason to begin anew."""
+    """A window that ends without a transfer does not restart the download."""
     monkeypatch.setattr("hub_adapters.http.exchange._WINDOW", 0.3)
     monkeypatch.setattr("hub_adapters.http.exchange._SLOWEST", 1000)
 

@@ -1,4 +1,4 @@
-"""Servers that change their mind, lie, and never come to an end."""
+"""Servers that change a file, lie, and never end."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _stored(address: str) -> Stored:
     return DownloadCache().get(address, FetchOptions())
 
 
-# Two versions are never mixed, whatever the server makes of a question
+# Two versions are never mixed, with any response of the server
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_part_of_which_nobody_says_how_long_the_whole_is(hosts: StaticHosts) -> 
 
     hosts.spoil(short, times=2)
     assert _get(address) == DATA.read()
-    assert hosts.ranges == [None, "bytes=1000000-", None]  # that part says nothing that could be checked
+    assert hosts.ranges == [None, "bytes=1000000-", None]  # that range says nothing that could be checked
 
 
 def test_part_that_is_longer_than_it_says(hosts: StaticHosts) -> None:
@@ -108,7 +108,7 @@ def test_whole_file_that_was_only_not_noticed(hosts: StaticHosts) -> None:
     assert [record.status for record in hosts.requests] == [416]
 
 
-# An ETag is believed where it was given
+# An ETag is valid only for its URL
 
 
 def test_etag_says_nothing_of_another_address(hosts: StaticHosts) -> None:
@@ -141,11 +141,11 @@ def test_copy_that_was_changed_in_secret(hosts: StaticHosts, tmp_path: Path) -> 
     assert Path(adapter.fetch(adapter.resolve(reference)).path).read_bytes() == b"good"
 
 
-# There is an end to everything
+# Every loop has an end
 
 
 def _alternating(hosts: StaticHosts) -> str:
-    """A file whose announced length is never reached, and that begins anew each time."""
+    """A file whose announced length is never reached, and that is restarted each time."""
     address = hosts.put("/a.onnx", DATA, Page(etag='"1"'))
 
     def change(reply: Reply) -> Reply:
@@ -307,11 +307,11 @@ def test_errors_hold_no_secrets(hosts: StaticHosts) -> None:
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
-# What this machine's environment says
+# The environment of this machine
 
 
 def test_proxy_of_the_environment(hosts: StaticHosts, monkeypatch: pytest.MonkeyPatch) -> None:
-    hosts.put("/a.onnx", b"through the proxy")  # which is asked with the whole address
+    hosts.put("/a.onnx", b"through the proxy")  # which receives the complete URL
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("http_proxy", hosts.cdn_url)
@@ -338,7 +338,7 @@ def test_bundle_of_authorities_that_is_not_there(monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture
 def https(hosts: StaticHosts, tmp_path: Path) -> Iterator[str]:
-    """A server with a certificate of an authority of its own, whose certificate is `root.pem`."""
+    """Start a server with a certificate of an authority of its own, in `root.pem`."""
     authority = make_authority("Acme")
     (tmp_path / "root.pem").write_bytes(authority.pem)
     names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]

@@ -17,7 +17,7 @@ def _ask(budget: Budget, status: int = 200, headers: Headers | None = None, buck
 
 
 def _waited(time: VirtualTime, budget: Budget, bucket: str = "api") -> float:
-    """How long one more request waits, that is then given up."""
+    """Return the time that one more request would wait; it is then cancelled."""
     before = time.now
     budget.forget(budget.acquire(bucket))
     return time.now - before
@@ -119,7 +119,7 @@ def test_many_threads_never_overshoot(rounded: Callable[[float], int], quota: in
     _in_threads(6, work)
     assert len(hub.seen) == 6 * (quota // 2)
     assert time.now - 1000 < 5 * window
-    # Where the rest of a second is not told, the first of a new window may be too early; the others wait for it.
+    # Without fractions of a second, the first request of a new window may be too early; the others wait for it.
     assert hub.refused <= (0 if rounded is math.ceil else 3)
 
 
@@ -129,7 +129,7 @@ def test_steady_state_at_the_limit() -> None:
     while time.now < 1000 + 10 * 300:
         budget.learn(budget.acquire("api"), *hub.answer())
     assert hub.refused == 0
-    assert len(hub.seen) >= 9.5 * 100  # nearly all that may be asked
+    assert len(hub.seen) >= 9.5 * 100  # nearly all of the quota
     last = [b - a for a, b in zip(hub.seen[76:98], hub.seen[77:99], strict=True)]
     assert max(last) < 15  # 25 requests in 300 s: every 12 s
 
@@ -141,7 +141,7 @@ def test_pauses_grow_and_shrink() -> None:
     for _ in range(18):
         assert _ask(budget, 429) == 0
         pauses.append(_waited(time, budget))
-    assert pauses[0] < 0.01  # a single one says little
+    assert pauses[0] < 0.01  # a single response says little
     assert all(b > 1.5 * a for a, b in zip(pauses[1:10], pauses[2:11], strict=False))
     assert pauses[-1] == pytest.approx(60)
     for _ in range(20):
@@ -173,7 +173,7 @@ def test_refusal_makes_all_wait_as_long_as_it_says(status: int, headers: Headers
     budget = time.budget()
     before = budget.acquire("api")
     assert _ask(budget, status, headers) == seconds
-    budget.learn(before, 200, {})  # sent before the refusal, so it says nothing of the time after
+    budget.learn(before, 200, {})  # sent before the refusal, so it does not describe the time after it
     assert _waited(time, budget) == pytest.approx(seconds)
 
 
@@ -199,7 +199,7 @@ def test_slow_start_after_a_pause() -> None:
     _ask(budget, 429, {"Retry-After": "30"})
     started = []
     for _ in range(5):
-        budget.acquire("api")  # nothing is answered yet
+        budget.acquire("api")  # no response yet
         started.append(time.now)
     assert [b - a for a, b in zip(started, started[1:], strict=False)] == pytest.approx([1] * 4)
     for _ in range(12):
@@ -224,7 +224,7 @@ def test_others_wait_for_the_first_of_a_new_window() -> None:
     time = VirtualTime()
     budget = time.budget()
     _ask(budget, headers=limit(0, 10, 100))
-    budget.acquire("api")  # and is never answered
+    budget.acquire("api")  # and has no response
     assert _waited(time, budget) == pytest.approx(30)
 
 
@@ -233,7 +233,7 @@ def test_new_window_has_no_more_than_the_quota() -> None:
     budget = time.budget()
     _ask(budget, headers=limit(0, 10, 4, 10))
     for _ in range(8):
-        _ask(budget)  # and no answer says what remains
+        _ask(budget)  # and no response states the remaining quota
     assert time.now >= 1020
 
 

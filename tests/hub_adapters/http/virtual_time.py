@@ -1,4 +1,4 @@
-"""A clock that stands still while anybody works, and a hub that counts by it."""
+"""A virtual clock, which stands still while a thread works, and a hub with rate limits by that clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Headers = dict[str, str]
 
 
 class VirtualTime:
-    """Time goes on when all of the threads wait for it, and then to the first of what they wait for."""
+    """Time advances when all threads wait, to the earliest end of a wait."""
 
     def __init__(self, threads: int = 1) -> None:
         self.now = 1000.0
@@ -33,27 +33,27 @@ class VirtualTime:
             self._waiting.clear()
             changed.notify_all()
         else:
-            changed.wait(0.01)  # others still work; a budget looks again whatever woke it
+            changed.wait(0.01)  # other threads still work; a budget checks its condition after every wake-up
             self._waiting.pop(me, None)
 
     def budget(self) -> Budget:
         return Budget(clock=self.clock, wait=self.wait)
 
     def pass_by(self, budget: Budget, seconds: float) -> None:
-        """Let a thread be busy with something for so long, while others go on."""
+        """Simulate work of a thread, while others continue."""
         with budget._changed:
             until = self.now + seconds
             while self.now < until:
                 self.wait(budget._changed, until - self.now)
 
     def leave(self, budget: Budget) -> None:
-        """A thread has ended, and is not waited for."""
+        """Remove a thread that has ended."""
         with budget._changed:
             self.threads -= 1
 
 
 class CountingHub:
-    """A fixed window, counted as the Hub does; `seen` are the times of requests, `refused` those beyond the quota."""
+    """A fixed window like that of the Hub; `seen` are the times of requests, `refused` those beyond the quota."""
 
     def __init__(
         self, time: VirtualTime, quota: int, window: float, rounded: Callable[[float], int] = math.ceil
@@ -77,6 +77,6 @@ class CountingHub:
 
 
 def limit(left: object, seconds: object, quota: object = None, window: object = 300, name: str = "api") -> Headers:
-    """The headers of an answer."""
+    """Return the headers of a response."""
     policy = {} if quota is None else {"RateLimit-Policy": f'"fixed window";"{name}";q={quota};w={window}'}
     return {"RateLimit": f'"{name}";r={left};t={seconds}', **policy}

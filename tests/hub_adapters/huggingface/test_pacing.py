@@ -23,7 +23,7 @@ THREADS = 8
 
 
 class CountedBudget(Budget):
-    """A budget that tells how many requests it let go."""
+    """A budget that counts the requests that it let pass."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ def _settings(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture
 def sleeps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long the client, or an adapter, sleeps by itself; it does not really."""
+    """Record the sleeps of the client and of the adapter instead of sleeping."""
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
     return slept
@@ -61,7 +61,7 @@ def sleeps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 def _new_client() -> Iterator[None]:
-    """A client that reads the environment anew, and none that has read it afterwards."""
+    """Make the client read the environment again, and restore it afterwards."""
     from huggingface_hub import close_session
 
     close_session()
@@ -74,7 +74,7 @@ def _reference(name: str) -> Reference:
 
 
 def _work(hub: Hub, budget: Budget, repo: str) -> int:
-    """Do what a command does to a repository; return how many files came."""
+    """Do what a command does with a repository; return the number of downloaded files."""
     adapter = HuggingFaceAdapter(budget)
     resolved = adapter.resolve(_reference(repo))
     files = adapter.remote_manifest(resolved)
@@ -84,7 +84,7 @@ def _work(hub: Hub, budget: Budget, repo: str) -> int:
 
 
 def _many(hub: Hub, budget: Budget, count: int) -> list[str]:
-    """Do so with many repositories at once, and see that everything is done once."""
+    """Do so with many repositories at once, and check that everything is done once."""
     names = [f"acme/m{number}" for number in range(count)]
     for name in names:
         hub.create_repo(name)
@@ -107,7 +107,7 @@ def test_window_is_never_overdrawn(hub: Hub, budget: CountedBudget, sleeps: list
     hub.limit_rate(40, 2)
     hub.limit_rate(60, 2, "resolvers")
     _many(hub, budget, 24)
-    assert hub.too_many <= 2  # a refusal costs the next one nothing, and no storm follows
+    assert hub.too_many <= 2  # one refusal does not delay the next request, and no burst follows
     assert sleeps == []
     assert len(budget.tickets) == len(_hub_requests(hub))
 
@@ -218,7 +218,7 @@ def test_stopped_thread_waits_no_longer(hub: Hub, budget: CountedBudget) -> None
 
 @pytest.mark.usefixtures("repo")
 def test_no_budget_is_as_before(hub: Hub, budget: CountedBudget, sleeps: list[float]) -> None:
-    HuggingFaceAdapter(budget)  # that another one has a budget means nothing
+    HuggingFaceAdapter(budget)  # the budget of another adapter has no effect
     hub.fail("GET", "/api/models", 429, retry_after=7, times=1)
     HuggingFaceAdapter().resolve(_reference("acme/model"))
     assert sleeps == [7]

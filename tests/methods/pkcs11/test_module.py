@@ -27,7 +27,7 @@ except HfSignError as error:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only folder that is searched for modules."""
+    """The only directory that is searched for modules."""
     monkeypatch.setattr(module, "search_folders", lambda: [str(tmp_path / "absent"), str(tmp_path)])
     return tmp_path
 
@@ -139,7 +139,7 @@ def test_module_started_by_others(softhsm: SoftHsm) -> None:
 
 
 def test_two_modules(softhsm: SoftHsm, tmp_path: Path) -> None:
-    """A copy is another module, with a state of its own."""
+    """A copy is another module, with its own state."""
     shutil.copy(softhsm.module, tmp_path / "copy.so")
     code = f"{SIGN}\nprint(len(Pkcs11Key(sys.argv[2]).sign(b'm')) > 8)"
     copy = softhsm.uri("token=single").replace(str(softhsm.module), str(tmp_path / "copy.so"))

@@ -24,7 +24,7 @@ Session = Any  # PyKCS11 has no types
 
 @pytest.fixture
 def session(softhsm: SoftHsm) -> Iterator[Session]:
-    """A session in the token `empty`, whose objects go away with it."""
+    """A session with the token `empty`, whose objects are removed with it."""
     with softhsm.session("empty") as opened:
         yield opened
 
@@ -38,7 +38,7 @@ def _wrapped(point: bytes) -> bytes:
 
 
 def _add_public_key(session: Session, key: ec.EllipticCurvePrivateKey, **attributes: Any) -> None:  # noqa: ANN401
-    import PyKCS11 as api  # noqa: N813 - it stands for its constants
+    import PyKCS11 as api  # noqa: N813 - only for its constants
 
     values = {
         "CLASS": api.CKO_PUBLIC_KEY,
@@ -52,7 +52,7 @@ def _add_public_key(session: Session, key: ec.EllipticCurvePrivateKey, **attribu
 
 
 def _add_certificate(session: Session, key: Any, ident: bytes, value: bytes | None = None) -> None:  # noqa: ANN401
-    import PyKCS11 as api  # noqa: N813 - it stands for its constants
+    import PyKCS11 as api  # noqa: N813 - only for its constants
 
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "someone")])
     now = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
@@ -137,7 +137,7 @@ def test_two_keys_that_nothing_tells_apart(softhsm: SoftHsm, session: Session) -
 
 
 def test_key_that_the_token_finds_by_mistake(softhsm: SoftHsm, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some tokens leave attributes of a search aside that they do not know."""
+    """Some tokens ignore attributes of a search that they do not know."""
     import PyKCS11
 
     real = PyKCS11.Session.findObjects
@@ -274,7 +274,7 @@ def test_broken_point(softhsm: SoftHsm, session: Session, point: bytes) -> None:
 
 @pytest.fixture
 def point_in_private_key(monkeypatch: pytest.MonkeyPatch, softhsm: SoftHsm) -> Callable[[bytes], None]:
-    """Some tokens give the point of a private key; SoftHSM does not."""
+    """Some tokens return the point of a private key; SoftHSM does not."""
     import PyKCS11
 
     real = PyKCS11.Session.getAttributeValue
@@ -313,7 +313,7 @@ def test_certificate_of_another_id(softhsm: SoftHsm, session: Session, monkeypat
     add_private_key(session, KEY, LABEL="a", ID=b"\x01")
     _add_certificate(session, KEY, b"\x02")
     real = PyKCS11.Session.findObjects
-    # What a token finds is compared again.
+    # The results of a search are compared again.
     monkeypatch.setattr(PyKCS11.Session, "findObjects", lambda self, template: real(self, template[:1]))
     with pytest.raises(UsageError, match="has no public key for the private key 'a', and no certificate"):
         Pkcs11Key(softhsm.uri("token=empty"))

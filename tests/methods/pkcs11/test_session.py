@@ -25,7 +25,7 @@ CKU_USER, CKU_CONTEXT_SPECIFIC = 1, 2
 
 @pytest.fixture
 def set_flags(monkeypatch: pytest.MonkeyPatch, softhsm: SoftHsm) -> Callable[..., None]:
-    """Let tokens show flags that SoftHSM never shows."""
+    """Set flags of tokens that SoftHSM never sets."""
     import PyKCS11
 
     def change(add: str = "", remove: str = "") -> None:
@@ -42,7 +42,7 @@ def set_flags(monkeypatch: pytest.MonkeyPatch, softhsm: SoftHsm) -> Callable[...
     return change
 
 
-# Where the PIN comes from
+# Sources of the PIN
 
 
 def _never(prompt: str) -> str:
@@ -100,7 +100,7 @@ def test_pin_file(softhsm: SoftHsm, tmp_path: Path, scheme: str, end: str) -> No
 
 @pytest.mark.parametrize("content", [f"{PIN}\n\n", f"{PIN}\r", f" {PIN}", f"{PIN} "])
 def test_pin_file_is_taken_as_it_is(softhsm: SoftHsm, tmp_path: Path, content: str) -> None:
-    """One newline at the end is the editor's; everything else is part of the PIN."""
+    """One newline at the end comes from an editor; everything else is part of the PIN."""
     (tmp_path / "pin").write_bytes(content.encode())
     with pytest.raises(UsageError, match="the PIN is wrong"):
         Pkcs11Key(softhsm.uri(MAIN, pin=None, **{"pin-source": str(tmp_path / "pin")}))
@@ -148,7 +148,7 @@ def test_right_pin_is_used_once(softhsm: SoftHsm, calls: Calls) -> None:
 
 
 def test_wrong_pin_beside_a_login(softhsm: SoftHsm) -> None:
-    """The token does not look at the PIN of a process that is logged in already."""
+    """The token does not check the PIN of a process that is logged in already."""
     first = Pkcs11Key(softhsm.uri(MAIN))
     with pytest.raises(UsageError, match="the PIN is wrong for the token 'main'"):
         Pkcs11Key(softhsm.uri(MAIN, pin=WRONG))
@@ -214,7 +214,7 @@ def test_login_is_not_tried(
 
 
 def test_attempts_used_up_at_the_prompt(softhsm: SoftHsm, set_flags: Callable[..., None], calls: Calls) -> None:
-    """Somebody else guesses while the user is asked."""
+    """Another program tries PINs while the user is asked."""
     logins = calls("C_Login")
 
     def ask(_: str) -> str:
@@ -249,14 +249,14 @@ def test_pin_pad_asks_itself(softhsm: SoftHsm, set_flags: Callable[..., None], m
 
 
 def test_token_without_login(softhsm: SoftHsm, set_flags: Callable[..., None], calls: Calls) -> None:
-    with softhsm.session():  # in which the private keys are seen
+    with softhsm.session():  # in which the private keys are visible
         logins = calls("C_Login")
         set_flags(remove="CKF_LOGIN_REQUIRED")
         assert Pkcs11Key(softhsm.uri(MAIN, pin=None), ask=_never).sign(b"message")
     assert not logins
 
 
-# Keys that want a login for each signature
+# Keys that require a login for each signature
 
 
 @pytest.fixture
@@ -280,7 +280,7 @@ def test_wrong_pin_for_a_signature_is_tried_once(softhsm: SoftHsm, careful: str,
     from hf_model_signing.methods.pkcs11 import module
 
     for loaded in module._modules.values():
-        loaded.logins.clear()  # nobody knows the PIN with which the other session logged in
+        loaded.logins.clear()  # the PIN of the other session is unknown
     logins = calls("C_Login")
     key = Pkcs11Key(softhsm.uri(careful, pin=WRONG))
     with pytest.raises(UsageError, match="the PIN is wrong for the token 'main'"):
@@ -302,7 +302,7 @@ def test_last_attempt_is_not_used_for_a_signature(
 
 
 def test_login_for_a_signature_has_to_happen(softhsm: SoftHsm, careful: str, fail: Callable[[str, int], None]) -> None:
-    """That the user is logged in is no answer to the question for this key."""
+    """The login of the user does not count as the login for this key."""
     key = Pkcs11Key(softhsm.uri(careful))
     fail("C_Login", 0x100)
     with pytest.raises(HfSignError, match="the login to the token 'main' failed: CKR_USER_ALREADY_LOGGED_IN"):

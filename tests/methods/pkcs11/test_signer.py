@@ -31,7 +31,7 @@ for uri in sys.argv[2:]:
 def test_each_curve_signs_and_verifies(softhsm: SoftHsm, model: Path, tmp_path: Path, name: str) -> None:
     signer = Pkcs11Signer(softhsm.uri(f"token=main;object={name}"))
     hms.sign(model, signer=signer).write(tmp_path / "model.sig")
-    # The verifier has the public key of the file that was imported, not the one that the token names.
+    # The verifier has the public key of the imported file, not the one from the token.
     assert hms.verify(model, tmp_path / "model.sig", verifier=softhsm.pairs[name].verifier)
     assert hms.verify(model, tmp_path / "model.sig", verifier=signer.verifier())
 
@@ -88,7 +88,7 @@ def test_signers_side_by_side(softhsm: SoftHsm) -> None:
     assert all(key.sign(b"message") for key in keys)
     del keys[1:]
     gc.collect()
-    assert keys[0].sign(b"message")  # the end of other sessions is not the end of this one
+    assert keys[0].sign(b"message")  # closing other sessions does not close this one
 
 
 def test_signers_on_two_tokens(softhsm: SoftHsm) -> None:
@@ -106,7 +106,7 @@ def test_threads(softhsm: SoftHsm) -> None:
             for _ in range(10):
                 assert shared.sign(name.encode())
                 assert Pkcs11Key(softhsm.uri(f"token=main;object={name}")).sign(b"message")
-        except BaseException as error:  # noqa: BLE001 - told to the test, which fails
+        except BaseException as error:  # noqa: BLE001 - reported to the test, which fails
             failed.append(error)
 
     threads = [threading.Thread(target=work, args=(name,)) for name in [*CURVES, *CURVES]]
@@ -170,12 +170,12 @@ print(os.waitstatus_to_exitcode(os.wait()[1]), len(key.sign(b"m")) > 8)
     assert run_python(code, softhsm.uri("token=main;object=p256")).stdout == "0 True\n"
 
 
-# Signatures that a token makes
+# Signatures of a token
 
 
 @pytest.fixture
 def broken_sign(monkeypatch: pytest.MonkeyPatch, softhsm: SoftHsm) -> Callable[[Callable[[bytes], bytes]], None]:
-    """Change what the token signs with."""
+    """Change the signatures of the token."""
     from PyKCS11.LowLevel import CPKCS11Lib
 
     def change(how: Callable[[bytes], bytes]) -> None:
@@ -223,7 +223,7 @@ def test_small_values_keep_their_place(softhsm: SoftHsm) -> None:
     """One in 128 signatures has a leading zero byte in r or s."""
     key = Pkcs11Key(softhsm.uri("token=main;object=p256"))
     for number in range(300):
-        key.sign(b"%d" % number)  # verifies what it made
+        key.sign(b"%d" % number)  # verifies its own signature
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tests.softhsm import SoftHsm
 
 
 def _info(softhsm: SoftHsm, token: str) -> dict[str, str]:
-    """The attributes of a URI that describe a token, as the module gives them."""
+    """The attributes of a URI that describe a token, from the module."""
     library, slot = softhsm.library(), softhsm.slot(token)
     info, place = library.getTokenInfo(slot), library.getSlotInfo(slot)
     return {
@@ -80,7 +80,7 @@ def test_no_token_named(softhsm: SoftHsm) -> None:
 
 @pytest.fixture
 def tokens(softhsm: SoftHsm, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[int]], None]:
-    """Let the module show these slots only."""
+    """Let the module show only these slots."""
     import PyKCS11
 
     def show(slots: list[int]) -> None:
@@ -107,7 +107,7 @@ def test_no_token_at_all(softhsm: SoftHsm, tokens: Callable[[list[int]], None]) 
 
 
 def test_empty_token_is_none(softhsm: SoftHsm, tokens: Callable[[list[int]], None]) -> None:
-    """SoftHSM shows a slot for a token yet to be made."""
+    """SoftHSM shows a slot for a token that does not exist yet."""
     library = softhsm.library()
     blank = [slot for slot in library.getSlotList() if not library.getTokenInfo(slot).label.rstrip()]
     assert blank

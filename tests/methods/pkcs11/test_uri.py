@@ -12,7 +12,7 @@ from hf_model_signing.methods.pkcs11.uri import Pin, Pkcs11Uri
 
 SECRET = "87654321"
 
-# Everything that has a code in UTF-8, without NUL.
+# Everything with an encoding in UTF-8, without NUL.
 _TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
 
 
@@ -160,7 +160,7 @@ LEAKS = [
     ("pkcs11:?pin-value={0}&pin-value={0}", "twice"),
     ("pkcs11:?pin-value={}&pin-source=/a", "leave one of them out"),
     ("pkcs11:?pin-source={}", "neither an absolute path"),
-    # A separator that was not encoded, or is the wrong one.
+    # A separator that is not encoded, or the wrong one.
     ("pkcs11:?pin-value=1&{}", "not a list of name=value"),
     ("pkcs11:?pin-value=1&{}=1", "beside pin-value=; an '&' that belongs to the PIN is written as %26"),
     ("pkcs11:?pin-value=1&{}=%zz", "percent-encoded"),

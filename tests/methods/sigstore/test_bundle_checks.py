@@ -1,4 +1,4 @@
-"""When a part of a trust root was in service, and what a log entry may say of its place."""
+"""The period of a key in a trust root, and the position of a log entry."""
 
 from __future__ import annotations
 

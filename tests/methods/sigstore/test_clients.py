@@ -1,4 +1,4 @@
-"""What hostile services can do to somebody who signs with Sigstore."""
+"""Hostile services while signing with Sigstore."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which sentence a person gets for an error of sigstore-python."""
+"""Messages for errors of sigstore-python."""
 
 from __future__ import annotations
 

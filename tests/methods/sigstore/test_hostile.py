@@ -1,4 +1,4 @@
-"""What strangers can do to somebody who verifies a bundle of Sigstore."""
+"""Hostile bundles of Sigstore while verifying."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_bundle_that_nobody_checked_is_refused(either: Keyless, model: Path, fau
 
 def test_log_that_came_too_late_is_refused(keyless: Keyless, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Late(SigstoreStatement):
-        """It takes so long to read that the certificate has ended by then."""
+        """It is read so slowly that the certificate has expired by then."""
 
         def _pae(self) -> bytes:
             keyless.instance.now = datetime.now(timezone.utc) + timedelta(minutes=11)
@@ -91,7 +91,7 @@ def _entry(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _flip(path: str) -> Callable[[dict[str, Any]], object]:
-    """Change one value: a number by one, base64 by one bit."""
+    """Change one value: a number by one, Base64 by one bit."""
 
     def edit(document: dict[str, Any]) -> None:
         *way, last = path.split(".")
@@ -253,7 +253,7 @@ def _token(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rename(document: dict[str, Any]) -> None:
-    """sigstore's models read this name as well, and ours would see no timestamp."""
+    """The models of sigstore read this name as well, and ours would see no timestamp."""
     data = _token(document)
     data["rfc3161_timestamps"] = data.pop("rfc3161Timestamps")
 
@@ -383,7 +383,7 @@ def test_certificate_that_is_too_large(keyless: Keyless, model: Path) -> None:
 
 
 def test_whatever_a_stranger_makes_of_a_bundle(either: Keyless, model: Path) -> None:
-    """It is refused in a sentence, or says just the same in another way."""
+    """It is rejected with a message, or its meaning is unchanged."""
     bundle, verifier = hms.sign(model, signer=either.signer()), either.verifier()
     statement, accepted, unforeseen = verifier.verify(bundle).statement, set(), set()
     for what, variant in variants(json.loads(bundle.to_bytes())):
@@ -394,7 +394,7 @@ def test_whatever_a_stranger_makes_of_a_bundle(either: Keyless, model: Path) -> 
             unforeseen |= {what} & {what if "could not be checked" in f"{error}" else ""}
     assert unforeseen == set()
     assert {what for what in accepted if "keyid" not in what and "timestamp" not in what} == set()
-    # A log of version 1 tells the time itself; with one of version 2 the timestamp is all there is.
+    # A log of version 1 states the time itself; with version 2 the timestamp is the only one.
     assert any("timestamp" in what for what in accepted) == (either.instance.rekor == 1)
 
 

@@ -1,4 +1,4 @@
-"""What services are told to people to have done."""
+"""Messages about failures of services."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whom a certificate names."""
+"""The identity in a certificate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the trust root comes from: a TUF repository, the cache, what sigstore ships, or a file."""
+"""The source of the trust root: a TUF repository, the cache, the copy in sigstore, or a file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.servers.tuf_repository import SIGNING_CONFIG, TRUSTED_ROOT, TufReposi
 
 
 class Machine:
-    """A machine of its own: its cache, what it was told, and which instance it asks."""
+    """A machine with its own cache and messages, and the instance that it uses."""
 
     def __init__(self, repository: TufRepository, folder: Path) -> None:
         self.repository, self.folder, self.notes = repository, folder, list[str]()
@@ -30,7 +30,7 @@ class Machine:
         self.bootstrap.write_bytes(repository.root)
 
     def logs(self, *, offline: bool = False) -> list[str]:
-        """The addresses of the logs that it trusts."""
+        """The URLs of its trusted logs."""
         instance = Instance(
             offline=offline, note=self.notes.append, tuf_url=self.repository.url, bootstrap=self.bootstrap
         )

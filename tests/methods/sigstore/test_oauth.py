@@ -1,4 +1,4 @@
-"""Signing in as a person: how often, for how long, and what the issuer is asked."""
+"""Interactive sign-in: its frequency, its duration, and the requests to the issuer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.servers.sigstore import SigstoreFault as Fault
 from tests.servers.sigstore_fixtures import RELEASE, Keyless
 
 Browser = Callable[..., Path]
-SHORT = timedelta(seconds=3)  # tokens state whole seconds, so one of it lasts for two at least
+SHORT = timedelta(seconds=3)  # tokens have whole seconds, so it is valid for at least two
 
 
 def _until_it_has_ended() -> None:
@@ -26,7 +26,7 @@ def _until_it_has_ended() -> None:
 
 
 class Clock:
-    """The time by which a person is asked again."""
+    """The time of the next sign-in."""
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
@@ -62,7 +62,7 @@ def test_issuer_that_renews_is_not_asked_through_the_person(keyless: Keyless, br
     second = person.token()
     assert (str(first.raw) != str(second.raw), second.lasts(), keyless.instance.sign_ins) == (True, True, 1)
     _until_it_has_ended()
-    person.token()  # the refresh token may be a new one each time
+    person.token()  # the refresh token may change each time
     assert keyless.instance.sign_ins == 1
 
 

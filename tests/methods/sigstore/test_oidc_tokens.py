@@ -1,4 +1,4 @@
-"""Ambient tokens, and whom a token stands for."""
+"""Ambient tokens, and the identities of tokens."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_workflow_leaves_no_choice(keyless: Keyless) -> None:
 
 
 def test_authority_that_takes_another_claim_is_told(keyless: Keyless, model: Path) -> None:
-    """This one takes the e-mail where there is one; a token with a pipeline in it would be taken for that first."""
+    """This one uses the e-mail address, if any; a token with a pipeline in it would be mistaken for that first."""
     notes: list[str] = []
     token = keyless.instance.token(organization_slug="acme", pipeline_slug="sign")
     signer = keyless.signer(token, note=notes.append)

@@ -27,7 +27,7 @@ def _statement(model: Path) -> Statement:
     return Statement(make_manifest(model))
 
 
-# The whole way
+# Round trips
 
 
 @pytest.mark.section("4.1")
@@ -62,7 +62,7 @@ def test_signature_outlives_its_certificate(either: Keyless, model: Path) -> Non
     assert hms.verify(model, bundle, verifier=either.verifier())
 
 
-# Whose signature
+# Signers
 
 
 def test_signers_own_verifier_accepts_it_and_nobody_else(keyless: Keyless, model: Path) -> None:
@@ -200,7 +200,7 @@ def test_certificate_near_its_end_is_replaced(keyless: Keyless, model: Path) -> 
     keyless.instance.certificate_lifetime = timedelta(seconds=4)
     signer = keyless.signer()
     hms.sign(model, signer=signer)
-    time.sleep(3.2)  # it lasts for some tenths yet, which are not enough to reach the log
+    time.sleep(3.2)  # a few tenths of a second remain, not enough to reach the log
     assert hms.verify(model, hms.sign(model, signer=signer), verifier=keyless.verifier())
     assert len(keyless.instance.certificates) == 2
 
@@ -237,7 +237,7 @@ def test_signer_shows_no_secret(keyless: Keyless) -> None:
     assert token not in repr(signer) + str(signer) + signer.describe()
 
 
-# The oldest there is
+# The oldest supported version
 
 
 def test_history_verifies_offline(oms: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a bundle says of its log entries, and where they can be looked up."""
+"""Log entries in a bundle, and the URLs at which they can be looked up."""
 
 from __future__ import annotations
 
