@@ -20,10 +20,9 @@ from hf_model_signing.oms.statement import Statement
 from tests.certificates import make_authority
 from tests.helpers import FILES, Outcome, environment, private_pem, public_pem, write_tree
 from tests.interop.cases import Departure
+from tests.interop.reference_program import run_reference
 
 pytestmark = pytest.mark.needs("reference")
-
-PROGRAMS = {"we": "hf_model_signing", "they": "model_signing"}
 
 
 @dataclass(frozen=True)
@@ -133,9 +132,11 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _run(who: str, line: str, cwd: Path) -> Outcome:
-    # The import path does not depend on the current directory.
-    command = [sys.executable, "-P" if sys.version_info >= (3, 11) else "-s", "-m", PROGRAMS[who]]
     arguments = shlex.split(line.format(cwd=cwd))
+    if who == "they":
+        return run_reference(*arguments, cwd=cwd)
+    # The import path does not depend on the current directory.
+    command = [sys.executable, "-P" if sys.version_info >= (3, 11) else "-s", "-m", "hf_model_signing"]
     done = subprocess.run(
         [*command, *arguments], cwd=cwd, env=environment(), capture_output=True, text=True, timeout=60
     )
@@ -183,7 +184,7 @@ def test_they_verify_our_single_file_from_its_folder(desk: Path, tmp_path: Path)
 def test_ignored_path_by_its_name_in_the_model(desk: Path, tmp_path: Path) -> None:
     """The path is not below the current directory: they sign it all the same, and we look in the model."""
     lists = {}
-    for who in PROGRAMS:
+    for who in ("we", "they"):
         shutil.copytree(desk, tmp_path / who)
         assert _run(who, f"{_SIGN} --ignore-paths config.json", tmp_path / who).code == 0
         bundle = hms.Bundle.read(tmp_path / who / "model.sig")

@@ -12,17 +12,14 @@ import pytest
 import hf_model_signing as hms
 from hf_model_signing.oms.bundle import Bundle
 from tests.helpers import Outcome, environment
+from tests.interop.reference_program import run_reference
 from tests.servers.sigstore import SigstoreFault as Fault
 from tests.servers.sigstore_fixtures import RELEASE, Keyless
 from tests.sigstore_js import SigstoreJsRefused, VerifyJs
 
 pytestmark = pytest.mark.needs("reference")
 
-
-def _they(*arguments: object) -> Outcome:
-    command = [sys.executable, "-m", "model_signing", *map(str, arguments)]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=60)
-    return Outcome(done.returncode, done.stdout, done.stderr)
+_they = run_reference
 
 
 def _whom(keyless: Keyless) -> list[object]:
@@ -58,6 +55,8 @@ def test_we_verify_what_they_sign(either: Keyless, model: Path, tmp_path: Path) 
 @pytest.mark.parametrize("program", ["hf_model_signing", "model_signing"])
 def test_their_command_lines_work_as_they_stand(keyless: Keyless, model: Path, tmp_path: Path, program: str) -> None:
     def run(*arguments: object) -> Outcome:
+        if program == "model_signing":
+            return run_reference(*arguments, cwd=tmp_path)
         command = [sys.executable, "-m", program, *map(str, arguments)]
         done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
         return Outcome(done.returncode, done.stdout, done.stderr)
