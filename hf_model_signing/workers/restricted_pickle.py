@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from hf_model_signing.workers._compat import unpickling_modules
+
 _PLAIN = frozenset({"NoneType", "bool", "bytes", "dict", "float", "frozenset", "int", "list", "set", "str", "tuple"})
 
 
@@ -37,10 +39,7 @@ class _Inert:
 @contextmanager
 def plain_values_only() -> Iterator[None]:
     """While this lasts, `distributed` unpickles plain values alone in this process."""
-    import distributed.client
-    import distributed.protocol.pickle
-
-    modules: tuple[Any, ...] = (distributed.protocol.pickle, distributed.client)
+    modules = unpickling_modules()
     before = [module.pickle for module in modules]
     inert = _Inert()
     for module in modules:

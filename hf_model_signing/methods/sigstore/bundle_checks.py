@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cryptography import x509
 
 from hf_model_signing.errors import VerificationError
+from hf_model_signing.methods.sigstore import _compat
 from hf_model_signing.methods.sigstore.limits import LATEST
 from hf_model_signing.timestamps.rfc3161 import MAX_CLOCK_DIFFERENCE
 
@@ -50,11 +51,9 @@ def proven_times(bundle: Bundle, root: TrustedRoot) -> list[datetime]:
 
     Raises `VerificationError` for a timestamp that is no good, also beside good ones, and when there is no time at all.
     """
-    from sigstore.verify import Verifier
-
-    found = Verifier(trusted_root=root)._establish_time(bundle)  # noqa: SLF001 - its public methods show no time
+    found = _compat.proven_times(bundle, root)
     data = bundle.verification_material.timestamp_verification_data
-    entry = bundle.log_entry._inner  # noqa: SLF001 - as above
+    entry = _compat.entry_message(bundle)
     stated = len(data.rfc3161_timestamps if data else ()) + bool(entry.integrated_time and entry.inclusion_promise)
     if len(found) < stated:
         raise VerificationError(
@@ -75,9 +74,9 @@ def in_service(root: TrustedRoot, bundle: Bundle, times: Iterable[datetime]) -> 
     The logs of certificates are those that were in service when the certificate was made. Where the bundle names no log
     that `root` knows by its id, any may have signed its checkpoint, as sigstore-python has it.
     """
-    whole = root._inner  # noqa: SLF001 - the class shows what is in it only without the times
+    whole = _compat.root_message(root)
     signed, issued = list(times), [bundle.signing_certificate.not_valid_before_utc]
-    log_id = bundle.log_entry._inner.log_id.key_id  # noqa: SLF001 - as above
+    log_id = _compat.entry_message(bundle).log_id.key_id
     named = [log for log in whole.tlogs if log.log_id.key_id == log_id] or whole.tlogs
     return type(root)(
         whole.model_copy(

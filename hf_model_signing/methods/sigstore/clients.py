@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hf_model_signing.crypto.certificates import CertificateError, parse_certificate
 from hf_model_signing.crypto.path_validation import check_path
 from hf_model_signing.errors import HfSignError, RefusedError, UsageError, VerificationError
+from hf_model_signing.methods.sigstore._compat import is_stamped_by, log_session, timestamp_error
 from hf_model_signing.methods.sigstore.http import bound, with_service
 from hf_model_signing.methods.sigstore.identity import CertificateIdentity, IdentityPolicy
 from hf_model_signing.methods.sigstore.oidc_tokens import Token, now
@@ -141,7 +142,7 @@ class _Log:
         """Have an entry made."""
 
         def create() -> Any:  # noqa: ANN401
-            bound(self._client._session)  # noqa: SLF001 - it has one for each thread, and no other way to it
+            bound(log_session(self._client))
             return self._client.create_entry(request)
 
         more = min(len(json.dumps(request)) / _UPLOAD, _LONGEST_UPLOAD)
@@ -156,23 +157,19 @@ class _TimeStamps:
 
     def request_timestamp(self, signature: bytes) -> TimeStampResponse:
         """Have a signature timestamped, and look at what comes of it; raises `HfSignError` when that is no good."""
-        from sigstore._internal.timestamp import TimestampError  # what makes sigstore-python go on without
-
         try:
             return self._stamped(signature)
         except HfSignError as error:
             if self._note is not None:
                 self._note(f"{error}; the signature has the time of the log alone")
-                raise TimestampError from error
+                raise timestamp_error() from error
             raise type(error)(f"{error}; no signature was written") from error
 
     def _stamped(self, signature: bytes) -> TimeStampResponse:
-        from sigstore.verify import Verifier
-
         from hf_model_signing.timestamps.token import decode
 
         response = decode(request_timestamp(self.url, signature))
-        if Verifier(trusted_root=self._root)._verify_signed_timestamp(response, signature) is None:  # noqa: SLF001
+        if not is_stamped_by(self._root, response, signature):
             raise RefusedError(
                 f"the timestamp of '{check_url(self.url)}' is refused: that is no time-stamp authority of this "
                 "Sigstore instance, or was none at the time; check the trust config"

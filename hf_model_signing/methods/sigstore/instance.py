@@ -13,10 +13,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_public_key
@@ -27,6 +25,7 @@ from hf_model_signing._util.paths import file_name
 from hf_model_signing._util.text import show
 from hf_model_signing.crypto.certificates import parse_certificate
 from hf_model_signing.errors import HfSignError, UsageError
+from hf_model_signing.methods.sigstore._compat import cache_directory, root_message, shipped_file
 from hf_model_signing.oms import strict_json
 
 if TYPE_CHECKING:
@@ -184,15 +183,12 @@ class Instance:
         return _parse(json.dumps({"mediaType": _CONFIG_TYPE, **parts}))
 
     def _shipped(self, name: str) -> bytes:
-        return resources.files("sigstore._store").joinpath(quote(self.tuf_url, safe=""), name).read_bytes()
+        return shipped_file(self.tuf_url, name)
 
     @property
     def _cache(self) -> Path:
         """Where sigstore-python keeps what it downloaded from the repository."""
-        import platformdirs
-
-        folder = platformdirs.user_cache_dir("sigstore-python", "sigstore")
-        return Path(folder) / "tuf" / quote(self.tuf_url, safe="")
+        return cache_directory(self.tuf_url)
 
     def _seed(self) -> None:
         """Put what sigstore ships into its cache, each file at once: it would write them in place itself."""
@@ -228,7 +224,7 @@ def _parse_root(data: bytes) -> TrustedRoot:
 
 def _check_root(root: TrustedRoot) -> None:
     """Raise `ValueError` for a trusted root by which nothing could be verified, at any time."""
-    whole = root._inner  # noqa: SLF001 - the class shows only what was there before this machine's time
+    whole = root_message(root)
     parts = {
         "certificate authority": whole.certificate_authorities,
         "transparency log": whole.tlogs,
