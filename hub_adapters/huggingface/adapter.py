@@ -354,7 +354,7 @@ class HuggingFaceAdapter(HubAdapter):
         """An adapter with a cache of its own beside the client's, which is gone afterwards."""
         with own_cache(self._cache_dir()) as folder:
             alone = copy(self)
-            alone._cache = folder  # noqa: SLF001 - of this very class
+            alone._cache = folder  # noqa: SLF001 - of this class
             yield alone
 
     def _cache_dir(self) -> str:
