@@ -9,9 +9,9 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from enum import Enum
 from typing import Any
 
+from hf_model_signing._util.str_enum import StrEnum
 from hf_model_signing.errors import GuardWarning, UsageError
 from hf_model_signing.guarding.environment import AUDIT_VARIABLE, Mode
 
@@ -20,16 +20,13 @@ LOGGER_NAME = "hf_model_signing.guard"  # a documented name, so it does not foll
 _logger = logging.getLogger(LOGGER_NAME)
 
 
-class DecisionKind(str, Enum):
+class DecisionKind(StrEnum):
     """The result of a call under the guard."""
 
     VERIFIED = "verified"
     ALLOWED = "allowed"  # no rule names the repository, and the policy's default is to allow it
     WARNED = "warned"
     REFUSED = "refused"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 _LEVELS = {

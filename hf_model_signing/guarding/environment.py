@@ -7,8 +7,8 @@ and not when this module is loaded, because a program may change them.
 from __future__ import annotations
 
 import os
-from enum import Enum
 
+from hf_model_signing._util.str_enum import StrEnum
 from hf_model_signing.errors import UsageError
 
 GUARD_VARIABLE = "HF_SIGN_GUARD"  # set for processes that start under a guard
@@ -17,15 +17,12 @@ MODE_VARIABLE = "HF_SIGN_MODE"
 AUDIT_VARIABLE = "HF_SIGN_AUDIT_LOG"
 
 
-class Mode(str, Enum):
+class Mode(StrEnum):
     """Treatment of a repository that cannot be verified: refuse it, warn about it, or verify nothing at all."""
 
     ENFORCE = "enforce"
     WARN = "warn"
     OFF = "off"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 def chosen_mode(mode: str | None = None) -> Mode:
