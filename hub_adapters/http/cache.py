@@ -1,11 +1,11 @@
-"""What was downloaded before: files by their SHA-256, found by address and ETag, and the models made of them.
+"""The cache of downloads: files by SHA-256, found by URL and ETag, and the models that are built of them.
 
-    blobs/<sha256>           a file as it came, whole
-    addresses/<key>.json     what an address was when it was asked last: ETag, SHA-256, where it led to
-    partial/<key>            a file on its way, with a .json that says how to go on
-    models/<key>/model/<name>   a model, as programs open it; beside it a list of what belongs to it
+    blobs/<sha256>           a complete downloaded file
+    addresses/<key>.json     the last response for a URL: ETag, SHA-256, final URL after redirects
+    partial/<key>            an incomplete file, with a .json with the data to resume it
+    models/<key>/model/<name>   a model as programs open it; beside it a list of its files and their states
 
-Everything takes its place at once and under a lock, so that it is whole or not there.
+Everything is renamed into place under a lock, so that it is complete or missing.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from hub_adapters.http.download import Download, NotModifiedError, Received, too
 from hub_adapters.http.urls import shown
 from hub_adapters.interface import FetchOptions
 
-_LIST = "files.json"  # the state of each file of the model when it was made
-_LEFT = 60.0  # seconds after which the temporary file of a note, which takes milliseconds, is not in use
-_MODEL = "model"  # the folder that it is in, so that no name of a model is that of the list
+_LIST = "files.json"  # the state of each file of the model when it was built
+_LEFT = 60.0  # seconds; writing a record takes milliseconds, so an older temporary file is not in use
+_MODEL = "model"  # a directory of its own, so that the name of a model cannot be that of the list
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A downloaded file: its place, the address it came from in the end, and how both are recognized.
+    """A downloaded file. `path` is in the cache; `url` is the final URL after redirects, without secrets.
 
-    `url` has no secrets. `fresh` says that it came with this call.
+    `fresh` is true if this call downloaded it. `size` is in bytes.
     """
 
     path: str
@@ -51,16 +51,16 @@ class Stored:
 
 
 class DownloadCache:
-    """The folder `downloads` of the cache of this program; any number of processes may use it."""
+    """The directory `downloads` in the cache of this program; any number of processes may use it."""
 
     def __init__(self) -> None:
-        # Where `hf_model_signing` remembers things, which this package does not import.
+        # The same directory as in `hf_model_signing`, which this package must not import.
         named = os.environ.get("XDG_CACHE_HOME", "")
         cache = named if os.path.isabs(named) else os.path.join(os.path.expanduser("~"), ".cache")
         self.root = os.path.join(cache, "hf-sign", "downloads")
 
     def get(self, address: str, options: FetchOptions) -> Stored:
-        """Download `address`, unless the server says that it is still what is here; raises `HubError`."""
+        """Download the URL `address`, unless the server confirms the cached copy; raises `HubError`."""
         asked = time.time_ns()
 
         def waiting() -> None:
@@ -69,7 +69,7 @@ class DownloadCache:
         with self._locked(_key(address), waiting) as waited:
             known = self._read(address)
             if known and waited and os.stat(self._notes(address)).st_mtime_ns >= asked:
-                stored = known  # it came while this process waited
+                stored = known  # the other process downloaded it
             else:
                 stored = self._download(address, None if options.anew else known, options)
         if stored.size > options.limits.max_download:
@@ -77,26 +77,27 @@ class DownloadCache:
         return stored
 
     def known(self, address: str) -> Stored | None:
-        """What is here of `address`, without asking whether that is still so."""
+        """Return the cached file for the URL `address` without a request, or None."""
         return self._read(address)
 
     def last_asked(self, address: str) -> int:
-        """When the server last said what is at `address`, in nanoseconds; 0 when it is not known here."""
+        """Return the time of the last response for the URL `address` in nanoseconds; 0 without one."""
         try:
             return os.stat(self._notes(address)).st_mtime_ns
         except FileNotFoundError:
             return 0
 
     def forget(self, address: str) -> None:
-        """Remove what came from `address`, because it is no good."""
+        """Remove the cached file for the URL `address` because it is invalid."""
         with self._locked(_key(address)):
             stored = self._read(address)
             _remove(self._notes(address), *([stored.path] if stored else []))
 
     def model(self, key: str, name: str, make: Callable[[str], None]) -> tuple[str, bool]:
-        """The path of the model `name` that `make` writes to the path it is given, and whether it was made now.
+        """Return the path of the model `name`, and True if it was built by this call.
 
-        It is made anew when anything of it was changed since; `key` tells what it is made of.
+        `make` writes the model to the path that it receives. It is called if the model is missing or any of its files
+        was changed since it was built; `key` identifies the components of the model.
         """
         home = self._home(key, name)
         with self._locked(os.path.basename(home)):
@@ -109,14 +110,14 @@ class DownloadCache:
                 with open(os.path.join(making, _LIST), "w", encoding="utf-8") as file:
                     json.dump(_states(os.path.join(making, _MODEL)), file)
                 if os.path.lexists(home):
-                    os.rename(home, f"{making}.old")  # somebody may be opening it: it is away for a moment only
+                    os.rename(home, f"{making}.old")  # another process may be opening it: it is missing only briefly
                 os.rename(making, home)
             finally:
                 self._clear_up(os.path.basename(home))
         return os.path.join(home, _MODEL, name), True
 
     def remove_model(self, path: str) -> None:
-        """Remove a model that `model` made."""
+        """Remove a model that `model` returned."""
         home = os.path.dirname(os.path.dirname(path))
         with self._locked(os.path.basename(home)):
             shutil.rmtree(home, ignore_errors=True)
@@ -126,7 +127,7 @@ class DownloadCache:
         notes = f"{partial}.json"
 
         def note(received: Received) -> None:
-            # Only for this user, and without the URL: it may hold a secret.
+            # Readable only for this user, and without the URL, which may contain a secret.
             write_file(notes, json.dumps(asdict(replace(received, url=""))).encode(), mode=0o600)
 
         with open(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600), "r+b") as file:
@@ -138,10 +139,10 @@ class DownloadCache:
             except NotModifiedError:
                 _remove(partial, notes)
                 os.utime(self._notes(address))
-                return cast("Stored", known)  # only who has something is told that it is still so
+                return cast("Stored", known)  # not None: the request was conditional
             except (UnavailableError, KeyboardInterrupt):
                 if not download.known.validator:
-                    _remove(partial, notes)  # nothing could go on from there
+                    _remove(partial, notes)  # without a validator it cannot be resumed
                 raise
             except BaseException:
                 _remove(partial, notes)
@@ -163,7 +164,7 @@ class DownloadCache:
                 stored = replace(Stored(**_checked(json.load(file), Stored)), fresh=False)
             size = os.stat(stored.path).st_size
         except (OSError, ValueError, TypeError, RecursionError):
-            return None  # then it is downloaded again
+            return None  # a damaged record only causes another download
         whole = size == stored.size and stored.path == self._place("blobs", stored.sha256)
         return stored if whole else None
 
@@ -186,7 +187,7 @@ class DownloadCache:
             yield waited
 
     def _clear_up(self, key: str) -> None:
-        """Remove what a process that was killed has left of this; nobody else works on it now."""
+        """Remove files of a killed process; the lock is held, so no other process uses them."""
         for name in (key, f"{key}.old"):
             shutil.rmtree(self._place("making", name), ignore_errors=True)
         for folder in ("addresses", "partial"):
@@ -195,7 +196,7 @@ class DownloadCache:
 
 @contextlib.contextmanager
 def _disk() -> Iterator[None]:
-    """What goes wrong on this disk, as the error of a hub, of which nothing else is expected."""
+    """Turn an error of the local disk into a `HubError`, the only error that callers expect."""
     try:
         yield
     except OSError as error:
@@ -224,7 +225,7 @@ def _read_notes(path: str) -> Received:
 
 
 def _checked(values: Any, kind: type[Stored] | type[Received]) -> dict[str, Any]:  # noqa: ANN401 - JSON
-    """The values of a note; raises `ValueError` for one of another type than it was written with."""
+    """Return the values of a record; raises `ValueError` or `TypeError` for one of the wrong type."""
     numbers = {"size", "total", "fresh"}
     if not isinstance(values, dict):
         raise TypeError(f"the note of a {kind.__name__} is damaged")
@@ -243,7 +244,7 @@ def _is_intact(home: str) -> bool:
 
 
 def _states(path: str) -> dict[str, list[int]]:
-    """What tells that nobody has changed a file or a folder, or put one there; of folders, that they are some."""
+    """Return the state of each file and directory below `path`, which shows any change; of directories, the mode."""
     found = {}
     for folder, folders, files in os.walk(path):
         for entry in (*folders, *files):

@@ -1,4 +1,4 @@
-"""What servers send in the place of a model: a page for people, a pointer to the file, nothing."""
+"""Detection of responses that are not models: HTML pages, Git LFS pointers, empty files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from hub_adapters.errors import ContentError
 
-_START = 1024  # bytes; a Git LFS pointer is never longer, and a page says within it what it is
+_START = 1024  # bytes; a Git LFS pointer is never longer, and a page has its first tags within them
 _PAGE = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*|<\?xml[^>]*>\s*)*"
     rb"<(?:!doctype\s+html|html|head|body|script|title)\b",
@@ -17,7 +17,7 @@ _POINTER = re.compile(rb"version https://git-lfs\.github\.com/spec/[^\n]*\n(?:[^
 
 
 def check_content(path: str, content_type: str, where: str) -> None:
-    """Raise `ContentError` for what is no model; `where` is the address as it may be shown."""
+    """Raise `ContentError` if the file is not a model; `where` is its URL without secrets."""
     with open(path, "rb") as file:
         start = file.read(_START + 1)
     if not start:
@@ -30,6 +30,6 @@ def check_content(path: str, content_type: str, where: str) -> None:
 
 
 def _media(where: str) -> str:
-    """Where GitHub keeps the file that a pointer stands for."""
+    """Return a hint with the URL at which GitHub serves the file of a pointer, or an empty string."""
     match = re.fullmatch(r"https://raw\.githubusercontent\.com/([^/]+/[^/]+)/(?:refs/heads/)?(.+)", where)
     return f"; that is at https://media.githubusercontent.com/media/{match[1]}/{match[2]}" if match else ""

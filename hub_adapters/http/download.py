@@ -1,7 +1,6 @@
-"""One file over HTTP, however often the connection breaks (RFC 9110: ranges, conditions, Retry-After).
+"""Download of one file over HTTP, resumed after interruptions (RFC 9110: ranges, conditions, Retry-After).
 
-Whatever is received is hashed as it arrives, and goes on from where it stopped only when the server says that it still
-has the same thing.
+The content is hashed as it arrives. A download is resumed only if the server confirms that the file is the same.
 """
 
 from __future__ import annotations
@@ -35,24 +34,24 @@ from hub_adapters.interface import FetchOptions
 _logger = logging.getLogger(__name__)
 
 _CHUNK = 256 * 1024
-_TRIES = 5  # in a row that bring nothing new, and beginnings from the front in all
-_CUTS = 50  # that bring something, and less than _MUCH
+_TRIES = 5  # consecutive attempts without new bytes; also restarts from the beginning, in total
+_CUTS = 50  # consecutive attempts with new bytes, but fewer than _MUCH
 _MUCH = 1024 * 1024  # bytes
 _FIRST_PAUSE = 0.5  # seconds; each pause is twice the one before
 _LONGEST_WAIT = 120.0  # seconds; a server that asks for more is reported, not waited for
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 _BEYOND = re.compile(r"bytes \*/(\d{1,18})")
-# What can be sent back; a server that has anything else there has nothing to recognize the file by.
+# Values that may be used in the condition of a request; others are ignored.
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,256}"|[\x21\x23-\x7e]{1,256}')
 _DATE = re.compile(r"[\x20-\x7e]{1,64}")
 
 
 @dataclass
 class Received:
-    """What is known of a file on its way: how it can be recognized, and where it finally came from.
+    """The metadata of a file that is being downloaded. `url` is the final URL after redirects and may be a secret.
 
-    `etag` and `modified` are the server's own words, empty when it has none. `url` may hold a secret.
+    `etag` and `modified` are the values of the server's headers, or empty. `total` is the size in bytes, if known.
     """
 
     url: str = ""
@@ -63,20 +62,20 @@ class Received:
 
     @property
     def validator(self) -> str:
-        """What a server may be asked with to go on; only a strong one says that the bytes are the same."""
+        """The strong validator for a range request, or empty: a weak one does not guarantee the same bytes."""
         return self.modified if not self.etag else "" if self.etag.startswith("W/") else self.etag
 
 
 class NotModifiedError(Exception):
-    """The server has nothing newer than what it was asked about; no error for who asked."""
+    """The server confirmed that the caller's copy is current; this is not a failure."""
 
 
 @dataclass
 class Download:
-    """One download into `file`, which may hold the beginning of it; `known` is what that beginning is of.
+    """One download to `file`, which may contain the beginning; `known` is the metadata of that beginning.
 
-    `have` is what the caller has already, whole: when the server has that still, `NotModifiedError` is raised. `began`
-    is told what comes before any of it is written.
+    `have` is the metadata of a complete copy of the caller: if it is current, `NotModifiedError` is raised. `began` is
+    called with the metadata before anything is written.
     """
 
     address: str
@@ -90,7 +89,7 @@ class Download:
     _restarts: int = field(default=0, init=False)
 
     def run(self) -> Received:
-        """Receive all of it; raises `HubError` for what cannot be mended by asking again."""
+        """Download the file, with several attempts; raises `HubError` when they fail or would be useless."""
         check_address(self.address)
         self._take_up()
         furthest, tries, cuts, attempts = self._size, 0, 0, 0
@@ -107,7 +106,7 @@ class Download:
                     tries = 0 if gained > 0 else tries + 1
                     cuts = 0 if gained >= _MUCH else cuts + 1
                     if not self.known.validator:
-                        self._start_over()  # nothing could go on from here
+                        self._start_over()  # without a validator it cannot be resumed
                     if tries >= _TRIES or cuts >= _CUTS or self._restarts >= _TRIES:
                         raise UnavailableError(f"{broken}; gave up after {attempts} tries") from None
                     _pause(broken, tries)
@@ -117,17 +116,17 @@ class Download:
 
     @property
     def sha256(self) -> str:
-        """The digest in hex of what is in the file."""
+        """SHA-256 of the received bytes, in hex."""
         digest: str = self._hash.hexdigest()
         return digest
 
     @property
     def size(self) -> int:
-        """How many bytes have been received."""
+        """The number of received bytes."""
         return self._size
 
     def _take_up(self) -> None:
-        """Count and hash what an earlier process has left, if that can be gone on with."""
+        """Hash and count the bytes of an earlier process, if its download can be resumed."""
         self.file.seek(0)
         if not self.known.validator:
             self._start_over()
@@ -166,20 +165,20 @@ class Download:
         return headers
 
     def _keep_what_is_here(self, response: requests.Response) -> None:
-        """End the download when what the caller has is from the same address; an ETag says nothing of another."""
+        """Raise `NotModifiedError` if the caller's copy is from the same URL; an ETag is valid only for its URL."""
         if shown(response.url) == shown(self.have.url):
             raise NotModifiedError
         self.have = Received()
         raise BrokenError(f"'{shown(self.address)}' leads elsewhere than before", 0.0)
 
     def _is_whole(self, response: requests.Response) -> bool:
-        """Whether the server says that what is here is all that there is."""
+        """Return True if the server's response to a range beyond the end says that the file is complete."""
         match = _BEYOND.fullmatch(response.headers.get("Content-Range", ""))
         same = response.headers.get("ETag", self.known.etag) == self.known.etag
         return bool(match and int(match[1]) == self._size and self.known.total in (None, self._size) and same)
 
     def _begin(self, response: requests.Response) -> None:
-        """See to it that what comes now is what belongs after what is there."""
+        """Check that the body continues the received bytes, or start over."""
         now = Received(
             response.url,
             _matching(_ETAG, response.headers.get("ETag")),
@@ -190,7 +189,7 @@ class Download:
         if response.status_code == 206:
             now = self._going_on(response, now)
         elif self.have.etag and now.etag == self.have.etag and not self._size:
-            self._keep_what_is_here(response)  # a server that does not know the question
+            self._keep_what_is_here(response)  # a server that ignores If-None-Match
         else:
             self._start_over()
         self.known = now
@@ -202,7 +201,7 @@ class Download:
             self.options.progress.download(shown(self.address), now.total, self._size)
 
     def _going_on(self, response: requests.Response, now: Received) -> Received:
-        """What is known with a part that continues what is there; otherwise begins anew."""
+        """Return the metadata if the partial response continues the same file; start over and raise if not."""
         match = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
         total = None if match is None or match[3] == "*" else int(match[3])
         pairs = ((now.etag, self.known.etag), (now.modified, self.known.modified), (total, self.known.total))
@@ -250,7 +249,7 @@ class Download:
 
 
 def too_large(address: str, size: str, options: FetchOptions) -> ContentError:
-    """The refusal of a file of more bytes than are allowed."""
+    """Return the error for a file that exceeds the limit."""
     return ContentError(
         f"'{shown(address)}' has {size}, and {options.limits.max_download:,} are allowed: --max-download permits more"
     )
@@ -265,7 +264,7 @@ def _pause(broken: BrokenError, tries: int) -> None:
 
 
 def _refusal(response: requests.Response, address: str) -> HubError | BrokenError:
-    """What an answer that brings nothing means; the way there is told when it led elsewhere."""
+    """Return the error for a response without a file; its message has the final URL after a redirect."""
     where = f"'{shown(address)}'"
     if shown(response.url) != shown(address):
         where += f" (which leads to '{shown(response.url)}')"
@@ -281,13 +280,13 @@ def _refusal(response: requests.Response, address: str) -> HubError | BrokenErro
 
 def _length(response: requests.Response) -> int | None:
     if "chunked" in response.headers.get("Transfer-Encoding", "").lower():
-        return None  # whatever else it says (RFC 9112, section 6.3)
+        return None  # Content-Length is ignored then (RFC 9112, section 6.3)
     text = response.headers.get("Content-Length", "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 
 def _modified(response: requests.Response) -> str:
-    """The time of the last change, if it is old enough to tell one content from the next (RFC 9110, 8.8.2.2)."""
+    """Return the time of the last change if it is a strong validator: older than a second (RFC 9110, 8.8.2.2)."""
     text = _matching(_DATE, response.headers.get("Last-Modified"))
     try:
         then, now = (email.utils.parsedate_to_datetime(date) for date in (text, response.headers.get("Date", "")))
@@ -301,9 +300,9 @@ def _matching(pattern: re.Pattern[str], text: str | None) -> str:
 
 
 def _check_encoding(response: requests.Response) -> None:
-    """Refuse a file that was wrapped on the way, though nobody asked for that.
+    """Raise `UnavailableError` for a content encoding, which was not requested.
 
-    A server that calls an archive encoded because it is a .gz sends it as it is; taken so, as curl does.
+    Some servers declare the content of a .gz file as encoded; it is accepted unchanged, as curl does.
     """
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     packed = urlsplit(response.url).path.endswith((".gz", ".tgz")) and encoding in ("gzip", "x-gzip")
@@ -312,7 +311,7 @@ def _check_encoding(response: requests.Response) -> None:
 
 
 def read_small(address: str, limit: int, what: str, options: FetchOptions) -> bytes:
-    """A file of at most `limit` bytes, such as a signature; it is kept nowhere."""
+    """Download a file of at most `limit` bytes, such as a signature, without the cache."""
     small = replace(options, limits=replace(options.limits, max_download=limit))
     with tempfile.TemporaryFile() as file:
         try:

@@ -1,4 +1,4 @@
-"""One question over HTTP and its answer in pieces, on which nobody waits longer than is said here."""
+"""One HTTP request and its response in pieces, with limits on the total time and the speed."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from hub_adapters.http.urls import follow, shown
 
 _logger = logging.getLogger(__name__)
 
-_CONNECT, _READ = 10.0, 30.0  # seconds for one step
-_ANSWER = 60.0  # seconds for all steps until an answer begins
-_SLOWEST = 64 * 1024  # bytes in each _WINDOW; what brings fewer is given up as if the connection had broken
+_CONNECT, _READ = 10.0, 30.0  # seconds for one operation on the socket
+_ANSWER = 60.0  # seconds until the response begins, redirects included
+_SLOWEST = 64 * 1024  # bytes in each _WINDOW; a slower transfer is treated as a broken connection
 _WINDOW = 60.0  # seconds
 _CHUNK = 256 * 1024
-_AHEAD = 16  # pieces that may wait to be taken
+_AHEAD = 16  # pieces in the queue
 _REDIRECTS = 10
 _MOVED = (301, 302, 303, 307, 308)
 
 
 class BrokenError(Exception):
-    """The exchange ended early, and another may go better; `pause` is what the server asks for, in seconds."""
+    """The exchange failed, and another attempt may succeed; `pause` is the server's `Retry-After` in seconds."""
 
     def __init__(self, why: str, pause: float | None = None) -> None:
         super().__init__(why)
@@ -39,9 +39,9 @@ class BrokenError(Exception):
 
 
 class Exchange:
-    """A question to `address`, asked in a thread of its own, because sockets have no limit for the whole of it.
+    """A request to `address` in a thread of its own: a socket has only timeouts for single operations.
 
-    Errors are `BrokenError` for what may go better the next time, and `HubError` for what will not.
+    Raises `BrokenError` for failures that another attempt may not have, and `HubError` for all others.
     """
 
     def __init__(self, address: str, headers: Mapping[str, str]) -> None:
@@ -62,13 +62,13 @@ class Exchange:
         self._given_up.set()
 
     def pieces(self) -> Iterator[bytes]:
-        """The body, as it comes."""
+        """Yield the body in pieces; raises `BrokenError` when it is too slow."""
         since, count = time.monotonic(), 0
         while True:
             try:
                 item = self._items.get(timeout=max(since + _WINDOW - time.monotonic(), 0))
             except queue.Empty:
-                item = b""  # the window is over; what it brought is counted below
+                item = b""  # the window has ended; its bytes are checked below
             if item is None:
                 return
             if isinstance(item, BaseException):
@@ -101,7 +101,7 @@ class Exchange:
             self._put(None)
         except (urllib3.exceptions.HTTPError, TimeoutError, ConnectionError) as error:
             self._put(BrokenError(why(error)))
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
             self._put(error)
 
     def _put(self, item: requests.Response | bytes | BaseException | None) -> None:
@@ -112,7 +112,7 @@ class Exchange:
                 continue
 
     def _follow(self, session: requests.Session) -> requests.Response:
-        """The answer of the last of the addresses that lead to one another."""
+        """Follow redirects and return the last response."""
         url = self._address
         for _ in range(_REDIRECTS + 1):
             response = self._ask(session, url)
@@ -133,13 +133,13 @@ class Exchange:
         except (requests.exceptions.ConnectionError, requests.Timeout) as error:
             failed = _failure(url, error)
         except (requests.RequestException, OSError, ValueError, TypeError, AttributeError) as error:
-            # A CA bundle that is not there, for one, or a proxy that is none: no matter of trying again.
+            # For example a missing CA bundle or an invalid proxy: another attempt would fail as well.
             failed = UnavailableError(f"cannot ask '{shown(url)}': {why(error)}")
-        raise failed  # without the errors of the libraries, which quote addresses with all that is secret in them
+        raise failed  # outside of the handler: the errors of the libraries quote URLs with their secrets
 
 
 class _Session(requests.Session):
-    """One that leaves redirects to us; of each that it looks at, it would read the whole body into memory."""
+    """A session without redirects, which `Exchange` follows: requests would read their whole body into memory."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         return None
@@ -155,12 +155,12 @@ def _failure(url: str, error: requests.RequestException) -> HubError | BrokenErr
 
 
 def host_of(url: str) -> str:
-    """The host and the port of an address."""
+    """Return host and port of a URL."""
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def why(error: BaseException) -> str:
-    """The cause that a person can do something about, of the many that libraries wrap into one another."""
+    """Return the innermost cause of an error of the libraries, in words for the user."""
     *_, cause = _causes(error)
     if isinstance(cause, TimeoutError) or "timed out" in str(cause).lower():
         return "it did not answer in time"
@@ -183,6 +183,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _plain(text: str) -> str:
-    # Libraries begin with the name of an object in memory, and end with a line of their source.
+    # Messages of the libraries start with the repr of an object, and end with a line of their source.
     text = re.sub(r"<[\w.]+ object at 0x[0-9a-f]+>:? ?|HTTPS?Connection(Pool)?\([^)]*\):? ?", "", text)
     return re.sub(r" \(_\w+\.c:\d+\)$", "", text)

@@ -1,7 +1,7 @@
-"""How fast a hub may be asked: one budget for all threads and jobs, learnt from what the hub answers.
+"""The rate of requests to a hub: one budget for all threads and jobs, learned from the hub's responses.
 
 The headers are those of draft-ietf-httpapi-ratelimit-headers-09: `RateLimit: "api";r=489;t=189` (489 more requests in
-the next 189 seconds) and `RateLimit-Policy: "fixed window";"api";q=500;w=300`. A hub counts each resource apart.
+the next 189 seconds) and `RateLimit-Policy: "fixed window";"api";q=500;w=300`. A hub counts each resource separately.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import NamedTuple
 from hub_adapters.errors import UnavailableError
 from hub_adapters.http.rate_limit_headers import Limit, read_limit, retry_after
 
-LONGEST = 600.0  # seconds; no answer makes anybody wait longer at once
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 60.0  # seconds, when the hub does not say how long
+LONGEST = 600.0  # seconds; the longest pause after one response
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 60.0  # seconds, if the hub states no pause
 _LEAST_GAP, _MOST_GAP = 0.002, 1.0  # seconds between the first requests after a pause
-_PROBE = 30.0  # seconds that all others wait for the first answer of a new window
-_POLL = 0.5  # seconds after which a waiting request looks whether it is still wanted
+_PROBE = 30.0  # seconds that requests wait for the first response of a new window
+_POLL = 0.5  # seconds after which a waiting request checks if it was stopped
 _MOST_BUCKETS = 16
 _JUST_NOW = 1e-6
 
@@ -28,24 +28,24 @@ Wait = Callable[[threading.Condition, float], object]
 
 
 class Ticket(NamedTuple):
-    """The right to send one request, to be given back with what was answered."""
+    """The permission to send one request, to be returned with the response."""
 
     bucket: str
     number: int
 
 
 def bucket_of(path: str) -> str:
-    """Which resource of the Hub a request draws on, by its path, as long as no answer names it."""
+    """Return the resource of the Hub that counts a request, guessed from the path until a response names it."""
     if "/resolve/" in path or path.startswith("/api/resolve-cache/"):
         return "resolvers"
     return "api" if path.startswith("/api/") else "pages"
 
 
 class Budget:
-    """What all requests to one hub share, in any number of threads.
+    """The budget of all requests to one hub, in any number of threads.
 
-    While plenty remains they go at full speed, then evenly over what is left of the window, so that it is never
-    overdrawn; after a refusal all of them wait. Tests replace `clock` and `wait`.
+    While much of the quota remains, requests are sent at full speed, then evenly over the rest of the window, so that
+    the quota is never exceeded. After a refusal all requests wait. Tests replace `clock` and `wait`.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, wait: Wait = threading.Condition.wait) -> None:
@@ -54,14 +54,14 @@ class Budget:
         self._changed = threading.Condition()
         self._stopped = False
         self._buckets: dict[str, _Bucket] = {}
-        self._names: dict[str, str] = {}  # the class of a request -> what the hub calls what it draws on
+        self._names: dict[str, str] = {}  # guessed resource of a request -> the name that the hub uses
         self._flying: Counter[str] = Counter()
         self._last = 0  # the number of the last ticket
 
     def acquire(self, bucket: str, stopped: threading.Event | None = None, *, until: float | None = None) -> Ticket:
-        """Wait until one more request may go; `learn` or `forget` must follow.
+        """Wait until another request may be sent; call `learn` or `forget` afterwards.
 
-        Raises `UnavailableError` once `stop` was called or `stopped` is set, and at the time `until` of the clock.
+        Raises `UnavailableError` after a call of `stop`, when `stopped` is set, and at the time `until` of the clock.
         """
         longest = LONGEST if stopped is None else _POLL
         with self._changed:
@@ -79,7 +79,7 @@ class Budget:
         raise UnavailableError("stopped")
 
     def learn(self, ticket: Ticket, status: int, headers: Mapping[str, str]) -> float | None:
-        """Take in an answer. For a refusal, return how many seconds the hub asks to wait, 0 if it does not say."""
+        """Process a response. For a refusal, return the requested pause in seconds, or 0 if none is stated."""
         lowered = {name.lower(): value for name, value in headers.items()}
         limit, after = read_limit(lowered, ticket.bucket), retry_after(lowered)
         with self._changed:
@@ -91,7 +91,7 @@ class Budget:
             asked = None
             if status == 429 or (status == 503 and after is not None):
                 asked = after or (limit.seconds if limit else 0.0)
-                # Both, in case the next answer calls it otherwise.
+                # Both, in case the next response uses another name.
                 for state in {named, self._bucket(ticket.bucket)}:
                     state.refuse(asked, now, ticket.number, self._last)
             elif status < 500:
@@ -100,14 +100,14 @@ class Budget:
         return asked
 
     def forget(self, ticket: Ticket) -> None:
-        """Give back the ticket of a request that was not answered; the hub may have counted it."""
+        """Return the ticket of a request without a response; the hub may have counted it."""
         with self._changed:
             self._flying[ticket.bucket] -= 1
             self._drawn_on(ticket.bucket).note(None, self.clock(), ticket.number, self._last)
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Let nobody wait any more, and no further request go."""
+        """Wake up all waiting requests with an error, and permit no further ones."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -126,27 +126,27 @@ class Budget:
 
 
 class _Bucket:
-    """What is known of one resource; times are those of the clock, tickets tell what was sent before what."""
+    """The state of one resource; times are those of the clock, ticket numbers show the order of requests."""
 
     def __init__(self, now: float) -> None:
-        self.last = now  # when the last request went
-        # The window: what remained in it when the hub counted last, None while nobody knows.
+        self.last = now  # time of the last request
+        # The window, with the requests that remain by the hub's last count; None if that is unknown.
         self.left: int | None = None
         self.ends = now
-        self.begun = 0  # the last ticket from before it
-        self.guessed = False  # no answer has shown it yet
+        self.begun = 0  # the last ticket before the window
+        self.guessed = False  # no response has confirmed it yet
         self.probing = False
         self.quota = 0
-        self.most = 0  # that ever remained
+        self.most = 0  # the largest remainder so far
         self.span = 1.0
         # The last refusal.
         self.paused = now
-        self.refused = 0  # the last ticket from before it
-        self.refusals = 0  # in a row
+        self.refused = 0  # the last ticket before it
+        self.refusals = 0  # consecutive
         self.gap = 0.0
 
     def due(self, now: float, flying: int, last: int) -> float:
-        """When the next request may go, as far as is known now; each answer may change it."""
+        """Return the time at which the next request may be sent; each response may change it."""
         if self.left is not None and now >= self.ends:
             self._guess(now, last)
         due = max(self.paused, self.last + self.gap)
@@ -154,7 +154,7 @@ class _Bucket:
             return due
         if self.guessed and self.probing:
             return max(due, self.last + _PROBE)
-        free = self.left - flying  # what the hub counted last may lack all that is under way
+        free = self.left - flying  # the hub's last count may not include the requests without a response
         if free <= 0:
             return max(due, self.ends)
         if free < max(self.quota, self.most if not self.quota else 0) / 4:
@@ -162,36 +162,37 @@ class _Bucket:
         return due
 
     def go(self, now: float) -> None:
-        """One more request goes; the first one of a window that is only guessed goes alone."""
+        """Record that a request is sent; in a guessed window, the others wait for the first response."""
         self.last = now
         self.probing = self.guessed
 
     def note(self, limit: Limit | None, now: float, number: int, last: int) -> None:
-        """Take in what an answer says of the window, if it says anything."""
-        fresh = number > self.begun
-        if fresh:
+        """Update the window with the limit in a response; without one, count the request."""
+        in_window = number > self.begun  # sent in the current window
+        if in_window:
             self.probing = False
         if limit is None:
-            self._count(fresh)
+            self._count(in_window)
             return
-        ends, slack = now + min(limit.seconds, LONGEST), min(2.0, self.span / 4)  # whole seconds, and the way here
+        # The slack allows for rounding to seconds and for the time of the response on the network.
+        ends, slack = now + min(limit.seconds, LONGEST), min(2.0, self.span / 4)
         self.quota = limit.quota or self.quota
         self.most = max(self.most, limit.remaining)
         self.span = min(max(limit.window or max(self.span, limit.seconds), 1.0), LONGEST)
         earlier, later = ends < self.ends - slack, ends > self.ends + slack
-        if self.left is None or later or (fresh and (earlier or self.guessed)):
+        if self.left is None or later or (in_window and (earlier or self.guessed)):
             self.left, self.ends, self.begun, self.guessed = limit.remaining, ends, last, False
-        elif earlier:  # of the window before this one
-            self._count(fresh)
+        elif earlier:  # a response of the previous window
+            self._count(in_window)
         else:
             self.left, self.ends = min(self.left, limit.remaining), max(self.ends, ends)
 
     def refuse(self, asked: float, now: float, number: int, last: int) -> None:
-        """Pause, longer with each refusal; those of requests that went before the pause are one with it."""
+        """Pause, longer with each refusal; refusals of requests from before the pause count as the same one."""
         if number <= self.refused:
             self.paused = max(self.paused, now + min(asked, LONGEST))
             return
-        # A single refusal that says nothing is only sent again; a second one in a row is a limit.
+        # After a single refusal without a pause the request is repeated at once; a second one shows a limit.
         steps = 2 ** min(self.refusals, 16) - 1
         grown = min(_FIRST_PAUSE * steps * random.uniform(1, 1.25), _LONGEST_PAUSE)  # noqa: S311
         pause = max(min(asked, LONGEST), grown)
@@ -201,21 +202,21 @@ class _Bucket:
         self.gap = min(max(pause / 8, _LEAST_GAP), _MOST_GAP)
 
     def accept(self, number: int) -> None:
-        """The hub answers again: faster, step by step."""
+        """Record a response that is not a refusal, and increase the speed step by step."""
         if number > self.refused:
             self.refusals //= 2
             self.gap = self.gap / 2 if self.gap > _LEAST_GAP / 2 else 0.0
 
     def _guess(self, now: float, last: int) -> None:
-        """The window is over; until an answer shows the next one, it has the quota of this one."""
+        """Start a guessed window with the quota of the one that ended, until a response shows the real one."""
         self.left = self.quota or self.most or None
         self.guessed, self.probing = self.left is not None, False
         self.ends, self.begun = now + self.span, last
 
-    def _count(self, fresh: bool) -> None:
-        """One request that the hub may have counted, and says nothing of."""
-        if fresh and self.guessed:
+    def _count(self, in_window: bool) -> None:
+        """Count a request whose response states no limit."""
+        if in_window and self.guessed:
             self.guessed = False
-            self.left = self.left if self.quota else None  # it does not count always, or not so
+            self.left = self.left if self.quota else None  # the hub may not limit requests any more
         if self.left is not None:
             self.left = max(self.left - 1, 0)

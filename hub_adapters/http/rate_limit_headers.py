@@ -1,4 +1,4 @@
-"""What the headers of an answer say about the rate of requests; what makes no sense in them says nothing."""
+"""Parser of the rate limit headers of a response; malformed values are ignored."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 _LONGEST_HEADER = 2048  # characters that are read
 _LONGEST_DATE = 64
-_LONGEST_PAUSE = 999_999_999.0  # seconds; every larger number says no more than that
+_LONGEST_PAUSE = 999_999_999.0  # seconds; larger numbers are reduced to it
 _NAME = re.compile(r'\s*"?(\w{1,40})"?\s*;', re.ASCII)
 _NUMBER = r"(\d{1,9})(?=\s*(?:;|$))"
 _FIELDS = {field: re.compile(rf";\s*{field}\s*=\s*{_NUMBER}", re.ASCII) for field in "rtqw"}
@@ -18,7 +18,7 @@ _SECONDS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 
 
 class Limit(NamedTuple):
-    """What remains of a resource for so many seconds; `quota` and `window` (seconds) are 0 when they are not known."""
+    """The remaining requests of a resource for some seconds; `quota` and `window` (seconds) are 0 if unknown."""
 
     name: str
     remaining: int
@@ -28,7 +28,7 @@ class Limit(NamedTuple):
 
 
 def read_limit(headers: Mapping[str, str], expected: str) -> Limit | None:
-    """The limit that counts, of headers in lower case: that of the expected resource, or else the tightest one."""
+    """Return the limit of the expected resource, or else the tightest one; the header names are in lower case."""
     found = []
     for item in _items(headers, "ratelimit"):
         named, remaining, seconds = _NAME.match(item), _field("r", item), _field("t", item)
@@ -51,7 +51,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _policy(headers: Mapping[str, str], name: str) -> tuple[int, float]:
-    """Quota and window of the policy that names the resource, or of the tightest one."""
+    """Return quota and window of the policy that names the resource, or of the tightest one."""
     found = []
     for item in _items(headers, "ratelimit-policy"):
         if quota := _field("q", item):

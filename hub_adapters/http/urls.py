@@ -1,4 +1,4 @@
-"""Which addresses a model is downloaded from, and how they are shown: without what may be a secret in them."""
+"""URLs for downloads: which are permitted, and how they are shown without secrets."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from hub_adapters.errors import BadReferenceError, BadSettingError, DishonestErr
 
 
 def shown(url: str) -> str:
-    """The address without user, password, query and fragment: any of them may be what lets somebody in."""
+    """Return the URL without user, password, query and fragment: any of them may be a secret."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 def named(text: str) -> str:
-    """What somebody typed or a server sent, as a message may quote it."""
+    """Return text from the user or a server in a form that a message may quote."""
     if "://" not in text:
         return f"{text[:300]!a}"
     try:
@@ -26,7 +26,7 @@ def named(text: str) -> str:
 
 
 def check_address(url: str) -> str:
-    """Return an address that may be asked: https, or http on this machine; raises `BadReferenceError`."""
+    """Return `url` if it is https, or http to this machine; raise `BadReferenceError` if not."""
     problem = _problem(url)
     if problem:
         raise BadReferenceError(f"{named(url)} cannot be downloaded: {problem}")
@@ -34,12 +34,12 @@ def check_address(url: str) -> str:
 
 
 def follow(url: str, location: str) -> str:
-    """The address that the answer of `url` leads to; raises `DishonestError` for one that nobody should go to.
+    """Return the target of a redirect from `url`; raises `DishonestError` if it must not be followed.
 
-    From https only to https. Plain http is for this machine alone, and only when that was what was asked for.
+    A redirect from https must lead to https. Plain http is permitted only to this machine and only from http.
     """
     try:
-        # Headers come as Latin-1, and are UTF-8 where they are not ASCII.
+        # Headers are decoded as Latin-1, but non-ASCII ones are UTF-8 in practice.
         target = urljoin(url, quoted(location.encode("latin-1").decode("utf-8", "surrogateescape")))
         problem = _problem(target)
     except ValueError:
@@ -52,12 +52,15 @@ def follow(url: str, location: str) -> str:
 
 
 def quoted(url: str) -> str:
-    """The address with all that an address cannot hold as %XX; what is written so already stays."""
+    """Percent-encode characters that are not permitted in a URL; existing encodings stay."""
     return quote(url, safe="!#$%&'()*+,/:;=?@[]~", errors="surrogateescape")
 
 
 def endpoint(variable: str, default: str) -> str:
-    """The address that `variable` gives a hub, for mirrors; raises `BadSettingError` when it is none."""
+    """Return the endpoint of a hub: from the environment variable, for mirrors, or the default.
+
+    Raises `BadSettingError` when the variable is not a permitted URL.
+    """
     url = os.environ.get(variable) or default
     problem = _problem(url)
     if problem or urlsplit(url).query:
@@ -66,7 +69,7 @@ def endpoint(variable: str, default: str) -> str:
 
 
 def _problem(url: str) -> str:
-    """What is wrong with an address; empty when it can be asked."""
+    """Return the reason why a URL is not permitted, or an empty string."""
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -40,7 +40,6 @@ EXEMPT = frozenset(
         "hf_model_signing/report",
         "hf_model_signing/workers",
         "hub_adapters/_util",
-        "hub_adapters/http",
         "hub_adapters/huggingface",
         "scripts",
     }
