@@ -53,7 +53,7 @@ _PAGE = 100  # records that are in memory at once
 
 
 class State(StrEnum):
-    """How far a repository is in a run. It is busy from the start of a task until its result is saved."""
+    """Progress of a repository in a run. It is busy from the start of a task until its result is saved."""
 
     LISTED = "listed"
     LISTED_BUSY = "listed, busy"
@@ -146,7 +146,7 @@ class Journal:
             )
 
     def next_entry(self, state: State) -> Entry | None:
-        """Return an entry in `state` that may be tried now, and mark it as busy; None if there is none."""
+        """Return an entry in `state` that may be tried now, and mark it as busy; None if no entry is left."""
         with self._database.transaction():
             rows = self._database.rows(
                 "SELECT uri, head, tries, record FROM repositories WHERE run = ? AND state = ? AND not_before <= ? "

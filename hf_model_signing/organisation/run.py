@@ -29,7 +29,7 @@ class Run:
     settled: Callable[[ListedRepository], Status | None]
 
     def collect(self) -> None:
-        """Add all selected repositories to the run; raises `RefusedError` if there is none."""
+        """Add all selected repositories to the run; raises `RefusedError` if the hub lists no such repository."""
         for listed in self.repositories.listed():
             self._add(listed, State.LISTED)
 

@@ -59,7 +59,7 @@ class Scheduler:
         self._stopped = threading.Event()
 
     def _next(self, state: State, attempt: Callable[[Entry], str | None]) -> bool:
-        """Handle one entry; returns False if there is none left, and none that a thread is working on."""
+        """Handle one entry; returns False if no entry is left, and no thread is working on one."""
         entry = self._journal.next_entry(state)
         if entry is not None:
             self._count(entry.record.uri, attempt(entry))

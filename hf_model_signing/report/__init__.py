@@ -1,1 +1,1 @@
-"""Reports of many repositories: what each format shares, and one file for each format."""
+"""Reports of batch and audit; `formats.py` is the table of formats, each of which is one file."""

@@ -90,7 +90,7 @@ class Finding(StrEnum):
 
 
 class FileCoverage(StrEnum):
-    """How the signature of a repository covers one of its files; `ignored` means that the signer left it out."""
+    """Coverage of one file by the signature of a repository; `ignored` means that the signer left it out."""
 
     CHANGED = "changed"
     MISSING = "missing"
@@ -100,7 +100,7 @@ class FileCoverage(StrEnum):
 
 
 class RunKind(StrEnum):
-    """What a report is about: an audit, a batch, or the plan of a batch."""
+    """The kinds of runs that reports are about: an audit, a batch, the plan of a batch."""
 
     AUDIT = "audit"
     BATCH = "batch"

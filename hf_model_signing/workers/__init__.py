@@ -1,1 +1,1 @@
-"""Hashing on other machines."""
+"""Hashing on other machines: jobs, answers, and the cluster that runs them. `messages.proto` has the protocol."""

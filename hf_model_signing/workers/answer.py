@@ -1,8 +1,7 @@
-"""What a worker gives back: JSON in bytes, which nothing runs, and which is believed as far as it is checked."""
+"""The answer of a worker. The batch trusts none of it: what it uses is checked, and errors become errors of its own."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from hf_model_signing._version import __version__
@@ -14,67 +13,119 @@ from hf_model_signing.errors import (
     VerificationError,
     WorkerError,
 )
-from hf_model_signing.oms import strict_json
 from hf_model_signing.oms.manifest import Manifest
-from hf_model_signing.oms.predicate import empty_files, parse_predicate, predicate_of
+from hf_model_signing.oms.predicate import empty_files, parse_predicate
+from hf_model_signing.workers.job import Job, NewerFormatError, serialization_message
+from hf_model_signing.workers.messages import FORMAT, MAX_ANSWER_BYTES, ErrorKind, message, parse
 from hub_adapters.errors import AccessError, HubError, NotFoundError, UnavailableError
 
-_MOST_TEXT = 2_000  # characters of an error
+_MAX_TEXT = 2_000  # characters of an error
 
-# What is told of an error: the first kind that fits.
-_KINDS: tuple[tuple[str, type[Exception]], ...] = (
-    ("empty", EmptyModelError),
-    ("model", ModelError),
-    ("refused", RefusedError),
-    ("access", AccessError),
-    ("access", NotFoundError),
-    ("hub", HubError),
-    ("other", Exception),
+# How a worker reports an error: the first line with a base class of it decides.
+_KINDS: tuple[tuple[type[Exception], ErrorKind], ...] = (
+    (NewerFormatError, ErrorKind.UNSUPPORTED_FORMAT),
+    (EmptyModelError, ErrorKind.EMPTY),
+    (ModelError, ErrorKind.MODEL),
+    (RefusedError, ErrorKind.REFUSED),
+    (AccessError, ErrorKind.ACCESS),
+    (NotFoundError, ErrorKind.ACCESS),
+    (HubError, ErrorKind.HUB),
+    (Exception, ErrorKind.OTHER),
 )
-_RAISED: dict[str, type[HfSignError]] = {
-    "empty": EmptyModelError,
-    "model": ModelError,
-    "refused": RefusedError,
-    "access": AccessError,
-    "hub": UnavailableError,
-    "other": WorkerError,
+_ERRORS: dict[ErrorKind, type[HfSignError]] = {
+    ErrorKind.EMPTY: EmptyModelError,
+    ErrorKind.MODEL: ModelError,
+    ErrorKind.REFUSED: RefusedError,
+    ErrorKind.ACCESS: AccessError,
+    ErrorKind.HUB: UnavailableError,
+    ErrorKind.OTHER: WorkerError,
 }
 
 
-def answer(about: dict[str, str], *, manifest: Manifest | None = None, error: Exception | None = None) -> bytes:
-    """The answer to the job that `about` tells: a manifest, or an error."""
-    values: dict[str, Any] = {"job": about, "version": __version__}
-    if manifest is not None:
-        values |= {"predicate": predicate_of(manifest), "empty_files": list(manifest.empty_files)}
-    if error is not None:
-        kind = next(kind for kind, cls in _KINDS if isinstance(error, cls))
-        text = str(error) if kind != "other" else f"{type(error).__name__}: {error}"
-        values["error"] = {"kind": kind, "text": text[:_MOST_TEXT]}
-    return json.dumps(values).encode()
+def manifest_answer(job: Job, manifest: Manifest) -> bytes:
+    """Return the answer with the manifest that a job asked for."""
+    made = message(
+        "Manifest",
+        serialization=serialization_message(manifest.serialization),
+        entries=[message("Entry", name=name, digest=digest) for name, digest in manifest.entries],
+        empty_files=manifest.empty_files,
+    )
+    return _answer(job, manifest=made)
 
 
-def read_answer(data: object, about: dict[str, str], name: str) -> Manifest:
-    """The manifest of the model `name` in an answer, made anew from it; raises the error that the answer tells.
+def error_answer(job: Job | None, error: Exception) -> bytes:
+    """Return the answer with the error that a job caused; the job is None if it could not be read."""
+    kind = next(kind for cls, kind in _KINDS if isinstance(error, cls))
+    text = str(error) if kind != ErrorKind.OTHER else f"{type(error).__name__}: {error}"
+    printable = text.encode("utf-8", "backslashreplace").decode()[:_MAX_TEXT]
+    return _answer(job, error=message("Error", kind=kind, text=printable))
 
-    Raises `WorkerError` for what is no answer to the job that `about` tells, or comes from another version.
+
+def _answer(job: Job | None, **result: Any) -> bytes:  # noqa: ANN401 - a message
+    endpoint, uri, commit = job.subject if job else ("", "", "")
+    made = message("Answer", format=FORMAT, endpoint=endpoint, uri=uri, commit=commit, release=__version__, **result)
+    data: bytes = made.SerializeToString()
+    if len(data) > MAX_ANSWER_BYTES:
+        raise ModelError(f"the model has too many files: the answer of the worker has {len(data):,} bytes")
+    return data
+
+
+def read_answer(data: object, job: Job) -> Manifest:
+    """Return the manifest in the answer to a job, with all values checked, or raise the error that it reports.
+
+    Raises `WorkerError` if it is not an answer to this job, or if one of the two sides has to be updated.
     """
     if not isinstance(data, bytes):
         raise WorkerError("a worker gave back something that is no answer")
     try:
-        values = strict_json.loads(data)
-        version, job = values.get("version"), values.get("job")
-        if version != __version__:
-            raise WorkerError(
-                f"a worker has hf-sign {str(version)[:50]!a}, and this is {__version__}: install the "
-                "same version on all machines"
-            )
-        if job != about:
-            raise WorkerError(f"a worker gave back the answer to something else than was asked of '{about['uri']}'")
-        if "error" not in values:
-            found = parse_predicate(name, values.get("predicate"), empty_files(values.get("empty_files")))
-            return Manifest(name, tuple(sorted(found.entries)), found.serialization, tuple(sorted(found.empty_files)))
-        kind, text = values["error"]["kind"], values["error"]["text"]
-        cls, said = _RAISED[kind], text.encode("ascii", "backslashreplace").decode()[:_MOST_TEXT]
-    except (ValueError, KeyError, TypeError, AttributeError, VerificationError) as error:
+        made = parse("Answer", data, MAX_ANSWER_BYTES)
+        _check_format(made)
+        if (made.endpoint, made.uri, made.commit) != job.subject:
+            raise WorkerError(f"a worker gave back the answer to something else than was asked of '{job.resolved.uri}'")
+        if made.HasField("manifest") == made.HasField("error"):
+            raise ValueError("it has to be either a manifest or an error")
+        if made.HasField("manifest"):
+            return _checked(made.manifest, job.resolved.name.rpartition("/")[2])
+        cls = _ERRORS[ErrorKind(made.error.kind)]
+    except (ValueError, KeyError, VerificationError) as error:
         raise WorkerError(f"a worker gave back an answer that cannot be read: {error}") from error
-    raise cls(f"the workers may not read '{about['uri']}': {said}" if kind == "access" else f"on a worker: {said}")
+    text = made.error.text.encode("ascii", "backslashreplace").decode()[:_MAX_TEXT]
+    if cls is AccessError:
+        raise AccessError(f"the workers may not read '{job.resolved.uri}': {text}")
+    raise cls(f"on a worker: {text}")
+
+
+def _check_format(made: Any) -> None:  # noqa: ANN401 - a message
+    """Raise `WorkerError` if one side is too old for the format of the other."""
+    release = made.release[:50]
+    if made.error.kind == ErrorKind.UNSUPPORTED_FORMAT:
+        raise WorkerError(
+            f"a worker has hf-sign {release!a}, which is too old to read jobs of this hf-sign ({__version__}): update "
+            "hf-sign on the workers"
+        )
+    if made.format > FORMAT:
+        raise WorkerError(
+            f"a worker has hf-sign {release!a}, and this hf-sign ({__version__}) is too old to read its answers: "
+            "update hf-sign on this machine"
+        )
+    if made.format < 1:
+        raise ValueError("it has no format")
+
+
+def _checked(made: Any, name: str) -> Manifest:  # noqa: ANN401 - a message
+    """Return a new manifest of the model `name` from the values of a message; raises `BundleError`."""
+    how = made.serialization
+    serialization = {
+        "method": how.method,
+        "hash_type": how.hash_type,
+        "allow_symlinks": how.allow_symlinks,
+        "ignore_paths": list(how.ignore_paths),
+    }
+    if how.shard_size:
+        serialization["shard_size"] = how.shard_size
+    resources = [
+        {"name": entry.name, "digest": entry.digest.hex(), "algorithm": how.hash_type} for entry in made.entries
+    ]
+    predicate = {"resources": resources, "serialization": serialization}
+    found = parse_predicate(name, predicate, empty_files(list(made.empty_files)))
+    return Manifest(name, tuple(sorted(found.entries)), found.serialization, tuple(sorted(found.empty_files)))

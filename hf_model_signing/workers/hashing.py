@@ -1,4 +1,4 @@
-"""Who hashes the repositories of a batch: this process, or workers that an executor stands for."""
+"""Hashing for a batch: in this process, or by workers on other machines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from concurrent.futures import Executor, Future
 from concurrent.futures import TimeoutError as NotDoneError
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from hf_model_signing.errors import EmptyModelError, HfSignError, RefusedError, WorkerError
@@ -16,20 +16,22 @@ from hf_model_signing.hub.small_files import hash_small_files
 from hf_model_signing.oms.difference import compare
 from hf_model_signing.oms.manifest import Manifest
 from hf_model_signing.workers.answer import read_answer
-from hf_model_signing.workers.job import TOKEN_VARIABLE, Job, hash_elsewhere, hash_with
+from hf_model_signing.workers.job import Job
+from hf_model_signing.workers.token import TOKEN_VARIABLE
+from hf_model_signing.workers.worker import hash_repository, run_job
 from hub_adapters.errors import AccessError
 from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 
-_LOOK_EACH = 2.0  # seconds between looks whether the worker is still there
-_IDLE = 3  # looks at which it had no work, though there is no answer
-_PATIENCE, _SLOWEST = 600.0, 1e6  # seconds, and bytes in a second: a worker that takes longer is taken for lost
+_POLL = 2.0  # seconds between checks that the worker still exists
+_MAX_IDLE = 3  # checks at which the worker had no task, although the answer is missing
+_TIMEOUT, _MIN_RATE = 600.0, 1e6  # seconds, and bytes per second: a slower worker counts as lost
 
 
 class Hashing(Protocol):
-    """Makes the manifest of a repository that has to be downloaded for it."""
+    """Makes the manifest of a repository for which files have to be downloaded."""
 
     def manifest(self, model: RepositoryAtRevision) -> Manifest:
-        """The manifest; raises as `RepositoryAtRevision.manifest` does, and `WorkerError` when a worker failed."""
+        """Return the manifest; raises as `RepositoryAtRevision.manifest` does, and `WorkerError` if a worker failed."""
 
 
 @dataclass(frozen=True)
@@ -40,44 +42,45 @@ class HashingHere:
     keep_cache: bool
 
     def manifest(self, model: RepositoryAtRevision) -> Manifest:
-        """Download to the cache, hash there, and leave in it what is to be left."""
-        return hash_with(self.adapter, _job(model, keep_cache=self.keep_cache))
+        """Download, hash, and clean the cache unless `keep_cache`."""
+        how = model.digest_source.how
+        return hash_repository(self.adapter, model.resolved, how=how, keep_cache=self.keep_cache)
 
 
 class Worker(NamedTuple):
-    """One worker, chosen for one job; `executor` runs things on it and nowhere else."""
+    """One worker, chosen for one job; `executor` runs functions on this worker only."""
 
     name: str
     executor: Executor
 
 
 class Workers(Protocol):
-    """Those who hash for a batch."""
+    """The workers of a batch."""
 
     def chosen(self) -> AbstractContextManager[Worker]:
-        """A worker for one job, counted as busy meanwhile; raises `WorkerError` when there is none."""
+        """Yield a worker for one job, and count it as busy; raises `WorkerError` if no worker is left."""
 
     def is_there(self, name: str) -> bool:
-        """Whether a worker is still there."""
+        """Return True if the worker still exists."""
 
     def is_at_work(self, name: str) -> bool:
-        """Whether a worker has as many jobs as it was given."""
+        """Return True if the worker has as many tasks as it was given."""
 
     def failed(self, name: str) -> None:
-        """Choose others before that worker, until it has done something."""
+        """Prefer other workers, until this one succeeds."""
 
-    def worked(self, name: str) -> None:
-        """It has done something."""
+    def succeeded(self, name: str) -> None:
+        """Forget earlier failures of the worker."""
 
     def distrust(self, name: str, why: str) -> None:
-        """Choose that worker no more."""
+        """Never choose the worker again."""
 
 
 @dataclass(frozen=True)
 class HashingElsewhere:
-    """Has workers hash; what they give back is held against what the hub lists before it is believed.
+    """Hashes on workers, and compares their answers with the listing of the hub before it uses them.
 
-    `token` is what they get to read the hub `endpoint` with, and must be one that only reads.
+    The workers read the hub `endpoint` with `token`, which must be a token that may only read.
     """
 
     workers: Workers
@@ -86,24 +89,30 @@ class HashingElsewhere:
     token: str | None = None
 
     def manifest(self, model: RepositoryAtRevision) -> Manifest:
-        """The manifest that a worker made, once it was found to be of this very revision."""
-        job = replace(_job(model, keep_cache=self.keep_cache), endpoint=self.endpoint, token=self.token)
+        """Return the manifest that a worker made, if it matches the repository at this commit."""
+        job = Job(
+            self.endpoint,
+            model.resolved,
+            model.serialization,
+            allow_lfs_pointers=model.digest_source.how.allow_lfs_pointers,
+            keep_cache=self.keep_cache,
+            token=self.token,
+        )
         try:
             return self._by_one(job, model)
-        except (AccessError, RefusedError):  # what one worker says of a repository, another one has to say as well
+        except (AccessError, RefusedError):  # not believed until a second attempt has the same result
             return self._by_one(job, model)
 
     def _by_one(self, job: Job, model: RepositoryAtRevision) -> Manifest:
-        patience = _PATIENCE + sum(file.size for file in model.files.values()) / _SLOWEST
+        timeout = _TIMEOUT + sum(file.size for file in model.files.values()) / _MIN_RATE
         with self.workers.chosen() as worker:
             try:
-                answer = self._answer(worker, worker.executor.submit(hash_elsewhere, job), patience)
+                answer = self._answer(worker, worker.executor.submit(run_job, job.to_bytes()), timeout)
             except WorkerError:
                 self.workers.failed(worker.name)
                 raise
         try:
-            found = read_answer(answer, job.about, model.resolved.name.rpartition("/")[2])
-            manifest = check_manifest(found, model)
+            manifest = check_manifest(read_answer(answer, job), model)
         except EmptyModelError as error:
             if not any(file.size for file in model.files.values()):
                 raise
@@ -118,21 +127,21 @@ class HashingElsewhere:
         except HfSignError:
             self.workers.failed(worker.name)
             raise
-        self.workers.worked(worker.name)
+        self.workers.succeeded(worker.name)
         return manifest
 
-    def _answer(self, worker: Worker, future: Future[bytes], patience: float) -> object:
-        end, idle = time.monotonic() + patience, 0
+    def _answer(self, worker: Worker, future: Future[bytes], timeout: float) -> object:
+        end, idle = time.monotonic() + timeout, 0
         while True:
             try:
-                return future.result(timeout=_LOOK_EACH)
+                return future.result(timeout=_POLL)
             except (NotDoneError, TimeoutError):
-                # An error that its cluster cannot carry leaves a future that is never done.
+                # An error that the cluster cannot send leaves a future that is never done.
                 idle = 0 if self.workers.is_at_work(worker.name) else idle + 1
-                if idle >= _IDLE or time.monotonic() > end or not self.workers.is_there(worker.name):
+                if idle >= _MAX_IDLE or time.monotonic() > end or not self.workers.is_there(worker.name):
                     future.cancel()
                     raise WorkerError(f"the worker '{worker.name}' was lost while it hashed") from None
-            except Exception as error:  # whatever a cluster may raise for a worker that died
+            except Exception as error:  # a cluster may raise any error for a worker that died
                 raise WorkerError(
                     f"the worker '{worker.name}' did not finish ({type(error).__name__}): see its log, and whether "
                     "hf-sign is installed there"
@@ -140,9 +149,9 @@ class HashingElsewhere:
 
 
 def check_manifest(manifest: Manifest, model: RepositoryAtRevision) -> Manifest:
-    """Return a manifest that somebody else made of `model`, if it is what the hub lists; raises `WorkerError`.
+    """Return the manifest that a worker made of `model` if it matches the listing of the hub; raises `WorkerError`.
 
-    Small files, whose digests no hub lists, are read and hashed here as well.
+    Small files, whose digests the hub does not list, are read and hashed in this process as well.
     """
     uri = model.resolved.uri
     if manifest.serialization != model.serialization:
@@ -160,8 +169,3 @@ def check_manifest(manifest: Manifest, model: RepositoryAtRevision) -> Manifest:
             f"{difference.describe()}"
         )
     return manifest
-
-
-def _job(model: RepositoryAtRevision, *, keep_cache: bool) -> Job:
-    resolved = model.resolved
-    return Job("", resolved.reference, resolved.name, resolved.commit, model.digest_source.how, keep_cache)

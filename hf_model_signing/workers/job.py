@@ -1,68 +1,106 @@
-"""What a worker does for a batch: download one repository at one revision, hash it, and give back the manifest.
-
-It runs in another thread or on another machine. It gets no key, and of tokens at most one that reads.
-"""
+"""A job for a worker: a repository to download and hash at one commit."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from hf_model_signing.hub.repository import DigestSource, RepositoryAtRevision
-from hf_model_signing.oms.manifest import Manifest
+from hf_model_signing.oms.manifest import Serialization
 from hf_model_signing.signing import HowToHash
-from hf_model_signing.workers.answer import answer
+from hf_model_signing.workers.messages import FORMAT, MAX_JOB_BYTES, message, parse
 from hub_adapters.interface import Reference, Resolved
 
-if TYPE_CHECKING:
-    from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 
-TOKEN_VARIABLE = "HF_SIGN_WORKER_TOKEN"  # noqa: S105 - the name of a variable
+class NewerFormatError(ValueError):
+    """The job comes from a release whose format this one cannot read."""
+
+
+class JobBytes(bytes):
+    """A job as bytes. Dask logs the arguments of a task that fails, and the token must not be in a log."""
+
+    def __repr__(self) -> str:
+        return f"<job of {len(self)} bytes>"
+
+    __str__ = __repr__
 
 
 @dataclass(frozen=True)
 class Job:
-    """A repository to hash: which one, at which commit, on which hub, and how."""
+    """A repository at one commit, on the hub at `endpoint`, and how to hash it. The `token` may only read.
+
+    `serialization` has the ignored paths of this release, because a worker of another release may have others.
+    """
 
     endpoint: str
-    reference: Reference
-    name: str
-    commit: str
-    how: HowToHash
-    keep_cache: bool
+    resolved: Resolved
+    serialization: Serialization
+    allow_lfs_pointers: bool = False
+    keep_cache: bool = False
     token: str | None = field(default=None, repr=False)
 
     @property
-    def resolved(self) -> Resolved:
-        """The revision that is hashed."""
-        return Resolved(self.reference, self.name, self.commit)
+    def subject(self) -> tuple[str, str, str]:
+        """Endpoint, URI and commit, which the answer has to repeat."""
+        return self.endpoint, self.resolved.uri, self.resolved.commit
 
     @property
-    def about(self) -> dict[str, str]:
-        """What an answer to this job has to repeat."""
-        return {"endpoint": self.endpoint, "uri": self.resolved.uri, "commit": self.commit}
+    def how(self) -> HowToHash:
+        """The options that hash as the serialization states."""
+        given = self.serialization
+        return HowToHash(
+            ignore_paths=given.ignore_paths,
+            ignore_git_paths=False,  # they are among the ignored paths if they are ignored
+            allow_symlinks=given.allow_symlinks,
+            hash_type=given.hash_type,
+            shard_size=given.shard_size,
+            allow_lfs_pointers=self.allow_lfs_pointers,
+        )
+
+    def to_bytes(self) -> JobBytes:
+        """Return the job as a message."""
+        reference = self.resolved.reference
+        made = message(
+            "Job",
+            format=FORMAT,
+            endpoint=self.endpoint,
+            kind=reference.kind,
+            requested_name=reference.name,
+            name=self.resolved.name,
+            revision=reference.revision or "",
+            commit=self.resolved.commit,
+            serialization=serialization_message(self.serialization),
+            allow_lfs_pointers=self.allow_lfs_pointers,
+            keep_cache=self.keep_cache,
+            token=self.token or "",
+        )
+        return JobBytes(made.SerializeToString())
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Job:
+        """Return the job in a message; raises `NewerFormatError`, and `ValueError` if it is malformed."""
+        made = parse("Job", data, MAX_JOB_BYTES)
+        if made.format > FORMAT:
+            raise NewerFormatError
+        how = made.serialization
+        reference = Reference("hf", made.kind, made.requested_name, made.revision or None)
+        return cls(
+            made.endpoint,
+            Resolved(reference, made.name, made.commit),
+            Serialization(
+                how.method, how.hash_type, how.allow_symlinks, tuple(how.ignore_paths), how.shard_size or None
+            ),
+            allow_lfs_pointers=made.allow_lfs_pointers,
+            keep_cache=made.keep_cache,
+            token=made.token or None,
+        )
 
 
-def hash_elsewhere(job: Job) -> bytes:
-    """Do a job on a worker's own machine, with the token of the job, or that of `HF_SIGN_WORKER_TOKEN`, or none.
-
-    The worker's own login counts for nothing: it may be allowed to write. Returns an answer (see `answer.py`).
-    """
-    from hub_adapters.http.rate_budget import Budget
-    from hub_adapters.huggingface.adapter import HuggingFaceAdapter
-
-    token = job.token or os.environ.get(TOKEN_VARIABLE) or False
-    try:
-        adapter = HuggingFaceAdapter(Budget(), endpoint=job.endpoint, token=token)
-        return answer(job.about, manifest=hash_with(adapter, job))
-    except Exception as error:  # noqa: BLE001 - not every error can be sent to another machine
-        return answer(job.about, error=error)
-
-
-def hash_with(adapter: HuggingFaceAdapter, job: Job) -> Manifest:
-    """Do a job with the adapter given; what is not in the cache already and is not to be kept, is put elsewhere."""
-    if job.keep_cache or adapter.holds(job.reference):
-        return RepositoryAtRevision(adapter, job.resolved, DigestSource(how=job.how)).manifest()
-    with adapter.with_own_cache() as alone:
-        return RepositoryAtRevision(alone, job.resolved, DigestSource(how=job.how)).manifest()
+def serialization_message(serialization: Serialization) -> object:
+    """Return the message for a serialization."""
+    return message(
+        "Serialization",
+        method=serialization.method,
+        hash_type=serialization.hash_type,
+        allow_symlinks=serialization.allow_symlinks,
+        ignore_paths=serialization.ignore_paths,
+        shard_size=serialization.shard_size or 0,
+    )

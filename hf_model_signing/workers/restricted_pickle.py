@@ -1,7 +1,7 @@
-"""What a cluster sends is read without running anything of it.
+"""Unpickle only plain values from a cluster, so that the cluster cannot run code in this process.
 
-Dask unpickles what comes from a scheduler and its workers, and a pickle is a program. Here is the process with the key
-and the logins, so it takes plain values and nothing else.
+Dask unpickles what a scheduler and its workers send, and a pickle can run any code. This process has the key and the
+logins.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ class _Unpickler(pickle.Unpickler):
         raise TypeError(f"the cluster sent something that is no plain value: {module}.{name}"[:200])
 
 
-class _Inert:
-    """Stands in for the module `pickle`."""
+class _PlainPickle:
+    """A replacement for the module `pickle` that unpickles plain values only."""
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the module has
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute of the module
         return getattr(pickle, name)
 
     @staticmethod
     def loads(data: Any, /, *, buffers: Iterable[Any] = (), **_: Any) -> Any:  # noqa: ANN401 - as the module has it
-        """The plain value that is pickled; raises `TypeError` for any other."""
+        """Return the plain value in a pickle; raises `TypeError` if it has any other."""
         return _Unpickler(io.BytesIO(data), buffers=buffers).load()
 
 
 @contextmanager
 def plain_values_only() -> Iterator[None]:
-    """While this lasts, `distributed` unpickles plain values alone in this process."""
+    """Make `distributed` unpickle plain values only, in this process, during the block."""
     modules = unpickling_modules()
     before = [module.pickle for module in modules]
-    inert = _Inert()
+    replacement = _PlainPickle()
     for module in modules:
-        module.pickle = inert
+        module.pickle = replacement
     try:
         yield
     finally:

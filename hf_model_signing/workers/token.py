@@ -1,4 +1,4 @@
-"""The token that workers get: one that reads, or none."""
+"""The token for workers, which may only read."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from hf_model_signing.errors import UsageError
-from hf_model_signing.workers.job import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 
+TOKEN_VARIABLE = "HF_SIGN_WORKER_TOKEN"  # noqa: S105 - the name of a variable
+
 
 def worker_token(adapter: HuggingFaceAdapter) -> str | None:
-    """The token of `HF_SIGN_WORKER_TOKEN`, once the hub says that it can only read; raises `UsageError` otherwise."""
+    """Return the token of `HF_SIGN_WORKER_TOKEN`, if it is set; raises `UsageError` if it may do more than read."""
     token = os.environ.get(TOKEN_VARIABLE)
     if not token:
         return None
@@ -28,7 +29,7 @@ def worker_token(adapter: HuggingFaceAdapter) -> str | None:
 
 
 def may_write(about: Any) -> bool:  # noqa: ANN401 - JSON of the hub
-    """Whether a token might write, by what the hub says of it; one of which it says nothing might."""
+    """Return False if the hub states that the token may only read, and True otherwise."""
     try:
         access = about["auth"]["accessToken"]
         if access["role"] == "fineGrained":

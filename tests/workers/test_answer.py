@@ -2,44 +2,48 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from hf_model_signing.errors import EmptyModelError, ModelError, RefusedError, WorkerError
 from hf_model_signing.hub.repository import DigestSource, RepositoryAtRevision
+from hf_model_signing.oms.manifest import Serialization
 from hf_model_signing.signing import HowToHash
-from hf_model_signing.workers.answer import read_answer
+from hf_model_signing.workers.answer import error_answer, read_answer
 from hf_model_signing.workers.hashing import HashingElsewhere, Worker
-from hub_adapters.errors import AccessError, HubError, UnavailableError
+from hf_model_signing.workers.job import Job
+from hf_model_signing.workers.messages import FORMAT, MAX_ANSWER_BYTES, ErrorKind, message, parse
+from hub_adapters.errors import AccessError, HubError, NotFoundError, UnavailableError
 from hub_adapters.huggingface.adapter import HuggingFaceAdapter
+from hub_adapters.interface import Reference, Resolved
 from tests.servers.hub import Hub
 
-Change = Callable[[dict[str, Any]], object]
+Change = Callable[[Any], object]  # of a message
 SHARDS = HowToHash(shard_size=1000)
 
 
 class Here(Executor):
     """Runs a function at once, and changes its result."""
 
-    def __init__(self, turn: Callable[[bytes], Any]) -> None:
-        self._turn = turn
+    def __init__(self, change: Callable[[bytes], Any]) -> None:
+        self._change = change
 
     def submit(self, fn: Any, /, *arguments: Any, **_: Any) -> Future[Any]:  # noqa: ANN401 - as the base has it
         future: Future[Any] = Future()
-        future.set_result(self._turn(fn(*arguments)))
+        future.set_result(self._change(fn(*arguments)))
         return future
 
 
 class OneWorker:
-    """Return a cluster of one worker."""
+    """A cluster of one worker."""
 
-    def __init__(self, turn: Callable[[bytes], Any]) -> None:
-        self._worker = Worker("tcp://worker", Here(turn))
+    def __init__(self, change: Callable[[bytes], Any]) -> None:
+        self._worker = Worker("tcp://worker", Here(change))
         self.distrusted: list[str] = []
         self.failures = 0
 
@@ -56,7 +60,7 @@ class OneWorker:
     def failed(self, name: str) -> None:
         self.failures += 1
 
-    def worked(self, name: str) -> None:
+    def succeeded(self, name: str) -> None:
         self.failures = 0
 
     def distrust(self, name: str, why: str) -> None:
@@ -81,46 +85,63 @@ def hashed(model: RepositoryAtRevision, workers: OneWorker, hub: Hub) -> Any:  #
 
 
 def changed(change: Change) -> Callable[[bytes], bytes]:
-    def turn(data: bytes) -> bytes:
-        values = json.loads(data)
-        change(values)
-        return json.dumps(values).encode()
+    def changed_bytes(data: bytes) -> bytes:
+        answer = parse("Answer", data, MAX_ANSWER_BYTES)
+        change(answer)
+        return bytes(answer.SerializeToString())
 
-    return turn
+    return changed_bytes
 
 
-def of_file(path: str, **fields: str) -> Change:
-    def change(values: dict[str, Any]) -> None:
-        (entry,) = (one for one in values["predicate"]["resources"] if one["name"] == path)
-        entry.update(fields)
+def of_file(path: str, digest: bytes) -> Change:
+    def change(answer: Any) -> None:  # noqa: ANN401 - a message
+        (entry,) = (one for one in answer.manifest.entries if one.name == path)
+        entry.digest = digest
 
     return change
 
 
-def more(**entry: str) -> Change:
-    return lambda values: values["predicate"]["resources"].append({"algorithm": "sha256", "digest": "66" * 32, **entry})
+def more(name: str) -> Change:
+    return lambda answer: answer.manifest.entries.add(name=name, digest=b"f" * 32)
+
+
+def serialization(**fields: Any) -> Change:  # noqa: ANN401 - of the message
+    return lambda answer: answer.manifest.serialization.MergeFrom(message("Serialization", **fields))
+
+
+def failing(kind: int, text: str = "") -> Change:
+    def change(answer: Any) -> None:  # noqa: ANN401 - a message
+        answer.ClearField("manifest")
+        answer.error.CopyFrom(message("Error", kind=kind, text=text))
+
+    return change
 
 
 _LIES: dict[str, Change] = {
-    "another version": lambda values: values.update(version="9"),
-    "a version that is none": lambda values: values.update(version=["x" * 10_000]),
-    "another large file": of_file("model.safetensors", digest="66" * 32),
-    "another small file": of_file("config.json", digest="66" * 32),
-    "one more file": more(name="evil.py"),
-    "a file outside": more(name="../evil.py"),
-    "a file twice": more(name="config.json"),
-    "one file less": lambda values: values["predicate"]["resources"].pop(),
-    "none": lambda values: values["predicate"]["resources"].clear(),
-    "no predicate": lambda values: values.pop("predicate"),
-    "another commit": lambda values: values["job"].update(commit="0" * 40),
-    "another repository": lambda values: values["job"].update(uri="hf://acme/other"),
-    "another way to hash": lambda values: values["predicate"]["serialization"].update(allow_symlinks=True),
-    "another hash": lambda values: values["predicate"]["serialization"].update(hash_type="blake3"),
-    "more that is left out": lambda values: values["predicate"]["serialization"].update(ignore_paths=["config.json"]),
-    "empty, which it is not": lambda values: values.update(error={"kind": "empty", "text": "nothing there"}),
-    "an unknown error": lambda values: values.update(error={"kind": "new", "text": ""}),
-    "an error that is none": lambda values: values.update(error=5),
-    "an error without a text": lambda values: values.update(error={"kind": "hub", "text": 5}),
+    "a newer format": lambda answer: setattr(answer, "format", FORMAT + 1),
+    "no format": lambda answer: answer.ClearField("format"),
+    "another large file": of_file("model.safetensors", b"f" * 32),
+    "another small file": of_file("config.json", b"f" * 32),
+    "a digest of another length": of_file("config.json", b"f" * 31),
+    "one more file": more("evil.py"),
+    "a file outside": more("../evil.py"),
+    "a file twice": more("config.json"),
+    "one file less": lambda answer: answer.manifest.entries.pop(),
+    "none": lambda answer: answer.manifest.ClearField("entries"),
+    "no manifest": lambda answer: answer.ClearField("manifest"),
+    "no serialization": lambda answer: answer.manifest.ClearField("serialization"),
+    "another commit": lambda answer: setattr(answer, "commit", "0" * 40),
+    "another repository": lambda answer: setattr(answer, "uri", "hf://acme/other"),
+    "another hub": lambda answer: setattr(answer, "endpoint", "https://hub.example"),
+    "another way to hash": serialization(allow_symlinks=True),
+    "another hash": serialization(hash_type="blake3"),
+    "an unknown method": serialization(method="new"),
+    "more that is left out": serialization(ignore_paths=["config.json"]),
+    "empty, which it is not": failing(ErrorKind.EMPTY, "nothing there"),
+    "an unknown error": failing(99),
+    "an error that is none": failing(ErrorKind.UNSPECIFIED),
+    "an error and a manifest": lambda answer: answer.error.CopyFrom(message("Error", kind=ErrorKind.HUB)),
+    "a job that is too new": failing(ErrorKind.UNSUPPORTED_FORMAT),
 }
 
 
@@ -134,12 +155,34 @@ def test_lie_is_found_out(model: Callable[..., RepositoryAtRevision], hub: Hub, 
     assert len(workers.distrusted) == 1
 
 
-@pytest.mark.parametrize("data", [b"", b"x", b"{}", b"[]", "text", None, 5, b'{"a": 1, "a": 2}', b"[" * 100_000])
+_NO_ANSWERS = {
+    "nothing": b"",
+    "text": b"x",
+    "JSON": b"{}",
+    "a string": "text",
+    "None": None,
+    "a number": 5,
+    "groups without end": b"\x0b" * 100_000,
+    "a length beyond the end": b"\x12\xff\xff\xff\xff\x0f",
+    "an endpoint that is not UTF-8": b"\x08\x01\x12\x02\xff\xfe",
+    "a manifest that is a number": b"\x08\x01\x28\x05",
+    "zeros": bytes(1000),
+    "too many bytes": bytes(MAX_ANSWER_BYTES + 1),
+}
+
+
+@pytest.mark.parametrize("data", _NO_ANSWERS.values(), ids=list(_NO_ANSWERS))
 def test_what_is_no_answer(model: Callable[..., RepositoryAtRevision], hub: Hub, data: Any) -> None:  # noqa: ANN401
     workers = OneWorker(lambda _: data)
     with pytest.raises(WorkerError):
         hashed(model(), workers, hub)
     assert len(workers.distrusted) == 1
+
+
+def reverse(answer: Any) -> None:  # noqa: ANN401 - a message
+    entries = list(answer.manifest.entries)
+    answer.manifest.ClearField("entries")
+    answer.manifest.entries.extend(reversed(entries))
 
 
 @pytest.mark.parametrize(
@@ -148,7 +191,7 @@ def test_what_is_no_answer(model: Callable[..., RepositoryAtRevision], hub: Hub,
 def test_true_answer_is_the_manifest_in_its_order(
     model: Callable[..., RepositoryAtRevision], hub: Hub, how: HowToHash
 ) -> None:
-    turned = OneWorker(changed(lambda values: values["predicate"]["resources"].reverse()))
+    turned = OneWorker(changed(reverse))
     expected = RepositoryAtRevision(model(how).adapter, model(how).resolved, DigestSource(how=how)).manifest()
     assert hashed(model(how), turned, hub) == expected
     assert turned.distrusted == []
@@ -156,22 +199,70 @@ def test_true_answer_is_the_manifest_in_its_order(
 
 @pytest.mark.parametrize(
     ("kind", "error"),
-    [("model", ModelError), ("refused", RefusedError), ("hub", UnavailableError), ("access", AccessError)],
+    [
+        (ErrorKind.MODEL, ModelError),
+        (ErrorKind.REFUSED, RefusedError),
+        (ErrorKind.HUB, UnavailableError),
+        (ErrorKind.ACCESS, AccessError),
+    ],
 )
-def test_error_of_a_worker_is_told(
-    model: Callable[..., RepositoryAtRevision], hub: Hub, kind: str, error: type[HubError]
+def test_error_of_a_worker_is_raised(
+    model: Callable[..., RepositoryAtRevision], hub: Hub, kind: int, error: type[HubError]
 ) -> None:
-    text = "why\ud800" + "x" * 9000
-    workers = OneWorker(changed(lambda values: values.update(error={"kind": kind, "text": text})))
-    with pytest.raises(error, match=r"why\\ud800x+") as caught:
+    workers = OneWorker(changed(failing(kind, "why\x1b\u202e" + "x" * 9000)))
+    with pytest.raises(error, match=r"why\x1b\\u202ex+") as caught:
         hashed(model(), workers, hub)
     assert len(str(caught.value)) < 2500
     assert workers.distrusted == []
 
 
-def test_repository_that_is_empty_may_be_called_so(hub: Hub) -> None:
-    about = {"endpoint": "", "uri": "hf://acme/model", "commit": ""}
-    from hf_model_signing.workers.answer import answer
+JOB = Job(
+    "https://hub.example", Resolved(Reference("hf", "model", "acme/model"), "acme/model", "a" * 40), Serialization()
+)
 
-    with pytest.raises(EmptyModelError, match="on a worker: nothing"):
-        read_answer(answer(about, error=EmptyModelError("nothing")), about, "model")
+
+@pytest.mark.parametrize(
+    ("error", "raised", "text"),
+    [
+        (EmptyModelError("nothing"), EmptyModelError, "on a worker: nothing"),
+        (NotFoundError("no"), AccessError, "the workers may not read 'hf://acme/model': no"),
+        (OSError("disk"), WorkerError, "on a worker: OSError: disk"),
+        (ModelError("half \ud800"), ModelError, r"on a worker: half \\ud800"),
+        (ModelError("x" * 9000), ModelError, "on a worker: x{2000}$"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_error_answer(error: Exception, raised: type[Exception], text: str) -> None:
+    with pytest.raises(raised, match=text):
+        read_answer(error_answer(JOB, error), JOB)
+
+
+@pytest.mark.parametrize(
+    "serialization",
+    [
+        Serialization(),
+        Serialization("shards", "blake3", True, (".git", "logs"), 1000),
+        Serialization("files", "blake2b", False, ("a b/ä",)),
+    ],
+    ids=["plain", "shards", "blake2b"],
+)
+@pytest.mark.parametrize("more", [{}, {"allow_lfs_pointers": True, "keep_cache": True, "token": "hf_x"}])
+def test_job_is_read_as_it_was_written(serialization: Serialization, more: dict[str, Any]) -> None:
+    reference = Reference("hf", "dataset", "acme/old", "dev")
+    job = Job("https://hub.example", Resolved(reference, "acme/new", "b" * 40), serialization, **more)
+    assert Job.from_bytes(job.to_bytes()) == job
+
+
+@pytest.mark.parametrize("how", [HowToHash(), SHARDS, HowToHash(("logs", "a/b"), ignore_git_paths=False)])
+def test_worker_hashes_in_the_same_way(how: HowToHash) -> None:
+    job = replace(JOB, serialization=how.serialization(""))
+    assert job.how.serialization("") == job.serialization
+
+
+def test_token_of_a_job_is_not_shown() -> None:
+    job = replace(JOB, token="hf_secret")
+    data: object = job.to_bytes()
+    assert isinstance(data, bytes)
+    assert b"hf_secret" in bytes(data)
+    for shown in (repr(job), repr(data), format(data), f"{data!s}", repr((data,))):
+        assert "hf_secret" not in shown

@@ -142,23 +142,34 @@ def test_token_that_may_write_is_not_given_away(hub: Hub, person: People, acme: 
 
 
 _PRELUDE = """
-import json, os
-import hf_model_signing.workers.job as w
+import os
+import hf_model_signing.workers.messages as m
+import hf_model_signing.workers.worker as w
 
-honest = getattr(w, "honest", w.hash_elsewhere)
+honest = getattr(w, "honest", w.run_job)
 w.honest = honest  # such a file is run twice
 
 def changed(job, change):
-    values = json.loads(honest(job))
-    change(values)
-    return json.dumps(values).encode()
+    answer = m.parse("Answer", honest(job), m.MAX_ANSWER_BYTES)
+    change(answer)
+    return answer.SerializeToString()
 
-def with_file(job, path, digest="66" * 32):
-    def change(values):
-        resources = [one for one in values["predicate"]["resources"] if one["name"] != path]
-        resources.append({"name": path, "digest": digest, "algorithm": "sha256"})
-        values["predicate"]["resources"] = sorted(resources, key=lambda one: one["name"])
+def with_file(job, path, digest=b"f" * 32):
+    def change(answer):
+        kept = [one for one in answer.manifest.entries if one.name != path]
+        kept.append(m.message("Entry", name=path, digest=digest))
+        answer.manifest.ClearField("entries")
+        answer.manifest.entries.extend(sorted(kept, key=lambda one: one.name))
     return changed(job, change)
+
+def backwards(answer):
+    kept = list(answer.manifest.entries)
+    answer.manifest.ClearField("entries")
+    answer.manifest.entries.extend(reversed(kept))
+
+def full(answer):
+    answer.ClearField("manifest")
+    answer.error.CopyFrom(m.message("Error", kind=m.ErrorKind.OTHER, text="No space left on device"))
 
 def note(path):
     return (exec, (f"import os; open({path!r}, 'a').write(f'{{os.getpid()}} ')",))
@@ -179,13 +190,13 @@ def raising(path):
 """
 _LIES = {
     "another small file": "lambda job: with_file(job, 'config.json')",
-    "no JSON": "lambda job: b'x'",
+    "no message": "lambda job: b'x'",
 }
 
 
 def lying(cluster: Cluster, lie: str) -> tuple[str, str]:
     path = cluster.folder / "lie.py"
-    path.write_text(f"{_PRELUDE}\nw.hash_elsewhere = {lie}\nw.hash_elsewhere.__qualname__ = 'hash_elsewhere'\n")
+    path.write_text(f"{_PRELUDE}\nw.run_job = {lie}\nw.run_job.__qualname__ = 'run_job'\n")
     return "--preload", str(path)
 
 
@@ -225,8 +236,7 @@ def test_order_in_which_a_worker_lists_files_counts_for_nothing(
 ) -> None:
     organisation = Organisation(hub, acme)
     organisation.add("model").commits = 2
-    turn = "lambda job: changed(job, lambda v: v['predicate']['resources'].reverse())"
-    cluster.worker("one", *lying(cluster, turn))
+    cluster.worker("one", *lying(cluster, "lambda job: changed(job, backwards)"))
     cluster.wait(1)
     done = batch(person(), acme, cluster)
     assert done.code == 0, done.err
@@ -250,9 +260,8 @@ def test_worker_that_only_fails_is_chosen_last(hub: Hub, person: People, acme: K
     organisation = Organisation(hub, acme)
     for number in range(6):
         organisation.add(f"r{number}").commits = 2
-    full = "{'kind': 'other', 'text': 'No space left on device'}"
     first, second = map(str, sorted(free_ports(2)))  # the first of two idle workers is chosen
-    lie = lying(cluster, f"lambda job: changed(job, lambda v: v.update(error={full}))")
+    lie = lying(cluster, "lambda job: changed(job, full)")
     cluster.worker("bad", *lie, "--worker-port", first)
     cluster.worker("good", "--worker-port", second)
     cluster.wait(2)
@@ -274,6 +283,41 @@ def test_private_repository_that_workers_may_not_read(
     assert "HF_SIGN_WORKER_TOKEN" in record["reason"]
 
 
+@pytest.mark.parametrize("format_", [1, 2])
+def test_workers_of_a_later_release(hub: Hub, person: People, acme: KeyPair, cluster: Cluster, format_: int) -> None:
+    organisation = Organisation(hub, acme)
+    organisation.add("model").commits = 2 if format_ == 1 else 1
+    newer = (
+        "honest\nif 'seconds' not in str(m._MESSAGES):\n"
+        "    m._MESSAGES = {**m._MESSAGES, 'Answer': (*m._MESSAGES['Answer'], ('seconds', 50, 'uint64'))}\n"
+        "def later(answer): answer.seconds, answer.format, answer.release = 7, %d, '9.0'\n"
+        "w.run_job = lambda job: changed(job, later)"
+    )
+    cluster.worker("later", *lying(cluster, newer % format_))
+    cluster.wait(1)
+    done = batch(person(), acme, cluster)
+    if format_ == 1:
+        assert done.code == 0, done.err + done.out
+        organisation.check()
+    else:
+        assert done.code == 3
+        assert "a worker has hf-sign '9.0', and this hf-sign" in done.err
+        assert "update hf-sign on this machine" in done.err
+
+
+def test_token_is_not_in_the_log_of_a_worker(hub: Hub, person: People, acme: KeyPair, cluster: Cluster) -> None:
+    Organisation(hub, acme).add("secret", state="private")
+    hub.add_token("hf_worker", user="robot", orgs=["acme"], role="read")
+    cluster.worker("one", *lying(cluster, "lambda job: 1 / 0"))  # Dask logs a task that fails
+    cluster.wait(1)
+    who = person()
+    who.extra["HF_SIGN_WORKER_TOKEN"] = "hf_worker"
+    batch(who, acme, cluster, "--jobs", "1")
+    log = (cluster.folder / "one.log").read_bytes()
+    assert b"Compute Failed" in log
+    assert b"hf_worker" not in log
+
+
 def test_error_that_no_cluster_can_carry(hub: Hub, person: People, acme: KeyPair, cluster: Cluster) -> None:
     organisation = Organisation(hub, acme)
     organisation.add("model").commits = 2
@@ -287,7 +331,7 @@ def test_error_that_no_cluster_can_carry(hub: Hub, person: People, acme: KeyPair
 
 def test_nobody_but_a_liar_stops_the_batch(hub: Hub, person: People, acme: KeyPair, cluster: Cluster) -> None:
     Organisation(hub, acme).add("model")
-    cluster.worker("liar", *lying(cluster, _LIES["no JSON"]))
+    cluster.worker("liar", *lying(cluster, _LIES["no message"]))
     cluster.wait(1)
     done = batch(person(), acme, cluster)
     assert done.code == 3
@@ -319,7 +363,7 @@ def test_scheduler_without_workers(hub: Hub, person: People, acme: KeyPair, clus
 def test_scheduler_that_is_not_there(
     hub: Hub, person: People, acme: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hf_model_signing.workers.dask._PATIENCE", 1)
+    monkeypatch.setattr("hf_model_signing.workers.dask._TIMEOUT", 1)
     Organisation(hub, acme).add("model")
     done = batch(person(), acme, Cluster(tmp_path, 9))
     assert done.code == 3
