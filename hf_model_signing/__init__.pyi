@@ -42,7 +42,11 @@ from hf_model_signing.methods.skip.signer import SkipSigner as SkipSigner
 from hf_model_signing.oms.bundle import Bundle as Bundle
 from hf_model_signing.oms.difference import Difference as Difference
 from hf_model_signing.oms.difference import MismatchError as MismatchError
+from hf_model_signing.organisation.api import audit as audit
+from hf_model_signing.organisation.api import batch as batch
+from hf_model_signing.organisation.options import Observer as Observer
 from hf_model_signing.policy.trust_policy import Policy as Policy
+from hf_model_signing.report.interface import Report as Report
 from hf_model_signing.verifying import Coverage as Coverage
 from hf_model_signing.verifying import Verification as Verification
 from hub_adapters.errors import AccessError as AccessError

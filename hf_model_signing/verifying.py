@@ -89,19 +89,7 @@ class Verification(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON values."""
-        return {
-            "verified": True,
-            "path": self.path,
-            "method": self.method,
-            "signer": self.signer,
-            **self.facts,
-            "digest": f"sha256:{self.statement.manifest.root_digest}",
-            "files": list(self.files),
-            "subject": self.statement.manifest.name,
-            "uri": self.statement.uri or None,
-            "annotations": dict(self.statement.annotations),
-            "old_forms": list(self.old_forms),
-        }
+        return {"verified": True, "path": self.path, **self.verified.to_dict(), "files": list(self.files)}
 
 
 def verify_path(

@@ -15,20 +15,24 @@ _LONGEST = 80  # characters of a value in a `repr`
 class Result(ABC):
     """Base class of what the functions of the Python API return."""
 
-    shown: ClassVar[tuple[str, ...]]  # the keys of `to_dict` that stand in the `repr`
+    shown: ClassVar[tuple[str, ...]]  # the keys of `_summary` that stand in the `repr`
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON values, as `--json` prints it."""
 
+    def _summary(self) -> dict[str, Any]:
+        """Return the values that a person sees: `to_dict`, unless that is long or costs something."""
+        return self.to_dict()
+
     def __repr__(self) -> str:
-        values = self.to_dict()
+        values = self._summary()
         texts = [f"{name}={_brief(values[name])}" for name in self.shown if values[name] not in (None, "")]
         return f"{type(self).__name__}({', '.join(texts)})"
 
     def _repr_html_(self) -> str:
         """Return a table of the values that are not empty; names and facts in it come from untrusted sources."""
-        rows = [(name, _text(value)) for name, value in self.to_dict().items() if value not in (None, "", [], {})]
+        rows = [(name, _text(value)) for name, value in self._summary().items() if value not in (None, "", [], {})]
         cells = [f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>" for name, text in rows]
         return f"<table><caption>{type(self).__name__}</caption>{''.join(cells)}</table>"
 
@@ -37,7 +41,7 @@ def _brief(value: object) -> str:
     """A value in a few characters: of a list or a dictionary its length."""
     if isinstance(value, (list, dict)):
         return str(len(value))
-    text = repr(value)
+    text = repr(str(value) if isinstance(value, str) else value)  # an enumeration as its value
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 

@@ -117,13 +117,10 @@ def exit_code(report: Report) -> int:
 def _owner(ctx: click.Context, param: click.Parameter, value: str) -> str:
     """Return the name of the organisation, also from `hf://ORG` and from the URL of its page."""
     from hub_adapters.errors import BadReferenceError
+    from hub_adapters.huggingface.adapter import owner_name
     from hub_adapters.huggingface.organisation import check_owner
 
-    name = value.removeprefix("hf://").rstrip("/")
-    if "://" in name:
-        from hub_adapters.huggingface.adapter import owner_of_page
-
-        name = owner_of_page(name)
+    name = owner_name(value)
     try:
         return check_owner(name)
     except BadReferenceError as error:

@@ -27,16 +27,23 @@ def check_trust(verifier: object, policy: object) -> None:
     """Raise `UsageError` unless either `verifier` is a `Verifier`, or `policy` a `Policy` or the path of one."""
     if isinstance(verifier, Verifier) and policy is None:
         return
-    from hf_model_signing.policy.trust_policy import EITHER, Policy
+    from hf_model_signing.policy.trust_policy import EITHER
 
     if not (verifier is None or isinstance(verifier, Verifier)):
         raise UsageError(f"the verifier is {_kind_of(verifier)}, not a Verifier: write {_instead_of(verifier)}")
+    check_policy(policy)
+    if (verifier is None) == (policy is None):
+        raise UsageError(EITHER)
+
+
+def check_policy(policy: object) -> None:
+    """Raise `UsageError` unless `policy` is a `Policy`, the path of one, or None."""
+    from hf_model_signing.policy.trust_policy import Policy
+
     if isinstance(policy, Verifier):
         raise UsageError(f"the policy is {_kind_of(policy)}, not a trust policy: write verifier= in place of policy=")
     if not (policy is None or isinstance(policy, (str, os.PathLike, Policy))):
         raise UsageError(f"the policy is {_kind_of(policy)}, not a trust policy: write policy='trust.toml'")
-    if (verifier is None) == (policy is None):
-        raise UsageError(EITHER)
 
 
 def _instead_of(verifier: object) -> str:

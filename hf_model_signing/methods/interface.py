@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from hf_model_signing._util.results import Result
 from hf_model_signing.errors import ModelError, RefusedError, UsageError, VerificationError
 from hf_model_signing.oms.bundle import UNSIGNED, Bundle
 from hf_model_signing.oms.dsse import pae
@@ -27,6 +28,9 @@ class Signer(ABC):
     """Turns a statement into a bundle. Its secrets stay inside: they are in no repr, error or log."""
 
     method: str  # what its bundles say
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.describe()}>"
 
     def sign(self, statement: Statement) -> Bundle:
         """Sign `statement`; raises `HfSignError` when no signature, or no timestamp of it, could be made."""
@@ -118,8 +122,8 @@ class SignerFound:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Verified:
+@dataclass(frozen=True, repr=False)
+class Verified(Result):
     """The verdict about a bundle whose signature was checked and accepted. It is made by `Verifier.verify` alone.
 
     `signer` says who signed, in a few words, and `facts` says it for programs. `accepted_by` is the verifier that holds
@@ -134,6 +138,22 @@ class Verified:
     facts: Mapping[str, str]
     accepted_by: Verifier
 
+    shown = ("method", "signer", "uri", "digest")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the verdict as JSON values, without the files that were signed."""
+        return {
+            "verified": True,
+            "method": self.method,
+            "signer": self.signer,
+            **self.facts,
+            "digest": f"sha256:{self.statement.manifest.root_digest}",
+            "subject": self.statement.manifest.name,
+            "uri": self.statement.uri or None,
+            "annotations": dict(self.statement.annotations),
+            "old_forms": [*self.bundle.old_forms, *self.statement.old_forms],
+        }
+
     def pin_signer(self) -> None:
         """Remember the signer, where this is the first use; see `Verifier.pin`."""
 
@@ -142,6 +162,9 @@ class Verifier(ABC):
     """Decides whether a bundle was signed by a signer that is trusted."""
 
     method: ClassVar[str]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.describe()}>"
 
     def verify(self, bundle: Bundle) -> Verified:
         """Check the signature of `bundle` and return the verdict; raises `VerificationError` unless it is accepted.

@@ -16,6 +16,7 @@ from typing import Any
 
 from hf_model_signing._util.atomic_files import write_file
 from hf_model_signing._util.paths import file_name
+from hf_model_signing._util.results import Result
 from hf_model_signing.errors import BundleError
 from hf_model_signing.oms import strict_json
 from hf_model_signing.oms.dsse import PAYLOAD_TYPE, decode_base64
@@ -58,8 +59,8 @@ _LOG_ENTRY = {
 _TIMESTAMPS = {"rfc3161Timestamps": [{"signedTimestamp": str}]}
 
 
-@dataclass(frozen=True)
-class Bundle:
+@dataclass(frozen=True, repr=False)
+class Bundle(Result):
     """A signed statement: the payload, one signature over it, and the material to verify it.
 
     `payload` has the exact bytes that were signed. `material` is the `verificationMaterial` of the Sigstore bundle as
@@ -72,6 +73,8 @@ class Bundle:
     payload: bytes
     signature: bytes
     old_forms: tuple[str, ...] = field(default=(), compare=False)
+
+    shown = ("method", "size")
 
     @classmethod
     def parse(cls, data: bytes) -> Bundle:
@@ -109,7 +112,11 @@ class Bundle:
 
     @cached_property
     def _encoded(self) -> bytes:
-        document = {
+        return json.dumps(self.to_dict()).encode("ascii")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the bundle as the JSON values that go into `model.sig`."""
+        return {
             "mediaType": MEDIA_TYPE,
             "verificationMaterial": self.material,
             "dsseEnvelope": {
@@ -118,7 +125,9 @@ class Bundle:
                 "signatures": [{"sig": _base64(self.signature), "keyid": ""}] if self.signature else [],
             },
         }
-        return json.dumps(document).encode("ascii")
+
+    def _summary(self) -> dict[str, Any]:
+        return {"method": self.method, "size": f"{len(self.payload):,} bytes signed", "old_forms": list(self.old_forms)}
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the bundle to `path` atomically; raises `OSError`, and an existing file is then unchanged."""

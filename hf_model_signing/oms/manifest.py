@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -37,9 +37,9 @@ class Manifest:
     """
 
     name: str
-    entries: tuple[Entry, ...]
+    entries: tuple[Entry, ...] = field(repr=False)
     serialization: Serialization
-    empty_files: tuple[str, ...] = ()
+    empty_files: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(cls, name: str, digests: Mapping[str, bytes], serialization: Serialization) -> Manifest:

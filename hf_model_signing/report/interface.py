@@ -5,8 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
+from hf_model_signing._util.results import Result
 from hf_model_signing.report.statuses import FileCoverage, Finding, Group, RunKind, Status
 
 
@@ -56,9 +58,13 @@ class Record:
         """The severity of the status."""
         return self.status.group
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as JSON values."""
+        return {**asdict(self), "group": self.group}
 
-@dataclass(frozen=True)
-class Report:
+
+@dataclass(frozen=True, repr=False)
+class Report(Result):
     """The results of a run over an organisation; `totals` counts records by status.
 
     Each call of `records` iterates over all records again, the worst first; they are read from disk, as there may be
@@ -74,6 +80,31 @@ class Report:
     records: Callable[[], Iterable[Record]]
     signer: str = ""
     policy: str = ""
+
+    shown = ("command", "owner", "count")
+
+    def head(self) -> dict[str, Any]:
+        """Return the report without its records as JSON values."""
+        return {
+            "schema": "hf-sign-report/1",
+            "command": self.command,
+            "owner": self.owner,
+            "endpoint": self.endpoint,
+            "made_at": self.made_at,
+            "version": self.version,
+            "signer": self.signer,
+            "policy": self.policy,
+            "count": self.count,
+            "totals": {status: self.totals[status] for status in Status if self.totals.get(status)},
+            "groups": {group: self.in_group(group) for group in (Group.GOOD, Group.BAD, Group.NEUTRAL)},
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON values; all records, which `JsonFormat` writes one by one, are held at once."""
+        return {**self.head(), "records": [record.to_dict() for record in self.records()]}
+
+    def _summary(self) -> dict[str, Any]:
+        return self.head()
 
     @property
     def count(self) -> int:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
-from typing import Any
 
-from hf_model_signing.report.interface import Format, Record, Report
-from hf_model_signing.report.statuses import Group, Status
+from hf_model_signing.report.interface import Format, Report
 
 
 class JsonFormat(Format):
@@ -24,30 +21,10 @@ class JsonFormat(Format):
 
     def render(self, report: Report) -> Iterator[str]:
         """Yield the head, a line for each record, and the end."""
-        head = json.dumps(_head(report))
+        head = json.dumps(report.head())
         yield f'{head[:-1]}, "records": ['
         comma = ""
         for record in report.records():
-            yield f"{comma}\n{json.dumps(_line(record))}"
+            yield f"{comma}\n{json.dumps(record.to_dict())}"
             comma = ","
         yield "\n]}\n"
-
-
-def _head(report: Report) -> dict[str, Any]:
-    return {
-        "schema": "hf-sign-report/1",
-        "command": report.command,
-        "owner": report.owner,
-        "endpoint": report.endpoint,
-        "made_at": report.made_at,
-        "version": report.version,
-        "signer": report.signer,
-        "policy": report.policy,
-        "count": report.count,
-        "totals": {status: report.totals[status] for status in Status if report.totals.get(status)},
-        "groups": {group: report.in_group(group) for group in (Group.GOOD, Group.BAD, Group.NEUTRAL)},
-    }
-
-
-def _line(record: Record) -> dict[str, Any]:
-    return {**asdict(record), "group": record.group}

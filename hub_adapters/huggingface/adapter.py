@@ -410,12 +410,13 @@ class HuggingFaceAdapter(HubAdapter):
             return call()
 
 
-def owner_of_page(address: str) -> str:
-    """The user or organisation whose page has this address; the address itself when it is no such page."""
+def owner_name(text: str) -> str:
+    """Return the owner that `ORG`, `hf://ORG` or the URL of its page names; the caller checks the name."""
+    name = text.removeprefix("hf://").rstrip("/")
     for base in (_endpoint(), *_WEB_BASES):
-        if address.startswith(f"{base}/"):
-            return address.removeprefix(f"{base}/")
-    return address
+        if name.startswith(f"{base}/"):
+            return name.removeprefix(f"{base}/")
+    return name
 
 
 def _where(resolved: Resolved, create_pr: bool) -> dict[str, Any]:
@@ -450,8 +451,8 @@ def _checked_endpoint() -> str:
 def _check_token(token: str | bool | None) -> None:
     """Reject a token that no header can carry, before the client quotes it in an error."""
     name = "the token" if isinstance(token, str) else "HF_TOKEN"
-    text = token if isinstance(token, str) else _token_of_environment()
-    if not (text.strip().isascii() and text.strip().isprintable()):
+    text = token if isinstance(token, str) else _token_of_environment().strip()
+    if not (text.isascii() and text.isprintable()):
         raise BadSettingError(f"{name} holds characters that no token has")
 
 
