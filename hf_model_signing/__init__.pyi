@@ -22,6 +22,8 @@ from hf_model_signing.guarding.downloads import snapshot_download as snapshot_do
 from hf_model_signing.guarding.guard import guard as guard
 from hf_model_signing.hub.download import Pulled as Pulled
 from hf_model_signing.hub.fetch import fetch as fetch
+from hf_model_signing.hub.inspect import Inspection as Inspection
+from hf_model_signing.hub.inspect import inspect as inspect
 from hf_model_signing.hub.pull import pull as pull
 from hf_model_signing.hub.push import Pushed as Pushed
 from hf_model_signing.hub.push import push as push

@@ -167,6 +167,33 @@ def test_token_of_the_caller(repo: str, acme: KeyPair) -> None:
         hms.pull(repo, verifier=acme.verifier, token="hf_\n")
 
 
+# Inspect
+
+
+def test_inspect_verifies_nothing(model: Path, acme: KeyPair, hosts: StaticHosts) -> None:
+    bundle = hms.sign(model, signer=acme.signer)
+    bundle.write(model / "model.sig")
+    address = hosts.put("/x.sig", bundle.to_bytes())
+    for given in (bundle, model, str(model), model / "model.sig", address):
+        inspection = hms.inspect(given)
+        assert (inspection.to_dict()["verified"], inspection.statement.manifest.name) == (False, "model")
+    assert repr(inspection).startswith("Inspection(verified=False, method='key', subject='model', digest='sha256:")
+    with pytest.raises(hms.UsageError, match="has no signatures beside its models"):
+        hms.inspect(TFHUB)
+    with pytest.raises(hms.BundleError, match="cannot read the signature 'nothing'"):
+        hms.inspect("nothing")
+
+
+@pytest.mark.usefixtures("_at_hub")
+def test_inspect_repository(signed: str, hub: Hub, tmp_path: Path) -> None:
+    for reference in (f"hf://{signed}", f"{hub.url}/{signed}"):
+        assert hms.inspect(reference).statement.uri == f"hf://{signed}"
+    assert not list((tmp_path / "home").rglob("model.sig"))
+    hub.create_repo("acme/unsigned")
+    with pytest.raises(hms.MissingSignatureError, match=r"it has no model\.sig"):
+        hms.inspect("hf://acme/unsigned")
+
+
 # Organisations
 
 

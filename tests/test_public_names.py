@@ -23,7 +23,7 @@ from tests.helpers import ROOT, run_python
 PACKAGES = (hms, hub_adapters)
 NAMES: list[str] = importlib.import_module("hf_model_signing").__all__
 # Exceptions that are always translated before they reach a caller.
-INTERNAL = {"PathError", "ShardError", "CertificateError", "BrokenError", "NotModifiedError"}
+INTERNAL = {"PathError", "ShardError", "CertificateError", "BrokenError", "NotModifiedError", "TooLongError"}
 CONSUMER = """
 import hf_model_signing as hms
 from hf_model_signing import KeySigner

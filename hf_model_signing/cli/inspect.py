@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,11 +9,9 @@ import click
 from hf_model_signing.cli import output
 from hf_model_signing.cli.global_options import Command
 from hf_model_signing.cli.options import check_signature_file
-from hf_model_signing.methods.registry import METHODS, embedded_in
 
 if TYPE_CHECKING:
-    from hf_model_signing.methods.method import Method
-    from hf_model_signing.oms.bundle import Bundle
+    from hf_model_signing.hub.inspect import Inspection
     from hf_model_signing.oms.statement import Statement
 
 # Annotations that a push makes, under the words for them here; others are shown apart, so that none hides a fact.
@@ -31,116 +28,25 @@ _WARNING = "Nothing was verified: this is what the file says of itself. Check it
 
 
 def _run(signature: str) -> None:
-    from hf_model_signing.oms.bundle import Bundle
-    from hf_model_signing.oms.statement import Statement
-    from hf_model_signing.verifying import find_signature
+    from hf_model_signing.hub.inspect import inspect
 
-    check_signature_file(signature)
-    if "://" in signature:
-        from hf_model_signing.hub.detached_signature import read_signature
-
-        bundle = read_signature(signature)
-    else:
-        bundle = Bundle.read(find_signature(signature) if os.path.isdir(signature) else signature)
-    statement = Statement.parse(bundle.payload)
-    output.result(_values(bundle, statement), _text(bundle, statement))
+    if "://" not in signature:
+        check_signature_file(signature)
+    inspection = inspect(signature)
+    output.result(inspection.to_dict(), _text(inspection))
 
 
-def _values(bundle: Bundle, statement: Statement) -> dict[str, Any]:
-    manifest = statement.manifest
-    how = manifest.serialization
-    return {
-        "verified": False,
-        "method": bundle.method,
-        "key_fingerprint": bundle.material.get("publicKey", {}).get("hint"),
-        "certificates": certificate_rows(bundle),
-        **_details(bundle),
-        "timestamps": timestamp_times(bundle),
-        "old_forms": [*bundle.old_forms, *statement.old_forms],
-        "subject": manifest.name,
-        "uri": statement.uri or None,
-        "annotations": dict(statement.annotations),
-        "digest": f"sha256:{manifest.root_digest}",
-        "serialization": {
-            "method": how.method,
-            "hash_type": how.hash_type,
-            "allow_symlinks": how.allow_symlinks,
-            "ignore_paths": list(how.ignore_paths),
-            "shard_size": how.shard_size,
-        },
-        "empty_files": list(manifest.empty_files),
-        "files": {entry.name: entry.digest.hex() for entry in manifest.entries},
-    }
-
-
-def timestamp_times(bundle: Bundle) -> list[str]:
-    """What time each timestamp of a bundle states; `unreadable` for one that is none."""
-    if "timestampVerificationData" not in bundle.material:
-        return []
-    from hf_model_signing.errors import VerificationError
-    from hf_model_signing.timestamps.rfc3161 import timestamps_of
-    from hf_model_signing.timestamps.token import decode, open_response
-
-    times = []
-    for token in timestamps_of(bundle.material):
-        try:
-            times.append(open_response(decode(token)).time.isoformat())
-        except VerificationError:
-            times.append("unreadable")
-    return times
-
-
-def certificate_rows(bundle: Bundle) -> list[dict[str, str]]:
-    """What each certificate of a bundle says, the leaf first; nothing for one that cannot be read."""
-    from hf_model_signing.crypto.certificates import MAX_CHAIN, CertificateError, fingerprint_of, parse_certificate
-    from hf_model_signing.oms.dsse import decode_base64
-
-    chain = bundle.material.get("x509CertificateChain", {}).get("certificates", [])
-    rows = []
-    for item in [*chain, *filter(None, [bundle.material.get("certificate")])][:MAX_CHAIN]:
-        try:
-            certificate = parse_certificate(decode_base64(item["rawBytes"], "a certificate"))
-        except CertificateError as error:
-            rows.append({"unreadable": str(error)})
-            continue
-        rows.append(
-            {
-                "subject": certificate.subject.rfc4514_string(),
-                "issuer": certificate.issuer.rfc4514_string(),
-                "not_before": certificate.not_valid_before_utc.isoformat(),
-                "not_after": certificate.not_valid_after_utc.isoformat(),
-                "sha256": fingerprint_of(certificate),
-            }
-        )
-    return rows
-
-
-def _details(bundle: Bundle) -> dict[str, Any]:
-    """What the method of the bundle knows of it, under the name of the method; nothing under those of the others."""
-    mine = _method(bundle)
-    methods = [method for method in METHODS.values() if method.details is not None]
-    return {method.name: method.details(bundle) if method is mine and method.details else None for method in methods}
-
-
-def _rows(bundle: Bundle) -> list[tuple[str, str]]:
-    method = _method(bundle)
-    return method.rows(bundle) if method is not None and method.rows is not None else []
-
-
-def _method(bundle: Bundle) -> Method | None:
-    found = embedded_in(bundle)
-    return METHODS[found[0]] if found is not None else None
-
-
-def _text(bundle: Bundle, statement: Statement) -> str:
+def _text(inspection: Inspection) -> str:
     from hf_model_signing._util.text import show
+    from hf_model_signing.hub.inspect import method_of
     from hf_model_signing.oms.bundle import UNSIGNED
 
-    values = _values(bundle, statement)
+    bundle, statement, values = inspection.bundle, inspection.statement, inspection.to_dict()
+    method = method_of(bundle)
     how = statement.manifest.serialization
     rows: list[tuple[str, Any]] = [
         ("method", _UNSIGNED if bundle.method == UNSIGNED else bundle.method),
-        *_rows(bundle),
+        *(method.rows(bundle) if method is not None and method.rows is not None else []),
         ("timestamped", ", ".join(values["timestamps"])),
         ("subject", statement.manifest.name),
         ("uri", statement.uri),
