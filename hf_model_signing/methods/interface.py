@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from hf_model_signing.oms.predicate import check_writable
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.oms.strict_json import MAX_BYTES
 
+_FINGERPRINT = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{56}\b|\b((?:[0-9A-F]{2}:){4})(?:[0-9A-F]{2}:){27}[0-9A-F]{2}\b")
+
 
 @dataclass(frozen=True)
 class Introduction:
@@ -24,7 +27,22 @@ class Introduction:
     verify: tuple[str, ...]
 
 
-class Signer(ABC):
+def _shortened(fingerprint: re.Match[str]) -> str:
+    return f"{fingerprint[1] or fingerprint[2]}…"
+
+
+class _Named(ABC):
+    """Describes itself in its repr."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Return who this is, in a few words; without a secret, and without asking anybody."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({_FINGERPRINT.sub(_shortened, self.describe())})"
+
+
+class Signer(_Named):
     """Turns a statement into a bundle. Its secrets stay inside: they are in no repr, error or log."""
 
     method: str  # what its bundles say
@@ -42,7 +60,7 @@ class Signer(ABC):
         """Find out whether `statement` could be signed, and leave no trace anywhere; raises as `sign` does."""
         self.sign(statement)
 
-    def ask_again(self) -> None:  # noqa: B027 - most signers ask nobody
+    def ask_again(self) -> None:
         """Let a person be asked once more, after a `SignInError`."""
 
     def _payload(self, statement: Statement) -> bytes:
@@ -55,10 +73,6 @@ class Signer(ABC):
     @abstractmethod
     def verifier(self) -> Verifier:
         """The verifier that accepts what this signer signs, and nobody else's."""
-
-    @abstractmethod
-    def describe(self) -> str:
-        """Who signs, in a few words."""
 
     def introduce(self, signed: Bundle | None = None) -> Introduction:
         """Who will sign, before anything is; or who signed `signed`, a bundle of this signer's.
@@ -131,8 +145,8 @@ class Verified(Result):
     policy names it is the one who signed.
     """
 
-    bundle: Bundle
-    statement: Statement
+    bundle: Bundle = field(repr=False)
+    statement: Statement = field(repr=False)
     method: str
     signer: str
     facts: Mapping[str, str]
@@ -158,8 +172,8 @@ class Verified(Result):
         """Remember the signer, where this is the first use; see `Verifier.pin`."""
 
 
-class Verifier(ABC):
-    """Decides whether a bundle was signed by a signer that is trusted."""
+class Verifier(_Named):
+    """Decides whether a bundle was signed by a signer that is trusted; it is described by whom it accepts."""
 
     method: ClassVar[str]
 
@@ -194,10 +208,6 @@ class Verifier(ABC):
         another signer is remembered already, or this one cannot be remembered.
         """
         verified.pin_signer()
-
-    @abstractmethod
-    def describe(self) -> str:
-        """Whose signature is accepted, in a few words."""
 
     def signers(self) -> tuple[str, ...]:
         """Return the description of each signer that is accepted."""
