@@ -1,4 +1,4 @@
-"""`hf-sign inspect`: what a signature file says, without believing any of it."""
+"""The command `hf-sign inspect`: show the content of a signature file, without verifying it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hf_model_signing.hub.inspect import Inspection
     from hf_model_signing.oms.statement import Statement
 
-# Annotations that a push makes, under the words for them here; others are shown apart, so that none hides a fact.
+# Labels of the annotations that a push makes. Others are shown separately, so that none can imitate these.
 _KNOWN = {
     "revision": "revision",
     "signed_at": "signed at",

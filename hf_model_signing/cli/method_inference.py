@@ -1,4 +1,4 @@
-"""Commands that take a signing method as their first word, or infer it from the options."""
+"""Commands with a signing method as their first word, and commands that infer it from the options."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ POLICY_OPTION = "--policy"
 
 
 class MethodGroup(GlobalOptions, click.Group):
-    """A command that takes a method as its first word; without one the method is `sigstore`.
+    """A command with a method as its first word; the default is `sigstore`.
 
-    With `--policy` there is no method: `by_policy` is the command then, if there is one.
+    With `--policy` there is no method, and `by_policy` is the command, if there is one.
     """
 
     by_policy: click.Command | None = None
@@ -30,7 +30,7 @@ class MethodGroup(GlobalOptions, click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the method, or say what was meant without one."""
+        """Find the method, or explain what is missing."""
         word = args[0].replace("_", "-")
         if self.by_policy and _names_policy(args):
             self._check_no_method(ctx, args)
@@ -53,11 +53,11 @@ class MethodGroup(GlobalOptions, click.Group):
         check_alone(methods or [word for word in words if word in own], ctx)
 
     def _check_word(self, ctx: click.Context, args: list[str]) -> None:
-        """Refuse what was meant as the name of a method and is none."""
+        """Refuse a misspelled method."""
         word = args[0]
         if word.startswith("-") or "/" in word or os.path.exists(word):
             return
-        import difflib  # here, because every start would pay for it
+        import difflib  # late: only this error needs it
 
         alike = difflib.get_close_matches(word.replace("_", "-"), self.commands, cutoff=0.75)
         if alike or (len(args) > 1 and not args[1].startswith("-")):
@@ -65,7 +65,7 @@ class MethodGroup(GlobalOptions, click.Group):
             raise click.UsageError(f"there is no method '{word}'{hint}", ctx)
 
     def _check_option(self, ctx: click.Context, name: str) -> None:
-        """Refuse an option of another method than the one that is meant when none is named."""
+        """Refuse an option of another method than the default, if no method is named."""
         takers = [method for method, command in self.commands.items() if _takes(command, name)]
         if takers and DEFAULT_METHOD not in takers:
             raise click.UsageError(
@@ -76,7 +76,7 @@ class MethodGroup(GlobalOptions, click.Group):
 
 
 def check_alone(given: list[str], ctx: click.Context | None = None) -> None:
-    """Raise `click.UsageError` when anything beside a policy says whose signature to accept."""
+    """Raise `click.UsageError` if other options beside a policy select a signer."""
     if given:
         raise click.UsageError(
             f"{POLICY_OPTION} says whose signature to accept, and so does {given[0]}: give only one of the two", ctx
@@ -98,7 +98,7 @@ def _takes(command: click.Command, name: str) -> bool:
 def method_group(
     name: str, help_text: str, make: Callable[[Method], click.Command], methods: Iterable[str]
 ) -> MethodGroup:
-    """The command `name` with a subcommand for each of the methods; `make` builds one of them."""
+    """Return the command `name` with a subcommand for each method; `make` builds a subcommand."""
     group = MethodGroup(
         name=name,
         help=help_text,
@@ -111,9 +111,9 @@ def method_group(
 
 
 def own_options(method: Method, options: tuple[Option, ...]) -> list[click.Parameter]:
-    """The options of one method, for a command that is about that method alone."""
-    # What can be given several times and is not given at all, the method itself explains; and so does the method that
-    # is meant when none is named, as the user may have meant another.
+    """Return the options of one method, for a command of that method alone."""
+    # The method itself reports a missing option that is repeatable. So does the default method, because the user may
+    # have meant another one.
     explained = method.name == DEFAULT_METHOD
     return [click_option(option, required=option.needed and not option.many and not explained) for option in options]
 
@@ -125,38 +125,38 @@ _WHOSE = "whose signature to accept"
 
 
 def any_signer() -> list[click.Parameter]:
-    """The signing options of all methods, for a command that infers the method."""
+    """Return the signing options of all methods, for a command that infers the method."""
     return any_options(_SIGNING)
 
 
 def any_verifier() -> list[click.Parameter]:
-    """The verifying options of all methods, for a command that infers the method."""
+    """Return the verifying options of all methods, for a command that infers the method."""
     return any_options(_VERIFYING)
 
 
 def infer_signer(values: Values) -> Signer:
-    """The signer that the given options describe; raises `click.UsageError` when they describe none."""
+    """Return the signer that the given options describe; raises `click.UsageError` if there is none."""
     return make_signer(METHODS[_infer(values, "how to sign", _SIGNING)], values)
 
 
 def infer_verifier(values: Values) -> Verifier:
-    """The verifier that the given options describe; raises `click.UsageError` when they describe none."""
+    """Return the verifier that the given options describe; raises `click.UsageError` if there is none."""
     return make_verifier(METHODS[infer_verifying(values, _VERIFYING)], values)
 
 
 def infer_verifying(values: Values, sides: Sides) -> str:
-    """The method of the signer whom the given options describe; raises `click.UsageError` when they describe none."""
+    """Return the method of the signer that the given options describe; raises `click.UsageError` if there is none."""
     return _infer(values, _WHOSE, sides)
 
 
 def given_verifier(values: Values) -> list[str]:
-    """The options that say whose signature to accept, as far as they are given."""
+    """Return the given options that select a signer to accept."""
     method = ["--method"] if values.get("method") else []
     return method + [option.names[0] for option in _given(values, _VERIFYING).values()]
 
 
 def any_options(sides: Sides) -> list[click.Parameter]:
-    """The options of all methods, and the one that names the method."""
+    """Return the options of all methods, and `--method`."""
     different = {option.name: option for options in sides.values() for option in options}
     inferred = f"Inferred from the other options; {DEFAULT_METHOD} when there are none."
     method = click.Option(["--method"], type=click.Choice(list(sides)), help=inferred)
@@ -173,7 +173,7 @@ def _given(values: Values, sides: Sides) -> dict[str, Option]:
 
 
 def _infer(values: Values, question: str, sides: Sides) -> str:
-    """The method, the one named or the only one that needs and takes what is given."""
+    """Return the named method, or the one whose needed options are given and which has all given options."""
     wanted = [values["method"]] if values.get("method") else list(sides)
     given = _given(values, sides)
     fitting = [

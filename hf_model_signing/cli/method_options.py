@@ -1,4 +1,4 @@
-"""The options of the signing methods as click has them, and how a person is asked while signing."""
+"""Turn the options of the signing methods into click options, and ask a person while signing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LONGEST_LINE = 4096  # characters
 
 
 def click_option(option: Option, *, required: bool = False) -> click.Option:
-    """Make the option of a command, a new one for each: click fills it in when it is attached to one."""
+    """Return a new click option; click changes an option when it is attached to a command."""
     more: dict[str, Any] = {"is_flag": True} if option.flag else {"metavar": option.metavar}
     if option.file:
         more["type"] = click.Path()
@@ -41,14 +41,14 @@ def make_verifier(method: Method, values: Values) -> Verifier:
 
 
 def quiet_libraries() -> None:
-    """Keep from stderr what the libraries of all methods log for developers; Python puts it there by default."""
+    """Keep log messages of the libraries of all methods off stderr, where Python prints them by default."""
     for method in METHODS.values():
         _quiet(method)
 
 
 def _quiet(method: Method) -> None:
     if method.loggers:
-        import logging  # here, because every start would pay for it
+        import logging  # late: most methods do without it
 
         for name in method.loggers:
             logging.getLogger(name).addHandler(logging.NullHandler())
@@ -74,5 +74,5 @@ def _ask_line(text: str) -> str:
     click.echo(printable(text), err=True, nl=False)
     answer = "" if sys.stdin is None else sys.stdin.readline(_LONGEST_LINE)
     if not answer.endswith("\n"):
-        click.echo(err=True)  # so that what comes next stands on a line of its own
+        click.echo(err=True)  # end the line of the prompt
     return answer

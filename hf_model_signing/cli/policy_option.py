@@ -1,4 +1,4 @@
-"""The option that names a trust policy in place of a signer, and what the libraries have to say then."""
+"""The option `--policy`, and the notes of Sigstore verifiers that a policy names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hf_model_signing.errors import SigstoreWarning
 
 
 def policy_option(*, required: bool = False) -> click.Option:
-    """The trust policy that says whose signature to accept."""
+    """Return the option `--policy`."""
     return click.Option(
         [POLICY_OPTION],
         metavar="FILE",
@@ -26,7 +26,7 @@ def policy_option(*, required: bool = False) -> click.Option:
 
 @contextlib.contextmanager
 def sigstore_notes() -> Iterator[None]:
-    """Show what a verifier of Sigstore that a policy names wants a person to know, and nothing for developers."""
+    """Show the warnings of Sigstore verifiers as notes, and hide the log messages of their libraries."""
     from hf_model_signing.cli.method_options import quiet_libraries
 
     quiet_libraries()

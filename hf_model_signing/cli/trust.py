@@ -1,4 +1,4 @@
-"""`hf-sign trust`: edit a trust policy, and see what it says."""
+"""The command `hf-sign trust`: edit, show and check a trust policy."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from hf_model_signing.policy.describe import Named
     from hf_model_signing.policy.editing import Added, Draft, Removed
 
-# The signers that a policy may have, by their methods, with the options that describe them; what is verified as another
-# method is named by that one.
+# The options of each method that a policy may name; a method that is verified as another one is not listed.
 _SIGNERS = {name: method.options for name, method in policy_methods().items() if not method.verified_as}
 
 _PATTERN_HELP = (
@@ -185,7 +184,7 @@ def _rules(draft: Draft) -> list[dict[str, Any]]:
 
 
 def _rule(draft: Draft, number: int) -> dict[str, Any]:
-    """A rule, for `--json`."""
+    """Return a rule for `--json`."""
     from hf_model_signing.policy.describe import named
 
     rule = draft.rules[number - 1]
@@ -209,7 +208,7 @@ def _named_as(draft: Draft, number: int, signer: Mapping[str, Any]) -> str:
 
 
 def _warn(draft: Draft, number: int, *, others: bool) -> None:
-    """Tell whom the rule keeps from deciding, and what keeps it from that."""
+    """Warn of patterns that never decide because of this rule, and of patterns of it that never decide."""
     from hf_model_signing.policy.describe import why_dead
 
     for dead in draft.dead():
@@ -232,7 +231,7 @@ def _policy_path(values: Mapping[str, Any]) -> str:
 
 
 def _pattern(text: str) -> str:
-    """A pattern as the policy has it: of the web address of a page on a hub, the reference of what it shows."""
+    """Return a pattern for the policy; the URL of a page on a hub becomes the reference of its repository."""
     if not re.match(r"https?://", text) or set("*?[") & set(text):
         return text
     from hub_adapters import find_adapter
@@ -246,7 +245,7 @@ def _pattern(text: str) -> str:
 
 
 def _uri(text: str) -> str:
-    """The hub reference, without a revision, of what a person calls a repository."""
+    """Return the hub reference, without a revision, of a repository as a person names it."""
     from hub_adapters import find_adapter
 
     found = find_adapter(text)
@@ -265,7 +264,7 @@ def _names_signer(values: Mapping[str, Any]) -> bool:
 
 
 def _signer(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the signer, as a policy names one; its files are named as from the current folder."""
+    """Return the signer as an entry of a policy, with paths relative to the current directory."""
     method = infer_verifying(values, _SIGNERS)
     given = policy_methods()[method].chosen(values)
     return {"method": method} | {
@@ -274,7 +273,7 @@ def _signer(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _load(method: str, values: Mapping[str, Any]) -> None:
-    """Raise `UsageError` for a signer who cannot be one, or whose files cannot be used."""
+    """Raise `UsageError` for an invalid signer or an unusable file."""
     found = policy_methods()[method]
     found.make("", found.chosen(values), "")
 
@@ -296,7 +295,7 @@ def _repos() -> click.Argument:
 
 
 class _Group(GlobalOptions, click.Group):
-    """Commands, in the order in which they are given."""
+    """A group that lists its commands in the order given."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)

@@ -1,4 +1,4 @@
-"""The ways to sign: one file each, and what they have in common."""
+"""The signing methods: a folder for each, their common interface, and the registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The signer that a bundle names itself, where nobody has said whom to trust."""
+"""The signer that a bundle claims, where no signer is configured."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from hf_model_signing.oms.bundle import UNSIGNED, Bundle
 
 
 def claimed_signer(bundle: Bundle) -> str:
-    """Return who signed, once the signature is found to be of the key that the bundle names; nobody vouches for who.
+    """Verify the signature with the key that the bundle itself names, and describe its holder, for whom nobody vouches.
 
-    Raises `MissingSignatureError` for a bundle that nobody signed, `VerificationError` for one that was altered.
+    Raises `MissingSignatureError` for an unsigned bundle, `VerificationError` for an invalid signature.
     """
     if bundle.method == UNSIGNED:
         raise MissingSignatureError("nobody signed this bundle (method 'skip'): anybody could have written it")
@@ -21,5 +21,5 @@ def claimed_signer(bundle: Bundle) -> str:
         return found[1].verifier(bundle).verify(bundle).signer
     except RefusedError:
         raise
-    except Exception as error:  # the edge of a verifier: after an unknown failure nothing is verified
+    except Exception as error:  # the edge of a verifier: an unknown failure is a rejection
         raise VerificationError(f"the signature could not be checked: {error}") from error

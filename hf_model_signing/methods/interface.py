@@ -1,8 +1,7 @@
-"""What every way to sign has in common: the two ends of one method."""
+"""The interface of signing methods: signer and verifier."""
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,78 +15,69 @@ from hf_model_signing.oms.predicate import check_writable
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.oms.strict_json import MAX_BYTES
 
-_FINGERPRINT = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{56}\b|\b((?:[0-9A-F]{2}:){4})(?:[0-9A-F]{2}:){27}[0-9A-F]{2}\b")
-
 
 @dataclass(frozen=True)
 class Introduction:
-    """Who signs, in a few words, and what `hf-sign verify` has to be told to accept nobody else."""
+    """A description of a signer, and the arguments of `hf-sign verify` that accept this signer alone."""
 
     who: str
     verify: tuple[str, ...]
 
 
-def _shortened(fingerprint: re.Match[str]) -> str:
-    return f"{fingerprint[1] or fingerprint[2]}…"
-
-
 class _Named(ABC):
-    """Describes itself in its repr."""
+    """Shows its description in its repr."""
 
     @abstractmethod
     def describe(self) -> str:
-        """Return who this is, in a few words; without a secret, and without asking anybody."""
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({_FINGERPRINT.sub(_shortened, self.describe())})"
-
-
-class Signer(_Named):
-    """Turns a statement into a bundle. Its secrets stay inside: they are in no repr, error or log."""
-
-    method: str  # what its bundles say
+        """Describe the signer in a few words, without secrets. It must not prompt or raise."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.describe()}>"
 
+
+class Signer(_Named):
+    """Turns a statement into a bundle. Secrets never appear in a repr, an error or a log."""
+
+    method: str  # the method of its bundles
+
     def sign(self, statement: Statement) -> Bundle:
-        """Sign `statement`; raises `HfSignError` when no signature, or no timestamp of it, could be made."""
+        """Sign `statement`; raises `HfSignError` if the signature or its timestamp fails."""
         bundle = self._bundle(self._payload(statement))
         _check_size(len(bundle.to_bytes()))
         return bundle
 
     def rehearse(self, statement: Statement) -> None:
-        """Find out whether `statement` could be signed, and leave no trace anywhere; raises as `sign` does."""
+        """Check that `statement` can be signed, without publishing anything; raises as `sign` does."""
         self.sign(statement)
 
     def ask_again(self) -> None:
-        """Let a person be asked once more, after a `SignInError`."""
+        """Allow another prompt after a `SignInError`."""
 
     def _payload(self, statement: Statement) -> bytes:
-        """What is signed; raises `ModelError` when no bundle can carry it, before anybody is asked to sign."""
+        """Return the bytes to sign; raises `ModelError` if no bundle can carry them, before any prompt."""
         payload = statement.to_payload()
         check_writable(statement.manifest)
-        _check_size(4 * len(payload) // 3)  # as it stands in the bundle, in Base64
+        _check_size(4 * len(payload) // 3)  # in Base64, as in the bundle
         return payload
 
     @abstractmethod
     def verifier(self) -> Verifier:
-        """The verifier that accepts what this signer signs, and nobody else's."""
+        """Return the verifier that accepts this signer alone."""
 
     def introduce(self, signed: Bundle | None = None) -> Introduction:
-        """Who will sign, before anything is; or who signed `signed`, a bundle of this signer's.
+        """Describe the signer before it signs, or after it signed the bundle `signed`.
 
-        It is the same at each run as long as the signer is. Raises `UsageError` where there is nobody to introduce.
+        The result is the same in each run for the same signer. Raises `UsageError` if there is no such description.
         """
         raise UsageError(f"the method '{self.method}' cannot say how its signatures are verified")
 
     def facts(self) -> Mapping[str, str]:
-        """Who signed last, for programs; nothing where `describe` says it all."""
+        """Return facts about the last signature, for programs; empty if `describe` is sufficient."""
         return {}
 
     @abstractmethod
     def _bundle(self, payload: bytes) -> Bundle:
-        """The bundle that carries `payload` and the signature over it."""
+        """Sign `payload` and return the bundle."""
 
 
 def _check_size(size: int) -> None:
@@ -96,7 +86,7 @@ def _check_size(size: int) -> None:
 
 
 class DirectSigner(Signer):
-    """A signer that makes the signature itself, and puts the bundle together from it."""
+    """A signer that makes the raw signature itself; the bundle is assembled here."""
 
     tsa_url: str | None = None  # the RFC 3161 authority that timestamps each signature
 
@@ -105,7 +95,7 @@ class DirectSigner(Signer):
         return Bundle(self.method, {**self._material(), **self._timestamps(signature)}, payload, signature)
 
     def _use_authority(self, tsa_url: str | None) -> None:
-        """Have each signature timestamped; raises `UsageError` for what is no URL, before anything is hashed."""
+        """Timestamp each signature; raises `UsageError` for an invalid URL, before anything is hashed."""
         if tsa_url is not None:
             from hf_model_signing.timestamps.http import check_url
 
@@ -121,16 +111,16 @@ class DirectSigner(Signer):
 
     @abstractmethod
     def _material(self) -> Mapping[str, Any]:
-        """The `verificationMaterial` of the bundle (section 4.1)."""
+        """Return the `verificationMaterial` of the bundle (section 4.1)."""
 
     @abstractmethod
     def _signature(self, message: bytes) -> bytes:
-        """The signature over `message`."""
+        """Sign `message`."""
 
 
 @dataclass(frozen=True)
 class SignerFound:
-    """The signer whose signature was checked: in a few words, and as facts for programs where words do not say it."""
+    """The signer whose signature was checked: a description, and facts for programs."""
 
     words: str
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -138,15 +128,14 @@ class SignerFound:
 
 @dataclass(frozen=True, repr=False)
 class Verified(Result):
-    """The verdict about a bundle whose signature was checked and accepted. It is made by `Verifier.verify` alone.
+    """The result of checking a bundle. It exists only if the signature is valid; only `Verifier.verify` makes it.
 
-    `signer` says who signed, in a few words, and `facts` says it for programs. `accepted_by` is the verifier that holds
-    the key, the root or the identity that accepted the bundle, and `method` is its method: of several signers that a
-    policy names it is the one who signed.
+    `signer` describes the signer, and `facts` does so for programs. `accepted_by` is the verifier that accepted the
+    bundle, and `method` is its method. Of several signers of a policy it is the one that signed.
     """
 
-    bundle: Bundle = field(repr=False)
-    statement: Statement = field(repr=False)
+    bundle: Bundle
+    statement: Statement
     method: str
     signer: str
     facts: Mapping[str, str]
@@ -155,7 +144,7 @@ class Verified(Result):
     shown = ("method", "signer", "uri", "digest")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the verdict as JSON values, without the files that were signed."""
+        """Return the result as JSON values, without the signed files."""
         return {
             "verified": True,
             "method": self.method,
@@ -169,21 +158,18 @@ class Verified(Result):
         }
 
     def pin_signer(self) -> None:
-        """Remember the signer, where this is the first use; see `Verifier.pin`."""
+        """Pin the signer if it was trusted on first use; see `Verifier.pin`."""
 
 
 class Verifier(_Named):
-    """Decides whether a bundle was signed by a signer that is trusted; it is described by whom it accepts."""
+    """Accepts the bundles of a trusted signer, or of several; its description is that of the accepted signers."""
 
     method: ClassVar[str]
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self.describe()}>"
-
     def verify(self, bundle: Bundle) -> Verified:
-        """Check the signature of `bundle` and return the verdict; raises `VerificationError` unless it is accepted.
+        """Check the signature of `bundle`; raises `VerificationError` unless it is accepted.
 
-        The payload is read only after its signature was accepted, and has no part in the choice of the signer.
+        The payload is parsed only after its signature was accepted, and never influences which signer is accepted.
         """
         if bundle.method == UNSIGNED:
             raise VerificationError("nobody signed this bundle (method 'skip'): anybody could have written it")
@@ -191,35 +177,35 @@ class Verifier(_Named):
             return self._verify(bundle)
         except RefusedError:
             raise
-        except Exception as error:  # the edge of a verifier: after an unknown failure nothing is verified
+        except Exception as error:  # the edge of a verifier: an unknown failure is a rejection
             raise VerificationError(f"the signature could not be checked: {error}") from error
 
     def excludes(self, bundle: Bundle) -> bool:
-        """Tell from what the bundle claims of its signer, and without cryptography, that `verify` would refuse it.
+        """Return true if the unverified claims of the bundle alone show that `verify` would reject it.
 
-        False promises nothing. A subclass may return True only for what its `verify` is certain to refuse.
+        This must be cheap, without cryptography. It only decides the order in which verifiers are tried.
         """
         return bundle.method == UNSIGNED
 
     def pin(self, verified: Verified) -> None:
-        """Remember who signed, where the first use decides whom to trust; the signature is not checked again.
+        """Pin the signer if it was trusted on first use. The signature is not checked again.
 
-        Call it last: when all else is verified, and before anything is handed out. Raises `VerificationError` when
-        another signer is remembered already, or this one cannot be remembered.
+        Call this last, when everything else is verified and before the caller receives anything. Raises
+        `VerificationError` if another signer is pinned already, or if the pin cannot be written.
         """
         verified.pin_signer()
 
     def signers(self) -> tuple[str, ...]:
-        """Return the description of each signer that is accepted."""
+        """Return the description of each accepted signer."""
         return (self.describe(),)
 
     @abstractmethod
     def _verify(self, bundle: Bundle) -> Verified:
-        """Check a bundle that is signed; raises `VerificationError` unless it is accepted."""
+        """Check a bundle that carries a signature; raises `VerificationError` unless it is accepted."""
 
 
 class MethodVerifier(Verifier):
-    """Accepts one signer by one method: a subclass checks the signature, and nothing else."""
+    """Accepts one signer by one method; a subclass only checks the signature."""
 
     def excludes(self, bundle: Bundle) -> bool:
         """Exclude the bundles of other methods."""
@@ -235,7 +221,7 @@ class MethodVerifier(Verifier):
 
     @abstractmethod
     def _verify_signature(self, bundle: Bundle) -> SignerFound:
-        """Check the signature over the payload; raises `VerificationError` unless it is the accepted signer's.
+        """Check the signature; raises `VerificationError` unless it is valid and the accepted signer's.
 
-        The signer returned is described by what took part in that check, and by nothing else.
+        The returned description must come only from data that this check has verified.
         """

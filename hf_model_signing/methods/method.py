@@ -1,7 +1,7 @@
-"""The record of a signing method: everything that the command line and the trust policy need to offer it.
+"""The record of a signing method: everything that the command line and the trust policy need to know about it.
 
-Records are loaded with the command line. Their modules import neither cryptography nor Sigstore nor click at the top:
-the functions in a record import what they use.
+Records load with the command line. Their modules must not import cryptography, Sigstore or click at the top; the
+functions in a record import what they need.
 """
 
 from __future__ import annotations
@@ -14,18 +14,17 @@ if TYPE_CHECKING:
     from hf_model_signing.methods.interface import Signer, Verifier
     from hf_model_signing.oms.bundle import Bundle
 
-Values = Mapping[str, Any]  # of options, by their names
+Values = Mapping[str, Any]  # the values of options, by name
 Facts = Mapping[str, str]
 Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Option:
-    """An option of a method on the command line; for a verifier it is a key of a trust policy as well.
+    """An option of a method on the command line; an option of a verifier is also a key in a trust policy.
 
-    `names` are as typed; one without hyphens is its name among the values. `said` is how to ask for an option that is
-    `needed` where its first name does not say enough. An option of `one_run` says how a single run verifies: a policy
-    does not have it.
+    `names` are the spellings; a spelling without hyphens is the key of the value. `said` replaces the first name in the
+    message about a missing `needed` option. An option of `one_run` is not a key in a policy.
     """
 
     names: tuple[str, ...]
@@ -40,14 +39,14 @@ class Option:
 
     @property
     def name(self) -> str:
-        """The key of its value."""
+        """The key of the value."""
         plain = [name for name in self.names if not name.startswith("-")]
         return plain[0] if plain else self.names[0].lstrip("-").replace("-", "_")
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """The ways to reach a person while signing: ask for a secret, ask for a line of text, show a note."""
+    """Callbacks to a person while signing: ask for a secret, ask for a line of text, show a note."""
 
     secret: Callable[[str], str]
     line: Callable[[str], str]
@@ -56,13 +55,12 @@ class Prompts:
 
 @dataclass(frozen=True)
 class Pinning:
-    """The signer that a bundle names, as it is pinned on first use.
+    """Trust on first use for a method.
 
-    `finder` takes the values of the options of first use, and raises `UsageError` for those that cannot be used. The
-    function that it returns finds the signer of a bundle: a verifier that accepts nobody else, and the `fields` to pin,
-    which count for nothing until that verifier has accepted the bundle. `describe` says in words who is pinned; it
-    raises `ValueError` for fields that name nobody. `derived` are more fields, computed from those, for whoever reads
-    the file.
+    `finder` receives the values of `options`, and raises `UsageError` for unusable ones. The function that it returns
+    finds the claimed signer of a bundle: a verifier that accepts this signer alone, and the `fields` to pin. The fields
+    are untrusted until that verifier has accepted the bundle. `describe` describes a pin, and raises `ValueError` for
+    malformed fields. `derived` are additional fields for human readers, computed from the others.
     """
 
     fields: tuple[str, ...]
@@ -74,11 +72,11 @@ class Pinning:
 
 @dataclass(frozen=True)
 class EmbeddedSigner:
-    """The signer that a bundle names itself, where nobody said whom to trust.
+    """The signer that a bundle itself claims, for use without a configured signer.
 
-    `form` is the `method` of the bundles; `recognizes` tells those of this method from others of that form, and None
-    takes all that no other method recognizes. `verifier` accepts the signer that the bundle names, and nobody vouches
-    for that name.
+    `form` is the `method` of the bundles. `recognizes` distinguishes the bundles of this method from others of the same
+    form; None accepts every bundle that no other method recognizes. `verifier` accepts the claimed signer, for whose
+    name nobody vouches.
     """
 
     form: str
@@ -89,11 +87,11 @@ class EmbeddedSigner:
 
 @dataclass(frozen=True)
 class Method:
-    """One way to sign. `about` says in a few words who signs.
+    """A signing method. `about` describes the signer in a few words.
 
-    A method without a verifier is `verified_as` another one, or says in `no_verifier` why there is none. `loggers` are
-    those of the libraries that it uses, which log for developers. `details` and `rows` are what `inspect` shows of a
-    bundle, for programs and for people; none of it is verified.
+    A method without a verifier is `verified_as` another one, or `no_verifier` states why there is none. `loggers` are
+    the names of the loggers of its libraries. `details` and `rows` are the unverified content that `inspect` shows of a
+    bundle, for programs and for people.
     """
 
     name: str
@@ -111,12 +109,12 @@ class Method:
 
     @property
     def instead(self) -> str:
-        """Why nothing is verified with this method, and what to do."""
+        """The reason why nothing is verified with this method, and what to do instead."""
         return (
             f"what it signs is verified with the method '{self.verified_as}'" if self.verified_as else self.no_verifier
         )
 
     @property
     def policy_options(self) -> tuple[Option, ...]:
-        """The options of the verifier that a trust policy may have as keys."""
+        """The options of the verifier that are keys in a trust policy."""
         return tuple(option for option in self.verify if not option.one_run)

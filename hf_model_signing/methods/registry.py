@@ -23,16 +23,16 @@ METHODS: dict[str, Method] = {
     "pkcs11-certificate": PKCS11_CERTIFICATE,
     "skip": SKIP,
 }
-DEFAULT_METHOD = SIGSTORE.name  # where nobody names one
+DEFAULT_METHOD = SIGSTORE.name  # if no method is named
 
 
 def embedded_signers() -> Iterator[tuple[str, EmbeddedSigner]]:
-    """Yield the methods whose bundles name their signer."""
+    """Yield the methods whose bundles claim a signer."""
     return ((name, method.embedded) for name, method in METHODS.items() if method.embedded is not None)
 
 
 def embedded_in(bundle: Bundle) -> tuple[str, EmbeddedSigner] | None:
-    """Return the method of a bundle and the signer that it names; None where nobody is named."""
+    """Return the method of a bundle and its claimed signer, or None if it claims none."""
     fitting = [(name, signer) for name, signer in embedded_signers() if signer.form == bundle.method]
     special = [found for found in fitting if found[1].recognizes is not None and found[1].recognizes(bundle)]
     general = [found for found in fitting if found[1].recognizes is None]

@@ -1,1 +1,1 @@
-"""Trust policies: who must have signed which repository."""
+"""Trust policies: the signers that each repository must have."""

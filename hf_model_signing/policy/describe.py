@@ -1,4 +1,4 @@
-"""A trust policy in words: whom its rules name, and what is wrong with the files that it needs."""
+"""Describe a trust policy in words: its signers, and the errors in the files that it needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hf_model_signing.policy.signer_methods import policy_methods
 
 FIRST_USE = f"whoever signed it when it was first used here, as {LOCK_NAME} says"
 
-# What happens to a repository that no rule names, by the default of the policy.
+# The effect of each default of a policy on a repository that no rule matches.
 DEFAULTS = {
     "refuse": "refused",
     "warn": "let through with a warning, without a signature",
@@ -24,7 +24,7 @@ DEFAULTS = {
 
 @dataclass(frozen=True)
 class Named:
-    """A signer of a rule: how it is written, where that stands, and in words who it is, or why it cannot be used."""
+    """A signer of a rule: as written, its location in the policy, and its description or error."""
 
     written: Mapping[str, Any]
     where: str
@@ -33,7 +33,7 @@ class Named:
 
     @property
     def line(self) -> str:
-        """All of it in a line, for people."""
+        """One line about the signer, for people."""
         keys = (key.name for key in policy_methods()[self.written["method"]].keys if key.file)
         names = (self.written[key] for key in keys if key in self.written)
         files = [show(name) for value in names for name in (value if isinstance(value, list) else [value])]
@@ -41,9 +41,9 @@ class Named:
 
 
 def named(draft: Draft, number: int, uri: str = "") -> list[Named]:
-    """The signers of a rule, for a repository where that has a say in who they are; those pinned on first use last."""
+    """Return the signers of a rule, those pinned on first use last. With `uri`, describe the pin of that repository."""
     written = enumerate(draft.rules[number - 1]["signers"], 1)
-    # In the order in which the rule itself asks them.
+    # The order in which the rule tries them.
     methods = policy_methods()
     ordered = sorted(written, key=lambda each: methods[each[1]["method"]].first_use)
     makers = draft.policy.rules[number - 1].signers
@@ -61,20 +61,20 @@ def named(draft: Draft, number: int, uri: str = "") -> list[Named]:
 
 
 def problems(draft: Draft, *numbers: int) -> Iterator[str]:
-    """What is wrong with the files that the signers of rules need."""
+    """Yield the errors in the files that the signers of the given rules need."""
     for number in numbers:
         yield from (f"{signer.where}: {signer.error}" for signer in named(draft, number) if signer.error)
 
 
 def check_files(draft: Draft, *numbers: int) -> None:
-    """Read the files that the rules with these numbers name; raises `UsageError` with all that is wrong with them."""
+    """Read the files that the given rules name; raises `UsageError`, which lists every error in them."""
     wrong = [f"\n  {problem}" for problem in problems(draft, *numbers)]
     if wrong:
         raise UsageError(f"the trust policy '{draft.path}' names what cannot be used:{''.join(wrong)}")
 
 
 def warnings(draft: Draft) -> list[str]:
-    """Why rules, or patterns of them, never decide."""
+    """Return a warning for each pattern that never decides."""
     said: dict[str, None] = {}
     for dead in draft.dead():
         said[why_dead(draft, dead)] = None
@@ -82,7 +82,7 @@ def warnings(draft: Draft) -> list[str]:
 
 
 def why_dead(draft: Draft, dead: Dead) -> str:
-    """A sentence about a pattern that never decides."""
+    """Explain why a pattern never decides."""
     what = f"rule {dead.rule} can never decide" if dead.whole else f"rule {dead.rule} can never decide in part"
     return (
         f"{what}: rule {dead.earlier} stands before it, and its pattern '{show(dead.by)}' names all that "
@@ -94,5 +94,5 @@ def why_dead(draft: Draft, dead: Dead) -> str:
 
 
 def patterns(rule: Mapping[str, Any]) -> str:
-    """The repositories that a rule names."""
+    """Return the patterns of a rule in one line."""
     return ", ".join(map(show, rule["repos"]))

@@ -1,6 +1,6 @@
-"""Editing a trust policy: rules and signers are added and taken out, and all else stays as somebody wrote it.
+"""Edit a trust policy: add and remove rules and signers, and keep everything else as it was written.
 
-Before a file is replaced its new text is read as any policy is, so no edit leaves one that accepts nothing.
+The new text is parsed before it replaces the file, so an edit never leaves an invalid policy.
 """
 
 from __future__ import annotations
@@ -41,27 +41,27 @@ Signer = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Dead:
-    """A pattern of a rule that never decides, because `by`, of the rule `earlier`, names all that it names."""
+    """A pattern that never decides, because the pattern `by` of the rule `earlier` matches everything it matches."""
 
     rule: int
     pattern: str
     earlier: int
     by: str
-    whole: bool  # whether none of the patterns of the rule decides
+    whole: bool  # no pattern of the rule decides
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A policy file, as it was read, and its text and rules as they are to be; the first rule has the number 1."""
+    """A policy file as it was read, and its new text and rules. Rules are numbered from 1."""
 
     policy: Policy
     text: str
     rules: tuple[dict[str, Any], ...]
-    windows: bool = False  # whether its lines end as they do there; in `text` they do not
+    windows: bool = False  # the file ends its lines with CRLF; `text` does not
 
     @classmethod
     def read(cls, path: str) -> Draft:
-        """Read a policy; raises `UsageError`, which says where, for one with an error in it, or for none."""
+        """Read a policy; raises `UsageError`, with the location, for an invalid or missing one."""
         if not os.path.lexists(path):
             raise UsageError(
                 f"there is no trust policy '{path}': name one with --policy or {POLICY_VARIABLE}, or make it with "
@@ -76,33 +76,33 @@ class Draft:
 
     @classmethod
     def new(cls, path: str) -> Draft:
-        """A policy without a rule, which refuses everything."""
+        """Return a policy without rules, which refuses everything."""
         return cls(Policy(path, ()), _NEW, ())
 
     @property
     def path(self) -> str:
-        """The name of the file."""
+        """The path of the file."""
         return self.policy.path
 
     def dead(self) -> tuple[Dead, ...]:
-        """The patterns that never decide, in the order of the rules."""
+        """Return the patterns that never decide, in the order of the rules."""
         return tuple(found for number in range(1, len(self.rules) + 1) for found in self._dead_of(number))
 
     def deciding(self, uri: str) -> int | None:
-        """The number of the rule that decides about a hub reference; None when none names it."""
+        """Return the number of the rule that decides about a hub reference, or None."""
         numbers = (number for number, rule in enumerate(self.rules, 1) if names(rule["repos"], uri))
         return next(numbers, None)
 
     def file(self, name: str) -> str:
-        """The place of a file that the policy names."""
+        """Return the path of a file that the policy names."""
         return os.path.join(os.path.dirname(os.path.abspath(self.path)), name)
 
     def is_same(self, one: Signer, other: Signer) -> bool:
-        """Whether two entries mean the same signer."""
+        """Return true if two entries describe the same signer."""
         return self._meaning(one) == self._meaning(other)
 
     def with_rule(self, index: int, rule: dict[str, Any] | None) -> Draft:
-        """With a rule changed, or taken out."""
+        """Return the draft with one rule replaced, or removed if `rule` is None."""
         tables = self._tables()
         if rule is None:
             rules = (*self.rules[:index], *self.rules[index + 1 :])
@@ -112,7 +112,7 @@ class Draft:
         return replace(self, text=str(tables.replaced(index, text)), rules=rules)
 
     def with_new_rule(self, index: int, rule: dict[str, Any]) -> Draft:
-        """With one more rule, directly before another one or at the end."""
+        """Return the draft with one more rule, directly before rule `index` or at the end."""
         tables = self._tables().inserted(index, rule_text(rule))
         return replace(self, text=str(tables), rules=(*self.rules[:index], rule, *self.rules[index:]))
 
@@ -140,7 +140,7 @@ class Draft:
         return meaning
 
     def _tables(self) -> Tables:
-        """The rules in the text; raises `UsageError` when they are written so that they cannot be told apart."""
+        """Split the text at its rules; raises `UsageError` for a notation that cannot be split."""
         tables = Tables.split(self.text, "trust")
         if [_rules_of(table) for table in tables.tables] != [[rule] for rule in self.rules]:
             raise UsageError(
@@ -152,9 +152,9 @@ class Draft:
 
 @dataclass(frozen=True)
 class Added:
-    """What an addition came to: the number of the rule, and the draft afterwards.
+    """The result of `add`: the number of the rule, and the new draft.
 
-    `is_new` says that the rule was made; `signer_added` and `keys_set` say what changed in one that was there.
+    `is_new` is true for a new rule; `signer_added` and `keys_set` are the changes to an existing one.
     """
 
     draft: Draft
@@ -165,13 +165,13 @@ class Added:
 
     @property
     def changed(self) -> bool:
-        """Whether anything was written."""
+        """True if the file was changed."""
         return self.is_new or self.signer_added or bool(self.keys_set)
 
 
 @dataclass(frozen=True)
 class Removed:
-    """What a removal came to: the rules that changed and those that went, by their numbers before."""
+    """The result of `remove`: the numbers, before the change, of the changed and of the removed rules."""
 
     before: Draft
     draft: Draft
@@ -182,11 +182,11 @@ class Removed:
 def add(
     path: str, repos: Sequence[str], signer: Signer, *, digest: str | None = None, allow_rollback: bool = False
 ) -> Added:
-    """Trust one more signer for `repos`, in a file that is made when it is missing.
+    """Trust one more signer for `repos`; a missing file is created.
 
-    The rule that has exactly these repositories is extended. Otherwise a new one is made, which stands before the first
-    that would decide about one of them. Files of the signer are named as from the current folder. Raises `UsageError`,
-    and changes nothing, for what is no rule.
+    The rule that has exactly these patterns is extended. Otherwise a new rule is inserted before the first one that
+    would decide about one of them. Paths of the signer's files are relative to the current directory. Raises
+    `UsageError`, and changes nothing, for an invalid rule.
     """
     keys: dict[str, Any] = {} if digest is None else {"digest": digest}
     keys |= {"allow_rollback": True} if allow_rollback else {}
@@ -197,10 +197,10 @@ def add(
 
 
 def remove(path: str, repos: Sequence[str], signer: Signer | None = None) -> Removed:
-    """Take the patterns `repos` out of the rules, or only `signer` out of the rules that have one of them.
+    """Remove the patterns `repos` from the rules, or only `signer` from the rules that have one of them.
 
-    A rule without repositories or without signers goes. Raises `RefusedError`, and changes nothing, when one of the
-    patterns stands nowhere, or none of its rules has the signer.
+    A rule without patterns or without signers is removed. Raises `RefusedError`, and changes nothing, when no rule has
+    one of the patterns, or none of its rules has the signer.
     """
     with _editing(path):
         draft = Draft.read(path)
@@ -219,25 +219,25 @@ def remove(path: str, repos: Sequence[str], signer: Signer | None = None) -> Rem
 
 
 def names(repos: Sequence[str], uri: str) -> bool:
-    """Whether one of the patterns fits a hub reference."""
+    """Return true if one of the patterns matches a hub reference."""
     return Rule(repos=tuple(repos), signers=()).names(uri)
 
 
 def covers(wide: str, narrow: str) -> bool:
-    """Whether a pattern names all that another one names, as far as that is plain to see."""
+    """Return true if `wide` certainly matches everything that `narrow` matches."""
     if _canonical(wide) == _canonical(narrow):
         return True
     if "[" in wide:
         return False
-    # What the wild parts of the narrow pattern may stand for: nothing, and more than the wide one could spell out.
+    # Try the shortest and a very long text for each wildcard of the narrow pattern.
     single = _WILD.sub(lambda part: "*" if part[0] == "*" else "\x01", _full(narrow))
     return all(names([wide], single.replace("*", many)) for many in ("", "\x01" * (len(wide) + 1)))
 
 
 def placed(path: str, signer: Signer) -> dict[str, Any]:
-    """A signer whose files are named as from the current folder, with their names as they stand in the policy `path`.
+    """Return the signer with its paths, relative to the current directory, as the policy `path` writes them.
 
-    What lies below the folder of the policy is named from there, and anything else by its whole path.
+    A path below the directory of the policy is relative to that directory, any other is absolute.
     """
     folder = os.path.dirname(os.path.abspath(path))
 
@@ -277,7 +277,7 @@ def _extended(draft: Draft, index: int, signer: dict[str, Any], keys: dict[str, 
 
 
 def _place_for(draft: Draft, repos: Sequence[str]) -> int:
-    """Before the first rule that would decide about one of the repositories, or else at the end."""
+    """Return the index of the first rule that would decide about one of the patterns, or else the end."""
     for index, rule in enumerate(draft.rules):
         if any(covers(wide, pattern) for wide in rule["repos"] for pattern in repos):
             return index
@@ -285,7 +285,7 @@ def _place_for(draft: Draft, repos: Sequence[str]) -> int:
 
 
 def _without(draft: Draft, rule: dict[str, Any], repos: Sequence[str], signer: Signer | None) -> dict[str, Any] | None:
-    """The rule without the patterns, or without the signer; None when nothing is left of it."""
+    """Return the rule without the patterns, or without the signer; None if nothing remains."""
     gone = set(map(_canonical, repos))
     left = [pattern for pattern in rule["repos"] if _canonical(pattern) not in gone]
     if len(left) == len(rule["repos"]):
@@ -318,7 +318,7 @@ def _editing(path: str) -> AbstractContextManager[None]:
 
 
 def _written(draft: Draft) -> Draft:
-    """Put the draft in the place of the file once it is found to be a policy, and the one that was meant."""
+    """Write the draft to the file, once it was parsed as a valid policy with exactly the intended rules."""
     try:
         data = (draft.text.replace("\n", "\r\n") if draft.windows else draft.text).encode("utf-8")
     except UnicodeEncodeError as error:

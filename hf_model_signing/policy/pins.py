@@ -1,7 +1,7 @@
-"""The file `trust.lock`, beside a trust policy: who signed each repository when it was first used (trust on first use).
+"""The file `trust.lock` beside a trust policy: the pinned signer of each repository (trust on first use).
 
-One entry for each repository, in JSON: a public key, or an identity of Sigstore and its issuer, and since when. What
-cannot be understood is refused, as else anybody would be trusted again.
+It is JSON, with one entry for each repository: the public key, or the Sigstore identity and its issuer, and the date.
+A malformed file is rejected, because ignoring it would trust any signer again.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from hf_model_signing.oms import strict_json
 from hf_model_signing.oms.json_shapes import closed_object
 
 _MAX_BYTES = 16 * 1024 * 1024  # some 40,000 repositories
-_IN_ANY_CASE = ("hf://", "torchhub://")  # where names differ in more than case
+_IN_ANY_CASE = ("hf://", "torchhub://")  # hubs whose names are case-insensitive
 
 
 @dataclass(frozen=True)
 class Pin:
-    """The signer of a repository when it was first used, by the `method` of that signature, and `since` when (UTC).
+    """The pinned signer of a repository: the `method` of its signature, and the time of first use, `since` (UTC).
 
-    `signer` is what the method pins (see `Pinning`): a public key, or an identity and its issuer.
+    `signer` holds the pinned fields of the method (see `Pinning`): a public key, or an identity and its issuer.
     """
 
     method: str
@@ -38,7 +38,7 @@ class Pin:
 
     @classmethod
     def parse(cls, entry: object) -> Pin:
-        """Return the pin in an entry of the file; raises `ValueError` or an `HfSignError` for anything else."""
+        """Parse an entry of the file; raises `ValueError` or an `HfSignError` for a malformed one."""
         known = dict(embedded_signers())
         method = entry.get("method") if isinstance(entry, dict) else None
         if not isinstance(method, str) or method not in known:
@@ -54,16 +54,16 @@ class Pin:
         return pin
 
     def entry(self) -> dict[str, str]:
-        """Return what the file says of it."""
+        """Return the entry of the file for this pin."""
         derived = {name: derive(self.signer) for name, derive in self._pinning.derived.items()}
         return {"method": self.method, "since": self.since, **self.signer, **derived}
 
     def describe(self) -> str:
-        """Say who it is, in the words of the verifier of the key or the identity."""
+        """Describe the signer, in the same words as its verifier."""
         return self._pinning.describe(self.signer)
 
     def is_signer(self, other: Pin) -> bool:
-        """Tell whether both are the same signer; a key may sign with a certificate and without one."""
+        """Return true if both are the same signer. A key may sign with a certificate and without one."""
         return self.signer == other.signer
 
     @property
@@ -73,12 +73,12 @@ class Pin:
 
 @dataclass(frozen=True)
 class TrustLock:
-    """The pins in the file `path`, which need not be there; it is read anew for each question."""
+    """The pins in the file `path`, which may be missing. Every method reads the file again."""
 
     path: str
 
     def find(self, uri: str) -> Pin | None:
-        """Who is pinned for a repository; raises `VerificationError` for a file that cannot be read or understood."""
+        """Return the pin of a repository, or None; raises `VerificationError` for an unreadable or malformed file."""
         return self._pin(self._read(), uri)
 
     def check(self, uri: str, found: Pin) -> None:
@@ -95,7 +95,7 @@ class TrustLock:
     def add(self, uri: str, pin: Pin) -> None:
         """Pin a signer; raises `VerificationError` when another one is pinned, or the file cannot be written.
 
-        Of several processes that pin at once, the first one decides.
+        If several processes pin at once, the first one wins.
         """
         if self.find(uri) is None:
             try:
@@ -112,7 +112,7 @@ class TrustLock:
         self.check(uri, pin)
 
     def _read(self) -> dict[str, object]:
-        """The entries, by the names of the repositories."""
+        """Read the entries, by the names of the repositories."""
         try:
             with open(self.path, "rb") as file:
                 data = file.read(_MAX_BYTES + 1)
@@ -143,7 +143,7 @@ class TrustLock:
             return None
         try:
             return Pin.parse(entries[name])
-        except Exception as error:  # whatever a malformed key makes the library raise
+        except Exception as error:  # a malformed key can raise anything in the library
             raise self._refusal(f"is damaged: its entry '{show(name)}' cannot be understood: {error}") from error
 
     def _encode(self, entries: Mapping[str, object]) -> bytes:
@@ -160,7 +160,7 @@ class TrustLock:
 
 
 def _name(entries: Mapping[str, object], uri: str) -> str:
-    """How a repository is called in the entries; `uri` itself where it has none."""
+    """Return the name of the entry of a repository, or `uri` if it has none."""
     return next((name for name in entries if _folded(name) == _folded(uri)), uri)
 
 

@@ -1,4 +1,4 @@
-"""Reading of a trust policy file."""
+"""Parse a trust policy file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PolicyValues(NamedTuple):
 
 
 def read_values(path: str, data: bytes) -> PolicyValues:
-    """Read the content of a policy file (TOML); raises `UsageError`, which says where, for anything not known."""
+    """Parse the content of a policy file (TOML); raises `UsageError`, with the location, for anything unknown."""
     try:
         values = tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
@@ -46,7 +46,7 @@ def read_values(path: str, data: bytes) -> PolicyValues:
 
 @dataclass(frozen=True)
 class _Signer:
-    """A signer of a rule: what makes its verifier for a repository, its files, and whether all others come before."""
+    """A signer of a rule: the factory of its verifier, and its files. It is tried after all others if `last`."""
 
     make: Callable[[str], Verifier]
     files: tuple[str, ...]
@@ -55,7 +55,7 @@ class _Signer:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads the values of a policy file; whatever it does not know is an error, because it may be what protects."""
+    """Parses the values of a policy file. An unknown key is an error, because it may be a restriction."""
 
     path: str
 
@@ -83,7 +83,7 @@ class _Reader:
         if not isinstance(signers, list) or not signers:
             raise self._error(f"{where}.signers", "must be a list that names at least one signer")
         read = [self._signer(signer, f"{where}.signers[{number}]") for number, signer in enumerate(signers, 1)]
-        # Trust on first use last: who is named goes before whoever comes first.
+        # Trust on first use last: a named signer takes precedence over the first one that comes.
         made = tuple(signer.make for signer in sorted(read, key=lambda signer: signer.last))
         files = tuple(name for signer in read for name in signer.files)
         digest = rule.get("digest")

@@ -1,6 +1,6 @@
-"""The newest signature of each repository that was verified on this machine, so that nobody is sent back behind it.
+"""Rollback protection: remember the newest statement of each branch that was verified on this machine.
 
-Kept apart from the hub's cache: other programs move that one's branches, and people delete it.
+It is stored apart from the hub's cache, because other programs move the branches there, and people delete it.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class RollbackRecord:
 
     @classmethod
     def of(cls, branch_key: str, verified: Verified) -> RollbackRecord:
-        """Return the record of the signer that a verdict names."""
+        """Return the record for the signer of a verified bundle."""
         return cls(branch_key, verified.accepted_by.describe())
 
     @staticmethod
     def check_all(branch_key: str, verifier: Verifier, verified: Verified, *, commit: str, how_to_go_back: str) -> None:
-        """Refuse what is older than what was verified before of any signer that `verifier` accepts.
+        """Refuse a statement older than one verified before from any signer that `verifier` accepts.
 
-        The signer of the verdict counts as well: before the first use `verifier` does not name it yet.
+        The signer of `verified` is checked as well: before the first use `verifier` does not know it yet.
         """
         records = (
             *(RollbackRecord(branch_key, signer) for signer in verifier.signers()),
@@ -52,8 +52,7 @@ class RollbackRecord:
     def check(self, statement: Statement, commit: str, how_to_go_back: str) -> None:
         """Raise `VerificationError` when `statement` is older than one that was verified before.
 
-        What was signed later is newer. Where the times say nothing, content is older that was verified before the
-        newest one.
+        A later signing time is newer. For equal times, content that was verified before the newest one is older.
         """
         before, now = self._read(), statement.annotations.get(SIGNED_AT, "")
         if now < before.signed_at:
@@ -68,7 +67,7 @@ class RollbackRecord:
             )
 
     def advance(self, statement: Statement, commit: str) -> None:
-        """Note that `statement` was verified; never goes back, and does without when nothing can be written."""
+        """Record that `statement` was verified. The record never moves backwards; a failed write is only logged."""
         if self._read().after(statement, commit) is None:
             return
         try:
@@ -103,7 +102,7 @@ class RollbackRecord:
 
 @dataclass(frozen=True)
 class _Known:
-    """The newest time, where it stood, and the root digests that were verified, the newest one last."""
+    """The newest signing time, its commit, and the root digests that were verified, the newest last."""
 
     signed_at: str = ""
     commit: str = ""
@@ -111,7 +110,7 @@ class _Known:
 
     @classmethod
     def of(cls, values: Any) -> _Known | None:  # noqa: ANN401 - JSON
-        """What a file says; earlier releases wrote no digests."""
+        """Parse a record; earlier releases wrote no digests."""
         if not isinstance(values, dict):
             return None
         texts, digests = (values.get("signed_at", ""), values.get("commit", "")), values.get("digests", [])
@@ -120,7 +119,7 @@ class _Known:
         return cls(*texts, tuple(digests))
 
     def after(self, statement: Statement, commit: str) -> _Known | None:
-        """What is known once `statement` was verified, too; None when that is nothing new."""
+        """Return the record including `statement`, or None if that changes nothing."""
         now, digest = statement.annotations.get(SIGNED_AT, ""), statement.manifest.root_digest
         if now < self.signed_at or (now == self.signed_at and digest in self.digests):
             return None

@@ -1,4 +1,4 @@
-"""Rules of a trust policy: the repositories that each names, and who must have signed them."""
+"""The rules of a trust policy: patterns of repositories, and the signers that these must have."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hf_model_signing.policy.trusted_signers import TrustedSigners
 
 Path = str | os.PathLike[str]
 
-LOCK_NAME = "trust.lock"  # beside the policy: who is trusted on first use
+LOCK_NAME = "trust.lock"  # beside the policy: the pins of trust on first use
 
 _HUB = re.compile(r"[a-z][a-z0-9+.-]*://")
 _KINDS = ("datasets/", "spaces/")
@@ -21,10 +21,10 @@ _KINDS = ("datasets/", "spaces/")
 
 @dataclass(frozen=True)
 class Rule:
-    """Which repositories a rule names, and who may have signed them; `digest` is the only root digest accepted, in hex.
+    """A rule: patterns of repositories, and their accepted signers. `digest` is the only accepted root digest, in hex.
 
-    `signers` make the verifiers for a repository. The `files` that they need are read when one comes that the rule
-    names. With `first_use` one of them is whoever signed that very repository first.
+    `signers` are factories of verifiers for a repository. Their `files` are read when a repository matches. With
+    `first_use`, one of the signers is trusted on first use.
     """
 
     repos: tuple[str, ...]
@@ -35,25 +35,25 @@ class Rule:
     first_use: bool = False
 
     def names(self, uri: str) -> bool:
-        """Whether one of the patterns fits a hub reference without a revision."""
+        """Return true if one of the patterns matches a hub reference without a revision."""
         return any(_fits(uri, pattern) for pattern in self.repos)
 
     def verifier(self, uri: str) -> Verifier:
-        """What accepts any of the signers for a repository; raises `UsageError` for a file that cannot be used."""
+        """Return the verifier of a repository, for all signers; raises `UsageError` for an unusable file."""
         return TrustedSigners([make(uri) for make in self.signers], self.digest)
 
     @property
     def by_name(self) -> bool:
-        """Whether a signature that names no repository must be of a model with its name (see `check_subject`)."""
+        """True if a signature without a repository must be for a model of the same name (see `check_subject`)."""
         return self.digest is None
 
 
 def _fits(uri: str, pattern: str) -> bool:
-    """Whether a reference fits; a pattern without a hub is of the Hugging Face Hub, where `*` stands for one name."""
+    """Match a reference; a pattern without a scheme is for the Hugging Face Hub, where `*` matches a single name."""
     from fnmatch import fnmatchcase
 
     full = pattern if _HUB.match(pattern) else f"hf://{pattern}"
-    if full.startswith(("hf://", "torchhub://")):  # whose names differ in more than case
+    if full.startswith(("hf://", "torchhub://")):  # names there are case-insensitive
         uri, full = uri.casefold(), full.casefold()
     if not full.startswith("hf://"):
         return fnmatchcase(uri, full)
@@ -66,7 +66,7 @@ def _kind(uri: str) -> str:
 
 
 def check_pattern(pattern: str, error: Callable[[str], UsageError]) -> None:
-    """Raise what `error` makes of the reason for a pattern that names no repository."""
+    """Raise the error that `error` makes from a reason, if the pattern is invalid."""
     name = pattern.removeprefix("hf://")
     if _HUB.match(name):
         rest = name.partition("://")[2]

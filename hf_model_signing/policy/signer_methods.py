@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PolicyMethod:
-    """A method as a trust policy has it: its keys, and what makes the verifier of one signer.
+    """A method in a trust policy: its keys, and the factory of the verifier of one signer.
 
-    `make` takes the repository, the values of the keys, and the file of pins beside the policy. A method that is
-    `verified_as` another one has the keys of that. With `first_use` the signer is whoever signed first, and `chosen_by`
-    is the option of the command line that asks for that.
+    `make` receives the repository, the values of the keys, and the path of `trust.lock`. A method that is `verified_as`
+    another one has the same keys. With `first_use`, the signer is trusted on first use, and `chosen_by` is the
+    command-line option for it.
     """
 
     keys: tuple[Option, ...]
@@ -34,7 +34,7 @@ class PolicyMethod:
         return (*self.chosen_by, *self.keys)
 
     def chosen(self, values: Values) -> dict[str, Any]:
-        """Return the values of the keys that are given."""
+        """Return the values of the keys that were given."""
         return {key.name: values[key.name] for key in self.keys if values.get(key.name) not in (None, (), False)}
 
 

@@ -1,4 +1,4 @@
-"""Trust on first use: the signer of a repository when it was first used here signs it from then on."""
+"""Trust on first use: the first signer of a repository on this machine is pinned and required from then on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hf_model_signing.policy.pins import Pin, TrustLock
 
 @dataclass(frozen=True)
 class VerifiedOnFirstUse(Verified):
-    """A verdict that rests on first use: it carries the key or identity that verified, which is what gets pinned."""
+    """The result of trust on first use. It carries the pin of the very key or identity that verified the bundle."""
 
     uri: str
     lock: TrustLock
@@ -28,9 +28,9 @@ class VerifiedOnFirstUse(Verified):
 
 
 class TofuVerifier(Verifier):
-    """Accepts for the repository `uri` the signer who is pinned in the file `lock`, or, while nobody is, anybody.
+    """Accepts the signer that is pinned for the repository `uri` in the file `lock`, or anybody while there is no pin.
 
-    What is pinned is never a mere hint at a key. A bundle of the method `key` names only the fingerprint of its key,
+    A pin is never a mere hint at a key. A bundle of the method `key` names only the fingerprint of its key,
     which anybody can copy; the key itself is recovered from the signature. Of a certificate the key is pinned, and
     neither its issuer nor its dates are checked: nobody is trusted to vouch for them. A bundle of Sigstore is verified
     in full on its instance, which `trust_config` and `use_staging` choose as in `SigstoreVerifier`; its identity and
@@ -49,11 +49,11 @@ class TofuVerifier(Verifier):
             raise TypeError(f"no method has an option of first use named {min(unknown)}")
 
     def describe(self) -> str:
-        """How the signer is found."""
+        """Describe how the signer is determined."""
         return f"whoever signed '{self._uri}' first, as '{self._lock.path}' says"
 
     def signers(self) -> tuple[str, ...]:
-        """Return who is pinned; nobody before the first use."""
+        """Return the description of the pinned signer; nothing before the first use."""
         pinned = self._lock.find(self._uri)
         return () if pinned is None else (pinned.describe(),)
 

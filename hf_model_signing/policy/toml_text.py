@@ -1,4 +1,4 @@
-"""The text of a policy file: changed in one place, and everywhere else byte for byte what it was."""
+"""Edit the text of a policy file in one location, and keep every other byte."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _LINES = re.compile(r"[^\n]*\n|[^\n]+")
 
 @dataclass(frozen=True)
 class Tables:
-    """A text as the tables `[[name]]` in it, and what stands before, between and behind them.
+    """A text split into its tables `[[name]]`, and the gaps before, between and after them.
 
-    A comment directly above a table belongs to it. What stands behind one are blank lines and comments.
+    A comment directly above a table belongs to it. Blank lines and comments after a table belong to the gap.
     """
 
     gaps: tuple[str, ...]
@@ -22,7 +22,7 @@ class Tables:
 
     @classmethod
     def split(cls, text: str, *name: str) -> Tables:
-        """Cut a text at the headers of the tables of that name, part by part."""
+        """Split a text at the headers of the tables with that dotted name."""
         lines = _LINES.findall(text)
         header = _header(name)
         heads = [number for number, line in enumerate(lines) if header.fullmatch(line)]
@@ -41,11 +41,11 @@ class Tables:
         return "".join(parts)
 
     def replaced(self, index: int, table: str) -> Tables:
-        """With another table in the place of one."""
+        """Return the text with one table replaced."""
         return replace(self, tables=(*self.tables[:index], table, *self.tables[index + 1 :]))
 
     def inserted(self, index: int, table: str) -> Tables:
-        """With one more table, directly before another or at the very end."""
+        """Return the text with one more table, directly before table `index` or at the end."""
         before = self.gaps[index] if index or self.tables else self.gaps[0]
         whole = str(replace(self, gaps=self.gaps[: index + 1], tables=self.tables[:index]))
         if whole and not whole.endswith("\n"):
@@ -57,7 +57,7 @@ class Tables:
         return Tables(gaps, (*self.tables[:index], table, *self.tables[index:]))
 
     def removed(self, index: int) -> Tables:
-        """Without one table, the comment directly above it and the blank lines behind it."""
+        """Return the text without one table, the comment directly above it and the blank lines after it."""
         behind = _LINES.findall(self.gaps[index + 1])
         while behind and not behind[0].strip():
             del behind[0]
@@ -69,7 +69,7 @@ class Tables:
 
 
 def rule_text(rule: Mapping[str, Any]) -> str:
-    """A rule that is new, as it is written."""
+    """Return the text of a new rule."""
     lines = ["[[trust]]"]
     lines += [f"{key} = {_value(value)}" for key, value in rule.items() if key != "signers"]
     lines += ["signers = [", *(f"  {_value(signer)}," for signer in rule["signers"]), "]"]
@@ -77,7 +77,7 @@ def rule_text(rule: Mapping[str, Any]) -> str:
 
 
 def changed_rule(text: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """The text of the rule `before`, changed to what `after` says: items of lists taken out or added, keys set."""
+    """Change the text of the rule `before` into `after`: remove and add items of lists, and set keys."""
     signers = Tables.split(text, "trust", "signers")
     if not signers.tables:
         return _with_keys(text, before, after)
@@ -114,13 +114,13 @@ def _with_keys(text: str, before: Mapping[str, Any], after: Mapping[str, Any]) -
 
 
 def _difference(before: Sequence[Any], after: Sequence[Any]) -> tuple[list[int], list[Any]]:
-    """The places of what is gone, the last first, and what is new."""
+    """Return the indexes of removed items, the last first, and the new items."""
     gone = [index for index, item in enumerate(before) if item not in after]
     return gone[::-1], [item for item in after if item not in before]
 
 
 def _value(value: Any) -> str:  # noqa: ANN401 - TOML
-    """A value as it is written in one line."""
+    """Return the text of a value in one line."""
     import tomlkit
 
     if isinstance(value, Mapping):
@@ -136,14 +136,14 @@ def _header(name: Sequence[str]) -> re.Pattern[str]:
 
 
 def _first_comment(lines: Sequence[str], head: int) -> int:
-    """Where the comment begins that stands directly above a header."""
+    """Return the first line of the comment directly above a header."""
     while head and lines[head - 1].lstrip().startswith("#"):
         head -= 1
     return head
 
 
 def _last_content(lines: Sequence[str], end: int) -> int:
-    """Where the blank lines and comments begin that stand before `end`."""
+    """Return the first line of the blank lines and comments directly before `end`."""
     while end and (not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#")):
         end -= 1
     return end

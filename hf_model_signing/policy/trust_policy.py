@@ -18,14 +18,14 @@ Path = str | os.PathLike[str]
 EITHER = "say whose signature to accept: give either a verifier or a policy"
 
 _LARGEST = 1024 * 1024  # bytes
-_LARGEST_NAMED = 4 * 1024 * 1024  # bytes of a file that a rule names; no larger one can be used
+_LARGEST_NAMED = 4 * 1024 * 1024  # bytes of a file that a rule names; larger ones are refused
 
 
 @dataclass(frozen=True)
 class Policy:
-    """The rules in their order, of which the first one that names a repository decides.
+    """A trust policy: its rules in order, of which the first that matches a repository decides.
 
-    `default` is what happens to a repository that none names, where a program may go without a signature.
+    `default` applies to a repository that no rule matches, in the guard.
     """
 
     path: str
@@ -36,26 +36,26 @@ class Policy:
 
     @classmethod
     def read(cls, path: Path) -> Policy:
-        """Read a policy file (TOML); raises `UsageError`, which says where, for anything in it that is not known."""
+        """Read a policy file (TOML); raises `UsageError`, with the location, for anything unknown in it."""
         name = os.fspath(path)
         data = read_input(name, "trust policy", _LARGEST)
         return cls(name, *read_values(name, data), data)
 
     def decide(self, uri: str) -> Rule | None:
-        """The rule that decides about a hub reference without a revision; None when none names it (see `default`)."""
+        """Return the rule that decides about a hub reference without a revision, or None (see `default`)."""
         return next((rule for rule in self.rules if rule.names(uri)), None)
 
     def rule_for(self, uri: str) -> Rule:
-        """The rule that decides about a hub reference; raises `VerificationError` when none names it."""
+        """Return the rule that decides about a hub reference; raises `VerificationError` if none matches."""
         rule = self.decide(uri)
         if rule is None:
             raise VerificationError(f"'{uri}' is not trusted: no rule of the trust policy '{self.path}' names it")
         return rule
 
     def fingerprint(self) -> str:
-        """The SHA-256, in hex, of the policy as it was read and of what the files that its rules name hold now.
+        """Return the SHA-256, in hex, of the policy as it was read and of the current content of the files it names.
 
-        A file that cannot be read counts as such. Who was pinned on first use has no part in it.
+        An unreadable file has a fingerprint, too. Pins of trust on first use are not included.
         """
         whole = hashlib.sha256(hashlib.sha256(self.content).digest())
         for name in sorted({name for rule in self.rules for name in rule.files}):
@@ -65,7 +65,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class Trusted:
-    """Whose signature of one repository is accepted, and under which conditions (see `Rule`)."""
+    """The accepted signers of one repository, and the conditions (see `Rule`)."""
 
     verifier: Verifier
     allow_rollback: bool = False
@@ -73,7 +73,7 @@ class Trusted:
 
     @classmethod
     def of(cls, uri: str, verifier: Verifier | None, policy: Path | Policy | None) -> Trusted:
-        """What either a verifier or a policy, or its file, says of a repository.
+        """Return the signers that either a verifier or a policy (or the path of one) accepts for a repository.
 
         Raises `UsageError` for both or neither, `VerificationError` when no rule of the policy names the repository.
         """
@@ -86,7 +86,7 @@ class Trusted:
 
 
 def _digest_of(name: str) -> bytes:
-    """The SHA-256 of a file; nothing for one that cannot be read."""
+    """Return the SHA-256 of a file, or nothing if it cannot be read."""
     try:
         return hashlib.sha256(read_input(name, "trust", _LARGEST_NAMED)).digest()
     except (UsageError, ValueError):

@@ -20,15 +20,15 @@ class TrustedSigners(Verifier):
         self._verifiers, self._digest = tuple(verifiers), digest
 
     def describe(self) -> str:
-        """All of them."""
+        """Describe all signers."""
         return " or ".join(verifier.describe() for verifier in self._verifiers)
 
     def signers(self) -> tuple[str, ...]:
-        """Each of them."""
+        """Return the description of each signer."""
         return tuple(signer for verifier in self._verifiers for signer in verifier.signers())
 
     def excludes(self, bundle: Bundle) -> bool:
-        """Exclude what each of them excludes."""
+        """Exclude what every signer excludes."""
         return all(verifier.excludes(bundle) for verifier in self._verifiers)
 
     def _verify(self, bundle: Bundle) -> Verified:
@@ -41,9 +41,9 @@ class TrustedSigners(Verifier):
         return verified
 
     def _verify_by_one(self, bundle: Bundle) -> Verified:
-        """Return the verdict of the first signer that accepts the bundle; raises with the reason of each otherwise.
+        """Return the result of the first signer that accepts the bundle; raises with the reason of each otherwise.
 
-        Those that the bundle itself excludes come last: they are asked for nothing but their reasons.
+        Signers that the bundle itself excludes are tried last, only for their reasons.
         """
         refusals: dict[int, str] = {}
         for number, verifier in sorted(enumerate(self._verifiers), key=lambda each: each[1].excludes(bundle)):

@@ -1,1 +1,1 @@
-"""Signing with a key whose holder a certificate names (method `certificate`, section 4.1 of the specification)."""
+"""Signing with a key and an X.509 certificate (method `certificate`, section 4.1 of the specification)."""

@@ -1,4 +1,4 @@
-"""The key of the certificate in a bundle, for verifiers that no person told whom to trust."""
+"""The key of the certificate that a bundle itself carries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hf_model_signing.oms.dsse import decode_base64
 
 
 class LeafVerifier(MethodVerifier):
-    """Accepts what was signed with one key and a certificate of it, whoever issued that and whenever it was valid."""
+    """Accepts the signatures of one key with any certificate for it; issuer and validity period are not checked."""
 
     method = "certificate"
 
@@ -26,19 +26,19 @@ class LeafVerifier(MethodVerifier):
         self.key = key
 
     def describe(self) -> str:
-        """The kind of the key and its fingerprint."""
+        """Describe the key by its curve and its fingerprint."""
         return describe_key(self.key)
 
     def _verify_signature(self, bundle: Bundle) -> SignerFound:
         if leaf_key(bundle) != self.key:
             raise VerificationError("the model was signed with another key than the one that is pinned")
         verify_ecdsa(self.key, bundle)
-        # The certificate is signed by nobody who is trusted: its name is a claim of the holder of the key.
+        # No trusted issuer vouches for the certificate: the name in it is a claim of the holder of the key.
         return SignerFound(f"{self.describe()}, which calls itself {SigningCertificate(_leaf(bundle), ()).describe()}")
 
 
 def leaf_key(bundle: Bundle) -> ec.EllipticCurvePublicKey:
-    """Return the key of the certificate of a bundle; raises `VerificationError` if that may not sign."""
+    """Return the key of the certificate of a bundle; raises `VerificationError` if it is not for signing."""
     try:
         return check_may_sign(_leaf(bundle))
     except CertificateError as error:
@@ -46,7 +46,7 @@ def leaf_key(bundle: Bundle) -> ec.EllipticCurvePublicKey:
 
 
 def embedded_certificate(value: Mapping[str, Any]) -> x509.Certificate:
-    """Return a certificate of a bundle; raises `BundleError` for one that cannot be read."""
+    """Parse a certificate of a bundle; raises `BundleError` for a malformed one."""
     try:
         return parse_certificate(decode_base64(value.get("rawBytes"), "a certificate"))
     except CertificateError as error:

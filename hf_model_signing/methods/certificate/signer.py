@@ -37,12 +37,12 @@ Roots = Iterable[Path | x509.Certificate]
 
 
 class CertificateSigner(DirectSigner):
-    """Signs with the private key in a PEM file, and puts its certificate and the chain of it into the bundle.
+    """Signs with the private key in a PEM file, and puts its certificate and the chain into the bundle.
 
-    `signing_cert` and `cert_chain` are PEM files; in the chain each certificate issued the one before. The password of
-    the key comes as in `KeySigner`; `tsa_url` names an RFC 3161 authority that timestamps each signature. Raises
-    `UsageError` when a file cannot be used, when key and certificate do not belong together, or when a certificate is
-    not valid now, is not for signing, or is out of order.
+    `signing_cert` and `cert_chain` are PEM files; in the chain each certificate issued the one before. The password is
+    found as in `KeySigner`; `tsa_url` is an RFC 3161 authority that timestamps each signature. Raises `UsageError` for
+    an unusable file, for a certificate of another key, and for a certificate that is expired, not yet valid, not for
+    signing, or out of order.
     """
 
     method = "certificate"
@@ -62,15 +62,15 @@ class CertificateSigner(DirectSigner):
         self._use_authority(tsa_url)
 
     def verifier(self) -> CertificateVerifier:
-        """The verifier that holds this certificate, and trusts nothing else."""
+        """Return the verifier that trusts this certificate alone."""
         return CertificateVerifier([self._certificate.leaf])
 
     def describe(self) -> str:
-        """The subject of the certificate, and its fingerprint."""
+        """Describe the certificate by its subject and its fingerprint."""
         return self._certificate.describe()
 
     def introduce(self, signed: Bundle | None = None) -> Introduction:
-        """The certificate, and the name that it certifies."""
+        """Introduce the certificate and an identity in it."""
         return introduce_certificate(self._certificate)
 
     def _material(self) -> Mapping[str, Any]:
@@ -81,12 +81,12 @@ class CertificateSigner(DirectSigner):
 
 
 class CertificateVerifier(MethodVerifier):
-    """Accepts what a certificate signed that leads to one of `root_certs`: PEM files, or certificates already loaded.
+    """Accepts signatures with a certificate that chains to one of `root_certs`: PEM files or loaded certificates.
 
-    `identity`, when given, must be what the certificate calls its holder (see `has_identity`). The certificates are
-    judged as of now; with `tsa_certs`, the roots of RFC 3161 authorities, as of the time that a timestamp in the bundle
-    proves, and a bundle without one is refused. `note` is told the SHA-256 of every certificate that has a say. Raises
-    `UsageError` without a root, or for a file that cannot be used.
+    `identity`, if given, must be the subject or an alternative name of the certificate (see `has_identity`). The
+    certificates must be valid now. With `tsa_certs`, the roots of RFC 3161 authorities, they must be valid at the time
+    of a timestamp in the bundle, and a bundle without one is rejected. `note` receives the SHA-256 of every certificate
+    involved. Raises `UsageError` without a root, or for an unusable file.
     """
 
     method = "certificate"
@@ -113,7 +113,7 @@ class CertificateVerifier(MethodVerifier):
         self._tell("root", [*self._roots, *self._tsa_certs])
 
     def describe(self) -> str:
-        """The identity that is expected, and the fingerprints of the roots."""
+        """Describe the expected identity and the fingerprints of the roots."""
         whose = f"'{show(self._identity)}'" if self._identity else "any certificate"
         return f"{whose} below the root certificate {', '.join(fingerprint_of(root) for root in self._roots)}"
 
@@ -154,7 +154,7 @@ class CertificateVerifier(MethodVerifier):
 
 
 def introduce_certificate(certificate: SigningCertificate) -> Introduction:
-    """Who signs with the certificate; nobody knows what others call the file of the root."""
+    """Introduce the holder of a certificate; the name of the root certificate file is a placeholder."""
     named = identities(certificate.leaf, limited=True)
     kinds = [kind for kind in ("e-mail", "URI", "DNS", "subject") if kind in named]
     names = [name for kind in kinds for name in named[kind] if has_identity(certificate.leaf, name, limited=True)]
@@ -169,7 +169,7 @@ def _load(certificates: Roots) -> list[x509.Certificate]:
 
 
 def _certificates(bundle: Bundle) -> list[x509.Certificate]:
-    """The leaf of a bundle, and what else it carries; raises `BundleError` when they cannot be read."""
+    """Return the certificates of a bundle, the leaf first; raises `BundleError` for malformed ones."""
     raw = bundle.material["x509CertificateChain"]["certificates"]
     if len(raw) > MAX_CHAIN:
         raise BundleError(f"the bundle has {len(raw)} certificates, more than the {MAX_CHAIN} that are accepted")

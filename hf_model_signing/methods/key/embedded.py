@@ -1,4 +1,4 @@
-"""The key that a bundle carries or implies, for verifiers that no person told whom to trust, and as it is pinned."""
+"""The key that a bundle itself names, and its form in a pin."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hf_model_signing.oms.dsse import decode_base64, pae
 
 
 def key_of(bundle: Bundle) -> ec.EllipticCurvePublicKey:
-    """Return the key of a bundle: the one that it carries, or the recovered one that has the fingerprint it names."""
+    """Return the key in the bundle, or recover from the signature the key whose fingerprint it names."""
     hint, raw = bundle.material["publicKey"].get("hint"), bundle.material["publicKey"].get("rawBytes")
     if raw is not None:
         data = decode_base64(raw, "the public key")
@@ -40,13 +40,13 @@ def key_of(bundle: Bundle) -> ec.EllipticCurvePublicKey:
 
 
 def pinned_key(key: ec.EllipticCurvePublicKey) -> Mapping[str, str]:
-    """Return what is pinned of a key: its SubjectPublicKeyInfo in Base64."""
+    """Return the fields of a pin: the SubjectPublicKeyInfo of the key in Base64."""
     data = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return {"public_key": base64.b64encode(data).decode("ascii")}
 
 
 def read_pinned_key(pin: Mapping[str, str]) -> ec.EllipticCurvePublicKey:
-    """Return the key that is pinned; raises `ValueError` or an `HfSignError` for what is no key that signs models."""
+    """Parse the key in a pin; raises `ValueError` or an `HfSignError` for an unsupported or malformed key."""
     key = load_der_public_key(decode_base64(pin["public_key"], "the public key"))
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in CURVES:
         raise ValueError("its public key is none that signs models")

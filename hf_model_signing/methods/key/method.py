@@ -63,7 +63,7 @@ def _finder(_: Values) -> Callable[[Bundle], tuple[Verifier, Facts]]:
 
 
 def describe_pin(pin: Facts) -> str:
-    """Say whose key is pinned."""
+    """Describe a pinned key."""
     from hf_model_signing.methods.key.embedded import read_pinned_key
     from hf_model_signing.methods.key.signer import describe_key
 

@@ -35,8 +35,8 @@ _PARAMETERS = re.compile(rb"-----BEGIN EC PARAMETERS-----.*?-----END EC PARAMETE
 class KeySigner(DirectSigner):
     """Signs with the private key in a PEM file: P-256, P-384 or P-521, encrypted or not.
 
-    The password of an encrypted key is `password`, or `HF_SIGN_KEY_PASSWORD`, or what `ask` returns. `tsa_url` names an
-    RFC 3161 authority that timestamps each signature. Raises `UsageError`, which says what is wrong with the file.
+    The password of an encrypted key is `password`, `HF_SIGN_KEY_PASSWORD`, or the result of `ask`, in this order.
+    `tsa_url` is an RFC 3161 authority that timestamps each signature. Raises `UsageError` for an unusable file.
     """
 
     method = "key"
@@ -53,15 +53,15 @@ class KeySigner(DirectSigner):
         self._use_authority(tsa_url)
 
     def verifier(self) -> KeyVerifier:
-        """The verifier that holds the public half of this key."""
+        """Return the verifier with the public half of this key."""
         return KeyVerifier(self._key.public_key())
 
     def describe(self) -> str:
-        """The kind of the key and its fingerprint."""
+        """Describe the key by its curve and its fingerprint."""
         return describe_key(self._key.public_key())
 
     def introduce(self, signed: Bundle | None = None) -> Introduction:
-        """The key, and that its public half is needed."""
+        """Introduce the key; verifying needs its public half."""
         return introduce_key(self._key.public_key())
 
     def _material(self) -> Mapping[str, Any]:
@@ -72,9 +72,9 @@ class KeySigner(DirectSigner):
 
 
 class KeyVerifier(MethodVerifier):
-    """Accepts what the holder of one private key signed; `public_key` is a PEM file or a key that is already loaded.
+    """Accepts the signatures of one private key; `public_key` is the path of a PEM file or a loaded key.
 
-    Raises `UsageError`, which says what is wrong with the file.
+    Raises `UsageError` for an unusable file.
     """
 
     method = "key"
@@ -86,7 +86,7 @@ class KeyVerifier(MethodVerifier):
         self._key = public_key
 
     def describe(self) -> str:
-        """The kind of the key and its fingerprint."""
+        """Describe the key by its curve and its fingerprint."""
         return describe_key(self._key)
 
     def _verify_signature(self, bundle: Bundle) -> SignerFound:
@@ -104,22 +104,22 @@ class KeyVerifier(MethodVerifier):
 
 
 def fingerprint(key: ec.EllipticCurvePublicKey) -> str:
-    """The SHA-256, in hex, of the PEM encoding of the public key: what the format calls the `hint`."""
+    """Return the SHA-256, in hex, of the PEM encoding of the public key: the `hint` of the format."""
     return hashlib.sha256(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
 def describe_key(key: ec.EllipticCurvePublicKey) -> str:
-    """The kind of a key and its fingerprint, for people."""
+    """Describe a key by its curve and its fingerprint."""
     return f"key {CURVES[key.curve.name][0]} {fingerprint(key)}"
 
 
 def introduce_key(key: ec.EllipticCurvePublicKey) -> Introduction:
-    """Who signs with the key; nobody knows what others call the file of its public half."""
+    """Introduce the holder of a key; the name of the public key file is a placeholder."""
     return Introduction(describe_key(key), ("key", "--public-key", "PUBLIC_KEY.pem"))
 
 
 def _same_key(raw: bytes, key: ec.EllipticCurvePublicKey) -> bool:
-    """Whether the key in an old bundle, a PEM file as it was or DER, is `key`."""
+    """Return true if the key in a legacy bundle, PEM or DER, is `key`."""
     try:
         return (load_pem_public_key(raw) if raw.startswith(b"-----") else load_der_public_key(raw)) == key
     except ValueError as error:
@@ -141,7 +141,7 @@ def _load_public_key(path: str) -> ec.EllipticCurvePublicKey:
 def load_private_key(
     private_key: str | os.PathLike[str], password: str | bytes | None, ask: Callable[[], str] | None
 ) -> ec.EllipticCurvePrivateKey:
-    """The key in a PEM file (see `KeySigner`); raises `UsageError`, which says what is wrong with it."""
+    """Load the private key in a PEM file (see `KeySigner`); raises `UsageError` for an unusable one."""
     path = file_name(private_key, "private key")
     data = _PARAMETERS.sub(b"", read_input(path, "key", _MAX_KEY_FILE))
     try:
@@ -159,7 +159,7 @@ def _decrypt(path: str, data: bytes, password: str | bytes | None, ask: Callable
         password = os.environ.get(PASSWORD_VARIABLE) or (ask() if ask else None)
     if not password:
         raise UsageError(f"the private key '{path}' is encrypted: set {PASSWORD_VARIABLE} to its password")
-    secret = os.fsencode(password)  # what the environment holds need not be UTF-8
+    secret = os.fsencode(password)  # an environment variable need not be UTF-8
     try:
         return load_pem_private_key(data, secret)
     except ValueError:
@@ -168,7 +168,7 @@ def _decrypt(path: str, data: bytes, password: str | bytes | None, ask: Callable
 
 
 def check_curve(where: str, curve: ec.EllipticCurve) -> None:
-    """Raise `UsageError` for a key on a curve that the registry does not have; `where` names the key."""
+    """Raise `UsageError` for a key on an unsupported curve; `where` names the key in the message."""
     if curve.name not in CURVES:
         names = ", ".join(name for name, _ in CURVES.values())
         raise UsageError(f"{where} is on the curve {curve.name}; model signing takes {names}")

@@ -1,1 +1,1 @@
-"""Hashing without signing (method `skip`): the bundle lists the digests, and every verifier refuses it."""
+"""Hashing without signing (method `skip`): the bundle lists the digests, and every verifier rejects it."""

@@ -11,16 +11,16 @@ from hf_model_signing.oms.bundle import UNSIGNED
 
 
 class SkipSigner(DirectSigner):
-    """Writes a bundle without a signature, for a look at what would be signed."""
+    """Makes a bundle without a signature, to show what would be signed."""
 
     method = UNSIGNED
 
     def verifier(self) -> Verifier:
-        """Nobody's signature can be verified; raises `UsageError`."""
+        """Raise `UsageError`: there is no signature to verify."""
         raise UsageError("the method 'skip' signs nothing, so there is nothing that could be verified")
 
     def describe(self) -> str:
-        """That nobody signs."""
+        """Describe the missing signer."""
         return "nobody: the bundle is unsigned"
 
     def _material(self) -> Mapping[str, Any]:
