@@ -1,1 +1,1 @@
-"""What signing without a key of one's own takes: a trust root, an identity token, the services of Sigstore."""
+"""Signing with Sigstore (method `sigstore`): trust roots, identity tokens, and the clients of its services."""

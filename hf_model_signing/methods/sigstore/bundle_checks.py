@@ -1,7 +1,7 @@
-"""What a bundle has to be besides what sigstore-python looks at, as other verifiers of Sigstore have it.
+"""Checks of a bundle that sigstore-python does not make, and other Sigstore verifiers do.
 
-Its authority and its logs must have been in service at the time of the signature, all that states that time must
-be good, and what a log entry says of itself must be what its proof and the trust root say, in one spelling.
+The authority and the logs must have been valid at the time of the signature. Every statement of that time must be
+valid. A log entry must agree with its proof and with the trust root, and must be encoded in the one canonical way.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _FIELDS = ("logIndex", "logId", "kindVersion", "canonicalizedBody")
 
 
 def check_entries(material: Mapping[str, Any]) -> None:
-    """Raise `VerificationError` for a log entry that could be read in two ways, or contradicts what proves it."""
+    """Raise `VerificationError` for a log entry that is ambiguous, or that contradicts its proof."""
     for entry in material["tlogEntries"]:
         proof = entry.get("inclusionProof", {})
         if not proof.keys() >= _PROOF_FIELDS or "envelope" not in proof["checkpoint"]:
@@ -47,9 +47,9 @@ def check_entries(material: Mapping[str, Any]) -> None:
 
 
 def proven_times(bundle: Bundle, root: TrustedRoot) -> list[datetime]:
-    """When a bundle was signed, by its log and by each timestamp; sigstore-python checks the log's word later.
+    """Return the times of a signature, by its log and each timestamp; sigstore-python verifies that of the log later.
 
-    Raises `VerificationError` for a timestamp that is no good, also beside good ones, and when there is no time at all.
+    Raises `VerificationError` for any invalid timestamp, also beside valid ones, and if there is no time at all.
     """
     found = _compat.proven_times(bundle, root)
     data = bundle.verification_material.timestamp_verification_data
@@ -69,10 +69,10 @@ def proven_times(bundle: Bundle, root: TrustedRoot) -> list[datetime]:
 
 
 def in_service(root: TrustedRoot, bundle: Bundle, times: Iterable[datetime]) -> TrustedRoot:
-    """What `root` had in service at all of these times, and of its logs only the one that the bundle names.
+    """Return the part of `root` that was valid at all of these times; of its logs, only that of the bundle.
 
-    The logs of certificates are those that were in service when the certificate was made. Where the bundle names no log
-    that `root` knows by its id, any may have signed its checkpoint, as sigstore-python has it.
+    Logs of certificates must have been valid when the certificate was issued. If the bundle names no log that `root`
+    knows by its id, any of its logs may have signed the checkpoint, as in sigstore-python.
     """
     whole = _compat.root_message(root)
     signed, issued = list(times), [bundle.signing_certificate.not_valid_before_utc]
@@ -90,7 +90,7 @@ def in_service(root: TrustedRoot, bundle: Bundle, times: Iterable[datetime]) -> 
 
 
 def check_leaf(certificate: x509.Certificate) -> None:
-    """Raise `VerificationError` for a certificate that is not for signing, or whose key no bundle may use."""
+    """Raise `VerificationError` for a certificate that is not for signing, or that has an unsupported key."""
     from hf_model_signing.crypto.certificates import CertificateError, check_may_sign
 
     try:
@@ -100,7 +100,7 @@ def check_leaf(certificate: x509.Certificate) -> None:
 
 
 def _check_spelling(entry: Mapping[str, Any], proof: Mapping[str, Any]) -> None:
-    """Raise for numbers and Base64 that libraries read with more or less good will."""
+    """Raise for numbers and Base64 that libraries parse with different leniency."""
     numbers = (entry["logIndex"], entry.get("integratedTime", "0"), proof["logIndex"], proof["treeSize"])
     if not all(_NUMBER.fullmatch(text) for text in numbers) or int(entry.get("integratedTime", "0")) >= LATEST:
         raise VerificationError("the log entry has a number that is none, or out of all bounds")
@@ -126,7 +126,7 @@ def _check_agreement(entry: Mapping[str, Any], proof: Mapping[str, Any]) -> None
         raise VerificationError(
             "the log entry has an inclusion promise and no time, without which it cannot be checked"
         )
-    # The index of a log that is a part of a larger one is promised; one that is not is that of the proof.
+    # With a promise the index is that in the whole log, which may have shards; otherwise it is that of the proof.
     if not promised and entry["logIndex"] != proof["logIndex"]:
         raise VerificationError(
             f"the log entry says that its index is {entry['logIndex']}, and its inclusion proof is for "
@@ -135,7 +135,7 @@ def _check_agreement(entry: Mapping[str, Any], proof: Mapping[str, Any]) -> None
 
 
 def _is(part: Any, times: list[datetime]) -> bool:  # noqa: ANN401 - an authority or a key, as sigstore-python reads it
-    period, slack = part.valid_for, MAX_CLOCK_DIFFERENCE  # logs state whole seconds, and clocks differ
+    period, slack = part.valid_for, MAX_CLOCK_DIFFERENCE  # logs have whole seconds, and clocks differ
     return period is None or all(
         period.start - slack <= time and (period.end is None or time <= period.end + slack) for time in times
     )

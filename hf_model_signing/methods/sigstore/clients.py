@@ -1,6 +1,6 @@
-"""The services that sign with us, as sigstore-python's signing context asks them: within bounds, and not believed.
+"""Clients of the services that take part in signing, for sigstore-python's signing context, with bounds and checks.
 
-What an authority answers is checked before the signature goes into a public log; the whole bundle once it is there.
+An issued certificate is checked before the signature enters a public log, and the whole bundle after that.
 """
 
 from __future__ import annotations
@@ -30,39 +30,39 @@ if TYPE_CHECKING:
     from sigstore.sign import Signer as CertifiedKey
 
 _TIME = "%Y-%m-%d %H:%M:%S UTC"
-_UPLOAD = 100_000  # bytes a second that an entry takes at least on its way to the log
+_UPLOAD = 100_000  # bytes a second, the slowest upload of an entry
 _LONGEST_UPLOAD = 240.0  # seconds; a certificate lasts for ten minutes
 
 
 @dataclass(frozen=True)
 class Certified:
-    """A key of this process, and the certificate that it has for some minutes."""
+    """A key of this process, and its short-lived certificate."""
 
     key: CertifiedKey
     certificate: x509.Certificate
 
     @property
     def ends_soon(self) -> bool:
-        """Whether a signature made now might reach the log only after the end of the certificate."""
+        """True if a signature made now might reach the log only after the certificate expired."""
         begin, end = self.certificate.not_valid_before_utc, self.certificate.not_valid_after_utc
         return now() > end - min(timedelta(minutes=1), (end - begin) / 4)
 
     @property
     def holder(self) -> CertificateIdentity:
-        """Whom the certificate names."""
+        """The identity in the certificate."""
         return CertificateIdentity.of(self.certificate)
 
     @property
     def expected(self) -> IdentityPolicy:
-        """What a verifier expects of its signatures."""
+        """The identity policy that accepts its signatures."""
         return IdentityPolicy((self.holder.issuer,), (self.holder.identity,))
 
 
 def certify(config: ClientTrustConfig, token: Token, note: Callable[[str], None]) -> Certified:
-    """Have a new key certified by the services that a trust config names; it signs with their help.
+    """Get a certificate for a new key from the services of a trust config.
 
-    Raises `ServiceError` for a service that does not, `RefusedError` for an answer that is no good, and what
-    sigstore-python raises for a certificate that was not logged.
+    Raises `ServiceError` for a service that fails, `RefusedError` for an invalid answer, and the errors of
+    sigstore-python for a certificate that was not logged.
     """
     from sigstore.sign import Signer, SigningContext
 
@@ -83,7 +83,7 @@ def certify(config: ClientTrustConfig, token: Token, note: Callable[[str], None]
 
 
 class _Authority:
-    """Fulcio, which issues certificates to holders of identity tokens; `issued` is the last one."""
+    """The client of Fulcio, which issues certificates for identity tokens; `issued` is the last one."""
 
     issued: x509.Certificate
 
@@ -93,11 +93,11 @@ class _Authority:
 
     @property
     def signing_cert(self) -> _Authority:
-        """The end of its interface that issues certificates."""
+        """The endpoint that issues certificates."""
         return self
 
     def post(self, request: x509.CertificateSigningRequest, token: Any) -> Any:  # noqa: ANN401
-        """Have a certificate issued for the key of `request`; raises `RefusedError` for one that was not asked for."""
+        """Get a certificate for the key of `request`; raises `RefusedError` for a different one."""
         who = f"the certificate authority (Fulcio) at '{self._client.url}'"
         secrets = (str(token), *str(token).split("."))
         answer = with_service(who, lambda: self._client.signing_cert.post(request, token), secrets=secrets)
@@ -117,7 +117,7 @@ class _Authority:
         found = CertificateIdentity.of(certificate)
         if not (found.identity in self._expected.identities and found.issuer in self._expected.issuers):
             raise VerificationError(f"it is for {found}, and the identity token stands for {self._expected}")
-        # Now, since it is in a public log for ever once it has signed; a clock may be slow by some minutes.
+        # Now, because a signature stays in a public log for ever; a clock may be slow by some minutes.
         try:
             check_path(certificate, [], self._root.get_fulcio_certs(), max(now(), certificate.not_valid_before_utc))
         except CertificateError as error:
@@ -125,7 +125,7 @@ class _Authority:
 
 
 class _Log:
-    """Rekor, the log that holds every signature."""
+    """The client of Rekor, the log of signatures."""
 
     def __init__(self, client: Any) -> None:  # noqa: ANN401 - one of the two that sigstore-python has
         self._client = client
@@ -135,11 +135,11 @@ class _Log:
 
     @property
     def tells_time(self) -> bool:
-        """Whether it says when it took an entry in; a log of version 2 leaves that to a time-stamp authority."""
+        """True if the log states the time of an entry; a log of version 2 leaves that to a time-stamp authority."""
         return str(self._client.url).endswith("/api/v1")
 
     def create_entry(self, request: Any) -> Any:  # noqa: ANN401
-        """Have an entry made."""
+        """Create an entry."""
 
         def create() -> Any:  # noqa: ANN401
             bound(log_session(self._client))
@@ -150,13 +150,13 @@ class _Log:
 
 
 class _TimeStamps:
-    """A time-stamp authority; with a `note` a signature can do without its timestamp, as the log tells the time."""
+    """The client of a time-stamp authority; with `note`, the timestamp is optional, because the log states the time."""
 
     def __init__(self, url: str, root: TrustedRoot, note: Callable[[str], None] | None) -> None:
         self.url, self._root, self._note = url, root, note
 
     def request_timestamp(self, signature: bytes) -> TimeStampResponse:
-        """Have a signature timestamped, and look at what comes of it; raises `HfSignError` when that is no good."""
+        """Get a timestamp for a signature and check it; raises `HfSignError` for an invalid one."""
         try:
             return self._stamped(signature)
         except HfSignError as error:
@@ -178,7 +178,7 @@ class _TimeStamps:
 
 
 def check_window(certificate: x509.Certificate, time: datetime) -> None:
-    """Raise `VerificationError` for a certificate that was not made for signing at `time`, by this machine's clock."""
+    """Raise `VerificationError` for a certificate that is not valid for signing at `time`."""
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if begin - MAX_CLOCK_DIFFERENCE <= time <= end:
         return

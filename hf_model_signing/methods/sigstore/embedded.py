@@ -1,4 +1,4 @@
-"""The identity that a bundle of Sigstore names, for verifiers that no person told whom to trust."""
+"""The identity that a Sigstore bundle itself claims."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 class ClaimedIdentityVerifier(MethodVerifier):
-    """Accepts what was signed with the key of the certificate in a bundle; who issued that is not checked."""
+    """Accepts the signatures of the key of the certificate in a bundle; the issuer is not checked."""
 
     method = "sigstore"
 
     def describe(self) -> str:
-        """Anybody."""
+        """Describe that any certificate is accepted."""
         return "whoever the certificate in the bundle names"
 
     def _verify_signature(self, bundle: Bundle) -> SignerFound:
@@ -39,15 +39,15 @@ class ClaimedIdentityVerifier(MethodVerifier):
 
 
 class IdentityFinder:
-    """Finds the identity that a bundle names, with the verifier that accepts it alone, on one Sigstore instance."""
+    """Finds the claimed identity of a bundle, and the verifier on one Sigstore instance that accepts it alone."""
 
     def __init__(self, *, trust_config: str | os.PathLike[str] | None = None, use_staging: bool = False) -> None:
         self._trust_config, self._use_staging = trust_config, use_staging
         if trust_config is not None:
-            _ = self._instance  # reads the file, so that an error in it is found before any work
+            _ = self._instance  # read the file now, to report an error in it before any work
 
     def __call__(self, bundle: Bundle) -> tuple[Verifier, Mapping[str, str]]:
-        """Return the verifier and what is pinned."""
+        """Return the verifier and the fields of a pin."""
         from hf_model_signing.methods.sigstore.verifier import InstanceVerifier
 
         holder = CertificateIdentity.of(embedded_certificate(bundle.material["certificate"]))

@@ -1,4 +1,4 @@
-"""What sigstore-python says of a bundle that does not verify, in sentences for a person."""
+"""Sentences for a person from the errors of sigstore-python."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NOT_IN_CT = f"the signing certificate was not logged by a certificate transpare
 _NOT_INCLUDED = "the inclusion proof of the log entry does not fit: the entry is not in the transparency log"
 _CLOCK = f"{_HERE} was in service at the time; if this machine's clock is wrong, set it"
 
-# What its errors hold, the first that fits, and our words for it.
+# A part of the text of an error, and our sentence for it; the first that matches counts.
 _SENTENCES = {
     "no Timestamp Authorities": "it carries a timestamp, and this Sigstore instance has no time-stamp authority",
     "failed to verify SCT": _NOT_IN_CT,
@@ -45,14 +45,14 @@ _SENTENCES = {
 _LONGEST = 200
 
 _PROOF = ("inclusionProof", "inclusionProof.checkpoint")
-# How pydantic says which value of a document is wrong, and why.
+# The form of pydantic's errors: the location of the value and the reason.
 _FIELD = re.compile(r"validation errors? for \w+\s+(\S+)\s+(.+?) \[type=", re.S)
 
 
 def explain(
     error: Exception, material: Mapping[str, Any] | None = None, certificate: x509.Certificate | None = None
 ) -> str:
-    """The sentence for an error; `material` is the verification material of the bundle that it is about."""
+    """Return the sentence for an error; `material` is the verification material of the bundle concerned."""
     text = " ".join(str(item) for item in error.args) or type(error).__name__
     outside = _outside(material, certificate) if material and certificate else ""
     if outside and ("chain" in text or "expired" in text):

@@ -1,4 +1,4 @@
-"""Bounds on what the services of a Sigstore instance can do to us over HTTP, and what went wrong there in words."""
+"""HTTP requests to the services of a Sigstore instance: bounds, and sentences for their errors."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from hf_model_signing.errors import HfSignError, ServiceError
 
 _T = TypeVar("_T")
 
-PATIENCE = 60.0  # seconds for one answer; a log of version 2 answers once the entry is in, which takes some seconds
+PATIENCE = 60.0  # seconds for one answer; a log of version 2 needs some seconds to include an entry
 # The largest answers, of a log, have some KB, or 200 when it keeps the statement.
 BOUNDS = Bounds(connect=10.0, read=30.0, size=16 * 1024 * 1024)
-_LONGEST = 400  # characters of what is said of a service, and of what it says itself
+_LONGEST = 400  # characters of a sentence about a service, and of a quotation from it
 _SHORTEST_SECRET = 6  # characters; a shorter word may stand in a sentence by chance
 # JSON Web Tokens start with a brace in Base64.
 _LIKE_TOKENS = r"eyJ[\w-]{5,}(?:\.[\w-]*)*|(?i:bearer) [\w.~+/=-]+"
@@ -35,7 +35,7 @@ def bound(session: requests.Session) -> requests.Session:
 def ask_service(
     who: str, url: str, *, form: Mapping[str, str] | None = None, login: tuple[str, str] | None = None
 ) -> dict[str, Any]:
-    """The JSON object that a service answers to a question, or to a form that is posted to it.
+    """Request a JSON object from a service, by GET or by posting a form.
 
     Raises `ServiceError`, in which `who` names the service.
     """
@@ -53,19 +53,19 @@ def ask_service(
 
 
 def with_service(who: str, work: Callable[[], _T], *, more: float = 0, secrets: Iterable[str] = ()) -> _T:
-    """The result of `work`, which asks a service and has some `more` seconds than others for it.
+    """Return the result of `work`, which asks a service and has `more` seconds than others.
 
-    Raises `ServiceError`, in which `who` names the service. Nothing of a request is quoted, and of what the service
-    says nothing that is one of the `secrets` or looks like a token: services repeat what they were sent.
+    Raises `ServiceError`, in which `who` names the service. It quotes nothing of the request, and nothing of the answer
+    that is one of the `secrets` or looks like a token, because services repeat what they were sent.
     """
     patience = PATIENCE + more
     try:
         return in_time(work, patience)
     except HfSignError:
         raise
-    except Exception as error:  # noqa: BLE001 - sigstore-python lets through whatever an answer makes libraries raise
+    except Exception as error:  # noqa: BLE001 - an answer can make the libraries below sigstore-python raise anything
         what = _without(secrets, _what_happened(error, patience))
-        # From None: a traceback would show what the service said.
+        # From None: a traceback would show the answer of the service.
         raise ServiceError(f"{who} {what}; no signature was written", _said(error)) from None
 
 
@@ -105,7 +105,7 @@ def _http_error(error: BaseException | None) -> requests.HTTPError | None:
 
 
 def _said(error: BaseException) -> dict[str, Any]:
-    """What a service answered, if it was a JSON object."""
+    """Return the message in an answer of a service, if that is a JSON object."""
     found = _http_error(error)
     try:
         document = json.loads(found.response.text) if found is not None and found.response is not None else {}
@@ -115,6 +115,6 @@ def _said(error: BaseException) -> dict[str, Any]:
 
 
 def _without(secrets: Iterable[str], text: str) -> str:
-    """A text without secrets, and no longer than a sentence may be."""
+    """Return a text without secrets, shortened to one sentence."""
     known = sorted((secret for secret in secrets if len(secret) >= _SHORTEST_SECRET), key=len, reverse=True)
     return re.sub("|".join((*map(re.escape, known), _LIKE_TOKENS)), "(not shown)", text, flags=re.ASCII)[:_LONGEST]

@@ -1,4 +1,4 @@
-"""Whom a certificate of Fulcio names, and whether that is who was expected.
+"""The identity in a certificate of Fulcio, and the policy for the expected one.
 
 Sigstore's profile of certificates: one alternative name for the identity, an extension for the OIDC issuer
 (https://github.com/sigstore/fulcio/blob/main/docs/oid-info.md).
@@ -21,8 +21,8 @@ _FULCIO = "1.3.6.1.4.1.57264.1"
 _OTHER_NAME = f"{_FULCIO}.7"
 _ISSUER_RAW, _ISSUER = f"{_FULCIO}.1", f"{_FULCIO}.8"
 
-# What else a certificate says of a workflow: the last number of the OID, whether it is bare text, our word for it. The
-# first five are GitHub's own, and older; what comes later under the same word says it for every provider.
+# Claims about a workflow: the last number of the OID, true for bare text without DER, our name. The first five are
+# older and GitHub's own; a later claim of the same name is for every provider, and overrides them.
 _CLAIMS = (
     (5, True, "repository"),
     (6, True, "ref"),
@@ -49,14 +49,14 @@ _UTF8_STRING = 0x0C
 
 @dataclass(frozen=True)
 class CertificateIdentity:
-    """Who a certificate says has signed: the identity, and the issuer of the token that proved it."""
+    """The identity in a certificate, and the issuer of the token that proved it."""
 
     identity: str
     issuer: str
 
     @classmethod
     def of(cls, certificate: x509.Certificate) -> CertificateIdentity:
-        """The holder; raises `VerificationError` for a certificate that does not name exactly one in Sigstore's way."""
+        """Return the identity; raises `VerificationError` unless there is exactly one, in Sigstore's form."""
         return cls(_identity(certificate), _issuer(certificate))
 
     def __str__(self) -> str:
@@ -65,10 +65,9 @@ class CertificateIdentity:
 
 @dataclass(frozen=True)
 class IdentityPolicy:
-    """Who must have signed: one of `identities` exactly, or an identity that fits `pattern`, by one of `issuers`.
+    """The expected signer: one of `identities` exactly, or one that matches `pattern`, from one of `issuers`.
 
-    The pattern is a glob over the whole identity: `*` stands for any text, `?` for one character, `[…]` for one of
-    some.
+    The pattern is a glob over the whole identity: `*` matches any text, `?` one character, `[…]` one of several.
     """
 
     issuers: tuple[str, ...]
@@ -87,7 +86,7 @@ class IdentityPolicy:
             raise UsageError("the identity to expect is empty")
 
     def check(self, found: CertificateIdentity) -> None:
-        """Raise `VerificationError`, which says expected and found, unless it is who is expected."""
+        """Raise `VerificationError`, with the expected and the found identity, unless they match."""
         if not self._fits(found.identity):
             raise VerificationError(f"the model was signed by {found}, and {self} was expected")
         if found.issuer not in self.issuers:
@@ -107,7 +106,7 @@ class IdentityPolicy:
 
 
 def workflow_claims(certificate: x509.Certificate) -> dict[str, str]:
-    """What a certificate says of the workflow that signed, by our words for it; nothing for what it does not say."""
+    """Return the claims of a certificate about the workflow that signed, by our names."""
     values = _extensions(certificate)
     found = [
         (word, values[f"{_FULCIO}.{number}"], bare) for number, bare, word in _CLAIMS if f"{_FULCIO}.{number}" in values
@@ -134,7 +133,7 @@ def _issuer(certificate: x509.Certificate) -> str:
     values = _extensions(certificate)
     found = {
         _text(values[oid], bare=oid == _ISSUER_RAW) for oid in (_ISSUER, _ISSUER_RAW) if oid in values
-    }  # both say the same, the older one without an encoding
+    }  # both have the same content, the older one without DER
     if len(found) != 1:
         raise VerificationError(
             "the signing certificate names two different issuers of the identity"

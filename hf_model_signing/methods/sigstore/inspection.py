@@ -1,4 +1,4 @@
-"""What a bundle of Sigstore says of its signer and its place in the log, none of it checked; for people and scripts."""
+"""The unverified content of a Sigstore bundle: its signer and its log entries, for people and programs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hf_model_signing.oms.dsse import decode_base64
 
 
 def facts(material: Mapping[str, Any]) -> dict[str, Any]:
-    """The identity, its issuer, what is known of the workflow, and the log entries, from the `verificationMaterial`."""
+    """Return the identity, its issuer, the claims about the workflow, and the log entries."""
     found: dict[str, Any] = {"identity": None, "issuer": None, "workflow": {}}
     try:
         certificate = parse_certificate(decode_base64(material["certificate"].get("rawBytes"), "a certificate"))
@@ -35,7 +35,7 @@ def facts(material: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def rows(details: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what `facts` of a bundle found, as lines for people."""
+    """Return the `facts` of a bundle as labelled lines for people."""
     lines = [("identity", details["identity"] or f"unreadable: {details['unreadable']}"), ("issuer", details["issuer"])]
     lines += [(f"  {word.replace('_', ' ')}", text) for word, text in details["workflow"].items()]
     for entry in details["log_entries"]:

@@ -1,7 +1,7 @@
-"""Which Sigstore instance is trusted: its authorities and logs, and where its services are.
+"""The trusted Sigstore instance: its authorities and logs, and the URLs of its services.
 
-The public instances publish that in a TUF repository, which sigstore-python refreshes. Offline, the copy is used that
-it left in the user's cache, or the one that it ships; nothing is written then, as another process may read.
+The public instances publish these in a TUF repository, which sigstore-python refreshes. Offline, its copy in the user's
+cache is used, or the copy that it ships; nothing is written then, because another process may be reading.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ _ROOT_TYPE = "application/vnd.dev.sigstore.trustedroot"
 class Instance:
     """A Sigstore instance: the public one, its staging, or the private one that the file `config` describes.
 
-    `config` is a `ClientTrustConfig` in JSON; for verifying alone a `TrustedRoot` will do. `offline` asks nobody;
-    without it a repository that cannot be reached is replaced by the copy that is there, and `note` is told. Raises
-    `UsageError` for a file that cannot be used.
+    `config` is a `ClientTrustConfig` in JSON; a `TrustedRoot` is sufficient for verifying. `offline` makes no
+    request. Otherwise, if the repository is unreachable, the local copy is used, and `note` receives a message. Raises
+    `UsageError` for an unusable file.
     """
 
     config: str | os.PathLike[str] | None = None
@@ -64,7 +64,7 @@ class Instance:
         if not self.tuf_url:
             object.__setattr__(self, "tuf_url", STAGING if self.staging else PRODUCTION)
         if self.config is not None:
-            _ = self._given  # a file that is no good is a slip, and is told before any work
+            _ = self._given  # report an unusable file before any work
 
     def __str__(self) -> str:
         if self.config is not None:
@@ -72,7 +72,7 @@ class Instance:
         return "the staging instance of Sigstore" if self.staging else "the public Sigstore instance"
 
     def hint(self, reason: str) -> str:
-        """What to say besides when a bundle may belong to another instance."""
+        """Return a hint for the case that a bundle belongs to another instance."""
         if "this Sigstore instance" not in reason:
             return ""
         other = "another --trust-config" if self.config is not None else "--trust-config"
@@ -80,12 +80,12 @@ class Instance:
 
     @cached_property
     def trusted_root(self) -> TrustedRoot:
-        """What signatures of this instance are verified by; raises `HfSignError` when it cannot be had."""
+        """The trust root for verifying; raises `HfSignError` if it is unavailable."""
         return self._public.trusted_root if self.config is None else self._given[0]
 
     @cached_property
     def signing(self) -> ClientTrustConfig:
-        """What is needed to sign; raises `UsageError` for a file that names no services, `HfSignError` as above."""
+        """The trust config for signing; raises `UsageError` for a file without services, `HfSignError` as above."""
         config = self._public if self.config is None else self._given[1]
         if config is None:
             raise UsageError(
@@ -117,7 +117,7 @@ class Instance:
             if kind != _CONFIG_TYPE:
                 raise ValueError(f"its media type is {show(str(kind))}; expected '{_CONFIG_TYPE}'")
             config = _parse(data.decode("utf-8"))
-        except Exception as error:  # whatever a malformed file makes the libraries raise
+        except Exception as error:  # a malformed file can raise anything in the libraries
             raise UsageError(f"'{path}' is not a trust config of Sigstore: {_brief(error)}") from error
         return config.trusted_root, config
 
@@ -154,7 +154,7 @@ class Instance:
                     raise _UnreachableError("it cannot be reached") from error
                 raise self._refusal(cause or error) from error
             except (Error, ValueError) as error:
-                # Another process may be writing the file: tuf does that in place.
+                # Another process may be writing the file: tuf does not write atomically.
                 if attempt + 1 == _TRIES:
                     raise self._refusal(error) from error
                 time.sleep(_PAUSE)
@@ -169,13 +169,13 @@ class Instance:
         )
 
     def _stored(self) -> tuple[ClientTrustConfig, str]:
-        """The copy in the cache if there is a good one, or else the one that sigstore ships; and which it is."""
-        # As sigstore-python does, what lies in the user's own cache is believed.
+        """Return the copy in the cache if it is valid, or else the one that sigstore ships; and a name for it."""
+        # As in sigstore-python, the user's own cache is trusted.
         with contextlib.suppress(Exception):
             return self._assembled(lambda name: (self._cache / name).read_bytes()), f"in '{self._cache}'"
         try:
             return self._assembled(self._shipped), "that sigstore ships"
-        except Exception as error:  # whatever is wrong with the installation
+        except Exception as error:  # a damaged installation can raise anything
             raise HfSignError(f"there is no trust root for {self.tuf_url} on this machine: {_brief(error)}") from error
 
     def _assembled(self, read: Callable[[str], bytes]) -> ClientTrustConfig:
@@ -187,14 +187,14 @@ class Instance:
 
     @property
     def _cache(self) -> Path:
-        """Where sigstore-python keeps what it downloaded from the repository."""
+        """Return the directory where sigstore-python caches the repository."""
         return cache_directory(self.tuf_url)
 
     def _seed(self) -> None:
-        """Put what sigstore ships into its cache, each file at once: it would write them in place itself."""
+        """Copy the files that sigstore ships into its cache, each atomically; sigstore-python itself would not."""
         for name in (_TRUSTED_ROOT, _SIGNING_CONFIG):
             if not (self._cache / name).exists():
-                with contextlib.suppress(FileNotFoundError):  # it ships nothing for other repositories
+                with contextlib.suppress(FileNotFoundError):  # sigstore-python ships no copy of other repositories
                     data = self._shipped(name)
                     self._cache.mkdir(parents=True, exist_ok=True)
                     write_file(self._cache / name, data)
@@ -205,7 +205,7 @@ class _UnreachableError(Exception):
 
 
 def _parse(text: str) -> ClientTrustConfig:
-    """The trust config in `text`, once its trusted root is one that something can be verified by."""
+    """Parse the trust config in `text` and check its trusted root."""
     from sigstore.models import ClientTrustConfig
 
     config = ClientTrustConfig.from_json(text)
@@ -223,7 +223,7 @@ def _parse_root(data: bytes) -> TrustedRoot:
 
 
 def _check_root(root: TrustedRoot) -> None:
-    """Raise `ValueError` for a trusted root by which nothing could be verified, at any time."""
+    """Raise `ValueError` for a trusted root that could never verify anything."""
     whole = root_message(root)
     parts = {
         "certificate authority": whole.certificate_authorities,
@@ -239,7 +239,7 @@ def _check_root(root: TrustedRoot) -> None:
             parse_certificate(certificate.raw_bytes)
     for log in (*whole.tlogs, *whole.ctlogs):
         _check_period(log.public_key.valid_for)
-        with contextlib.suppress(UnsupportedAlgorithm):  # of a kind to come; sigstore-python leaves it out
+        with contextlib.suppress(UnsupportedAlgorithm):  # of a future kind; sigstore-python ignores it
             load_der_public_key(log.public_key.raw_bytes or b"")
 
 
@@ -249,6 +249,6 @@ def _check_period(period: Any) -> None:  # noqa: ANN401 - of sigstore's own mode
 
 
 def _brief(error: BaseException) -> str:
-    """An error of a library in one line."""
+    """Return the text of a library's error in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines[:3])[:300] or type(error).__name__

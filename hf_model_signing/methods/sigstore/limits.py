@@ -1,6 +1,6 @@
-"""What no identity and no time that makes sense goes beyond, whoever states it."""
+"""Upper bounds for identity claims and timestamps, from any source."""
 
 from __future__ import annotations
 
-MAX_CLAIM = 2048  # characters; the longest there are, addresses of workflows, have some hundreds
-LATEST = 1 << 36  # seconds; a time of the year 4147, which every library can still take
+MAX_CLAIM = 2048  # characters; the longest real ones, URLs of workflows, have some hundreds
+LATEST = 1 << 36  # seconds; in the year 4147, which every library still supports

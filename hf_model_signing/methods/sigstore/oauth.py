@@ -1,7 +1,7 @@
 """Signing in as a person: the authorization code flow of OAuth 2.0 with PKCE (RFC 6749, RFC 7636, RFC 8252).
 
-In place of sigstore-python's own flow, which waits for ever when nobody comes back from the browser, takes no refresh
-token, and puts the client secret into the address that the browser opens.
+It replaces sigstore-python's own flow, which waits for ever if the browser does not return, uses no refresh token, and
+puts the client secret into the URL that the browser opens.
 """
 
 # Why: docs/decisions/004-oauth-flow.md
@@ -27,7 +27,7 @@ from hf_model_signing.errors import HfSignError, ServiceError, SignInError, Usag
 from hf_model_signing.methods.sigstore.http import ask_service
 from hf_model_signing.methods.sigstore.oidc_tokens import Token, TokenSource, parse_token
 
-ONCE_IN = 3600.0  # seconds: no person is asked again sooner
+ONCE_IN = 3600.0  # seconds between two sign-ins of a person
 PATIENCE = 120.0  # seconds for a person to sign in in the browser; as cosign
 
 _OUT_OF_BAND = "urn:ietf:wg:oauth:2.0:oob"
@@ -38,7 +38,7 @@ _PAGE = b"<!doctype html><title>hf-sign</title><p>%s You can close this page and
 
 @dataclass(frozen=True)
 class Client:
-    """What the issuer knows the program as, and whether to do without a browser of this machine."""
+    """The client registration at the issuer; with `out_of_band`, no browser of this machine is used."""
 
     client_id: str
     secret: str = ""
@@ -46,11 +46,11 @@ class Client:
 
 
 class SignIn(TokenSource):
-    """A person who signs in, at most once an hour; in between the issuer's refresh token stands in, if there is one.
+    """Tokens of a person who signs in, at most once an hour; a refresh token of the issuer is used in between.
 
-    `issuer` is the address of the OpenID Connect issuer, which is looked at right away; `note` is told what a person
-    has to know. `ask` shows a text and returns what the person answers; without it there is no way to sign in but the
-    browser of this machine.
+    `issuer` is the URL of the OpenID Connect issuer, which is contacted immediately; `note` receives messages for the
+    user. `ask` shows a text and returns the answer of the person; without it, only the browser of this machine can be
+    used.
     """
 
     def __init__(
@@ -63,13 +63,13 @@ class SignIn(TokenSource):
         self._provider = _Provider.discover(issuer)
 
     def token(self) -> Token:
-        """The token of the sign-in while it lasts, or of its renewal, or of a new one."""
+        """Return the token while it is valid, or a refreshed one, or that of a new sign-in."""
         if self._token is None or not self._token.lasts():
             self._token = self._renewed() or self._signed_in()
         return self._token
 
     def ask_again(self) -> None:
-        """Ask the person once more when it is needed, however long ago the last time was."""
+        """Allow another sign-in when it is needed, however recent the last one was."""
         self._asked = None
 
     def _renewed(self) -> Token | None:
@@ -80,8 +80,8 @@ class SignIn(TokenSource):
             return self._taken(self._provider.exchange(self._client, form))
         except ServiceError as error:
             if not error.said:
-                raise  # the issuer did not even answer
-            self._refresh_token = None  # it was withdrawn, so the person is asked
+                raise  # the issuer did not answer
+            self._refresh_token = None  # it was revoked, so the person signs in again
             return None
 
     def _signed_in(self) -> Token:
@@ -95,7 +95,7 @@ class SignIn(TokenSource):
         return self._taken(_Flow(self._provider, self._client, self._note, self._ask).run())
 
     def _taken(self, answers: Mapping[str, Any]) -> Token:
-        # The issuer of the public instance gives the same token under both names; some private ones only under one.
+        # The issuer of the public instance returns the same token under both names, some private ones only under one.
         text = answers.get("id_token") or answers.get("access_token")
         if not isinstance(text, str):
             raise HfSignError("the issuer gave no identity token after the sign-in; no signature was written")
@@ -106,7 +106,7 @@ class SignIn(TokenSource):
 
 @dataclass(frozen=True)
 class _Provider:
-    """What an issuer publishes about itself (OpenID Connect Discovery 1.0)."""
+    """The metadata of an issuer (OpenID Connect Discovery 1.0)."""
 
     url: str
     authorization: str
@@ -131,7 +131,7 @@ class _Provider:
         return "openid email offline_access" if self.renews else "openid email"
 
     def exchange(self, client: Client, form: dict[str, str]) -> dict[str, Any]:
-        """What the token endpoint answers; raises `HfSignError`, which says what it said."""
+        """Return the answer of the token endpoint; raises `HfSignError` with its error message."""
         who = f"the OpenID Connect issuer at '{self.url}'"
         try:
             return ask_service(who, self.tokens, form=form, login=(client.client_id, client.secret))
@@ -154,7 +154,7 @@ class _Flow:
         self._verifier, self._state = secrets.token_urlsafe(48), secrets.token_urlsafe(32)
 
     def run(self) -> dict[str, Any]:
-        """What the issuer gives for the sign-in."""
+        """Run the sign-in and return the answer of the token endpoint."""
         if not self._client.out_of_band:
             with _Callback(self._state) as callback:
                 address = self._address(callback.url)
@@ -216,9 +216,9 @@ class _Flow:
 
 
 class _Callback:
-    """The address on this machine to which the issuer sends the browser back, served while it is waited for.
+    """The local server to which the issuer redirects the browser.
 
-    Only an answer with the right `state` counts: any program here, and any page in the browser, can send another.
+    Only a request with the right `state` counts: any local program, and any page in the browser, can send others.
     """
 
     def __init__(self, state: str) -> None:
@@ -238,11 +238,11 @@ class _Callback:
 
     @property
     def url(self) -> str:
-        """The address; by that name, since issuers allow `localhost` on any port to programs like this."""
+        """The redirect URL; issuers allow native programs `localhost` with any port."""
         return f"http://localhost:{self._server.server_port}{_CALLBACK}"
 
     def open(self, address: str) -> bool:
-        """Whether there is a browser to open; some only come back from that when they are closed."""
+        """Open the browser in a thread, because some block until they are closed; return false if there is none."""
         opened: queue.SimpleQueue[bool] = queue.SimpleQueue()
         threading.Thread(target=lambda: opened.put(webbrowser.open(address)), name="browser", daemon=True).start()
         end = time.monotonic() + PATIENCE
@@ -252,13 +252,13 @@ class _Callback:
         return True
 
     def wait(self, seconds: float) -> dict[str, str] | None:
-        """What the issuer sent the browser back with, or None."""
+        """Return the parameters of the redirect, or None."""
         with contextlib.suppress(queue.Empty):
             return self._answers.get(timeout=seconds)
         return None
 
     def take(self, path: str) -> tuple[int, bytes]:
-        """Take what a browser asks for, and return the status and the words of the answer."""
+        """Handle a request of the browser; return the status and the text of the answer."""
         try:
             parts = urlsplit(path)
         except ValueError:
@@ -275,7 +275,7 @@ class _Callback:
         take = self.take
 
         class Handler(BaseHTTPRequestHandler):
-            timeout = 10.0  # seconds; browsers open connections and then say nothing
+            timeout = 10.0  # seconds; browsers open connections without a request
 
             def do_GET(self) -> None:
                 status, words = take(self.path)
@@ -287,7 +287,7 @@ class _Callback:
                 self.wfile.write(body)
 
             def log_message(self, format: str, *args: object) -> None:
-                """Say nothing: the path holds the code."""
+                """Log nothing: the path contains the code."""
 
         return Handler
 
@@ -297,11 +297,11 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of a browser that went away."""
+        """Ignore a closed connection."""
 
 
 def _is_address(end: object, issuer: str) -> bool:
-    """Whether an issuer names an address to go to; one that is reached by https sends nobody to http."""
+    """Return true for a usable URL of an issuer; an issuer with https must not refer to http."""
     if not isinstance(end, str) or not (end.isascii() and end.isprintable()) or set(' "<>\\^`{|}') & set(end):
         return False
     try:

@@ -1,6 +1,6 @@
-"""Identity tokens (OpenID Connect): where they come from, and whether one can be used.
+"""Identity tokens (OpenID Connect): their sources, and the checks before use.
 
-A token is a secret: whoever has it can sign under its identity while it lasts. None is ever part of a message.
+A token is a secret: its holder can sign with its identity until it expires. No message ever contains one.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ TOKEN_VARIABLE = "HF_SIGN_IDENTITY_TOKEN"  # noqa: S105 - the name of a variable
 
 _MAX_TOKEN = 64 * 1024  # characters; those of workflows have 2,000
 _NEAR_ITS_END = timedelta(seconds=60)
-_PATIENCE = 60.0  # seconds for the place to give a token
+_PATIENCE = 60.0  # seconds for the environment to return a token
 
-# Which variable says that a program runs there; Google Cloud has none.
+# The variable that identifies each environment; Google Cloud has none.
 _PLACES = (
     ("GITHUB_ACTIONS", "GitHub Actions"),
     ("BUILDKITE", "Buildkite"),
     ("GITLAB_CI", "GitLab CI"),
     ("CIRCLECI", "CircleCI"),
 )
-# Those for whose tokens the choice is certain: https://github.com/sigstore/fulcio/blob/main/config/identity/config.yaml
+# Issuers for whose tokens the identity is certain: https://github.com/sigstore/fulcio/blob/main/config/identity/config.yaml
 _KNOWN_ISSUERS = (
     "https://accounts.google.com",
     "https://agent.buildkite.com",
@@ -53,38 +53,38 @@ _HOW_TO = {
 
 @dataclass(frozen=True)
 class Token:
-    """A token that sigstore-python accepts, and when it ends."""
+    """A token that sigstore-python accepts, and its expiry."""
 
     raw: IdentityToken
     claims: Mapping[str, Any]
 
     @property
     def end(self) -> datetime:
-        """When it is good no more."""
+        """The time of expiry."""
         return datetime.fromtimestamp(self.claims["exp"], timezone.utc)
 
     def lasts(self, time: timedelta = timedelta(0)) -> bool:
-        """Whether it is good for some time yet."""
+        """True if it does not expire soon."""
         return now() + time < self.end
 
     @property
     def expected(self) -> IdentityPolicy:
-        """Whom an authority may name in a certificate that it issues for this token.
+        """The identities that an authority may put into a certificate for this token.
 
-        Fulcio turns some claims into addresses, by a template for each issuer; which claim it takes for an issuer that
-        nobody knows is its own setting.
+        Fulcio makes URLs from some claims, by a template for each issuer; for an unknown issuer, its configuration
+        chooses the claim.
         """
         issuers = dict.fromkeys((self.raw.federated_issuer, self.raw.issuer))
         return IdentityPolicy(tuple(issuers), tuple(dict.fromkeys(_identities(self.claims))))
 
     @property
     def holder(self) -> CertificateIdentity:
-        """Whom an authority that knows the issuer names in a certificate that it issues for this token."""
+        """The identity that an authority which knows the issuer puts into a certificate for this token."""
         return CertificateIdentity(self.expected.identities[0], self.raw.federated_issuer)
 
     @property
     def unlikely(self) -> tuple[str, ...]:
-        """The identities beside the first that an authority may take; for the issuers that all know there is none."""
+        """The other identities that an authority may use; there are none for well-known issuers."""
         return () if self.claims.get("iss") in _KNOWN_ISSUERS else self.expected.identities[1:]
 
     def __str__(self) -> str:
@@ -92,39 +92,39 @@ class Token:
 
 
 class TokenSource(ABC):
-    """Where tokens come from."""
+    """A source of tokens."""
 
     @abstractmethod
     def token(self) -> Token:
-        """A token that is good now; raises `UsageError` or `HfSignError`, which say why there is none."""
+        """Return a valid token; raises `UsageError` or `HfSignError` with the reason why there is none."""
 
-    def ask_again(self) -> None:  # noqa: B027 - most sources ask nobody
-        """Ask the person once more when it is needed."""
+    def ask_again(self) -> None:  # noqa: B027 - most sources never prompt
+        """Allow another prompt when it is needed."""
 
 
 class GivenToken(TokenSource):
-    """One token that the user holds: its text, or a file that it lies in; `what` says where it was given."""
+    """A token given by the user: its text, or the path of its file; `what` names the option or variable."""
 
     def __init__(self, text: str, client_id: str, what: str = "the identity token") -> None:
         self._what = what
         self._token = parse_token(_read(text, what), client_id, what)
 
     def token(self) -> Token:
-        """The one there is, while it lasts."""
+        """Return the token until it expires."""
         if not self._token.lasts():
             raise UsageError(_expired(self._what, self._token.end))
         return self._token
 
 
 class AmbientToken(TokenSource):
-    """What the place where we run vouches for: GitHub Actions, GitLab CI, Google Cloud, Buildkite, CircleCI."""
+    """Tokens from the environment: GitHub Actions, GitLab CI, Google Cloud, Buildkite, CircleCI."""
 
     def __init__(self, client_id: str, note: Callable[[str], None]) -> None:
         self._client_id, self._note = client_id, note
         self._token: Token | None = None
 
     def token(self) -> Token:
-        """A token of the place; a new one when the last is near its end."""
+        """Return a token of the environment, a new one if the last expires soon."""
         token = self.find()
         if token is None:
             raise UsageError(
@@ -134,9 +134,9 @@ class AmbientToken(TokenSource):
         return token
 
     def find(self) -> Token | None:
-        """As `token`, but None where there is no place that would have one.
+        """Return a token as `token` does, or None outside of a known environment.
 
-        A machine in Google Cloud may have none for its users either: then that is no error.
+        A machine in Google Cloud may have no token either, which is not an error.
         """
         if self._token is None or not self._token.lasts(_NEAR_ITS_END):
             raw = self._detect()
@@ -158,7 +158,7 @@ class AmbientToken(TokenSource):
 
 
 def parse_token(text: str, client_id: str, what: str) -> Token:
-    """The token in `text`, whose audience has to be `client_id`; raises `UsageError`, in which `what` names it."""
+    """Parse the token in `text`, whose audience must be `client_id`; raises `UsageError`, in which `what` names it."""
     import jwt
     from sigstore.oidc import IdentityError, IdentityToken
 
@@ -168,16 +168,16 @@ def parse_token(text: str, client_id: str, what: str) -> Token:
         token = IdentityToken(text, client_id)
         claims = jwt.decode(text, options={"verify_signature": False})
     except IdentityError as error:
-        # From None: what the library's error is raised from holds the token.
+        # From None: the cause of the library's error contains the token.
         raise UsageError(_why(error, text, client_id, what)) from None
-    except Exception:  # noqa: BLE001 - whatever odd claims make the library raise; its words may hold the token
+    except Exception:  # noqa: BLE001 - malformed claims can raise anything; its text may contain the token
         raise UsageError(f"{what} cannot be used: its claims are not those of an identity token") from None
     _check_claims(claims, what)
     return Token(token, claims)
 
 
 def _check_claims(claims: Mapping[str, Any], what: str) -> None:
-    """Raise `UsageError` for claims that no certificate could carry."""
+    """Raise `UsageError` for claims that cannot be in a certificate."""
     named = [claims.get(name, "x") for name in ("iss", "sub", "email")]
     if not all(isinstance(text, str) and 0 < len(text) <= MAX_CLAIM for text in named):
         raise UsageError(f"{what} cannot be used: its claims 'iss', 'sub' and 'email' have to be short texts")
@@ -186,12 +186,12 @@ def _check_claims(claims: Mapping[str, Any], what: str) -> None:
 
 
 def now() -> datetime:
-    """What time it is, by the clock of the machine."""
+    """Return the current time of this machine."""
     return datetime.now(timezone.utc)
 
 
 def _read(text: str, what: str) -> str:
-    """The token itself, or the one in the file (or pipe) that is named."""
+    """Return the token itself, or the one in the named file or pipe."""
     given = text.strip()
     if not given:
         raise UsageError(f"{what} is empty: give the token, or the name of the file that holds it")
@@ -214,7 +214,7 @@ def _in_time(client_id: str) -> str | None:
 
 
 def _detect(client_id: str) -> str | None:
-    """Ask the library `id`, which knows the places."""
+    """Ask the library `id`, which knows the environments."""
     import id as places
     import urllib3
 
@@ -235,7 +235,7 @@ def _detect(client_id: str) -> str | None:
 
 
 def _without_body(error: Exception) -> str:
-    """What went wrong, without what a service sent: a token could be in it."""
+    """Return the reason for an error without the answer of the service, which may contain a token."""
     return show(str(error).split(", body=")[0].replace("(code=", "(HTTP ") + (")" if ", body=" in str(error) else ""))
 
 
@@ -244,7 +244,7 @@ def _place() -> str:
 
 
 def _identities(claims: Mapping[str, Any]) -> list[str]:
-    """The identities that a certificate for these claims can carry, the likeliest first."""
+    """Return the identities that a certificate for these claims can have, the likeliest first."""
     text = {name: value for name, value in claims.items() if isinstance(value, str)}
     found = []
     if "job_workflow_ref" in text:  # GitHub Actions
@@ -259,7 +259,7 @@ def _identities(claims: Mapping[str, Any]) -> list[str]:
 
 
 def _hosts(claims: Mapping[str, Any]) -> list[str]:
-    """Where the workflows of GitHub are, and those of a GitHub server of one's own, which issues its tokens itself."""
+    """Return the hosts of the workflows: GitHub, and the issuer, which may be a GitHub Enterprise server."""
     try:
         return ["github.com", urlsplit(str(claims.get("iss"))).netloc]
     except ValueError:
@@ -274,7 +274,7 @@ def _subjects(subject: str) -> list[str]:
 
 
 def _why(error: Exception, text: str, client_id: str, what: str) -> str:
-    """What is wrong with a token, in a sentence that does not quote it."""
+    """Explain why a token is invalid, without quoting it."""
     import jwt
 
     cause = error.__cause__
@@ -303,7 +303,7 @@ def _why(error: Exception, text: str, client_id: str, what: str) -> str:
 
 
 def _time(claims: Mapping[str, Any], name: str) -> datetime:
-    """A time that a token states, and the beginning of time where it states none, or one that cannot be."""
+    """Return a time in a token, or the minimum for a missing or invalid one."""
     try:
         return datetime.fromtimestamp(int(claims[name]), timezone.utc)
     except (KeyError, TypeError, ValueError, OverflowError, OSError):

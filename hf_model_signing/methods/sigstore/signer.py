@@ -1,7 +1,7 @@
-"""Signing without a key of one's own, with Sigstore (method `sigstore`, section 4.1 of the specification).
+"""The signer of the method `sigstore` (section 4.1 of the specification).
 
-The signer proves who they are to an OpenID Connect issuer; an authority (Fulcio) certifies a key of this process for
-some minutes, and a public log (Rekor) holds every signature. The work is sigstore-python's.
+The signer proves an identity to an OpenID Connect issuer; an authority (Fulcio) issues a short-lived certificate for a
+key of this process, and a public log (Rekor) records every signature. sigstore-python does the work.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ SECRET_VARIABLE = "HF_SIGN_CLIENT_SECRET"  # noqa: S105 - the name of a variable
 
 
 class SigstoreSigner(Signer):
-    """Signs as whoever an identity token names: one sign-in is good for many models.
+    """Signs with the identity of an OpenID Connect token; one sign-in is sufficient for many models.
 
-    The token is `identity_token` (its text, or a file), or that of `HF_SIGN_IDENTITY_TOKEN`; or, with
-    `use_ambient_credentials`, the one that the place where this runs vouches for. Without any of these an ambient one
-    is taken where there is one, and else a person signs in in the browser, or, with `oauth_force_oob`, by typing a code
-    that `ask` gets. `client_id` is the audience of the token (default `sigstore`), and `client_secret` belongs to it,
-    or `HF_SIGN_CLIENT_SECRET`. The instance is the public one, its staging, or that of the file `trust_config`. `note`
-    is told which identity is about to be published, by default with a `SigstoreWarning`. Raises `UsageError` for what
-    cannot be, before anything is hashed.
+    The token is `identity_token` (its text, or the path of a file), or that of `HF_SIGN_IDENTITY_TOKEN`, or, with
+    `use_ambient_credentials`, the one of the CI environment. Without any of these, a token of the environment is used
+    if there is one; otherwise a person signs in with the browser, or, with `oauth_force_oob`, by typing a code that
+    `ask` returns. `client_id` is the audience of the token (default `sigstore`); its secret is `client_secret` or
+    `HF_SIGN_CLIENT_SECRET`. The instance is the public one, its staging, or that of the file `trust_config`. `note`
+    receives the identity before it is published; the default is a `SigstoreWarning`. Raises `UsageError` for invalid
+    arguments, before anything is hashed.
     """
 
     method = "sigstore"
@@ -85,7 +85,7 @@ class SigstoreSigner(Signer):
         if text is not None:
             self._tokens: TokenSource = GivenToken(text, client, what)
             return
-        # Asked right away: a job that has no token is told so before anything is hashed.
+        # Immediately: a job without a token fails before anything is hashed.
         ambient = AmbientToken(client, note)
         if use_ambient_credentials and ambient.token() or not oauth_force_oob and ambient.find():
             self._tokens = ambient
@@ -93,23 +93,23 @@ class SigstoreSigner(Signer):
         from hf_model_signing.methods.sigstore.oauth import Client, SignIn
 
         secret = client_secret or os.environ.get(SECRET_VARIABLE, "")
-        # The issuer is looked at right away, too; the person is asked once all is hashed: a token is short-lived.
+        # The issuer is contacted immediately, too. The person signs in after hashing, because a token is short-lived.
         self._tokens = SignIn(self._oidc_url(), Client(client, secret, oauth_force_oob), note, ask)
 
     def verifier(self) -> InstanceVerifier:
-        """The verifier that accepts this identity on this instance; signs in, if nobody has yet."""
+        """Return the verifier of this identity on this instance; signs in first if necessary."""
         with self._lock:
             expected = self._certified.expected if self._certified else self._token(publishing=False).expected
         return InstanceVerifier(expected, self._instance)
 
     def describe(self) -> str:
-        """The identity, once it is known."""
+        """Describe the identity, once it is known."""
         if self._certified is not None:
             return str(self._certified.holder)
         return str(self._who) if self._who else "an identity that is not known before the sign-in"
 
     def introduce(self, signed: Bundle | None = None) -> Introduction:
-        """The identity and its issuer, by the token as long as there is no certificate; signs in, if nobody has yet."""
+        """Introduce the identity and its issuer, from the certificate or the token; signs in first if necessary."""
         if signed is not None:
             holder = CertificateIdentity.of(_certificate(signed))
         else:
@@ -120,15 +120,15 @@ class SigstoreSigner(Signer):
         return Introduction(str(holder), (*where, "--identity", holder.identity, "--identity-provider", holder.issuer))
 
     def facts(self) -> Mapping[str, str]:
-        """The identity and its issuer, once there is a certificate."""
+        """Return the identity and its issuer, once there is a certificate."""
         return {} if self._certified is None else _facts(self._certified.holder)
 
     def ask_again(self) -> None:
-        """Let the next signature ask a person to sign in, if it has to."""
+        """Allow the next signature to prompt for a sign-in."""
         self._tokens.ask_again()
 
     def rehearse(self, statement: Statement) -> None:
-        """Find out who would sign, and publish nothing."""
+        """Determine the identity, and publish nothing."""
         self._payload(statement)
         with self._lock:
             self._token(publishing=False)
@@ -153,7 +153,7 @@ class SigstoreSigner(Signer):
         return bundle
 
     def _current(self) -> Certified:
-        """A key that is certified for some time yet."""
+        """Return a key whose certificate does not expire soon."""
         from sigstore.errors import Error
 
         from hf_model_signing.methods.sigstore.clients import certify

@@ -1,4 +1,4 @@
-"""What a bundle says of its entries in a transparency log, none of it checked."""
+"""The unverified transparency log entries of a bundle."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hf_model_signing.errors import BundleError
 from hf_model_signing.methods.sigstore.limits import LATEST
 from hf_model_signing.oms.dsse import decode_base64
 
-# The log of the public instance, which has a page for people: the SHA-256 of its key (its log id).
+# The id of the log of the public instance, which has a web page: the SHA-256 of its key.
 _PUBLIC_LOG = "c0d23d6ad406973f9559f3ba2d1ca01f84147d8ffc5b8445c224f98b9591801d"
 _PUBLIC_PAGE = "https://search.sigstore.dev/?logIndex="
 
@@ -24,7 +24,7 @@ _TILE = 256  # entries in one file of a log of version 2
 
 @dataclass(frozen=True)
 class LogEntry:
-    """One entry: its index, the log's id in hex, when the log took it in (UTC), its kind, where to look it up."""
+    """An entry: its index, the id of the log in hex, the time of inclusion (UTC), its kind, and its URL."""
 
     index: str
     log_id: str
@@ -34,7 +34,7 @@ class LogEntry:
 
 
 def log_entries(material: Mapping[str, Any]) -> list[LogEntry]:
-    """The entries that the `verificationMaterial` of a bundle names; what is missing or no good is left empty."""
+    """Return the entries in the `verificationMaterial` of a bundle; missing or malformed fields are empty."""
     return [_entry(entry) for entry in material.get("tlogEntries", [])]
 
 
@@ -46,7 +46,7 @@ def _entry(entry: Mapping[str, Any]) -> LogEntry:
 
 
 def logged_at(entry: Mapping[str, Any]) -> datetime | None:
-    """When the log says that it took the entry in; a log of version 2 does not say."""
+    """Return the time of inclusion that the log states; a log of version 2 states none."""
     seconds = int(_number(entry.get("integratedTime")) or 0)
     return datetime.fromtimestamp(seconds, timezone.utc) if 0 < seconds < LATEST else None
 
@@ -69,7 +69,7 @@ def _address(entry: Mapping[str, Any], index: str) -> str:
         return ""
     if entry.get("integratedTime", "0") != "0":
         return f"https://{origin['host']}/api/v1/log/entries?logIndex={index}"
-    # https://c2sp.org/tlog-tiles: entries lie in files of 256, three digits of their number to a folder.
+    # https://c2sp.org/tlog-tiles: files of 256 entries, in directories by three digits of their number.
     return (
         f"https://{origin['host']}/tile/entries/{quote(_tile_path(int(index) // _TILE))} (entry {int(index) % _TILE})"
     )

@@ -1,4 +1,4 @@
-"""Verification of bundles that were signed with Sigstore."""
+"""The verifiers of the method `sigstore`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _warn(text: str) -> None:
 
 
 class InstanceVerifier(MethodVerifier):
-    """Accepts what those signed whom `expected` names, on one Sigstore instance."""
+    """Accepts the signatures of the identities that `expected` names, on one Sigstore instance."""
 
     method = "sigstore"
 
@@ -40,16 +40,16 @@ class InstanceVerifier(MethodVerifier):
         self._expected, self._instance = expected, instance
 
     def describe(self) -> str:
-        """The identity that is expected, and its issuer."""
+        """Describe the expected identity and its issuer."""
         return str(self._expected)
 
     def excludes(self, bundle: Bundle) -> bool:
-        """Exclude the certificates of other identities, whoever issued them."""
+        """Exclude certificates of other identities."""
         if super().excludes(bundle):
             return True
         try:
             self._expected.check(CertificateIdentity.of(_certificate(bundle)))
-        except Exception:  # noqa: BLE001 - a certificate that cannot be read is refused by `verify`, too
+        except Exception:  # noqa: BLE001 - `verify` rejects a malformed certificate, too
             return True
         return False
 
@@ -68,25 +68,25 @@ class InstanceVerifier(MethodVerifier):
             times = proven_times(theirs, trusted)
             root = in_service(trusted, theirs, times)
             _, payload = SigstoreChecks(trusted_root=root).verify_dsse(theirs, holder)
-        except Exception as error:  # the edge of a verifier: whatever the library makes of a stranger's bundle
+        except Exception as error:  # the edge of a verifier: an untrusted bundle can raise anything in the library
             ours = isinstance(error, VerificationError)
             reason = str(error) if ours else explain(error, bundle.material, certificate)
             raise VerificationError(f"the signature is not verified: {reason}{self._instance.hint(reason)}") from error
         if payload != bundle.payload:
             raise VerificationError("the signature is not verified: it is over another content")
         _check_clock(times)
-        # Last, so that nobody is named as a signer who is not.
+        # Last, so that a message never names a signer that was not verified.
         self._expected.check(holder.noted)
         return SignerFound(str(holder.noted), _facts(holder.noted))
 
 
 class SigstoreVerifier(InstanceVerifier):
-    """Accepts what one identity signed: `identity` exactly, or what fits `identity_pattern`, a glob over all of it.
+    """Accepts the signatures of one identity: `identity` exactly, or a match of the glob `identity_pattern`.
 
-    `identity_provider` is the OpenID Connect issuer that vouched for it, exactly. The trust root is refreshed from the
-    instance, and `note` is told when that cannot be done and the copy on this machine stands in; `offline` uses that
-    copy and asks nobody. The log entry, its inclusion proof and the certificate's own log (SCT) are checked, always.
-    Raises `UsageError` when it is not said whose signature to accept, or for a trust config that cannot be used.
+    `identity_provider` is the exact OpenID Connect issuer. The trust root is refreshed from the instance; if that
+    fails, the local copy is used, and `note` receives a message. `offline` uses the local copy and makes no request.
+    The log entry, its inclusion proof and the SCT of the certificate are always checked. Raises `UsageError` without
+    an identity and its issuer, or for an unusable trust config.
     """
 
     def __init__(
@@ -106,12 +106,12 @@ class SigstoreVerifier(InstanceVerifier):
 
 
 class _Noted:
-    """What sigstore-python asks for its verdict on a certificate that it trusts: only a note of whom that one names."""
+    """The identity policy for sigstore-python: it only remembers the identity of a certificate that was verified."""
 
     noted: CertificateIdentity
 
     def verify(self, cert: x509.Certificate) -> None:
-        """Note the holder; raises `VerificationError` for a certificate that does not name one."""
+        """Remember the identity; raises `VerificationError` for a certificate without one."""
         self.noted = CertificateIdentity.of(cert)
 
 
