@@ -14,7 +14,7 @@ from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.policy.pins import Pin, TrustLock
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class VerifiedOnFirstUse(Verified):
     """The result of trust on first use. It carries the pin of the very key or identity that verified the bundle."""
 
