@@ -1,4 +1,4 @@
-"""A bound on how long work may take that others can make slow."""
+"""A limit on the time of work that another machine can make slow."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _T = TypeVar("_T")
 
 
 def in_time(work: Callable[[], _T], seconds: float) -> _T:
-    """The result of `work`, or what it raises, or `TimeoutError` after some seconds.
+    """Return the result of `work`, or raise its error, or `TimeoutError` after some seconds.
 
-    A timeout of a socket is for one step only, and for the look-up of a name there is none; so a thread does the work,
-    and nobody waits for one that is late.
+    The timeout of a socket limits a single step, and the look-up of a name has no timeout. So a thread does the work,
+    and a thread that is late is left behind.
     """
     results: queue.SimpleQueue[tuple[_T, None] | tuple[None, BaseException]] = queue.SimpleQueue()
 
@@ -31,4 +31,4 @@ def in_time(work: Callable[[], _T], seconds: float) -> _T:
         raise TimeoutError from None
     if error is not None:
         raise error
-    return result  # type: ignore[return-value] # the one that comes without an error
+    return result  # type: ignore[return-value] # it comes without an error

@@ -1,4 +1,4 @@
-"""Where a path lies in a model."""
+"""Paths: relative to a model, and those of this program."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _T = TypeVar("_T")
 
 
 def several(paths: str | os.PathLike[str] | Iterable[_T]) -> tuple[_T, ...]:
-    """What was given where several can stand; one path alone is one, and not its letters."""
+    """Return the values of an argument that takes one or several; a single path is one value, not its characters."""
     return (paths,) if isinstance(paths, (str, bytes, os.PathLike)) else tuple(paths)  # type: ignore[return-value]
 
 
 def file_name(path: str | os.PathLike[str], what: str) -> str:
-    """`path`, unless it is what such a file holds: that may be a secret, and no message must quote it."""
+    """Return `path`; raises `UsageError` for the content of such a file, which may be a secret and is not quoted."""
     name = os.fspath(path)
     if not isinstance(name, str) or "-----BEGIN" in name or "\n" in name:
         raise UsageError(f"the {what} itself is given where the name of its file belongs")
@@ -25,10 +25,10 @@ def file_name(path: str | os.PathLike[str], what: str) -> str:
 
 
 def path_inside(root: str | os.PathLike[str], path: str | os.PathLike[str]) -> str | None:
-    """The path below `root`, with `/`, or None when it lies elsewhere; `.` for the root itself.
+    """Return the path relative to `root`, with `/`; `.` for the root itself, None for a path that is not below it.
 
-    A path that is written below the root is taken as written. Otherwise links on the way are followed and a last one is
-    not: what is meant is the entry with this name.
+    A path that is spelled below the root is accepted as spelled. Otherwise symbolic links are resolved, except for the
+    last component: the path means the entry with this name.
     """
     written = os.path.relpath(os.path.abspath(path), os.path.abspath(root)).replace(os.sep, "/")
     if written != ".." and not written.startswith("../"):
@@ -40,14 +40,14 @@ def path_inside(root: str | os.PathLike[str], path: str | os.PathLike[str]) -> s
 
 
 def own_cache() -> str:
-    """The folder where this program remembers things between its runs; it may be missing."""
-    named = os.environ.get("XDG_CACHE_HOME", "")  # one that is not absolute counts for nothing (XDG Base Directory)
+    """Return the directory of this program in the user's cache; it may be missing."""
+    named = os.environ.get("XDG_CACHE_HOME", "")  # a relative one is ignored (XDG Base Directory)
     cache = named if os.path.isabs(named) else os.path.join(os.path.expanduser("~"), ".cache")
     return os.path.join(cache, "hf-sign")
 
 
 def true_place(path: str | os.PathLike[str]) -> str:
-    """The path without links on the way; a file that is itself a link stays one."""
+    """Return the path with every link resolved, except for a file that is itself a link."""
     if os.path.isdir(path):
         return os.path.realpath(path)
     folder, name = os.path.split(os.path.abspath(path))

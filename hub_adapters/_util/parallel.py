@@ -1,4 +1,4 @@
-"""Many calls at once, none of which is waited for when one fails or the program is told to stop."""
+"""Many calls at once. When one fails, or the program is interrupted, the others are not waited for."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 def call_all(call: Callable[[str, threading.Event], None], items: Iterable[str], threads: int) -> None:
     """Call `call` with each item, in a few threads, and raise the first error as soon as it happens.
 
-    The event that `call` is given is set when nobody waits for it any more. The threads are daemons: what does not heed
-    the event ends with the program.
+    `call` also gets an event, which is set when its result is no longer needed. The threads are daemons: a call that
+    ignores the event ends with the program.
     """
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
     count = 0

@@ -39,7 +39,7 @@ def wrap_transports(client: Any, wrap: Callable[[Any], Any]) -> None:  # noqa: A
     client._transport = wrap(client._transport)
     mounts = getattr(client, "_mounts", {})
     for pattern, transport in list(mounts.items()):
-        if transport is not None:  # None stands for the transport of the client
+        if transport is not None:  # None means the transport of the client
             mounts[pattern] = wrap(transport)
 
 

@@ -65,12 +65,12 @@ _NAME = r"[\w.-]{1,96}"
 _ID = re.compile(rf"(?:{_NAME}/)?{_NAME}", re.ASCII)
 _REFERENCE = re.compile(rf"(?:(models|datasets|spaces)/)?((?:{_NAME}/)?{_NAME})(?:@(.+))?")
 _WEB = re.compile(rf"(?:(datasets|spaces)/)?({_NAME}/{_NAME})(?:/tree/(refs/pr/\d+|[^/?#]+))?/?(?:[?#].*)?")
-_DOWNLOADS = 8  # as many at once as the client itself uses
+_DOWNLOADS = 8  # the number that the client itself uses
 _MOST_ENTRIES = 500_000  # several times what the Hub accepts in one repository
 _PULL = re.compile(r"refs/pr/(\d{1,9})")
 _PULLS = 20  # of the newest pull requests are looked at
 _TRIES = 5
-_PACED_TRIES = 20  # under a budget, where a try that comes too early costs no wait of its own
+_PACED_TRIES = 20  # under a budget, which makes the pauses
 _LONGEST_WAIT = 120.0  # seconds; a hub that asks for more is reported, not waited for
 _BUSY = (429, 502, 503, 504)
 
@@ -84,7 +84,7 @@ class HuggingFaceAdapter(HubAdapter):
     def __init__(
         self, budget: Budget | None = None, *, endpoint: str | None = None, token: str | bool | None = None
     ) -> None:
-        """By default the hub and the token of the environment, and no budget; a `token` of False sends none."""
+        """Use the hub and the token of the environment by default, and no budget; a `token` of False sends none."""
         self._endpoint = endpoint or _checked_endpoint()
         self._budget = budget
         self._cache: str | None = None
@@ -95,23 +95,23 @@ class HuggingFaceAdapter(HubAdapter):
 
     @property
     def endpoint(self) -> str:
-        """The address of the hub."""
+        """The URL of the hub."""
         return self._endpoint
 
     def has_token(self) -> bool:
-        """Whether there is a token to send."""
+        """Return whether there is a token to send."""
         from huggingface_hub import get_token
 
         return bool(self._api.token or (self._api.token is None and get_token()))
 
     def about_token(self, token: str) -> Any:  # noqa: ANN401 - JSON
-        """What the hub says of a token: whose it is, and what it may do."""
+        """Return what the hub knows of a token: its owner, and its permissions."""
         reference = Reference(self.hub, "model", "token")
         return self._call(reference, "looking up", lambda: self._api.whoami(token=token))
 
     @classmethod
     def parse(cls, text: str) -> Reference | None:
-        """Understands `hf://[datasets/|spaces/]ORG/NAME[@REV]` and the web address of a repository."""
+        """Parse `hf://[datasets/|spaces/]ORG/NAME[@REV]` or the web URL of a repository; return None for other text."""
         if text.startswith("hf://"):
             return cls.named(text.removeprefix("hf://"))
         for base in (_endpoint(), *_WEB_BASES):
@@ -124,7 +124,7 @@ class HuggingFaceAdapter(HubAdapter):
 
     @classmethod
     def named(cls, text: str, kind: str | None = None) -> Reference:
-        """The reference for a bare `ORG/NAME[@REV]`, or a legacy `NAME`; `kind` overrides `datasets/` and `spaces/`."""
+        """Return the reference of a bare `ORG/NAME[@REV]`, or a legacy `NAME`; `kind` may replace the prefix."""
         match = _REFERENCE.fullmatch(text)
         if not match or ".." in match[2] or match[2].endswith(".git") or match[2].partition("/")[0] in _KINDS:
             raise BadReferenceError(f"'{text}' is not the name of a repository; expected [datasets/|spaces/]ORG/NAME")
@@ -137,13 +137,13 @@ class HuggingFaceAdapter(HubAdapter):
         return f"{self._endpoint} {reference.uri}@{reference.revision or DEFAULT_REVISION}"
 
     def authorize(self, reference: Reference) -> None:
-        """In a CI job without any token, become a trusted publisher of the repository."""
+        """Become a trusted publisher of the repository, in a CI job without any token."""
         if self._api.token is None:
             with translated(reference, self._endpoint, "looking up"):
                 opt_in(reference)
 
     def resolve(self, reference: Reference) -> Resolved:
-        """Ask the hub which commit `reference` stands for and what the repository is called today."""
+        """Ask the hub for the commit of `reference`, and for the current name of the repository."""
         info = self._call(
             reference,
             "looking up",
@@ -159,7 +159,7 @@ class HuggingFaceAdapter(HubAdapter):
         return Resolved(reference, name, commit)
 
     def remote_manifest(self, resolved: Resolved) -> Mapping[str, RemoteFile]:
-        """The whole tree at the commit, with the SHA-256 of every LFS file and the blob id of all others."""
+        """Return the whole tree at the commit, with the SHA-256 of every LFS file and the blob id of all others."""
         from huggingface_hub.hf_api import RepoFile
 
         reference = resolved.reference
@@ -191,7 +191,7 @@ class HuggingFaceAdapter(HubAdapter):
         to: str | None = None,
         options: FetchOptions | None = None,
     ) -> Snapshot:
-        """Download `files` at the commit; what lies in the cache already is not downloaded again."""
+        """Download `files` at the commit; files that are in the cache are not downloaded again."""
         if files is None:
             files = self.remote_manifest(resolved).values()
         folder = to or self._snapshot_folder(resolved)
@@ -209,13 +209,13 @@ class HuggingFaceAdapter(HubAdapter):
         return Snapshot(folder, resolved.commit, fresh, old_blobs)
 
     def repositories(self, owner: str, kinds: Collection[str]) -> Iterator[ListedRepository]:
-        """What the hub lists of the owner; raises `DishonestError` for what is somebody else's."""
+        """Yield the repositories of the owner; raises `DishonestError` for one that has another owner."""
         reference = Reference(self.hub, "model", check_owner(owner))
         for kind in kinds_in_order(kinds):
             with translated(reference, self._endpoint, "listing"):
                 items = list_items(self._api, owner, kind)
             for _ in range(MOST_REPOSITORIES):
-                # One item at a time: what a caller does in between is none of this.
+                # One item at a time: errors of the caller in between are not translated.
                 with translated(reference, self._endpoint, "listing"), checked_at_least(self._endpoint, self._budget):
                     item = next(items, None)
                 if item is None:
@@ -225,7 +225,7 @@ class HuggingFaceAdapter(HubAdapter):
                 raise DishonestError(f"the hub lists {kind}s of '{owner}' without end")
 
     def pull_requests(self, resolved: Resolved) -> list[Resolved]:
-        """The heads of the newest pull requests, the newest first."""
+        """Return the heads of the newest pull requests, the newest first."""
         reference = resolved.reference
         refs = self._call(
             reference,
@@ -242,11 +242,11 @@ class HuggingFaceAdapter(HubAdapter):
         return [at for _, at in newest]
 
     def page(self, reference: Reference) -> str:
-        """The address of the repository's page."""
+        """Return the URL of the repository's page."""
         return f"{self._endpoint}/{reference.uri.partition('://')[2]}"
 
     def read(self, resolved: Resolved, file: RemoteFile) -> bytes:
-        """The bytes of a small file, straight from the hub."""
+        """Return the bytes of a small file, straight from the hub."""
         from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
         from huggingface_hub.utils import build_hf_headers
 
@@ -281,11 +281,11 @@ class HuggingFaceAdapter(HubAdapter):
         return Commit(made.oid, str(made.commit_url), made.pr_url)
 
     def check_writable(self, resolved: Resolved, path: str, *, create_pr: bool = False) -> None:
-        """Ask the hub how it would take a small file at `path`, which it says only to who may write there."""
+        """Ask the hub how it would store a small file at `path`; it answers only those who may write there."""
         self._prepare(resolved, {path: b"{}"}, create_pr)
 
     def _prepare(self, resolved: Resolved, files: Mapping[str, bytes], create_pr: bool) -> list[Any]:
-        """Make the operations of a commit, and upload what the hub keeps apart from git."""
+        """Make the operations of a commit, and upload the files that the hub does not store in git."""
         from huggingface_hub import CommitOperationAdd
 
         operations = [CommitOperationAdd(path, content) for path, content in files.items()]
@@ -306,7 +306,7 @@ class HuggingFaceAdapter(HubAdapter):
             try:
                 return self._api.create_commit(operations=operations, parent_commit=resolved.commit, **arguments)
             except http_error() as error:
-                # A busy hub has not done it; but a second pull request would be one too many.
+                # A busy hub has not made the commit, but perhaps a pull request, and a second one is not wanted.
                 unknown = status_of(error) in (None, 500, 502, 504) or (
                     status_of(error) == 503 and arguments["create_pr"]
                 )
@@ -320,7 +320,7 @@ class HuggingFaceAdapter(HubAdapter):
         return self._call(reference, "writing to", commit)
 
     def cached(self, reference: Reference, options: FetchOptions | None = None) -> Snapshot | None:
-        """The snapshot that the cache has for the branch, tag or commit, whole or not."""
+        """Return the snapshot of the branch, tag or commit in the cache, complete or not."""
         commit = reference.revision or DEFAULT_REVISION
         if not _COMMIT.fullmatch(commit):
             try:
@@ -342,16 +342,16 @@ class HuggingFaceAdapter(HubAdapter):
         write_ref(self._repository_folder(resolved.reference), revision, resolved.commit)
 
     def discard(self, snapshot: Snapshot, names: Collection[str]) -> None:
-        """Remove the files, and the blobs that came with them, so that the next fetch gets them anew."""
+        """Remove the files, and the blobs that came with them, so that the next call downloads them again."""
         discard(snapshot, names)
 
     def holds(self, reference: Reference) -> bool:
-        """Whether the client's cache has a folder for the repository."""
+        """Return whether the client's cache has a directory for the repository."""
         return os.path.isdir(self._repository_folder(reference))
 
     @contextmanager
     def with_own_cache(self) -> Iterator[HuggingFaceAdapter]:
-        """An adapter with a cache of its own beside the client's, which is gone afterwards."""
+        """Yield an adapter with a cache of its own beside the client's, which is removed afterwards."""
         with own_cache(self._cache_dir()) as folder:
             alone = copy(self)
             alone._cache = folder  # noqa: SLF001 - of this class
@@ -390,7 +390,7 @@ class HuggingFaceAdapter(HubAdapter):
         return os.path.join(self._cache_dir(), repo_folder_name(repo_id=reference.name, repo_type=reference.kind))
 
     def _call(self, reference: Reference, doing: str, call: Callable[[], _T]) -> _T:
-        """Make a call to the hub; one that the hub asks to repeat is repeated, after the pause that it asks for."""
+        """Make a call to the hub, and repeat it when the hub asks for that, after the pause that it asks for."""
         from huggingface_hub.errors import HfHubHTTPError
 
         _logger.debug("%s %s at %s", doing, reference, self._endpoint)
@@ -404,7 +404,7 @@ class HuggingFaceAdapter(HubAdapter):
                     if status_of(error) not in _BUSY or pause > _LONGEST_WAIT:
                         raise
                     if self._budget and status_of(error) == 429:
-                        continue  # the budget knows of it, and lets nobody go before it is time
+                        continue  # the budget has noted it, and holds all requests until then
                     _logger.info("the hub answers HTTP %s; trying again in %.0f s", status_of(error), pause)
                     time.sleep(pause)
             return call()
@@ -430,7 +430,7 @@ def _where(resolved: Resolved, create_pr: bool) -> dict[str, Any]:
 
 
 def _endpoint() -> str:
-    """The address of the hub; read when it is used, as every variable is."""
+    """Return the URL of the hub; the environment is read when it is used."""
     return os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
 
 
@@ -439,7 +439,7 @@ def _checked_endpoint() -> str:
     try:
         parts = urlsplit(endpoint)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-        if parts.password or parts.username:  # it would stand in errors, reports and journals
+        if parts.password or parts.username:  # it would appear in errors, reports and journals
             raise BadSettingError("HF_ENDPOINT holds a password; an address of a hub has none")
     except ValueError:
         valid = False
@@ -461,7 +461,7 @@ def _token_of_environment() -> str:
 
 
 def _cache_dir() -> str:
-    """The folder of the client's cache, read when it is used; without links, as the client names it."""
+    """Return the directory of the client's cache, with links resolved, as the client has it."""
     from huggingface_hub import constants
 
     home = os.environ.get("HF_HOME")

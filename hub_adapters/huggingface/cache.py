@@ -1,4 +1,4 @@
-"""The cache of `huggingface_hub`: removing what was refused, noting revisions, and a cache of one's own beside it."""
+"""The cache of `huggingface_hub`: removing rejected files, noting revisions, and a separate cache beside it."""
 
 from __future__ import annotations
 

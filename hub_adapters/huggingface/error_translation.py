@@ -1,4 +1,4 @@
-"""What `huggingface_hub` raises, as one sentence each."""
+"""Errors of `huggingface_hub`, as one sentence each."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from hub_adapters.http.rate_limit_headers import retry_after
 from hub_adapters.huggingface._compat import http_error
 from hub_adapters.huggingface.trusted_publishing import (
     how_to_log_in,
-    is_exchange_address,
-    is_id_token_address,
+    is_exchange_url,
+    is_id_token_url,
     is_publisher,
     no_id_token,
     no_publisher,
 )
 from hub_adapters.interface import Reference
 
-# What a server may repeat to us: JSON Web Tokens, which start with a brace in Base64, and the hub's own.
-_BAD_CARD = "Invalid metadata in README.md."  # how the client says that the hub looked at a card and refused it
+_BAD_CARD = "Invalid metadata in README.md."  # the client's message for a model card that the hub rejects
+# Tokens that a server may repeat: JSON Web Tokens, which start with a brace in Base64, and those of the hub.
 _TOKEN = re.compile(r"eyJ[\w-]{5,}(?:\.[\w-]*)*|hf_jwt_[\w.-]+|hf_[A-Za-z0-9]{20,}|Bearer \S+", re.ASCII)
 
 
 @contextmanager
 def translated(reference: Reference, endpoint: str, doing: str) -> Iterator[None]:
-    """Turn whatever the client raises while `doing` something with `reference` into a `HubError`."""
+    """Turn any error of the client while `doing` something with `reference` into a `HubError`."""
     from huggingface_hub import errors as hf
 
     try:
@@ -63,42 +63,42 @@ def translated(reference: Reference, endpoint: str, doing: str) -> Iterator[None
 
 
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status that an error of the client carries, if it got an answer at all."""
+    """Return the HTTP status of an error of the client; None without an answer."""
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
     return status if isinstance(status, int) else None
 
 
 def traceable(error: BaseException) -> BaseException | None:
-    """The error, as the cause to name in a traceback, unless a token that a server repeats would show there."""
+    """Return the error as a cause for a traceback; None if that would show a token that a server repeats."""
     return None if is_exchange(error) or _TOKEN.search(str(error)) else error
 
 
 def is_exchange(error: BaseException) -> bool:
-    """Whether the error comes from getting a token as a trusted publisher, and not from what needs it."""
+    """Return whether the error is from getting a token as a trusted publisher, and not from the call that needs it."""
     url = _url(_innermost(error))
-    return is_id_token_address(url) or is_exchange_address(url)
+    return is_id_token_url(url) or is_exchange_url(url)
 
 
 def _innermost(error: BaseException) -> BaseException:
     from huggingface_hub import errors as hf
 
     if isinstance(error, (hf.LocalEntryNotFoundError, hf.FileMetadataError)) and error.__cause__ is not None:
-        return _innermost(error.__cause__)  # it only wraps what happened
+        return _innermost(error.__cause__)  # it only wraps the cause
     return error
 
 
 def _url(error: BaseException) -> str:
-    """The address that was asked, as far as the error knows it."""
+    """Return the URL that was asked, if the error has it."""
     try:
         request = getattr(getattr(error, "response", None), "request", None) or getattr(error, "request", None)
-    except RuntimeError:  # how the HTTP library says that it does not know
+    except RuntimeError:  # the HTTP library raises it when there is no request
         return ""
     return str(getattr(request, "url", ""))
 
 
 def _translate_exchange(error: BaseException, endpoint: str) -> HubError:
-    status, asks_github = status_of(error), is_id_token_address(_url(error))
+    status, asks_github = status_of(error), is_id_token_url(_url(error))
     whom = "GitHub Actions" if asks_github else endpoint
     if status is None:
         return UnavailableError(f"cannot reach {whom} for a token of this job: {_first_line(error)}; try again")
@@ -162,7 +162,7 @@ def pause_of(error: BaseException) -> float | None:
 
 
 def _said(error: BaseException) -> str:
-    """What the server says about it, or else the client."""
+    """Return the message of the server, or else of the client."""
     return _without_tokens(str(getattr(error, "server_message", None) or "").strip()) or _first_line(error)
 
 
@@ -171,7 +171,7 @@ def _without_tokens(text: str) -> str:
 
 
 def _also(reference: Reference) -> str:
-    """What else to say of a token that does not allow it: one of a trusted publisher is for one repository."""
+    """Return how to log in, for a token without the permission: that of a trusted publisher is for one repository."""
     return f"; {how_to_log_in(reference)}" if is_publisher() else ""
 
 

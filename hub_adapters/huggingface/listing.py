@@ -1,4 +1,4 @@
-"""What the Hugging Face Hub lists about a file of a repository."""
+"""Files of a repository, as the Hugging Face Hub lists them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def remote_file(item: Any, reference: Reference) -> RemoteFile:  # noqa: ANN401 - the client's RepoFile
-    """A file that the hub lists; raises `DishonestError` for one that no repository can have."""
+    """Return a file that the hub lists; raises `DishonestError` for one that no repository can have."""
     path = check_listed_path(item.path, str(reference))
     sha256 = item.lfs.sha256 if item.lfs is not None else None
     if not isinstance(item.size, int) or not isinstance(item.blob_id, str):

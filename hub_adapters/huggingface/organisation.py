@@ -1,4 +1,4 @@
-"""What the Hugging Face Hub lists of a user or an organisation."""
+"""Repositories of a user or an organisation, as the Hugging Face Hub lists them."""
 
 from __future__ import annotations
 
@@ -16,33 +16,31 @@ _OWNER = re.compile(r"[\w.-]{1,96}", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _EXPAND = ["sha", "private", "gated", "disabled"]  # and no more: by default the Hub sends tags and counts
 _METHODS = {"model": "list_models", "dataset": "list_datasets", "space": "list_spaces"}
-MOST_REPOSITORIES = (
-    1_000_000  # several times what the largest organisation has; a hub that goes on for ever is stopped here
-)
+MOST_REPOSITORIES = 1_000_000  # several times what the largest organisation has; a list without end stops here
 
 
 def check_owner(owner: str) -> str:
-    """Return the name of a user or an organisation; raises `BadReferenceError` for what cannot be one."""
+    """Return the name of a user or an organisation; raises `BadReferenceError` if it cannot be one."""
     if not _OWNER.fullmatch(owner) or ".." in owner:
         raise BadReferenceError(f"'{owner}' is not the name of an organisation or a user")
     return owner
 
 
 def list_items(api: HfApi, owner: str, kind: str) -> Iterator[Any]:
-    """The items that the client lists of one kind, fetched page by page as they are taken."""
-    # Spaces are never gated, and the Hub refuses to be asked for it.
+    """Yield the items of one kind that the client lists; pages are fetched when they are needed."""
+    # Spaces are never gated, and the Hub rejects the question.
     expand = [name for name in _EXPAND if kind != "space" or name != "gated"]
     listing: Callable[..., Any] = getattr(api, _METHODS[kind])
     return iter(listing(author=owner, expand=expand))
 
 
 def kinds_in_order(kinds: Collection[str]) -> list[str]:
-    """The kinds as they are listed."""
+    """Return the kinds in the order of the list."""
     return [kind for kind in _METHODS if kind in kinds]
 
 
 def listed_repository(item: Any, owner: str, kind: str) -> ListedRepository:  # noqa: ANN401 - the client's ModelInfo
-    """One repository of the list; raises `DishonestError` for one of somebody else, or that cannot be."""
+    """Return a repository of the list; raises `DishonestError` for one of another owner, or an impossible one."""
     name = getattr(item, "id", None)
     namespace, _, rest = name.partition("/") if isinstance(name, str) else ("", "", "")
     if namespace.casefold() != owner.casefold() or not _OWNER.fullmatch(rest) or ".." in rest or rest.endswith(".git"):

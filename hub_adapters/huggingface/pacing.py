@@ -1,7 +1,7 @@
-"""The requests of `huggingface_hub` keep to a budget, below the client, so that its threads do not each wait alone.
+"""A rate budget for the requests of `huggingface_hub`, below the client, so that its threads share the waiting.
 
-Only transports know of every request, of redirects and repeated ones as well. What wraps them here needs no more of the
-HTTP library than the client does, which changed its library between releases.
+Only transports see every request, redirects and retries included. The wrapper works with both HTTP libraries that
+releases of the client use.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from hub_adapters.huggingface._compat import has_transports, http_error, wrap_tr
 from hub_adapters.huggingface.trusted_publishing import origin
 
 _LONGEST_TRY = 3600.0  # seconds for one request, with all its repetitions
-_MOST_READ = 1 << 16  # bytes of a refusal, so that its connection serves again
+_MOST_READ = 1 << 16  # bytes of a refusal, so that its connection can be used again
 
 _logger = logging.getLogger(__name__)
 
 
 class Pacing(NamedTuple):
-    """What the requests of a thread keep to, at which hub; none goes once `stopped` is set."""
+    """The budget of the requests of a thread, and the hub that it is for; after `stopped`, no request is sent."""
 
     budget: Budget
     endpoint: str
     stopped: threading.Event | None
 
 
-def pace(client: Any, current: Callable[[], Pacing | None]) -> None:  # noqa: ANN401 - a client of whichever HTTP library
-    """Let each request of the client keep to what is `current` in its thread; proxies are mounted transports."""
+def pace(client: Any, current: Callable[[], Pacing | None]) -> None:  # noqa: ANN401 - a client of either HTTP library
+    """Apply to each request of the client the pacing that is `current` in its thread."""
     if not has_transports(client):
         _logger.info("the HTTP client is not one that can keep to the hub's rate limits")
         return
@@ -45,7 +45,7 @@ class _PacedTransport:
         self._transport = transport
         self._current = current
 
-    def handle_request(self, request: Any) -> Any:  # noqa: ANN401 - of whichever HTTP library
+    def handle_request(self, request: Any) -> Any:  # noqa: ANN401 - of either HTTP library
         pacing = self._current()
         if pacing is None or origin(str(request.url)) != origin(pacing.endpoint):
             return self._transport.handle_request(request)
@@ -61,11 +61,11 @@ class _PacedTransport:
     def __exit__(self, *error: object) -> None:
         self._transport.__exit__(*error)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the transport has besides
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute of the transport
         return getattr(self._transport, name)
 
     def _paced(self, request: Any, pacing: Pacing) -> Any:  # noqa: ANN401
-        """Send a request, again and again while the hub refuses it for its rate."""
+        """Send a request, and repeat it while the hub refuses it because of the rate."""
         budget = pacing.budget
         bucket = bucket_of(urlsplit(str(request.url)).path.removeprefix(urlsplit(pacing.endpoint).path))
         until = budget.clock() + _LONGEST_TRY
@@ -77,7 +77,7 @@ class _PacedTransport:
                 return response
             _give_back(response)
             _logger.info("the hub answers HTTP %s, and asks to wait %.0f s", response.status_code, asked)
-            if asked > LONGEST:  # were it returned, the client would sleep that long, and ask again
+            if asked > LONGEST:  # the client would sleep that long, and repeat the request
                 wait = f"try again in {asked:.0f} seconds"
                 raise UnavailableError(f"{pacing.endpoint} limits the rate of requests: {wait}")
 
@@ -90,17 +90,17 @@ class _PacedTransport:
 
 
 def _may_repeat(request: Any, status: int) -> bool:  # noqa: ANN401
-    """Whether the whole body is at hand, and sending it twice does nothing twice."""
+    """Return whether the whole body is available, and a second request has no second effect."""
     if status == 503 and request.method == "POST" and "create_pr" in str(request.url):
-        return False  # it may have been done, and would make another pull request
+        return False  # the first may have succeeded, and a second pull request is not wanted
     try:
         return isinstance(request.content, bytes)
-    except RuntimeError:  # how the HTTP library says that it is a stream
+    except RuntimeError:  # the HTTP library raises it for a stream
         return False
 
 
 def _give_back(response: Any) -> None:  # noqa: ANN401
-    """Read a refusal, so that its connection can serve again, or close it if it is long or broken."""
+    """Read a refusal, so that its connection can be used again, or close it if it is long or broken."""
     read = 0
     try:
         with contextlib.suppress(http_error()):

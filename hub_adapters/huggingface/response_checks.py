@@ -1,8 +1,8 @@
-"""What a hub answers is checked before `huggingface_hub` acts on it.
+"""Checks of the answers of a hub, before `huggingface_hub` acts on them.
 
-The client makes file names out of headers (the ETag becomes a path in `blobs/`, the commit one in `snapshots/`), so a
-hub that lies there could write outside of the cache. It also follows pages to any host, with the token. The checks are
-hooks of the HTTP client that all of `huggingface_hub` shares; they act only on requests that this package makes.
+The client makes file names of headers (the ETag becomes a path in `blobs/`, the commit one in `snapshots/`), so a
+malicious hub could write outside of the cache. It also follows pages to any host, with the token. The checks are hooks
+of the HTTP client that all of `huggingface_hub` shares; they act only on requests that this package makes.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from hub_adapters.errors import DishonestError, UnavailableError
 from hub_adapters.http.rate_budget import Budget
 from hub_adapters.huggingface._compat import client_factory, set_body
 from hub_adapters.huggingface.pacing import Pacing, pace
-from hub_adapters.huggingface.trusted_publishing import is_exchange_address, is_id_token_address, may_carry, origin
+from hub_adapters.huggingface.trusted_publishing import is_exchange_url, is_id_token_url, may_carry, origin
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-# A digest, as a rule; what matters is that it leads to no other folder.
+# Usually a digest; it must not lead to another directory.
 _ETAG = re.compile(r'(?:W/)?"?(?!\.+"?$)[\w.+=-]{1,128}"?', re.ASCII)
 _MOST_ANSWERS = 5_000  # to one call: a listing of half a million entries has 500 pages
 _LARGEST_ANSWER = 256 * 1024 * 1024  # bytes; half a million file names have a tenth of it
@@ -50,7 +50,7 @@ def checked(
     stopped: threading.Event | None = None,
     budget: Budget | None = None,
 ) -> Iterator[None]:
-    """Check what this thread is answered: for one file, the commit and the size in bytes that the hub lists for it.
+    """Check the answers to this thread: for one file, the commit and the size in bytes that the hub lists for it.
 
     Once `stopped` is set, the thread makes no further request. Its requests to the hub itself keep to the `budget`.
     """
@@ -65,7 +65,7 @@ def checked(
 
 @contextlib.contextmanager
 def checked_at_least(endpoint: str, budget: Budget | None = None) -> Iterator[None]:
-    """Check what this thread is answered; what `checked` expects already stays."""
+    """Check the answers to this thread; inside of `checked`, its expectations stay."""
     if getattr(_expected, "value", None):
         yield
         return
@@ -74,7 +74,7 @@ def checked_at_least(endpoint: str, budget: Budget | None = None) -> Iterator[No
 
 
 def _install() -> None:
-    """Put the hooks into the client that is shared now; a program may have set one of its own meanwhile."""
+    """Put the hooks into the shared client, again if a program has set one of its own since."""
     from huggingface_hub import set_client_factory
 
     with _install_lock:
@@ -82,7 +82,7 @@ def _install() -> None:
         if getattr(factory, "__module__", None) == __name__:
             return
 
-        def hooked() -> Any:  # noqa: ANN401 - a client of whichever HTTP library
+        def hooked() -> Any:  # noqa: ANN401 - a client of either HTTP library
             client = factory()
             hooks = client.event_hooks
             client.event_hooks = {
@@ -96,14 +96,14 @@ def _install() -> None:
 
 
 def _pacing() -> Pacing | None:
-    """What the requests of this thread keep to, if to anything."""
+    """Return the pacing of the requests of this thread; None without a budget."""
     expected: _Expected | None = getattr(_expected, "value", None)
     if expected is None or expected.budget is None:
         return None
     return Pacing(expected.budget, expected.endpoint, expected.stopped)
 
 
-def _check_request(request: Any) -> None:  # noqa: ANN401 - a request of whichever HTTP library
+def _check_request(request: Any) -> None:  # noqa: ANN401 - a request of either HTTP library
     expected = getattr(_expected, "value", None)
     if expected and expected.stopped and expected.stopped.is_set():
         raise UnavailableError("stopped")
@@ -112,11 +112,11 @@ def _check_request(request: Any) -> None:  # noqa: ANN401 - a request of whichev
         request.headers.pop("authorization", None)  # the token is for the hub alone
 
 
-def _check_response(response: Any) -> None:  # noqa: ANN401 - a response of whichever HTTP library
+def _check_response(response: Any) -> None:  # noqa: ANN401 - a response of either HTTP library
     expected = getattr(_expected, "value", None)
-    if not expected or is_id_token_address(str(response.request.url)):
-        return  # that one is no answer of the hub; the client may need a new token in the middle of a download
-    if is_exchange_address(str(response.request.url)) and response.is_redirect:
+    if not expected or is_id_token_url(str(response.request.url)):
+        return  # not an answer of the hub; the client may need a new token in the middle of a download
+    if is_exchange_url(str(response.request.url)) and response.is_redirect:
         raise DishonestError("the hub sends the proof of this job to another address, and it is not sent there")
     if next(expected.answers) > _MOST_ANSWERS:
         raise DishonestError(f"the hub gives one answer in more than {_MOST_ANSWERS:,} parts")
@@ -135,13 +135,13 @@ def _check_response(response: Any) -> None:  # noqa: ANN401 - a response of whic
 
 
 def _is_listing(url: str, endpoint: str) -> bool:
-    """Whether what is answered there is read whole into memory, and is no file."""
+    """Return whether the client reads the answer of this URL into memory as a whole, because it is not a file."""
     path = url.removeprefix(endpoint)
     return path.startswith("/api/") and not path.startswith("/api/resolve-cache/")
 
 
-def _read(response: Any) -> None:  # noqa: ANN401 - a response of whichever HTTP library
-    """Read an answer as the client would, but no more than any honest one has: compressed ones can be bombs."""
+def _read(response: Any) -> None:  # noqa: ANN401 - a response of either HTTP library
+    """Read an answer as the client would, up to a limit: a small compressed answer can be huge."""
     pieces, size = [], 0
     for piece in response.iter_bytes():
         size += len(piece)
@@ -151,7 +151,7 @@ def _read(response: Any) -> None:  # noqa: ANN401 - a response of whichever HTTP
     set_body(response, b"".join(pieces))
 
 
-def _check_file(response: Any, size: int | None) -> None:  # noqa: ANN401 - a response of whichever HTTP library
+def _check_file(response: Any, size: int | None) -> None:  # noqa: ANN401 - a response of either HTTP library
     etag = response.headers.get("X-Linked-ETag") or response.headers.get("ETag")
     if response.status_code < 400 and etag is not None and not _ETAG.fullmatch(etag):
         raise DishonestError(f"the hub identifies a file by something that is no identifier: {etag!a}")
@@ -165,7 +165,7 @@ def _check_size(found: int, listed: int) -> None:
         raise DishonestError(f"the hub sends a file of {found:,} bytes and lists it with {listed:,}")
 
 
-def _is_followed(response: Any) -> bool:  # noqa: ANN401 - a response of whichever HTTP library
-    """Whether the client goes on to the address that this answer names; then that answer is the one that counts."""
+def _is_followed(response: Any) -> bool:  # noqa: ANN401 - a response of either HTTP library
+    """Return whether the client follows this redirect; then the checks are for the answer of its target."""
     target, here = response.headers.get("Location"), str(response.request.url)
     return response.is_redirect and target is not None and origin(urljoin(here, target)) == origin(here)

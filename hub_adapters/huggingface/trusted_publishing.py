@@ -1,9 +1,9 @@
-"""Trusted publishing: a CI job proves to the hub which job it is, and so needs no token of a person.
+"""Trusted publishing: a CI job proves its identity to the hub, and needs no token of a user.
 
-`huggingface_hub` does the work when HF_OIDC_RESOURCE names a repository: it asks GitHub Actions for an id token of the
-job, or takes HF_OIDC_ID_TOKEN, and exchanges it at the hub for a short-lived token for that repository (RFC 8693). Here
-is what it leaves open: when that variable is set without anybody's doing, and where the token of the job may go with
-which the id token is asked for.
+`huggingface_hub` does the work when HF_OIDC_RESOURCE names a repository: it asks GitHub Actions for an ID token of the
+job, or uses HF_OIDC_ID_TOKEN, and exchanges it at the hub for a short-lived token for that repository (RFC 8693). This
+module does the rest: it sets that variable when the user has not, and it keeps the token with which the job asks for
+the ID token from going to any other server.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _PERMISSION = "give the job `permissions: id-token: write`"
 
 _logger = logging.getLogger(__name__)
 
-_chosen: set[str] = set()  # what this process has put into HF_OIDC_RESOURCE
+_chosen: set[str] = set()  # values of HF_OIDC_RESOURCE that this process has set
 
 
 class Origin(NamedTuple):
-    """Where an address leads: to which program on which machine."""
+    """The scheme, host and port of a URL."""
 
     scheme: str
     host: str
@@ -35,21 +35,21 @@ class Origin(NamedTuple):
 
 
 def origin(url: str) -> Origin:
-    """The origin of an address, with the port that the scheme stands for when it names none."""
+    """Return the origin of a URL, with the default port of the scheme if it names no port."""
     parts = urlsplit(url)
     return Origin(parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme))
 
 
 def resource_of(reference: Reference) -> str:
-    """What a trusted publisher of the repository gets a token for."""
+    """Return the name of a repository in HF_OIDC_RESOURCE."""
     return reference.uri.partition("://")[2]
 
 
 def opt_in(reference: Reference) -> None:
-    """Have the client get a token for the repository, when this job can prove itself and has no token at all.
+    """Let the client get a token for the repository, if this job can prove its identity and has no token at all.
 
-    What somebody has set stays. The variable is one for the process, so only one repository at a time is written to.
-    A name without a namespace is left alone: the hub would take it for a user's.
+    A value that the user has set stays. The variable is one for the process, so only one repository at a time can be
+    written to. A name without a namespace is ignored: for the hub it would be the name of a user.
     """
     from huggingface_hub import get_token
 
@@ -65,40 +65,40 @@ def opt_in(reference: Reference) -> None:
 
 
 def can_prove_itself() -> bool:
-    """Whether this is a job that has an id token, or may ask GitHub Actions for one."""
+    """Return whether this job has an ID token, or may ask GitHub Actions for one."""
     may_ask = bool(os.environ.get(_REQUEST_URL) and os.environ.get(_REQUEST_TOKEN))
     return bool(os.environ.get(_ID_TOKEN)) or (_in_actions() and may_ask)
 
 
 def is_publisher() -> bool:
-    """Whether the token in use is one that a trusted publisher got."""
+    """Return whether the token in use is that of a trusted publisher."""
     return bool(os.environ.get(RESOURCE))
 
 
-def is_id_token_address(url: str) -> bool:
-    """Whether GitHub Actions gives out id tokens there; the client adds to the query of that address."""
+def is_id_token_url(url: str) -> bool:
+    """Return whether GitHub Actions issues ID tokens at this URL; the client adds to its query."""
     address = os.environ.get(_REQUEST_URL)
     try:
         return bool(address) and _without_query(url) == _without_query(str(address))
-    except ValueError:  # no address at all
+    except ValueError:  # not a URL
         return False
 
 
-def is_exchange_address(url: str) -> bool:
-    """Whether a hub exchanges the proof of a job for a token there."""
+def is_exchange_url(url: str) -> bool:
+    """Return whether a hub exchanges the ID token of a job for its own token at this URL."""
     return urlsplit(url).path.endswith("/oauth/token")
 
 
 def may_carry(url: str, authorization: str, hubs: set[Origin]) -> bool:
-    """Whether this header may go there: a token of the hub to `hubs`, the one of the job to where it is meant for."""
+    """Return whether this header may be sent: a hub token to `hubs`, that of the job to GitHub Actions only."""
     request_token = os.environ.get(_REQUEST_TOKEN)
     if request_token and request_token in authorization:
-        return is_id_token_address(url)
+        return is_id_token_url(url)
     return origin(url) in hubs
 
 
 def how_to_log_in(reference: Reference) -> str:
-    """What to do for want of a token that may, as the end of a sentence."""
+    """Return how to get a token with the permission, as the end of a sentence."""
     wanted, resource = resource_of(reference), os.environ.get(RESOURCE)
     trust = f"add its workflow as a trusted publisher of '{wanted}' on the Hub"
     if resource and resource != wanted:
@@ -114,7 +114,7 @@ def how_to_log_in(reference: Reference) -> str:
 
 
 def no_id_token(status: int | None = None) -> str:
-    """The sentence for a job that gets no id token; `status` is the one that GitHub Actions answers with."""
+    """Return the message for a job that gets no ID token; `status` is the answer of GitHub Actions."""
     if status is not None:
         return f"GitHub Actions gives this job no id token (HTTP {status}): {_PERMISSION}, or set HF_TOKEN"
     resource = os.environ.get(RESOURCE)
@@ -125,7 +125,7 @@ def no_id_token(status: int | None = None) -> str:
 
 
 def no_publisher(endpoint: str, status: int, said: str) -> str:
-    """The sentence for an id token that the hub gives no token for."""
+    """Return the message for an ID token that the hub does not exchange."""
     resource = os.environ.get(RESOURCE)
     otherwise = "HF_TOKEN" if resource in _chosen else f"{RESOURCE} to what they are a trusted publisher of"
     return (

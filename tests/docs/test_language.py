@@ -30,14 +30,11 @@ PHRASES = re.compile(
 EXEMPT = frozenset(
     {
         "hf_model_signing",
-        "hf_model_signing/_util",
         "hf_model_signing/cli",
         "hf_model_signing/hub",
         "hf_model_signing/methods",
         "hf_model_signing/methods/sigstore",
         "hf_model_signing/policy",
-        "hub_adapters/_util",
-        "hub_adapters/huggingface",
         "scripts",
     }
 )

@@ -12,7 +12,7 @@ from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 from hub_adapters.huggingface.trusted_publishing import (
     RESOURCE,
     can_prove_itself,
-    is_exchange_address,
+    is_exchange_url,
     may_carry,
     opt_in,
     origin,
@@ -449,5 +449,5 @@ def test_job_without_a_request_token_cannot_prove_itself(monkeypatch: pytest.Mon
 
 
 def test_exchange_is_known_by_its_path() -> None:
-    assert is_exchange_address("https://hub.example/oauth/token?x=1")
-    assert not is_exchange_address("https://hub.example/api?x=/oauth/token")
+    assert is_exchange_url("https://hub.example/oauth/token?x=1")
+    assert not is_exchange_url("https://hub.example/api?x=/oauth/token")
