@@ -147,6 +147,13 @@ def test_job_that_cannot_be_read(data: bytes) -> None:
         read_answer(run_job(data), JOB)
 
 
+@pytest.mark.parametrize(("name", "data"), [("Job", JOB.to_bytes()), ("Answer", manifest_answer(JOB, MANIFEST))])
+def test_size_limit(name: str, data: bytes) -> None:
+    assert parse(name, data, len(data)).format == FORMAT
+    with pytest.raises(ValueError, match="at most"):
+        parse(name, data, len(data) - 1)
+
+
 def test_answer_of_the_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:
     size = len(manifest_answer(JOB, MANIFEST))
     monkeypatch.setattr("hf_model_signing.workers.answer.MAX_ANSWER_BYTES", size)
