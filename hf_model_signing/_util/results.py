@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -32,6 +31,8 @@ class Result(ABC):
 
     def _repr_html_(self) -> str:
         """Return a table of the values that are not empty; names and facts in it come from untrusted sources."""
+        import html  # late: only a notebook needs it
+
         rows = [(name, _text(value)) for name, value in self._summary().items() if value not in (None, "", [], {})]
         cells = [f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>" for name, text in rows]
         return f"<table><caption>{type(self).__name__}</caption>{''.join(cells)}</table>"

@@ -136,10 +136,9 @@ def fetch_options() -> list[click.Parameter]:
 def source_of(values: dict[str, Any], progress: DownloadProgress | None) -> Source:
     """Return the model that the REFERENCE of a command names, with the `fetch_options`."""
     from hf_model_signing.hub.references import Source
-    from hub_adapters.interface import FetchOptions
 
     limits = Limits(values["max_download"], values["max_members"], values["max_unpacked"], values["max_ratio"])
-    return Source(values["reference"], values["beside"], FetchOptions(limits, progress, note))
+    return Source(values["reference"], values["beside"], limits, progress, note)
 
 
 def expected_options() -> list[click.Parameter]:

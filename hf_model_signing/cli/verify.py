@@ -82,7 +82,7 @@ def _verify(values: dict[str, Any], **trust: Any) -> None:  # noqa: ANN401 - the
             values["signature"] or None,
             coverage=_coverage(values, ignored_in(source, values)),
             beside=values["beside"],
-            limits=source.options.limits,
+            limits=source.limits,
             progress=progress,
             note=output.note,
             **trust,

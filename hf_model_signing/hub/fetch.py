@@ -44,7 +44,7 @@ def fetch(
     `UsageError` for a local path, invalid arguments or an error in the policy.
     """
     check_trust(verifier, policy)
-    source = Source.of(reference, beside, limits=limits, progress=progress, note=note)
+    source = Source(reference, beside, limits, progress, note)
     if source.on_hub is None:
         raise UsageError(f"'{os.fspath(reference)}' names nothing on a hub; `verify` is for what is on this disk")
     trusted = Trusted.of(source.on_hub[1].uri, verifier, policy)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from hf_model_signing._util.paths import several
 from hf_model_signing.errors import UsageError
 from hf_model_signing.signing import no_model
 from hub_adapters import find_adapter
-from hub_adapters.interface import DownloadProgress, FetchOptions, HubAdapter, Reference
-from hub_adapters.limits import Limits
+
+if TYPE_CHECKING:  # what a hub needs is loaded only for one
+    from hub_adapters.interface import FetchOptions, HubAdapter, Reference
+    from hub_adapters.limits import Limits
 
 Path = str | os.PathLike[str]
 
@@ -22,26 +25,15 @@ class Source:
     """A model as the user named it.
 
     `reference` is a local path or a hub reference; a path object is always a local path. `beside` names data files
-    beside an `.onnx` file on a web server. `options` apply to the download.
+    beside an `.onnx` file on a web server. `limits` bound a download, `progress` observes it if it has the methods of
+    `DownloadProgress`, and `note` receives messages for the user.
     """
 
     reference: Path
     beside: str | Iterable[str] = ()
-    options: FetchOptions = field(default_factory=FetchOptions)
-
-    @classmethod
-    def of(
-        cls,
-        reference: Path,
-        beside: str | Iterable[str],
-        *,
-        limits: Limits | None,
-        progress: object,
-        note: Callable[[str], None],
-    ) -> Source:
-        """Return the source for arguments of the Python API; `progress` observes the download if it has the methods."""
-        watcher = progress if isinstance(progress, DownloadProgress) else None
-        return cls(reference, beside, FetchOptions(limits or Limits(), watcher, note))
+    limits: Limits | None = None
+    progress: object = None
+    note: Callable[[str], None] = lambda _: None
 
     def __post_init__(self) -> None:
         if not isinstance(self.reference, (str, os.PathLike)):
@@ -49,6 +41,15 @@ class Source:
                 f"the reference is {self.reference!r:.100}; it must be a path or a string such as hf://ORG/NAME"
             )
         object.__setattr__(self, "beside", several(self.beside) if self.beside else ())
+
+    @cached_property
+    def options(self) -> FetchOptions:
+        """The options of the download."""
+        from hub_adapters.interface import DownloadProgress, FetchOptions
+        from hub_adapters.limits import Limits
+
+        observer = self.progress if isinstance(self.progress, DownloadProgress) else None
+        return FetchOptions(self.limits or Limits(), observer, self.note)
 
     @cached_property
     def on_hub(self) -> tuple[HubAdapter, Reference] | None:

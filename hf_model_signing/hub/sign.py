@@ -51,7 +51,7 @@ def sign(
     """
     check_signer(signer)
     how = HowToHash(several(ignore_paths), ignore_git_paths, allow_symlinks, hash_type, shard_size, allow_lfs_pointers)
-    source = Source.of(reference, beside, limits=limits, progress=progress, note=note)
+    source = Source(reference, beside, limits, progress, note)
     return signer.sign(statement_of(source, how, signer=signer, reuse=reuse, progress=progress))
 
 
@@ -75,7 +75,7 @@ def digest(
     so are the errors.
     """
     how = HowToHash(several(ignore_paths), ignore_git_paths, allow_symlinks, hash_type, shard_size, allow_lfs_pointers)
-    source = Source.of(reference, beside, limits=limits, progress=progress, note=note)
+    source = Source(reference, beside, limits, progress, note)
     return f"sha256:{statement_of(source, how, progress=progress).manifest.root_digest}"
 
 
@@ -93,8 +93,7 @@ def statement_of(
     """
     source.check_exists()
     root = "" if source.on_hub else source.reference
-    note = source.options.note
-    receipts = receipts_for(how.serialization(root), signer, reuse, note=note) if signer else None
+    receipts = receipts_for(how.serialization(root), signer, reuse, note=source.note) if signer else None
     if source.on_hub is None:
         return Statement(make_manifest(source.reference, how, progress=progress, receipts=receipts))
     from hf_model_signing.hub.downloaded import fetched_statement
@@ -104,5 +103,5 @@ def statement_of(
     if not adapter.lists_files:
         return fetched_statement(adapter, reference, how, source.options, progress=progress, receipts=receipts)
     resolved = adapter.resolve(reference)
-    check_canonical_name(resolved, note)
+    check_canonical_name(resolved, source.note)
     return RepositoryAtRevision(adapter, resolved, DigestSource(how=how), progress, receipts).statement()

@@ -52,7 +52,7 @@ def verify(
     `UsageError` for a missing path, invalid arguments or an error in the policy.
     """
     check_trust(verifier, policy)
-    source = Source.of(reference, beside, limits=limits, progress=progress, note=note)
+    source = Source(reference, beside, limits, progress, note)
     source.check_exists()
     if source.on_hub is None:
         by_name = False
