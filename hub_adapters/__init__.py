@@ -7,7 +7,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 from hub_adapters.errors import BadReferenceError, HubError
-from hub_adapters.http.urls import named
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -48,6 +47,8 @@ def find_adapter(text: str) -> tuple[HubAdapter, Reference] | None:
         if reference:
             return adapter(), reference
     known = ", ".join(f"{name}://" for name in dict.fromkeys([*ADAPTERS, *_registered()]))
+    from hub_adapters.http.urls import named
+
     raise broken or BadReferenceError(f"{named(text)} names no hub that is known here; known are {known}")
 
 
@@ -88,6 +89,8 @@ def _parse(hub: str, adapter: type[HubAdapter], text: str) -> Reference | None:
     except BadReferenceError:
         raise
     except Exception as error:
+        from hub_adapters.http.urls import named
+
         raise BadReferenceError(f"the adapter for {hub}:// cannot read {named(text)}: {error}") from error
     return reference if reference and reference.hub == hub else None
 

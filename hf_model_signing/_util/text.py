@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 
 def printable(text: str) -> str:
     """Return a text that is safe to print on a terminal: all control characters but line ends are escaped."""
@@ -19,6 +17,8 @@ def width_of(text: str) -> int:
     """Return the columns on a terminal, where a wide character takes two and a combining one takes no column."""
     if text.isascii():
         return len(text)
+    import unicodedata
+
     marks = sum(unicodedata.combining(char) != 0 for char in text)
     return len(text) - marks + sum(unicodedata.east_asian_width(char) in "WF" for char in text)
 

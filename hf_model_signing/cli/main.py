@@ -8,7 +8,6 @@ import gc
 import json
 import os
 import sys
-import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from importlib import import_module
@@ -98,6 +97,8 @@ def run(arguments: Sequence[str]) -> int:
         return EXIT_UNFINISHED
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place where errors become exit codes
         if settings.debug and not isinstance(error, click.ClickException):
+            import traceback
+
             traceback.print_exc()
         message, code = explain(error)
         _report(message, code, settings, error)
