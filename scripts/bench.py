@@ -1,4 +1,4 @@
-"""Measure whole processes in pairs, ours and another in turn, and print how they compare; nothing is judged here."""
+"""Measure whole processes in pairs, ours and another in turn, and print a comparison without a verdict."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ for path in sys.argv[1:]:
         while count := file.readinto(buffer):
             digest.update(buffer[:count])
 """
-# Put all-MiniLM-L6-v2 into a cache of the client's, as a download would, signed with key.pem.
+# Put all-MiniLM-L6-v2 into a cache as a download of the client does, signed with key.pem.
 CACHE_MINILM = """
 import shutil
 from pathlib import Path
@@ -68,14 +68,14 @@ rule = "[[trust]]\\nrepos = ['acme/*']\\nsigners = [{ method = 'key', public_key
 Path("trust.toml").write_text(f"version = 1\\n{rule}")
 """
 GUARD = "import hf_model_signing as hms; hms.guard('trust.toml')\n"
-# Without torchvision, whose compiled half may be made for another torch; nothing here has a use for it.
+# Without torchvision, which may be compiled for another release of torch; nothing here uses it.
 EMBED = """
 import sys
 sys.modules["torchvision"] = None
 from sentence_transformers import SentenceTransformer
 SentenceTransformer("acme/minilm", device="cpu").encode("hello world")
 """
-# Serve the current folder, run a shell script with its address in $URL and an empty cache, and end the server.
+# Serve the current directory, run a shell script with its URL in $URL and an empty cache, and stop the server.
 SERVED = """
 import os, re, shutil, subprocess, sys
 shutil.rmtree("cache", ignore_errors=True)
@@ -94,7 +94,7 @@ Command = list[str]
 
 
 class Usage(NamedTuple):
-    """What one process took."""
+    """Measurements of one process."""
 
     seconds: float
     peak: float  # bytes of memory
@@ -102,7 +102,7 @@ class Usage(NamedTuple):
 
 @dataclass(frozen=True)
 class Measurement:
-    """Two commands to compare: `prepare` fills an empty folder and returns ours and the other one."""
+    """Two commands to compare: `prepare` fills an empty directory and returns ours and the other one."""
 
     name: str
     what: str
@@ -112,11 +112,11 @@ class Measurement:
 
 
 class FailedError(Exception):
-    """A command that was to be measured did not succeed."""
+    """A measured command failed."""
 
 
 def write_file(path: Path, size: int) -> None:
-    """Write a file of any size in little memory."""
+    """Write a file of any size with little memory."""
     block = os.urandom(min(size, MIB))
     with path.open("wb") as file:
         while size > 0:
@@ -133,7 +133,7 @@ def write_model(folder: Path, files: dict[str, int]) -> str:
 
 
 def many_files(count: int = MANY) -> dict[str, int]:
-    """The sizes of many small files, in 100 folders."""
+    """Return the sizes of many small files, in 100 directories."""
     return {f"{number % 100:02}/{number:05}.bin": EACH for number in range(count)}
 
 
@@ -158,7 +158,7 @@ def verify_commands(folder: Path, files: dict[str, int]) -> tuple[Command, Comma
 
 
 def sigstore_commands(folder: Path) -> tuple[Command, Command]:
-    """Both verify the same model with a bundle of a private Sigstore, which is gone by then."""
+    """Both verify the same model with a bundle of a private Sigstore, which is stopped before."""
     model = write_model(folder, {"config.json": KIB, "weights": MIB})
     server = [PYTHON, str(ROOT / "tests" / "servers" / "sigstore.py"), "--trust-config", "trust.json"]
     with subprocess.Popen([*server, "--token", "token", "--print-url"], cwd=folder, stdout=subprocess.PIPE) as process:
@@ -182,7 +182,7 @@ def digest_commands(folder: Path, files: dict[str, int]) -> tuple[Command, Comma
 
 
 def download_commands(folder: Path) -> tuple[Command, Command]:
-    """We sign an archive by its address; the other uses curl and tar for that, and signs the folder."""
+    """We sign an archive by its URL; the other uses curl and tar, and signs the directory."""
     write_model(folder, {"config.json": KIB, "weights": 256 * MIB})
     measure(["tar", "-cz", "-f", "model.tar.gz", "-C", "model", "."], folder)
     measure([PYTHON, "-c", MAKE_KEYS], folder)
@@ -203,12 +203,12 @@ def memory_commands(folder: Path) -> tuple[Command, Command]:
 
 
 def import_commands(_: Path) -> tuple[Command, Command]:
-    """Importing the package, and starting Python for nothing."""
+    """Import the package, or start Python without it."""
     return [PYTHON, "-c", "import hf_model_signing"], [PYTHON, "-c", "pass"]
 
 
 def framework_python() -> str:
-    """The Python of the environment that has the libraries which load models."""
+    """Return the Python of the environment with the libraries that load models."""
     python = ROOT / ".venv-hub2" / "bin" / "python"
     if not python.exists():
         raise FailedError("there is no .venv-hub2: scripts/setup-frameworks makes it")
@@ -216,7 +216,7 @@ def framework_python() -> str:
 
 
 def guard_commands(folder: Path, *, first: bool) -> tuple[Command, Command]:
-    """A program that loads all-MiniLM-L6-v2 with the guard and without; `first` as if it had never been verified."""
+    """Load all-MiniLM-L6-v2 with and without the guard; with `first`, without receipts."""
     python = framework_python()
     measure([PYTHON, "-c", MAKE_KEYS], folder)
     measure([python, "-c", CACHE_MINILM], folder)
@@ -231,7 +231,7 @@ def guard_commands(folder: Path, *, first: bool) -> tuple[Command, Command]:
 
 
 def library_import_commands(_: Path) -> tuple[Command, Command]:
-    """A program that imports transformers, with our package besides and without."""
+    """Import transformers, with and without our package in the environment."""
     python = framework_python()
     return [python, "-c", "import transformers, hf_model_signing"], [python, "-c", "import transformers"]
 
@@ -312,7 +312,7 @@ MEASUREMENTS = (
 
 
 def measure(command: Command, folder: Path) -> Usage:
-    """Run a command to its end in a folder, and return what it took; raises when it fails."""
+    """Run a command in a directory, and return its measurements; raises when it fails."""
     with tempfile.TemporaryFile() as output:
         started = time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
@@ -349,12 +349,12 @@ def compare(measurement: Measurement, runs: int) -> str:
 
 
 def row(*cells: str) -> str:
-    """One line of the table."""
+    """Format a line of the table."""
     return "{:<16}{:<53}{:>10}{:>10}{:>6} {:>10}  {}".format(*cells)
 
 
 def header(runs: int) -> str:
-    """What the numbers depend on."""
+    """Describe the machine and the releases, on which the numbers depend."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     programs = f"hf-sign {version('hf-sign')}, model-signing {version('model-signing')}"
     machine = f"{cores} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"

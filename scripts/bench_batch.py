@@ -1,4 +1,4 @@
-"""Measure `batch --remote` on the local hub, and `huggingface_hub` alone writing as much; nothing is judged here."""
+"""Measure `batch --remote` on the local hub, and `huggingface_hub` alone with the same writes, without a verdict."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bench import HF_SIGN, MAKE_KEYS, MIB, PYTHON, ROOT, FailedError, measure
 
 SIZES = (100, 500, 5000)
-# A hub with repositories as they are, in a process of its own, until its input ends.
+# A hub with realistic repositories in a process of its own, until its input ends.
 HUB = """
 import sys
 from tests.servers.hub import Hub
@@ -29,7 +29,7 @@ with Hub() as hub:
     print(hub.url, flush=True)
     sys.stdin.read()
 """
-# What a person would write who has to put one small file into every repository: look, read what is small, commit.
+# A naive script that adds a small file to every repository: resolve, read small files, commit.
 CLIENT = """
 from concurrent.futures import ThreadPoolExecutor
 from huggingface_hub import CommitOperationAdd, HfApi
@@ -51,7 +51,7 @@ with ThreadPoolExecutor(8) as pool:
 
 
 class Run(NamedTuple):
-    """What one process took over an organisation: seconds, seconds of the processor, and bytes of memory."""
+    """Measurements of one process over an organisation: seconds, CPU seconds, and bytes of memory."""
 
     seconds: float
     cpu: float

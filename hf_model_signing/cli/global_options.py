@@ -14,7 +14,7 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 
 @dataclass
 class Settings:
-    """What the global options of one run say; the only mutable thing that commands share."""
+    """The global options of one run; the only mutable object that commands share."""
 
     json: bool = False
     progress: bool = True
@@ -23,7 +23,7 @@ class Settings:
 
 
 class GlobalOptions:
-    """Mixed into commands and groups: adds the global options, on whichever side of a command's name they stand."""
+    """Base class of commands and groups: accepts the global options before and after the name of a command."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - click's own arguments
         super().__init__(*args, **kwargs)
@@ -31,7 +31,7 @@ class GlobalOptions:
 
 
 class Command(GlobalOptions, click.Command):
-    """A command that takes the global options."""
+    """A command with the global options."""
 
 
 def settings_of(ctx: click.Context) -> Settings:
@@ -79,13 +79,13 @@ def _store(ctx: click.Context, option: click.Parameter, value: Any) -> None:  # 
 
 
 def _start_logging(level: str) -> None:
-    import logging  # here, because every start would pay for it
+    import logging  # late: it would slow down every start
 
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
-    for name in ("hf_model_signing", "hub_adapters"):  # ours only: the libraries that we use have their own say
+    for name in ("hf_model_signing", "hub_adapters"):  # only our logger: the libraries have settings of their own
         logger = logging.getLogger(name)
-        logger.handlers[:] = [handler]  # anew for each run: stderr may be another one
+        logger.handlers[:] = [handler]  # replaced for each run: stderr may have changed
         logger.propagate = False
         logger.setLevel(level.upper())
 

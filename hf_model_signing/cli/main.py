@@ -1,4 +1,4 @@
-"""The program: finds the command, and turns whatever goes wrong into one sentence and an exit code."""
+"""The program: runs a command, and turns every error into one sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hf_model_signing.cli.global_options import GlobalOptions, Settings
 from hf_model_signing.cli.output import note, printable
 from hf_model_signing.errors import HfSignError, ModelWarning
 
-# command -> (module, one line for the help); a module loads when its command is called.
+# Command -> (module, one line for the help). A module is imported when its command runs.
 COMMANDS = {
     "sign": ("hf_model_signing.cli.sign", "Sign a model on this disk or on a hub; writes a signature file."),
     "verify": ("hf_model_signing.cli.verify", "Check that a model is what a trusted signer signed."),
@@ -33,11 +33,11 @@ COMMANDS = {
     "trust": ("hf_model_signing.cli.trust", "Edit and try a trust policy: whose signature each repository must carry."),
 }
 EXIT_UNFINISHED = 3
-_INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
+_INTERRUPTED = 130  # the code that shells report after Ctrl-C
 
 
 class _Program(GlobalOptions, click.Group):
-    """The commands of `COMMANDS`, each loaded when it is called."""
+    """The commands of `COMMANDS`, each imported on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -66,7 +66,7 @@ program = _Program(
 
 def main() -> None:
     """Run the program and exit."""
-    gc.set_threshold(100_000)  # a manifest is many objects, and none of them garbage
+    gc.set_threshold(100_000)  # a manifest has many objects and no garbage; collecting takes time
     if "hf_model_signing.guarding.bootstrap" in sys.modules:
         from hf_model_signing.guarding.guard import leave
 
@@ -85,7 +85,7 @@ def run(arguments: Sequence[str]) -> int:
     options = list(arguments)[: list(arguments).index("--")] if "--" in arguments else list(arguments)
     settings = Settings(json="--json" in options, debug="--debug" in options)
     try:
-        # Not `program.main`: it would answer a broken pipe with the exit code that means refused.
+        # Not `program.main`, which answers a broken pipe with the exit code for a refusal.
         with _warnings_as_notes(settings), program.make_context("hf-sign", list(arguments), obj=settings) as context:
             result: Any = program.invoke(context)
         if sys.stdout is not None:
@@ -95,7 +95,7 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         _drop_output()
         return EXIT_UNFINISHED
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place where errors become exit codes
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - errors become exit codes here
         if settings.debug and not isinstance(error, click.ClickException):
             import traceback
 
@@ -108,7 +108,7 @@ def run(arguments: Sequence[str]) -> int:
 
 @contextlib.contextmanager
 def _warnings_as_notes(settings: Settings) -> Iterator[None]:
-    """Show what we warn of in our own form; what other libraries say to developers only under `--debug`."""
+    """Show our warnings as notes; those of other libraries only with `--debug`."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", ModelWarning)
         others = warnings.showwarning
@@ -124,12 +124,12 @@ def _warnings_as_notes(settings: Settings) -> Iterator[None]:
 
 
 def _drop_output() -> None:
-    # Nobody can take our output; keep the interpreter from complaining about it on its way out.
+    # The reader of stdout is gone. Without this, Python would report an error when it flushes stdout at exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def explain(error: BaseException) -> tuple[str, int]:
-    """The sentence for a person and the exit code that belong to an error."""
+    """Return the sentence and the exit code for an error."""
     if isinstance(error, HfSignError):
         return str(error), error.exit_code
     if isinstance(error, click.ClickException):

@@ -1,4 +1,4 @@
-"""Where results and notes go: a terminal, a pipe, or one JSON document."""
+"""Output of results and notes: to a terminal, to a pipe, or as one JSON document."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["label", "note", "printable", "result"]
 
 
 def result(values: Mapping[str, Any], text: str) -> None:
-    """Print the outcome of a command on stdout: `text` for people and scripts, `values` under `--json`."""
+    """Print the result of a command on stdout: `text`, or `values` with `--json`."""
     settings = settings_of(click.get_current_context())
     click.echo(json.dumps(values) if settings.json else text)
 
 
 def label(reference: str) -> str:
-    """Return a reference as it may be shown: of a URL only the parts that hold no secret."""
+    """Return a reference for output; of a URL only the components that are not secret."""
     from hub_adapters.http.urls import shown
 
     return shown(reference) if reference.lower().startswith(("http://", "https://")) else reference
 
 
 def note(text: str) -> None:
-    """Tell a person something on stderr, beside the result."""
+    """Print a message for the user on stderr."""
     click.echo(f"hf-sign: note: {printable(text)}", err=True)

@@ -1,4 +1,4 @@
-"""Progress on a terminal, in bytes: a bar for the whole and one for each large file that is being hashed."""
+"""Progress bars in bytes on a terminal: one for all files and one for each large file that is being hashed."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import click
 
 from hf_model_signing.cli.global_options import settings_of
 
-_OWN_BAR = 256 * 1024 * 1024  # bytes; a smaller file is gone before its bar is read
+_OWN_BAR = 256 * 1024 * 1024  # bytes; the bar of a smaller file would vanish before the user can read it
 
 
 @contextlib.contextmanager
 def progress_bars() -> Iterator[Bars | None]:
-    """An observer that draws on stderr, or None when nobody is there to look; quiets the hub's client as well."""
+    """Yield an observer that draws on stderr, or None without a terminal; disables the bars of the hub's client."""
     settings = settings_of(click.get_current_context())
     if not (settings.progress and sys.stderr.isatty()):
-        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # read by the client when it is imported, which is later
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # read by the client when it is imported, which happens later
         yield None
         return
     bars = Bars()
@@ -32,7 +32,7 @@ def progress_bars() -> Iterator[Bars | None]:
 
 
 class RepositoryBar:
-    """Counts the repositories that are through, on a terminal; elsewhere it does nothing."""
+    """Counts finished repositories on a terminal; does nothing elsewhere."""
 
     def __init__(self, shown: bool) -> None:
         self._shown = shown
@@ -40,7 +40,7 @@ class RepositoryBar:
         self._lock = threading.Lock()
 
     def begin(self, what: str, count: int) -> None:
-        """A bar for a new part of the work, in place of the one before."""
+        """Show a bar for a new phase of the work instead of the old one."""
         from tqdm import tqdm
 
         self.close()
@@ -48,13 +48,13 @@ class RepositoryBar:
             self._bar = tqdm(total=count, desc=what, unit="repo", leave=False)
 
     def ended(self, _: object = None) -> None:
-        """One more is through."""
+        """Count one more."""
         with self._lock:
             if self._bar is not None:
                 self._bar.update(1)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         with self._lock:
             if self._bar is not None:
                 self._bar.close()
@@ -63,7 +63,7 @@ class RepositoryBar:
 
 @contextlib.contextmanager
 def repository_bar() -> Iterator[RepositoryBar]:
-    """A bar that counts repositories; the client's own bars, one for each download, would get in its way."""
+    """Yield a bar that counts repositories; the client's bars for downloads are disabled."""
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     settings = settings_of(click.get_current_context())
     bar = RepositoryBar(settings.progress and sys.stderr.isatty())
@@ -74,7 +74,7 @@ def repository_bar() -> Iterator[RepositoryBar]:
 
 
 class Bars:
-    """What watches downloads and hashing, and draws it."""
+    """Observer of downloads and hashing that draws bars."""
 
     def __init__(self) -> None:
         self._all: Any = None
@@ -82,7 +82,7 @@ class Bars:
         self._lock = threading.Lock()
 
     def download(self, name: str, size: int | None, done: int) -> None:
-        """A bar for a download, which may have been begun before."""
+        """Show a bar for a download, which may continue an earlier one."""
         from tqdm import tqdm
 
         self.download_ended(name)
@@ -90,23 +90,23 @@ class Bars:
         self._files[name] = tqdm(total=size, initial=done, desc=text, unit="B", unit_scale=True, leave=False)
 
     def downloaded(self, name: str, count: int) -> None:
-        """Move its bar."""
+        """Advance its bar."""
         self._files[name].update(count)
 
     def download_ended(self, name: str) -> None:
-        """Take its bar away."""
+        """Remove its bar."""
         bar = self._files.pop(name, None)
         if bar is not None:
             bar.close()
 
     def total(self, files: int, size: int) -> None:
-        """A bar for hashing as a whole."""
+        """Show a bar for hashing all files."""
         from tqdm import tqdm
 
         self._all = tqdm(total=size, desc=f"Hashing {files} files", unit="B", unit_scale=True, leave=False)
 
     def begin(self, name: str, size: int) -> None:
-        """A bar for a large file."""
+        """Show a bar for a large file."""
         if size < _OWN_BAR:
             return
         from tqdm import tqdm
@@ -117,7 +117,7 @@ class Bars:
             self._files[name] = tqdm(total=size, desc=name[-40:], unit="B", unit_scale=True, leave=False)
 
     def advance(self, name: str, count: int) -> None:
-        """Move the bars."""
+        """Advance the bars."""
         with self._lock:
             self._all.update(count)
             bar = self._files.get(name)
@@ -125,14 +125,14 @@ class Bars:
                 bar.update(count)
 
     def end(self, name: str) -> None:
-        """Take the bar of a file away."""
+        """Remove the bar of a file."""
         with self._lock:
             bar = self._files.pop(name, None)
             if bar is not None:
                 bar.close()
 
     def close(self) -> None:
-        """Take all bars away."""
+        """Remove all bars."""
         for bar in (*self._files.values(), self._all):
             if bar is not None:
                 bar.close()

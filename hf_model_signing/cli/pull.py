@@ -36,7 +36,7 @@ def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
 
 
 def _trusted(values: dict[str, Any]) -> dict[str, Any]:
-    """Whose signature to accept: what the options say, or the policy."""
+    """Return the verifier of the options, or the policy."""
     if values["policy"] is None:
         return {"verifier": infer_verifier(values)}
     check_alone(given_verifier(values))

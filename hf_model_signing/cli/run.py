@@ -1,4 +1,4 @@
-"""`hf-sign run`: a program as it stands, and the Python processes that it starts, under the guard."""
+"""`hf-sign run`: run an unchanged program, and the Python processes that it starts, under the guard."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ command = Command(
     name="run",
     params=_parameters(),
     callback=_run,
-    context_settings={"allow_interspersed_args": False},  # from the program's name on, everything is the program's
+    context_settings={"allow_interspersed_args": False},  # options after the name of the program are the program's
     help="Run a program that gets from the Hugging Face Hub, or from its cache, what a signer signed whom the trust "
     "policy names, or an error. The Python processes that it starts are guarded as well.",
 )

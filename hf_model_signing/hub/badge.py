@@ -1,4 +1,4 @@
-"""The model card of a repository on a hub, and the badge that a push puts into it."""
+"""The model card of a repository on a hub, and the badge that a push adds to it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PROGRAM = ("hf-sign", "verify")
 
 @dataclass(frozen=True)
 class Card:
-    """The card at one revision, as it is there; `data` is None when there is none. `note` is told of changes."""
+    """The card of a revision; `data` is None if it has none. `note` receives messages about changes for the user."""
 
     data: bytes | None
     parsed: ModelCard
@@ -32,18 +32,18 @@ class Card:
     note: Callable[[str], None]
 
     def introduces(self, introduction: Introduction) -> bool:
-        """Whether the card says already who signs, and how that is verified."""
+        """Return True if the badge in the card has this introduction already."""
         return self._with_badge(introduction) == self.data
 
     def rehearsed(self, statement: Statement, signer: Signer) -> Statement:
-        """`statement`, made of what is there, with the card that would be; a person is told what would change."""
+        """Return the statement of a dry run with the new card, and report the change of the card."""
         new = self._with_badge(signer.introduce())
         self._announce(new)
         return _with_card(statement, new)
 
     def signed(self, statement: Statement, signer: Signer) -> tuple[Statement, Bundle, dict[str, bytes]]:
-        """`statement`, made of what is there, with the new card; its signature, and what to commit besides."""
-        for _ in range(2):  # some signers learn only by signing which of their names the signature has
+        """Sign the statement with the new card; return it, its bundle, and the files to commit with the bundle."""
+        for _ in range(2):  # some signers know only after signing which of their names the signature has
             introduction = signer.introduce()
             new = self._with_badge(introduction)
             changed = _with_card(statement, new)
@@ -72,9 +72,9 @@ class Card:
 
 
 def read_card(model: RepositoryAtRevision, note: Callable[[str], None]) -> Card:
-    """The card of a repository.
+    """Read the card of a repository.
 
-    Raises `RefusedError` when no badge can be put into it, and `UsageError` when it is among what is left out.
+    Raises `RefusedError` when no badge can be added to it, and `UsageError` when it is ignored.
     """
     if is_below(CARD_NAME, model.serialization.ignore_paths):
         raise UsageError(f"{CARD_NAME} is ignored, so a badge in it would not be signed: give --badge or ignore it")
@@ -102,7 +102,7 @@ def _check_is_free(model: RepositoryAtRevision) -> None:
 
 
 def _reference(resolved: Resolved) -> str:
-    """How people name what is signed: with its branch, unless that is the main one or a pull request for it."""
+    """Return the reference in the badge; with the branch unless it is the main one or a pull request."""
     branch = resolved.reference.revision
     named = branch is not None and branch != "main" and not branch.startswith("refs/")
     return str(replace(resolved.reference, name=resolved.name, revision=quote(branch or "") if named else None))

@@ -1,4 +1,4 @@
-"""From a model that a hub gives only as a whole to the statement that a signature of it makes."""
+"""From a model that a hub serves only as a whole to the statement about it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def fetched_statement(
     progress: Progress | None = None,
     receipts: Receipts | None = None,
 ) -> Statement:
-    """Download `reference` and hash it: the manifest, the hub reference, what exactly was downloaded, and the time.
+    """Download and hash `reference`; the statement has manifest, hub reference, download facts and time.
 
-    Raises `HubError` when it cannot be had, `ModelError` when it cannot be signed.
+    Raises `HubError` when the download fails, `ModelError` when the model cannot be signed.
     """
     snapshot = adapter.fetch(adapter.resolve(reference), options=options)
     manifest = make_manifest(snapshot.path, how, progress=progress, receipts=receipts)

@@ -1,4 +1,4 @@
-"""What a hub lists about a revision, held against a manifest."""
+"""Comparison of a hub's listing with a manifest or a directory."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from hub_adapters.interface import RemoteFile
 
 
 def covered(listing: Mapping[str, RemoteFile], ignored: Collection[str]) -> dict[str, RemoteFile]:
-    """The listed files that a signature has to cover: all that are not ignored."""
+    """Return the listed files that a signature must cover: all that are not ignored."""
     return {path: file for path, file in listing.items() if not is_below(path, ignored)}
 
 
 def compare_listing(
     signed: Mapping[str, bytes], serialization: Serialization, listing: Mapping[str, RemoteFile]
 ) -> Difference:
-    """Compare signed digests with a listing, as far as it goes: every name, and the content of large files."""
+    """Compare signed content digests with a listing: every name, and the content of large files."""
     return compare(signed, {path: _listed(file, signed.get(path), serialization) for path, file in listing.items()})
 
 
-def is_told(file: RemoteFile, serialization: Serialization) -> bool:
-    """Whether what is listed of a large file tells what was signed of it; else `compare_listing` goes by its name."""
+def is_comparable(file: RemoteFile, serialization: Serialization) -> bool:
+    """Return True if the listing has a digest of the file that can be compared; otherwise only its name is compared."""
     shard = serialization.shard_size
     return serialization.hash_type == "sha256" and (shard is None or file.size <= shard)
 
 
 def _listed(file: RemoteFile, signed: bytes | None, serialization: Serialization) -> bytes:
-    """The digest of a listed file; where the hub tells none that can be compared, the signed one."""
-    sha256 = bytes.fromhex(file.sha256) if file.sha256 and is_told(file, serialization) else None
+    """Return the content digest of a listed file, or the signed one if the listing has no comparable digest."""
+    sha256 = bytes.fromhex(file.sha256) if file.sha256 and is_comparable(file, serialization) else None
     if serialization.shard_size is None:
         return sha256 or signed or b"unknown"
     if sha256 is not None:  # the file is one shard
@@ -42,7 +42,7 @@ def _listed(file: RemoteFile, signed: bytes | None, serialization: Serialization
 
 
 def compare_folder(folder: str, digests: Mapping[str, bytes], listing: Mapping[str, RemoteFile]) -> Difference:
-    """Compare a folder, whose SHA-256 `digests` are known, with what is listed; small files by their git blob id."""
+    """Compare a directory with a listing: large files by their SHA-256 `digests`, small files by git blob id."""
     difference = compare_listing(digests, Serialization(), listing)
     small = (path for path, file in listing.items() if file.sha256 is None and path in digests)
     changed = {path for path in small if git_blob_id(os.path.join(folder, path)) != listing[path].blob_id}

@@ -1,4 +1,4 @@
-"""After a mismatch: which file is to blame, and what is removed so that the next call downloads it again."""
+"""After a mismatch: the files that caused it, and the removal of those that the next call must download again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hub_adapters.interface import Snapshot
 
 @dataclass(frozen=True)
 class Blame:
-    """Where the rejected content comes from: `sent` by the hub with this call, or already there at `path`."""
+    """The origin of the rejected content: `sent` by the hub with this call, or already there at `path`."""
 
     sent: bool
     path: str

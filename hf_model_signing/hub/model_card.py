@@ -1,7 +1,7 @@
-"""The badge in a model card (`README.md`): who signed, and the command that verifies it; text in, text out.
+"""The badge in a model card (`README.md`): the signer, and the command that verifies the signature; text in, text out.
 
-The badge stands between two lines that are HTML comments. Nothing else of a card is changed by a single byte, and a
-card of which it is not clear what is what is refused.
+The badge is between two lines that are HTML comments. Every other byte of a card stays, and an ambiguous card is
+refused.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hf_model_signing._util.text import show
 from hf_model_signing.errors import RefusedError, UsageError
 
 CARD_NAME = "README.md"
-MAX_CARD = 10 * 1024 * 1024  # bytes; the largest cards there are have under one MB
+MAX_CARD = 10 * 1024 * 1024  # bytes; the largest cards in use are below one MB
 BEGIN, END = "<!-- hf-sign badge: begin -->", "<!-- hf-sign badge: end -->"
 
 _FORMAT = "https://github.com/ossf/model-signing-spec"
@@ -26,14 +26,14 @@ _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _HEADING = re.compile(r" {0,3}#{1,6}(?:[ \t\r\n]|$)")
 _UNDERLINE = re.compile(r" {0,3}(?:=+|-{2,})[ \t]*[\r\n]*")
-_NO_TITLE = re.compile(r"[`~<>#*+|=:-]| {4}|\t|\d+[.)]")  # how a line begins that is more than plain text
+_NO_TITLE = re.compile(r"[`~<>#*+|=:-]| {4}|\t|\d+[.)]")  # the first characters of a line that is not plain text
 _OPENS_CODE = re.compile(r" {0,3}(`{3,}(?!.*`)|~{3,})")
-_ODD = re.compile(r"[^\w .,:@/()=+'-]|_")  # whatever could mean something in Markdown or HTML
+_ODD = re.compile(r"[^\w .,:@/()=+'-]|_")  # every character that may have a meaning in Markdown or HTML
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """A card, read: its lines, each with its end, how many of them are the YAML block, and where the badge is."""
+    """A parsed card: its lines with their ends, the length of the YAML block, and the position of the badge."""
 
     mark: str
     lines: tuple[str, ...]
@@ -42,7 +42,7 @@ class ModelCard:
 
     @classmethod
     def parse(cls, data: bytes) -> ModelCard:
-        """Read a card; raises `RefusedError`, which says what keeps a badge from being put into it."""
+        """Parse a card; raises `RefusedError` when no badge can be added to it."""
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -56,19 +56,19 @@ class ModelCard:
         return cls(mark, lines, top, _find_badge(lines, top))
 
     def with_badge(self, badge: str) -> bytes:
-        """The card with `badge`, of several lines, in place of the one in it, or else below its first heading."""
+        """Return the card with `badge` (several lines) instead of the old one, or else below its first heading."""
         block = self._line_end.join([BEGIN, *badge.split("\n"), END])
         if self.badge:
             first, last = self.badge
             return self._encoded(first, block + _end_of(self.lines[last]), last + 1)
-        at = _place(self.lines, self.top)
-        if at and not _end_of(self.lines[at - 1]):  # the card ends here, without a line end, and so it shall end
+        at = _insertion_line(self.lines, self.top)
+        if at and not _end_of(self.lines[at - 1]):  # the card ends without a line end, and the new one does as well
             return self._encoded(at, self._line_end + block, at)
         return self._encoded(at, block + self._line_end, at)
 
     @cached_property
     def _line_end(self) -> str:
-        """How the card ends its lines; the first one decides."""
+        """The line end of the first line, which is used for new lines."""
         return _end_of(self.lines[0]) or "\n" if self.lines else "\n"
 
     def _encoded(self, first: int, block: str, rest: int) -> bytes:
@@ -76,10 +76,10 @@ class ModelCard:
 
 
 def badge(who: str, command: Sequence[str]) -> str:
-    """The text of a badge: `who` signed, and the words of the `command` that verifies it.
+    """Return the text of a badge with the signer `who` and the words of the `command` that verifies the signature.
 
-    Names come from certificates and tokens, so they are data: nothing in them is Markdown, HTML or shell. Raises
-    `UsageError` for what no command line can show.
+    Names come from certificates and tokens, so they are escaped: nothing in them is Markdown, HTML or shell. Raises
+    `UsageError` for control characters.
     """
     line = shlex.join(command)
     if not (line.isprintable() and who.isprintable()):
@@ -98,7 +98,7 @@ def _entity(match: re.Match[str]) -> str:
 
 
 def _front_matter(lines: Sequence[str]) -> int:
-    """How many lines of a card its YAML block takes, with what stands before it."""
+    """Return the number of lines up to the end of the YAML block of a card, or 0 without one."""
     first = _first_text(lines, 0)
     if first is None or lines[first].strip() != "---":
         return 0
@@ -112,7 +112,7 @@ def _front_matter(lines: Sequence[str]) -> int:
 
 
 def _find_badge(lines: Sequence[str], top: int) -> tuple[int, int] | None:
-    """The first and the last line of the badge; None when there is none."""
+    """Return the first and the last line of the badge, or None without one."""
     found = list(_markers(lines, top))
     if not found:
         return None
@@ -123,7 +123,7 @@ def _find_badge(lines: Sequence[str], top: int) -> tuple[int, int] | None:
 
 
 def _markers(lines: Sequence[str], top: int) -> Iterator[tuple[int, str]]:
-    """The lines that are markers; what stands in a fenced code block shows one and is none."""
+    """Yield the lines that are markers; those in a fenced code block are examples."""
     fence, opened, hidden = "", 0, False
     for number, line in enumerate(lines[top:], top):
         marked = BEGIN in line or END in line
@@ -151,8 +151,8 @@ def _broken(what: str) -> RefusedError:
     return RefusedError(f"the badge in {CARD_NAME} is broken: {what}; mend or remove it, and push again")
 
 
-def _place(lines: Sequence[str], top: int) -> int:
-    """The number of the line before which a new badge goes."""
+def _insertion_line(lines: Sequence[str], top: int) -> int:
+    """Return the number of the line before which a new badge is inserted."""
     first = _first_text(lines, top)
     if first is None:
         return top

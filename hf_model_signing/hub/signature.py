@@ -1,4 +1,4 @@
-"""The signature that lies beside a model on a hub."""
+"""The signature beside a model on a hub."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from hub_adapters.interface import HubAdapter, RemoteFile, Resolved
 def fetch_signature(adapter: HubAdapter, resolved: Resolved, listing: Mapping[str, RemoteFile]) -> Bundle:
     """Download and parse the `model.sig` of a revision.
 
-    Raises `MissingSignatureError` when there is none, `VerificationError` when it is not one, and keeps no bad one.
+    Raises `MissingSignatureError` when it is missing, `VerificationError` when it is malformed; a malformed one is
+    removed from the cache.
     """
     snapshot = adapter.fetch(resolved, [_listed(resolved, listing)])
     path = os.path.join(snapshot.path, SIGNATURE_NAME)
@@ -29,7 +30,7 @@ def fetch_signature(adapter: HubAdapter, resolved: Resolved, listing: Mapping[st
 
 
 def read_signature(adapter: HubAdapter, resolved: Resolved, listing: Mapping[str, RemoteFile]) -> Bundle:
-    """The `model.sig` of a revision, for a look at it that leaves nothing behind; raises as `fetch_signature` does."""
+    """Read the `model.sig` of a revision without storing it in a cache; raises as `fetch_signature` does."""
     return Bundle.parse(adapter.read(resolved, _listed(resolved, listing)))
 
 

@@ -1,4 +1,4 @@
-"""The small files of a repository, whose SHA-256 no hub lists: read from the hub, hashed, held against its listing."""
+"""Small files of a repository, whose SHA-256 no hub lists: they are read, hashed, and compared with the listing."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from hf_model_signing.oms.manifest import Serialization
 from hub_adapters._util.parallel import call_all
 from hub_adapters.interface import HubAdapter, RemoteFile, Resolved
 
-_HELD = 16 * 1024 * 1024  # bytes; the Hub stores what is above 10 MB apart, and what is larger here goes by the disk
+_HELD = 16 * 1024 * 1024  # bytes; the Hub stores files above 10 MB in LFS, and larger ones are downloaded to disk here
 _AT_ONCE = 4
 
 
 @dataclass(frozen=True)
 class SmallFile:
-    """What tells the content of a file, as in `Manifest.digests`, and whether it is a Git LFS pointer."""
+    """The content digest of a file (see `Manifest.digests`), and True if it is a Git LFS pointer."""
 
     digest: bytes
     pointer: bool
@@ -29,7 +29,7 @@ class SmallFile:
 def hash_small_files(
     adapter: HubAdapter, resolved: Resolved, files: Collection[RemoteFile], how: Serialization
 ) -> dict[str, SmallFile]:
-    """Hash files of a revision, by path; raises `MismatchError` when one is not what the hub lists."""
+    """Hash files of a revision, by path; raises `MismatchError` if one differs from the listing."""
     by_path = {file.path: file for file in files}
     found: dict[str, SmallFile] = {}
 
@@ -48,7 +48,7 @@ def _take(adapter: HubAdapter, resolved: Resolved, file: RemoteFile, how: Serial
 
 
 def read_listed(adapter: HubAdapter, resolved: Resolved, file: RemoteFile) -> bytes:
-    """The bytes of one file of a revision; raises `MismatchError` when they are not what the hub lists."""
+    """Read one file of a revision; raises `MismatchError` if it differs from the listing."""
     data = adapter.read(resolved, file)
     found, listed = (hash_bytes(data).hex(), file.sha256) if file.sha256 else (git_blob_id_of(data), file.blob_id)
     if found != listed:

@@ -16,7 +16,7 @@ from hf_model_signing.policy.pins import Pin, TrustLock
 
 @dataclass(frozen=True, repr=False)
 class VerifiedOnFirstUse(Verified):
-    """The result of trust on first use. It carries the pin of the very key or identity that verified the bundle."""
+    """The result of trust on first use. It carries the pin of the key or identity that verified the bundle."""
 
     uri: str
     lock: TrustLock

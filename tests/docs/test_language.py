@@ -20,9 +20,9 @@ CLAUSE = re.compile(
 
 # Phrases of a private English; `docs/glossary.md` has the words to use instead. User messages are not covered.
 PHRASES = re.compile(
-    r"\b(?:(?:is|are|was|were) (?-i:none)\b|no good\b|(?:go|goes|going|went|gone|sent) back\b|anew\b|meanwhile\b"
-    r"|to the letter\b|told\b|mend(?:s|ed|ing)?\b|strangers?\b|befalls?\b|heeds?\b|for ever\b|the very\b"
-    r"|(?:who|whom|what)ever\b|(?:some|any|no)body\b|stands? for\b)",
+    r"\b(?:(?<!there )(?:is|are|was|were) (?-i:none)\b|no good\b|(?:go|goes|going|went|gone|sent) back\b|anew\b"
+    r"|meanwhile\b|to the letter\b|told\b|mend(?:s|ed|ing)?\b|strangers?\b|befalls?\b|heeds?\b|the very\b"
+    r"|whom?(?:so)?ever\b|somebody\b|stands? for\b)",
     re.IGNORECASE,
 )
 
@@ -32,10 +32,6 @@ EXEMPT = frozenset(
         "hf_model_signing",
         "hf_model_signing/cli",
         "hf_model_signing/hub",
-        "hf_model_signing/methods",
-        "hf_model_signing/methods/sigstore",
-        "hf_model_signing/policy",
-        "scripts",
     }
 )
 

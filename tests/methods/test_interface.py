@@ -1,4 +1,4 @@
-"""What all signers and verifiers have in common."""
+"""Properties of all signers and verifiers."""
 
 from __future__ import annotations
 

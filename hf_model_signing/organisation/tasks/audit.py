@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from hf_model_signing.errors import MissingSignatureError, VerificationError
-from hf_model_signing.hub.listing import compare_listing, covered, is_told
+from hf_model_signing.hub.listing import compare_listing, covered, is_comparable
 from hf_model_signing.hub.signature import read_signature
 from hf_model_signing.hub.small_files import hash_small_files
 from hf_model_signing.methods.claimed_signer import claimed_signer
@@ -139,7 +139,7 @@ class AuditTask:
     def _other_hashes(self, statement: Statement, resolved: Resolved, files: Listing) -> Difference | None:
         """Compare large files with the signed revision, if they were signed with another hash than the hub lists."""
         how = statement.manifest.serialization
-        large = {path: file for path, file in files.items() if file.sha256 and not is_told(file, how)}
+        large = {path: file for path, file in files.items() if file.sha256 and not is_comparable(file, how)}
         if not large:
             return Difference()
         revision = statement.annotations.get(REVISION, "")
