@@ -14,11 +14,12 @@ def claimed_signer(bundle: Bundle) -> str:
     """
     if bundle.method == UNSIGNED:
         raise MissingSignatureError("nobody signed this bundle (method 'skip'): anybody could have written it")
-    found = embedded_in(bundle)
-    if found is None:
-        raise VerificationError(f"the method '{bundle.method}' names no signer")
     try:
-        return found[1].verifier(bundle).verify(bundle).signer
+        found = embedded_in(bundle)
+        if found is None:
+            raise VerificationError(f"the method '{bundle.method}' names no signer")
+        _, embedded = found
+        return embedded.verifier(bundle).verify(bundle).signer
     except RefusedError:
         raise
     except Exception as error:  # the edge of a verifier: an unknown failure is a rejection

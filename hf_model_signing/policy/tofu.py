@@ -65,8 +65,8 @@ class TofuVerifier(Verifier):
         verified = verifier.verify(bundle)
         pin = Pin(method, signer)
         self._lock.check(self._uri, pin)
-        verdict = {field.name: getattr(verified, field.name) for field in fields(verified)}
-        return VerifiedOnFirstUse(**verdict, uri=self._uri, lock=self._lock, pin=pin)
+        values = {field.name: getattr(verified, field.name) for field in fields(verified)}
+        return VerifiedOnFirstUse(**values, uri=self._uri, lock=self._lock, pin=pin)
 
 
 def _own(signer: EmbeddedSigner, options: Values) -> Values:
