@@ -82,9 +82,9 @@ def _exchange(url: str, query: bytes, limit: int) -> requests.Response:
     with bound(requests.Session(), Bounds(SOCKET_TIMEOUT, SOCKET_TIMEOUT, limit, DEADLINE)) as session:
         # The certificates of the system, not those of `requests`: an authority inside of an organisation may need them.
         paths = ssl.get_default_verify_paths()
-        session.verify = paths.cafile or paths.capath or True
+        system = paths.cafile or paths.capath or True
         try:
-            return session.post(target, data=query, headers={**headers, **_authorization(parts)})
+            return session.post(target, data=query, headers={**headers, **_authorization(parts)}, verify=system)
         except requests.TooManyRedirects as error:  # the first one is one too many
             if error.response is None:
                 raise

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import ipaddress
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from hf_model_signing.errors import HfSignError, UsageError
 from hf_model_signing.timestamps import http
 from hf_model_signing.timestamps.http import check_url, post
+from tests.certificates import make_authority
 from tests.servers.tsa import QUERY_TYPE, REPLY_TYPE, Fault, Tsa, closed_url
 from tests.servers.tsa_tokens import query
 
 QUERY = query(b"bytes")
 LIMIT = 65536
+LOCAL = ipaddress.ip_address("127.0.0.1")
 Served = tuple[str, list[bytes]]
 
 
@@ -200,6 +207,42 @@ def test_proxy_of_the_environment_is_asked(tsa: Tsa, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("http_proxy", tsa.url)
     assert post("http://tsa.invalid/stamp", QUERY, limit=LIMIT)
     assert tsa.requests == 1
+
+
+@contextlib.contextmanager
+def _tls_server(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Serve one timestamp over TLS; yields the URL, and the certificate of its authority in a file."""
+    authority = make_authority("authority")
+    leaf = authority.issue("tsa", sans=(x509.IPAddress(LOCAL),), eku=(ExtendedKeyUsageOID.SERVER_AUTH,))
+    key, certificate = leaf.write(folder)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(10)
+
+        def serve() -> None:
+            with contextlib.suppress(OSError), context.wrap_socket(listening.accept()[0], server_side=True) as there:
+                received = b""
+                while not received.endswith(QUERY):
+                    received += there.recv(65536)
+                there.sendall(f"HTTP/1.1 200 OK\r\nContent-Type: {REPLY_TYPE}\r\nContent-Length: 2\r\n\r\nok".encode())
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"https://127.0.0.1:{listening.getsockname()[1]}", authority.write(folder, "authority")[1]
+        thread.join(10)
+
+
+def test_certificate_that_the_system_trusts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an organisation with an authority of its own."""
+    with _tls_server(tmp_path) as (url, certificate):
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert post(url, QUERY, limit=LIMIT) == b"ok"
+
+
+def test_certificate_that_the_system_does_not_trust(tmp_path: Path) -> None:
+    with _tls_server(tmp_path) as (url, _), pytest.raises(HfSignError, match="certificate verify failed"):
+        post(url, QUERY, limit=LIMIT)
 
 
 def _wait_for_threads() -> None:
