@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,9 +52,8 @@ class Cluster:
         self.start(name, scheduler, *options, *arguments, **env)
 
     def wait(self, count: int) -> None:
-        from distributed import Client
-
-        with Client(f"tcp://127.0.0.1:{self.port}", timeout=30, set_as_default=False) as client:  # type: ignore[no-untyped-call]
+        distributed: Any = importlib.import_module("distributed")  # without types, and optional
+        with distributed.Client(f"tcp://127.0.0.1:{self.port}", timeout=30, set_as_default=False) as client:
             client.wait_for_workers(count, timeout=30)
 
     def stop(self) -> None:
