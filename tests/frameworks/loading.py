@@ -1,11 +1,13 @@
 """Loads models for the tests, in the environment of the libraries: `python -m tests.frameworks.loading`.
 
 Importing them takes seconds, so one process imports them all. It reads tasks as lines of JSON, forks for each, and
-answers with a line for each. `HF_HOME` is a link that leads somewhere else for each load.
+answers with a line for each. `HF_HOME` is a link that leads somewhere else for each load. The modules of the guard that
+a child imported are imported in this process too, for later children; the guard is switched on in children only.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -15,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.frameworks.models import LIBRARIES, import_library
+
+_OURS = ("hf_model_signing", "hub_adapters", "cryptography")
 
 
 def main() -> None:
@@ -56,8 +60,9 @@ def _forked(task: dict[str, Any]) -> dict[str, Any]:
                 import hf_model_signing as hms
 
                 hms.guard(task["policy"])
+            outcome = _outcome(task)
             with os.fdopen(write, "w") as pipe:
-                json.dump(_outcome(task), pipe)
+                json.dump([outcome, _modules_of_ours()], pipe)
             code = 0
         finally:
             os._exit(code)
@@ -65,8 +70,17 @@ def _forked(task: dict[str, Any]) -> dict[str, Any]:
     with os.fdopen(read) as pipe:
         text = pipe.read()
     os.waitpid(child, 0)
-    result: dict[str, Any] = json.loads(text) if text else {"outcome": "error", "why": "the process died"}
+    result: dict[str, Any] = {"outcome": "error", "why": "the process died"}
+    modules: list[str] = []
+    if text:
+        result, modules = json.loads(text)
+    for name in modules:
+        importlib.import_module(name)
     return result
+
+
+def _modules_of_ours() -> list[str]:
+    return [name for name in sys.modules if name.partition(".")[0] in _OURS]
 
 
 def _go_offline() -> None:
