@@ -4,6 +4,8 @@ Parsing is strict: unknown fields are rejected where the schemas allow none, and
 read differently.
 """
 
+# Why: docs/decisions/006-json-manifest.md
+
 from __future__ import annotations
 
 import base64

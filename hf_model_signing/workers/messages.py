@@ -5,6 +5,8 @@ would be bound to the protobuf release that generated it, and generating it in t
 every checkout and editable install. A test compiles messages.proto and compares it with the table.
 """
 
+# Why: docs/decisions/007-worker-messages.md
+
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -17,16 +17,21 @@ PAGES = [ROOT / "ARCHITECTURE.md", *RECORDS]
 _TOPS = (ROOT, ROOT / "hf_model_signing")
 _SUFFIXES = (".py", ".md", ".pth", ".toml", ".proto", ".cfg", ".yml")
 _LINK = re.compile(r"docs/decisions/[\w.-]*\.md")
-_WHY = re.compile(rf"# Why: ({_LINK.pattern})")
+_WHY = re.compile(rf"(?:# Why: |See `)({_LINK.pattern})")
 # Code that does something unusual -> its record.
 EXPLAINED = {
     "setup.py": "002-pth-file.md",
+    "hf_model_signing/guarding/client_hook.py": "001-code-swapping.md",
+    "hf_model_signing/guarding/bootstrap.py": "002-pth-file.md",
+    "hf_model_signing/guarding/site/sitecustomize.py": "002-pth-file.md",
     "hub_adapters/archives/tar.py": "003-archive-readers.md",
     "hub_adapters/archives/unpack.py": "003-archive-readers.md",
     "hub_adapters/archives/zip.py": "003-archive-readers.md",
     "hub_adapters/archives/zip_layout.py": "003-archive-readers.md",
     "hf_model_signing/methods/sigstore/oauth.py": "004-oauth-flow.md",
     "hf_model_signing/hashing/receipts.py": "005-receipts.md",
+    "hf_model_signing/oms/bundle.py": "006-json-manifest.md",
+    "hf_model_signing/workers/messages.py": "007-worker-messages.md",
 }
 
 
