@@ -271,7 +271,7 @@ def test_no_signature(model: Path, pair: KeyPair) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"null", b"\xff", b"-----BEGIN"])
-def test_signature_that_is_none(model: Path, pair: KeyPair, data: bytes) -> None:
+def test_malformed_signature(model: Path, pair: KeyPair, data: bytes) -> None:
     (model / "model.sig").write_bytes(data)
     _refused(model, pair, "model.sig")
 
@@ -600,7 +600,7 @@ def test_find_signature_elsewhere(model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-def test_find_signature_that_is_no_file(model: Path, make: Callable[[Path], None]) -> None:
+def test_find_signature_that_is_not_a_file(model: Path, make: Callable[[Path], None]) -> None:
     make(model / "model.sig")
     with pytest.raises(MissingSignatureError, match="there is no model.sig in"):
         find_signature(str(model))

@@ -288,7 +288,7 @@ def test_variable_alone_switches_nothing(
 
 
 @pytest.mark.parametrize("command", [["verify"], ["pull"]])
-def test_policy_that_is_no_good(cli: Cli, tmp_path: Path, command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_policy(cli: Cli, tmp_path: Path, command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name, text, sentence in (
         ("missing.toml", None, "cannot read the trust policy file 'missing.toml': No such file"),

@@ -31,7 +31,7 @@ def test_sizes_with_units(hosts: StaticHosts, cli: Cli, text: str, limit: int) -
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1X", "k", "1e3", "1kk", "nan", "0.0001"])
-def test_sizes_that_are_none(cli: Cli, text: str) -> None:
+def test_malformed_sizes(cli: Cli, text: str) -> None:
     done = cli("digest", "--max-download", text, "https://host/a.onnx")
     assert done.code == 2
     assert f"'{text}' is no number of bytes; write it as 500MB or 20GiB" in done.err

@@ -242,9 +242,7 @@ def test_methods_that_only_sign(cli: Cli, model: Path, method: str) -> None:
         ("rot13", "there is no method 'rot13'; there are: sigstore, key, certificate"),
     ],
 )
-def test_word_that_is_no_method(
-    cli: Cli, model: Path, monkeypatch: pytest.MonkeyPatch, word: str, message: str
-) -> None:
+def test_unknown_method(cli: Cli, model: Path, monkeypatch: pytest.MonkeyPatch, word: str, message: str) -> None:
     monkeypatch.chdir(model.parent)
     done = cli("verify", word, "x")
     assert (done.code, message in done.err) == (2, True), done.err

@@ -59,7 +59,7 @@ def test_progress_on_a_terminal(large_model: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("--no-progress", "digest"), ("digest", "--no-progress")])
-def test_no_progress_when_told(large_model: Path, arguments: tuple[str, ...]) -> None:
+def test_no_progress_with_the_option(large_model: Path, arguments: tuple[str, ...]) -> None:
     assert _on_a_terminal(*arguments, str(large_model))[1] == ""
 
 

@@ -44,7 +44,7 @@ def _resources(signature: Path) -> set[str]:
     return {resource["name"] for resource in json.loads(bundle.payload)["predicate"]["resources"]}
 
 
-def test_sign_to_default_place(cli: Cli, model: Path, pair: KeyPair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sign_to_default_path(cli: Cli, model: Path, pair: KeyPair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(model.parent)
     done = cli("sign", "key", "--private-key", pair.private, "model")
     assert (done.code, done.err) == (0, "")

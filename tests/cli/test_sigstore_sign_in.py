@@ -49,7 +49,7 @@ def test_browser(cli: Cli, keyless: Keyless, model: Path, browser: Browser) -> N
     assert (changed.code, "changed: config.json" in changed.err) == (1, True)
 
 
-def test_identity_is_told_before_it_is_published(cli: Cli, keyless: Keyless, model: Path) -> None:
+def test_identity_is_shown_before_it_is_published(cli: Cli, keyless: Keyless, model: Path) -> None:
     keyless.instance.fault = Fault.CA_REFUSES
     done = cli("sign", "--trust-config", keyless.config, "--identity-token", keyless.instance.token(), model)
     assert (done.code, keyless.instance.certificates) == (3, [])
@@ -86,7 +86,7 @@ def test_out_of_band(keyless: Keyless, model: Path, tmp_path: Path) -> None:
     assert (process.returncode, f"'{RELEASE}'" in out) == (0, True), err
 
 
-def test_out_of_band_with_nobody_to_type(keyless: Keyless, model: Path, tmp_path: Path) -> None:
+def test_out_of_band_without_a_terminal(keyless: Keyless, model: Path, tmp_path: Path) -> None:
     done = run_program("sign", "--oauth-force-oob", "--trust-config", keyless.config, model, cwd=tmp_path)
     assert done.code == 3
     assert "no verification code was entered, so no signature was written" in done.err
@@ -229,7 +229,7 @@ def test_token_of_nothing(cli: Cli, keyless: Keyless, model: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("token", ["rubbish", "a.b.c", "e30.e30.e30", "x" * 100_000])
-def test_token_that_is_none(cli: Cli, keyless: Keyless, model: Path, token: str) -> None:
+def test_malformed_token(cli: Cli, keyless: Keyless, model: Path, token: str) -> None:
     done = cli("sign", "--trust-config", keyless.config, "--identity-token", token, model)
     assert (done.code, "the identity token" in done.err, token in done.err) == (2, True, False)
 

@@ -427,13 +427,13 @@ def test_check_of_a_rule_whose_files_cannot_be_used(cli: Cli) -> None:
     assert cli("trust", "check", "other/x").code == 0
 
 
-def test_check_of_what_is_no_reference(cli: Cli) -> None:
+def test_check_of_a_malformed_reference(cli: Cli) -> None:
     _add(cli, "acme/*", "--public-key", "acme.pub")
     for text in ("./model", "/model", "~/model", "a/b/c", "nohub://x"):
         assert cli("trust", "check", text).code == 2
 
 
-def test_check_asks_nobody(hub: Hub, person: object, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_makes_no_request(hub: Hub, person: object, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", hub.url)
     _add(cli, "acme/*", "--public-key", "acme.pub")
     _add(cli, "other/*", "--identity", "a", "--identity-provider", "https://x")

@@ -68,7 +68,7 @@ def test_verify_finds_signature_here(
     assert cli("verify", "key", "--public-key", pair.public, "model").code == 0
 
 
-def test_verify_takes_signature_in_the_model_first(
+def test_verify_prefers_the_signature_in_the_model(
     cli: Cli, signed: Path, pair: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_tree(tmp_path, {"model.sig": b"junk"})
@@ -145,7 +145,7 @@ def test_verify_junk_signature(cli: Cli, model: Path, pair: KeyPair, data: bytes
 
 
 @pytest.mark.parametrize("media", [[], {}])
-def test_verify_media_type_that_is_no_text(cli: Cli, model: Path, pair: KeyPair, media: object) -> None:
+def test_verify_media_type_that_is_not_text(cli: Cli, model: Path, pair: KeyPair, media: object) -> None:
     write_bundle(model / "model.sig", {**forge(pair, statement_document(FILES)), "mediaType": media})
     assert "media type" in _refused(cli, "--public-key", pair.public, model)
 

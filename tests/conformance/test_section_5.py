@@ -46,7 +46,7 @@ def test_payload_is_a_statement(model: Path, pair: KeyPair) -> None:
 
 @section("5")
 @pytest.mark.parametrize("payload", [b"text", b"[]", b"{}", encode({"_type": STATEMENT_TYPE}), b"null"])
-def test_payload_that_is_no_statement_is_refused(model: Path, pair: KeyPair, payload: bytes) -> None:
+def test_payload_that_is_not_a_statement_is_refused(model: Path, pair: KeyPair, payload: bytes) -> None:
     refused(model, pair, payload, "not an in-toto statement|the statement (is not|has no)")
 
 
@@ -170,7 +170,7 @@ def test_shards_without_their_size_are_refused(pair: KeyPair, model: Path) -> No
 
 @section("5.2.2", "6.3.2")
 @pytest.mark.parametrize("size", [0, -1000, 0.5, "1000", None, True, []])
-def test_shard_size_that_is_no_positive_integer_is_refused(model: Path, pair: KeyPair, size: object) -> None:
+def test_shard_size_that_is_not_a_positive_integer_is_refused(model: Path, pair: KeyPair, size: object) -> None:
     document = sharded(FILES, 1000)
     document["predicate"]["serialization"]["shard_size"] = size
     refused(model, pair, document, "it must be a whole number of bytes above zero")

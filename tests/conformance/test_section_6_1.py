@@ -59,7 +59,7 @@ def test_link_is_not_followed_by_default(model: Path, pair: KeyPair, target: str
 
 
 @section("6.1.1")
-def test_ignored_link_is_no_resource(model: Path, pair: KeyPair) -> None:
+def test_ignored_link_is_not_a_resource(model: Path, pair: KeyPair) -> None:
     (model / "link").symlink_to("weights")
     assert set(resources(model, pair, ignore_paths=["link"])) == set(FILES)
 

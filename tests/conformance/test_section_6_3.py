@@ -91,7 +91,7 @@ def test_shards_of_other_ranges_are_refused(tmp_path: Path, pair: KeyPair, range
 
 
 @section("6.3.2")
-def test_empty_file_is_no_resource_of_shards(model: Path, pair: KeyPair) -> None:
+def test_empty_file_is_not_a_resource_of_shards(model: Path, pair: KeyPair) -> None:
     """The empty files are in a signed annotation of the subject instead."""
     write_tree(model, {"empty": b"", "weights/empty": b""})
     document = signed_statement(model, pair, shard_size=1000)

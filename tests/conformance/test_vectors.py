@@ -289,7 +289,7 @@ def test_first_signature_and_a_file_more(oms: Path, first_model: Path) -> None:
         hms.verify(first_model, verifier=_first_verifier(oms))
 
 
-def test_first_signature_of_somebody_else(first_model: Path, tmp_path: Path) -> None:
+def test_first_signature_of_another_signer(first_model: Path, tmp_path: Path) -> None:
     root = make_authority("intermediate-ca")
     with pytest.raises(VerificationError, match="does not lead to any of the root certificates given"):
         hms.verify(first_model, verifier=hms.CertificateVerifier([root.cert]))

@@ -56,7 +56,7 @@ def test_numbers_that_no_signature_has(curve: ec.EllipticCurve) -> None:
 
 
 @each_curve
-def test_key_at_infinity_is_none(curve: ec.EllipticCurve) -> None:
+def test_key_at_infinity_is_no_candidate(curve: ec.EllipticCurve) -> None:
     """R is the hash times the base point, and s is 1: one of the two candidates would be the point at infinity."""
     own = _curve(curve.name)
     number = 5
@@ -66,7 +66,7 @@ def test_key_at_infinity_is_none(curve: ec.EllipticCurve) -> None:
 
 
 @pytest.mark.parametrize("signature", [b"", b"\x30", b"\x30\x00", bytes(70)])
-def test_what_is_no_signature(signature: bytes) -> None:
+def test_malformed_signature_has_no_keys(signature: bytes) -> None:
     with pytest.raises(ValueError, match="."):
         list(recover_keys(signature, b"message"))
 

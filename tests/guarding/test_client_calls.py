@@ -301,7 +301,7 @@ class TestRefused:
                     with pytest.raises(hms.VerificationError, match="'other'"):
                         loader.snapshot()
 
-    def test_signature_that_is_none(self, loader: Loader, hub: Hub, repo: str) -> None:
+    def test_malformed_signature(self, loader: Loader, hub: Hub, repo: str) -> None:
         hub.commit(repo, {"model.sig": b"{}"})
         with loader.guard(), pytest.raises(hms.BundleError):
             loader.snapshot()

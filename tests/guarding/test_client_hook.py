@@ -17,7 +17,7 @@ from hf_model_signing.guarding.own_calls import OWN_LIBRARY_NAME, original_of
 from tests.guarded import REPO, Loader, tamper
 
 
-def test_module_that_is_loaded_anew(loader: Loader, repo: str) -> None:
+def test_module_that_is_reloaded(loader: Loader, repo: str) -> None:
     """Notebooks do this."""
     from huggingface_hub import file_download
 

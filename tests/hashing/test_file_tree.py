@@ -197,7 +197,7 @@ def test_link_that_appears_where_none_was_allowed(model: Path, pair: KeyPair) ->
         hms.verify(model, bundle, verifier=pair.verifier)
 
 
-def test_program_signs_links_when_told(model: Path, pair: KeyPair, cli: Cli, tmp_path: Path) -> None:
+def test_program_signs_links_with_the_option(model: Path, pair: KeyPair, cli: Cli, tmp_path: Path) -> None:
     _link(model / "link", "/etc/hostname")
     options = ("--private-key", pair.private, "--signature", tmp_path / "s")
     refused = cli("sign", "key", *options, model)

@@ -187,7 +187,7 @@ def _write(path: Path, content: bytes) -> Callable[[], object]:
 
 @pytest.mark.parametrize("moment", ["begin", "advance", "end"])
 @pytest.mark.parametrize("content", [b"B" * BIG, b"A" * (BIG + 1), b"", b"A"])
-def test_file_changes_meanwhile(tmp_path: Path, moment: str, content: bytes) -> None:
+def test_file_changes_while_hashing(tmp_path: Path, moment: str, content: bytes) -> None:
     model = write_tree(tmp_path / "m", {"f": b"A" * BIG})
     with pytest.raises(ModelError, match="changed while it was hashed"):
         _meddle(model, moment, _write(model / "f", content))
@@ -202,7 +202,7 @@ def test_file_changes_before_it_is_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", ["begin", "advance", "end"])
-def test_file_grows_meanwhile(tmp_path: Path, moment: str) -> None:
+def test_file_grows_while_hashing(tmp_path: Path, moment: str) -> None:
     model = write_tree(tmp_path / "m", {"f": b"A" * BIG})
 
     def grow() -> None:
@@ -214,20 +214,20 @@ def test_file_grows_meanwhile(tmp_path: Path, moment: str) -> None:
 
 
 @pytest.mark.parametrize("moment", ["total", "begin", "advance", "end"])
-def test_file_appears_meanwhile(model: Path, moment: str) -> None:
+def test_file_appears_while_hashing(model: Path, moment: str) -> None:
     with pytest.raises(ModelError, match="changed while it was hashed"):
         _meddle(model, moment, _write(model / "weights" / "new.bin", b""))
 
 
 @pytest.mark.parametrize("moment", ["begin", "advance", "end"])
-def test_file_vanishes_meanwhile(tmp_path: Path, moment: str) -> None:
+def test_file_vanishes_while_hashing(tmp_path: Path, moment: str) -> None:
     model = write_tree(tmp_path / "m", {"f": b"A", "g": b"B"})
     with pytest.raises(ModelError, match="changed while it was hashed|No such file"):
         _meddle(model, moment, (model / "g").unlink)
 
 
 @pytest.mark.parametrize("moment", ["begin", "advance", "end"])
-def test_file_is_replaced_meanwhile(tmp_path: Path, moment: str) -> None:
+def test_file_is_replaced_while_hashing(tmp_path: Path, moment: str) -> None:
     model = write_tree(tmp_path / "m", {"f": b"A" * BIG})
     evil = write_tree(tmp_path, {"evil": b"B" * BIG}) / "evil"  # same size, same time
     with pytest.raises(ModelError, match="changed while it was hashed"):
@@ -248,7 +248,7 @@ def test_change_with_restored_time(tmp_path: Path, moment: str) -> None:
 
 
 @pytest.mark.parametrize("moment", ["begin", "advance", "end"])
-def test_file_becomes_link_meanwhile(tmp_path: Path, moment: str) -> None:
+def test_file_becomes_link_while_hashing(tmp_path: Path, moment: str) -> None:
     model = write_tree(tmp_path / "m", {"f": b"A" * BIG})
 
     def swap() -> None:
@@ -281,7 +281,7 @@ def test_listed_file_becomes_fifo_before_it_is_opened(tmp_path: Path) -> None:
         _meddle(model, "total", swap)
 
 
-def test_change_in_ignored_folder_is_no_matter(model: Path) -> None:
+def test_change_in_ignored_directory_does_not_matter(model: Path) -> None:
     write_tree(model, {"log/x": b""})
     found = hash_model(
         model, Serialization(ignore_paths=("log",)), progress=Meddler("advance", _write(model / "log/y", b"1"))

@@ -93,7 +93,7 @@ def test_another_file_of_that_name(model: Path, pair: KeyPair, old: hms.Bundle, 
     assert "large.bin" in _hashed(model, pair, old)
 
 
-def test_files_that_change_places(model: Path, pair: KeyPair, old: hms.Bundle) -> None:
+def test_files_that_swap_names(model: Path, pair: KeyPair, old: hms.Bundle) -> None:
     """Both inodes have receipts, but their digests differ from the signed ones of their new names."""
     os.rename(model / "large.bin", model / "x")
     os.rename(model / "other.bin", model / "large.bin")

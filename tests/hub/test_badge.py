@@ -148,7 +148,7 @@ def test_badge_of_another_signer_is_replaced(
     assert person("reader").run("pull", repo, "--public-key", stranger.public).code == 0
 
 
-def test_badge_that_somebody_changed_is_put_right(hub: Hub, repo: str, person: People, acme: KeyPair) -> None:
+def test_changed_badge_is_restored(hub: Hub, repo: str, person: People, acme: KeyPair) -> None:
     assert _push(person(), acme).code == 0
     good = _card(hub)
     hub.commit(repo, {CARD_NAME: good.replace("hf://acme/model", "hf://evil/model").encode()})
@@ -211,7 +211,7 @@ def test_card_in_lfs(hub: Hub, repo: str, person: People, acme: KeyPair, more: t
         (b"a" * (MAX_CARD + 1), "a badge is put into cards of up to"),
     ],
 )
-def test_card_that_takes_no_badge_is_refused(
+def test_card_that_cannot_have_a_badge_is_refused(
     hub: Hub, repo: str, person: People, acme: KeyPair, card: bytes, why: str
 ) -> None:
     head = hub.commit(repo, {CARD_NAME: card}, lfs=False)
@@ -303,7 +303,7 @@ def test_weaker_signature_is_replaced(hub: Hub, repo: str, person: People, acme:
     assert "Nothing to do" in _push(person(), acme, "--remote").out
 
 
-def test_branch_that_moves_is_signed_anew(hub: Hub, repo: str, person: People, acme: KeyPair) -> None:
+def test_branch_that_moves_is_signed_again(hub: Hub, repo: str, person: People, acme: KeyPair) -> None:
     new = {CARD_NAME: b"# Another\n", "late.txt": b"late"}
     hub.before("POST", r"/commit/", lambda _: hub.commit(repo, new) and None, times=1)
     done = _push(person(), acme)
@@ -420,7 +420,7 @@ def test_other_tool_verifies(hub: Hub, repo: str, person: People, acme: KeyPair,
         config.verify(folder, folder / "model.sig")
 
 
-def test_signer_of_nobody_has_no_badge() -> None:
+def test_skip_signer_has_no_badge() -> None:
     from hf_model_signing.methods.skip.signer import SkipSigner
 
     with pytest.raises(hms.UsageError, match="cannot say how its signatures are verified"):

@@ -122,7 +122,7 @@ def test_model_without_any_signature(hosts: StaticHosts, user: User, tmp_path: P
     assert "name the signature with --signature" in done.err
 
 
-def test_server_that_goes_back_to_an_older_signature(hosts: StaticHosts, user: User, tmp_path: Path) -> None:
+def test_server_with_a_rollback(hosts: StaticHosts, user: User, tmp_path: Path) -> None:
     served: list[tuple[bytes, bytes]] = []
     for text in ("old", "new"):
         folder = small_folder(tmp_path, text)
@@ -188,7 +188,7 @@ def test_copy_is_verified_all_the_same(
     assert "cannot be had now" in user.refused(TFHUB, code=3)
 
 
-def test_changed_copy_is_no_copy(user: User, downloaded: str) -> None:
+def test_changed_copy_is_not_used(user: User, downloaded: str) -> None:
     Path(downloaded, "saved_model.pb").write_text("other")
     assert user.verify(TFHUB) == downloaded
     assert Path(downloaded, "saved_model.pb").read_text() == "x"

@@ -177,14 +177,14 @@ class TestDocuments:
         assert "more than 100 entries" in outcome.err
 
     @pytest.mark.parametrize("text", [b"<html>login</html>", b"", b"[" * 5000, b"\xff"])
-    def test_answer_that_is_no_json(self, hub: Hub, signed: str, person: People, acme: KeyPair, text: bytes) -> None:
+    def test_answer_that_is_not_json(self, hub: Hub, signed: str, person: People, acme: KeyPair, text: bytes) -> None:
         hub.spoil("GET", r"^/api/models/acme/model$", lambda reply: Reply(200, {}, [text], len(text)))
         outcome = _pull(person(), acme)
         assert (outcome.code, outcome.out) == (3, "")
         assert "makes no sense" in outcome.err
 
     @pytest.mark.parametrize("name", ["datasets/bert", "../../x/bert", "a/b/bert", "evil\x1b[2J/bert"])
-    def test_push_canonical_name_that_is_none(self, hub: Hub, person: People, acme: KeyPair, name: str) -> None:
+    def test_push_invalid_canonical_name(self, hub: Hub, person: People, acme: KeyPair, name: str) -> None:
         hub.create_repo("acme/bert")
         hub.commit("acme/bert", {"config.json": b"{}"})
         hub.alias("bert", "acme/bert")
@@ -344,7 +344,7 @@ class TestFolder:
             Path(stage, "file").write_text("mine")
         assert names_below(tmp_path) == {"out", "out/file"}
 
-    def test_lock_in_a_mount_is_no_file_of_the_model(self, tmp_path: Path) -> None:
+    def test_lock_in_a_mount_is_not_a_file_of_the_model(self, tmp_path: Path) -> None:
         """There the staging directory is inside of the target, and a killed process may leave its lock."""
         (tmp_path / ".hf-sign.lock").touch()
         staging.check_target(str(tmp_path), [])
@@ -358,7 +358,7 @@ class TestFolder:
         assert outcome.code == 3
         assert "another process is filling" in outcome.err
 
-    def test_what_is_left_of_an_interrupted_pull_is_no_obstacle(
+    def test_pull_after_an_interrupted_pull(
         self, hub: Hub, signed: str, person: People, acme: KeyPair, tmp_path: Path
     ) -> None:
         (tmp_path / ".out.hf-sign").mkdir()
@@ -378,7 +378,7 @@ class TestSettings:
         assert _pull(user, acme, "--to", "out").code == 0
 
     @pytest.mark.parametrize("endpoint", ["http://[", "foo", "ftp://hub", "http://", "http://127.0.0.1:99999"])
-    def test_endpoint_that_is_no_address(self, hub: Hub, person: People, acme: KeyPair, endpoint: str) -> None:
+    def test_malformed_endpoint(self, hub: Hub, person: People, acme: KeyPair, endpoint: str) -> None:
         user = person()
         user.extra["HF_ENDPOINT"] = endpoint
         outcome = _pull(user, acme)

@@ -123,7 +123,7 @@ def test_older_signature_is_noticed(hub: Hub, repo: str, person: People, keyless
     assert (refused.code, "the hub went back" in refused.err) == (1, True), refused.err
 
 
-def test_push_by_somebody_who_may_not_write_publishes_nothing(repo: str, person: People, keyless: Keyless) -> None:
+def test_push_without_write_access_publishes_nothing(repo: str, person: People, keyless: Keyless) -> None:
     done = _push(person(token="hf_read"), keyless)
     assert (done.code, keyless.instance.certificates, keyless.instance.entries) == (3, [], 0)
     assert "is not allowed with this token" in done.err

@@ -47,13 +47,13 @@ def test_covered_leaves_out_what_is_below() -> None:
         (SHARDS, content_of(9, [A]), _small(8), False),
     ],
 )
-def test_content_as_far_as_it_is_told(how: Serialization, signed: bytes, listed: RemoteFile, same: bool) -> None:
+def test_content_as_far_as_it_is_listed(how: Serialization, signed: bytes, listed: RemoteFile, same: bool) -> None:
     assert compare_listing({"f": signed}, how, {"f": listed}).changed == (() if same else ("f",))
 
 
 @pytest.mark.parametrize("how", [Serialization(), SHARDS])
 @pytest.mark.parametrize("listed", [_small(), _large(A)])
-def test_names_are_always_told(how: Serialization, listed: RemoteFile) -> None:
+def test_names_are_always_compared(how: Serialization, listed: RemoteFile) -> None:
     difference = compare_listing({"f": content_of(1, [A])}, how, {"g": listed})
     assert (difference.missing or difference.renamed, difference.added or difference.renamed) != ((), ())
     assert compare_listing({}, how, {"g": listed}).added == ("g",)

@@ -75,7 +75,7 @@ def test_card_without_a_last_line_end_keeps_none(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "# A model", "# A\r\n\r\nText.\r\n", f"{YAML}x", "\ufeff", EXAMPLE])
-def test_badge_is_replaced_in_its_place(text: str) -> None:
+def test_badge_is_replaced_where_it_is(text: str) -> None:
     once = _put(text)
     other = _put(once, TWO)
     assert (_put(once), other.count(BEGIN.encode())) == (once, once.count(BEGIN.encode()))

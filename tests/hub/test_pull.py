@@ -64,7 +64,7 @@ def test_pull_unsigned_repository_is_refused(hub: Hub, repo: str, person: People
     _refused(_pull(person(), acme), "is not signed: it has no model.sig")
 
 
-def test_pull_signed_by_a_stranger_is_refused(hub: Hub, signed: str, person: People, stranger: KeyPair) -> None:
+def test_pull_signed_by_another_key_is_refused(hub: Hub, signed: str, person: People, stranger: KeyPair) -> None:
     _refused(_pull(person(), stranger), "the model was signed with another key")
     assert not [record for record in hub.requests if record.origin == "cdn" and "user" in record.path]
 
@@ -185,7 +185,7 @@ class TestTamperedHub:
         hub.cut("GET", r"model\.safetensors$", 100, times=1)
         assert _pull(person(), acme).code == 0
 
-    def test_pull_short_body_is_no_success(
+    def test_pull_short_body_is_an_error(
         self, hub: Hub, signed: str, person: People, acme: KeyPair, tmp_path: Path
     ) -> None:
         hub.serve_bytes(signed, "model.safetensors", hub.read(signed, "model.safetensors")[:-1])
@@ -544,7 +544,7 @@ class TestAccess:
         assert "is disabled" in outcome.err
 
     @pytest.mark.parametrize("repo", ["a/b/c/d", "../etc", "acme/", "", "hf://", "acme/mo del"])
-    def test_pull_what_is_no_repository(self, hub: Hub, person: People, acme: KeyPair, repo: str) -> None:
+    def test_pull_malformed_repository(self, hub: Hub, person: People, acme: KeyPair, repo: str) -> None:
         outcome = _pull(person(), acme, repo=repo)
         assert outcome.code == 2
         assert "is not the name of a repository" in outcome.err

@@ -80,7 +80,7 @@ def test_push_again_downloads_nothing_large(hub: Hub, signed: str, person: Peopl
     assert not [record for record in hub.requests if record.origin == "cdn"]
 
 
-def test_push_signs_anew_after_a_change(hub: Hub, signed: str, person: People, acme: KeyPair) -> None:
+def test_push_signs_again_after_a_change(hub: Hub, signed: str, person: People, acme: KeyPair) -> None:
     head = hub.commit(signed, {"config.json": b"{}"})
     assert _push(person(), acme).code == 0
     assert hub.log(signed, "main")[0].parents == (head,)
@@ -95,7 +95,7 @@ def test_push_replaces_another_signers_signature(
     assert person("reader").run("pull", signed, "--public-key", stranger.public).code == 0
 
 
-def test_push_replaces_something_that_is_no_signature(hub: Hub, repo: str, person: People, acme: KeyPair) -> None:
+def test_push_replaces_a_malformed_signature(hub: Hub, repo: str, person: People, acme: KeyPair) -> None:
     hub.commit(repo, {"model.sig": b"not json"})
     assert _push(person(), acme).code == 0
     assert person("reader").run("pull", repo, "--public-key", acme.public).code == 0
@@ -167,7 +167,7 @@ def test_push_legacy_name_signs_the_canonical_one(hub: Hub, person: People, acme
     assert person("reader").run("pull", "bert", "--public-key", acme.public).code == 0
 
 
-def test_push_signs_anew_under_a_new_name(hub: Hub, signed: str, person: People, acme: KeyPair) -> None:
+def test_push_signs_again_under_a_new_name(hub: Hub, signed: str, person: People, acme: KeyPair) -> None:
     hub.rename(signed, "acme/other")
     done = _push(person(), acme, repo="acme/other")
     assert (done.code, _subject(hub, "acme/other")["uri"]) == (0, "hf://acme/other"), done.err
@@ -341,9 +341,7 @@ def test_push_download_that_is_not_what_is_listed_is_refused(
     assert _push(person(), acme).code == 0
 
 
-def test_push_does_not_sign_what_somebody_put_into_the_cache(
-    hub: Hub, repo: str, person: People, acme: KeyPair
-) -> None:
+def test_push_does_not_sign_a_planted_cache_file(hub: Hub, repo: str, person: People, acme: KeyPair) -> None:
     user = person()
     assert _push(user, acme, "--dry-run").code == 0
     blob = (user.snapshot(repo, hub.head(repo)) / "model.safetensors").resolve()

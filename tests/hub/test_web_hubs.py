@@ -155,7 +155,7 @@ def test_signature_of_one_reference_is_not_for_another(hosts: StaticHosts, user:
     assert not hosts.requests
 
 
-def test_signature_of_a_stranger_costs_no_download(
+def test_signature_of_another_key_costs_no_download(
     hosts: StaticHosts, user: User, other_pair: KeyPair, tmp_path: Path
 ) -> None:
     hosts.tfhub("acme/small/double/1", tarball(small_folder(tmp_path)))

@@ -123,7 +123,7 @@ def test_interface_says_what_it_cannot_do(install: Install) -> None:
         ("ShelfAdapter = 7", "what the package 'shelf-hub' has for shelf:// is no HubAdapter"),
     ],
 )
-def test_adapter_that_is_none(install: Install, code: str, sentence: str) -> None:
+def test_entry_point_that_is_not_an_adapter(install: Install, code: str, sentence: str) -> None:
     site = install(code, "shelf = shelf_hub:ShelfAdapter")
     with pytest.raises(HubError, match=sentence):
         find_adapter("shelf://model")
@@ -138,7 +138,7 @@ def test_typing_error_shows_all_hubs(install: Install) -> None:
         find_adapter("shlef://model")
 
 
-def test_no_package_takes_the_place_of_ours(install: Install) -> None:
+def test_no_package_replaces_our_adapters(install: Install) -> None:
     install(SHELF, *(f"{name} = shelf_hub:ShelfAdapter" for name in ADAPTERS))
     for text in ("hf://acme/m", "tfhub://acme/m/1", "torchhub://acme/m", "https://host/a.onnx"):
         found = find_adapter(text)
@@ -175,7 +175,7 @@ def test_package_cannot_stand_in_the_way(install: Install, old: str, new: str) -
         find_adapter("shelf://model")
 
 
-def test_no_package_takes_web_addresses_under_our_name(install: Install) -> None:
+def test_no_package_claims_urls_under_our_name(install: Install) -> None:
     code = SHELF.replace('text.startswith("shelf://")', 'text.startswith("https://host/")')
     install(code, *(f"{name} = shelf_hub:ShelfAdapter" for name in ADAPTERS))
     found = find_adapter("https://host/a.onnx")

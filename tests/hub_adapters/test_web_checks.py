@@ -112,7 +112,7 @@ def test_comment_that_may_be_a_commit(hosts: StaticHosts, comment: bytes, commit
     assert _fetch("torchhub://acme/model").commit == commit
 
 
-def test_branch_is_no_commit_that_could_differ(hosts: StaticHosts) -> None:
+def test_branch_is_not_compared_with_the_commit(hosts: StaticHosts) -> None:
     hosts.github("acme/model", "main", plain_zip({"model/a": b"x"}, comment=COMMIT.encode()))
     assert _fetch("torchhub://acme/model:main").commit == COMMIT
 
@@ -129,7 +129,7 @@ def test_archive_that_has_no_name(hosts: StaticHosts, tmp_path: Path, name: str)
     assert (path.name, names_below(path)) == ("model", {"f"})
 
 
-def test_copy_of_fewer_files_is_no_copy(hosts: StaticHosts) -> None:
+def test_copy_of_fewer_files_is_not_used(hosts: StaticHosts) -> None:
     hosts.put("/m/x.bin", b"x")
     adapter, reference = OnnxAdapter(), OnnxAdapter.parse(hosts.put("/m/a.onnx", b"a"))
     assert reference is not None

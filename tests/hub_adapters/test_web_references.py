@@ -192,7 +192,7 @@ def test_page_of_a_repository(page: str, reference: str) -> None:
 
 
 @pytest.mark.parametrize("branch", ["main", "master"])
-def test_branch_that_nobody_named(hosts: StaticHosts, branch: str) -> None:
+def test_default_branch(hosts: StaticHosts, branch: str) -> None:
     hosts.github("acme/model", branch, plain_zip({"model-x/a.py": b"x"}))
     assert names_below(Path(_fetch("torchhub://acme/model").path)) == {"a.py"}
 
@@ -205,7 +205,7 @@ def test_main_comes_before_master(hosts: StaticHosts) -> None:
 
 @pytest.mark.usefixtures("pauses")
 @pytest.mark.parametrize("status", [500, 503])
-def test_other_branch_is_no_answer_to_a_failure(hosts: StaticHosts, status: int) -> None:
+def test_other_branch_is_not_tried_after_a_failure(hosts: StaticHosts, status: int) -> None:
     for branch in ("master", "main"):
         hosts.github("acme/model", branch, plain_zip({f"model/{branch}": b"x"}))
     hosts.fail(status, path="main", times=None)
@@ -298,7 +298,7 @@ def test_nothing_lies_beside_a_whole_model(reference: str) -> None:
         found[0].beside(found[1], ["w.bin"])
 
 
-def test_data_beside_that_nobody_named(hosts: StaticHosts) -> None:
+def test_data_files_that_are_not_named(hosts: StaticHosts) -> None:
     entry = b"\x0a\x08location\x12\x06w.data\x0a\x08location\x12\x07../evil\x0a\x08location\x12\x7fcut off"
     reference = hosts.put("/m/a.onnx", b"\x08\x0a" + entry)
     hosts.put("/m/w.data", b"w")
@@ -328,7 +328,7 @@ def test_data_beside_that_nobody_named(hosts: StaticHosts) -> None:
     ids=["page", "page behind a comment", "page by its type", "empty", "pointer"],
 )  # fmt: skip
 @pytest.mark.parametrize("ending", ["onnx", "tar.gz", "zip"])
-def test_what_is_no_model(
+def test_response_that_is_not_a_model(
     hosts: StaticHosts, tmp_path: Path, data: bytes, page: Page | None, sentence: str, ending: str
 ) -> None:
     reference = hosts.put(f"/roberta-base-11.{ending}", data, page)
@@ -351,7 +351,7 @@ def test_pointer_of_github_tells_where_the_file_is() -> None:
 
 
 @pytest.mark.parametrize("ending", ["tar.gz", "zip"])
-def test_archive_that_is_none(hosts: StaticHosts, tmp_path: Path, ending: str) -> None:
+def test_malformed_archive(hosts: StaticHosts, tmp_path: Path, ending: str) -> None:
     with pytest.raises(ContentError, match=f"a.{ending}': it is no archive of a kind that is known here"):
         _fetch(hosts.put(f"/a.{ending}", b"neither tar nor zip"))
 
@@ -363,7 +363,7 @@ def test_archive_that_is_cut_off(hosts: StaticHosts, tmp_path: Path) -> None:
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
-def test_copy_that_was_damaged_is_downloaded_anew(hosts: StaticHosts, tmp_path: Path) -> None:
+def test_damaged_copy_is_downloaded_again(hosts: StaticHosts, tmp_path: Path) -> None:
     address = hosts.put("/a.tar.gz", tarball(small_folder(tmp_path)))
     first = _fetch(address)
     (blob,) = (tmp_path / "cache/hf-sign/downloads/blobs").iterdir()

@@ -111,6 +111,6 @@ def test_refuses_who_was_not_in_charge_then(verify_js: VerifyJs, bundle: bytes, 
         verify_js(json.dumps(root), bundle, IDENTITY, ISSUER)
 
 
-def test_a_broken_verifier_is_no_refusal(verify_js: VerifyJs, bundle: bytes) -> None:
+def test_a_broken_verifier_is_not_a_refusal(verify_js: VerifyJs, bundle: bytes) -> None:
     with pytest.raises(pytest.fail.Exception, match="came to no verdict"):
         verify_js("this is no JSON", bundle, IDENTITY, ISSUER)

@@ -204,7 +204,7 @@ def test_identity(desk: Desk, root: Authority, identity: str) -> None:
 @pytest.mark.parametrize(
     "identity", ["RELEASE@acme.example", "release@acme", "acme", "T", "Root", "O=T", "O=T,CN=Root", "leaf ", "*"]
 )
-def test_identity_of_somebody_else(desk: Desk, root: Authority, identity: str) -> None:
+def test_identity_of_another_signer(desk: Desk, root: Authority, identity: str) -> None:
     bundle = desk.sign(root.issue("leaf", sans=SANS))
     with pytest.raises(
         VerificationError,
@@ -235,7 +235,7 @@ def test_common_name_where_nothing_else_says_who(desk: Desk, root: Authority, na
     assert desk.verify(desk.sign(root.issue(name)), root, identity=name)
 
 
-def test_two_common_names_are_none(root: Authority) -> None:
+def test_two_common_names_are_ignored(root: Authority) -> None:
     """It is ambiguous which of them is the name of the holder."""
     names = [x509.NameAttribute(NameOID.COMMON_NAME, name) for name in ("acme.example", "mallory.example")]
     leaf = root.issue("leaf").cert
@@ -317,7 +317,7 @@ def test_empty_identity(root: Authority) -> None:
         CertificateVerifier([root.cert], identity="")
 
 
-def test_fingerprints_are_told(desk: Desk, root: Authority, middle: Authority) -> None:
+def test_fingerprints_are_reported(desk: Desk, root: Authority, middle: Authority) -> None:
     told: list[str] = []
     leaf = middle.issue("leaf")
     desk.verify(desk.sign(leaf, middle), root, note=told.append)
@@ -400,7 +400,7 @@ def test_usages_that_forbid_it(desk: Desk, root: Authority, profile: dict[str, A
         {"key_usage": ("digital_signature",)},
     ],
 )
-def test_issuer_that_is_no_authority(desk: Desk, root: Authority, profile: dict[str, Any]) -> None:
+def test_issuer_that_is_not_an_authority(desk: Desk, root: Authority, profile: dict[str, Any]) -> None:
     """A certificate for signing cannot issue others."""
     false = make_authority("False", parent=root, **profile)
     with pytest.raises(VerificationError, match="does not lead to any of the root certificates given"):
@@ -425,7 +425,7 @@ def test_names_that_an_authority_may_not_give(desk: Desk, root: Authority) -> No
         desk.verify(desk.forge(bad, limited), root)
 
 
-def test_critical_extension_that_nobody_knows(desk: Desk, root: Authority) -> None:
+def test_unknown_critical_extension(desk: Desk, root: Authority) -> None:
     unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4.5"), b"\x05\x00")
     leaf = root.issue("leaf", extensions=[(unknown, True)])
     with pytest.raises(VerificationError, match="does not lead to any of the root certificates given"):
@@ -522,7 +522,7 @@ def test_chain_out_of_order(desk: Desk, root: Authority, middle: Authority, numb
         desk.signer(middle.issue("leaf"), *chain)
 
 
-def test_chain_of_one_that_is_no_authority(desk: Desk, root: Authority) -> None:
+def test_chain_of_one_that_is_not_an_authority(desk: Desk, root: Authority) -> None:
     false = make_authority("False", parent=root, ca=False, key_usage=("key_cert_sign",))
     with pytest.raises(UsageError, match="'O=T,CN=False' in the chain is not the certificate of an authority"):
         desk.signer(false.issue("leaf"), false)

@@ -184,7 +184,7 @@ def test_signature_altered(pair: KeyPair) -> None:
 
 
 @pytest.mark.parametrize("signature", [b"", b"\x00", b"\x30\x06\x02\x01\x00\x02\x01\x00", b"\x30\x84" + b"\xff" * 4])
-def test_signature_that_is_none(pair: KeyPair, signature: bytes) -> None:
+def test_malformed_signature(pair: KeyPair, signature: bytes) -> None:
     with pytest.raises(VerificationError, match="signature is not valid"):
         pair.verifier.verify(replace(_bundle(pair), signature=signature))
 

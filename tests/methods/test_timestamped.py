@@ -87,7 +87,7 @@ def test_hint_at_a_timestamp_that_would_help(
     assert ("--tsa-certs would check" in str(caught.value)) is hinted
 
 
-def test_fingerprints_of_time_stamp_authorities_are_told(root: Authority, tsa: Tsa) -> None:
+def test_fingerprints_of_time_stamp_authorities_are_reported(root: Authority, tsa: Tsa) -> None:
     told: list[str] = []
     CertificateVerifier([root.cert], tsa_certs=[tsa.root.cert], note=told.append)
     assert [
@@ -114,7 +114,7 @@ def test_token_that_is_demanded_and_missing(model: Path, tmp_path: Path, root: A
         _verify(model, _sign(model, tmp_path, root.issue("leaf"), None), root, tsa)
 
 
-def test_one_bad_token_among_good_ones(model: Path, tmp_path: Path, root: Authority, tsa: Tsa) -> None:
+def test_one_invalid_token_among_valid_ones(model: Path, tmp_path: Path, root: Authority, tsa: Tsa) -> None:
     bundle = _sign(model, tmp_path, root.issue("leaf"), tsa)
     with pytest.raises(VerificationError, match="not what RFC 3161 calls a TimeStampResp"):
         _verify(model, _restamped(bundle, [*timestamps_of(bundle.material), b"junk"]), root, tsa)
@@ -162,6 +162,6 @@ def test_no_bundle_with_a_bad_answer(
 @pytest.mark.parametrize(
     "url", ["", "tsa", "ftp://127.0.0.1/", "file:///etc/passwd", "http://", "http://user:1/x@127.0.0.1/"]
 )
-def test_url_that_is_none(model: Path, pair: KeyPair, url: str) -> None:
+def test_malformed_url(model: Path, pair: KeyPair, url: str) -> None:
     with pytest.raises(UsageError, match="URL"):
         hms.sign(model, signer=KeySigner(pair.private, tsa_url=url))

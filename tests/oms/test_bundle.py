@@ -34,7 +34,7 @@ def test_pae_counts_bytes() -> None:
     assert pae("é".encode()).endswith(b" 2 \xc3\xa9")
 
 
-def test_parse_good(document: Document) -> None:
+def test_parse_valid(document: Document) -> None:
     bundle = Bundle.parse(encode(document))
     assert (bundle.method, bundle.payload) == ("key", base64.b64decode(document["dsseEnvelope"]["payload"]))
 

@@ -33,7 +33,7 @@ def test_name_with_colons() -> None:
     "name",
     ["w", "w:0", "w:0:", ":0:10", "w:00:10", "w:0:010", "w:-1:10", "w:0:+10", "w:0:1 ", "w:0:٣", "w:0:0", "w:1:x"],
 )
-def test_name_that_is_none(name: str) -> None:
+def test_malformed_name(name: str) -> None:
     with pytest.raises(ShardError, match="does not end in the byte range"):
         split_shard_name(name)
 

@@ -342,7 +342,7 @@ def test_parse_whole_shard_size(size: float) -> None:
 
 
 @pytest.mark.parametrize("size", [True, False, 0, 0.0, -1, -10.0, 10.5, "10", None, [10]])
-def test_parse_shard_size_that_is_none(size: object) -> None:
+def test_parse_invalid_shard_size(size: object) -> None:
     document = _sharded()
     _how("shard_size", size)(document)
     with pytest.raises(BundleError, match="it must be a whole number of bytes above zero"):

@@ -119,7 +119,7 @@ class TestStale:
         assert record["status"] == "stale"
         assert name in record["reason"]
 
-    def test_change_that_cannot_be_told_counts_as_one(
+    def test_change_that_cannot_be_excluded_counts_as_one(
         self, hub: Hub, repo: str, person: People, acme: KeyPair, tmp_path: Path
     ) -> None:
         reference, signature = f"hf://{repo}", tmp_path / "s.sig"
@@ -182,7 +182,7 @@ class TestUntrusted:
         assert records["hf://acme/other"]["status"] == "invalid"
         assert "another repository" in records["hf://acme/other"]["reason"]
 
-    def test_bundle_that_nobody_signed(self, hub: Hub, signed: str, person: People) -> None:
+    def test_unsigned_bundle(self, hub: Hub, signed: str, person: People) -> None:
         statement = Statement.parse(Bundle.parse(hub.read(signed, "model.sig")).payload)
         hub.commit(signed, {"model.sig": SkipSigner().sign(statement).to_bytes()})
         assert the_one(audit(person()))["findings"] == ["unsigned", "untrusted"]
@@ -200,7 +200,7 @@ class TestUntrusted:
             (tmp_path / "p.toml").write_text(f'version = 1\ndefault = "{default}"\n')
             assert the_one(audit(person(), "--policy", tmp_path / "p.toml"))["status"] == status
 
-    def test_first_use_pins_nobody(self, signed: str, person: People, tmp_path: Path) -> None:
+    def test_first_use_pins_nothing(self, signed: str, person: People, tmp_path: Path) -> None:
         (tmp_path / "p.toml").write_text('version = 1\n[[trust]]\nrepos = ["*/*"]\nsigners = [{ method = "tofu" }]\n')
         record = the_one(audit(person(), "--policy", tmp_path / "p.toml"))
         assert (record["status"], record["verified"]) == ("signed", True)
@@ -258,13 +258,13 @@ def test_fail_on(repo: str, person: People, words: str, code: int) -> None:
     assert audit(person(), "--fail-on", words).code == code
 
 
-def test_fail_on_a_word_that_is_none(repo: str, person: People) -> None:
+def test_fail_on_an_unknown_word(repo: str, person: People) -> None:
     done = person().run("audit", "acme", "--fail-on", "bad")
     assert done.code == 2
     assert "'bad' is none of unsigned, stale, untrusted" in done.err
 
 
-def test_audit_by_somebody_who_may_only_read(signed: str, person: People) -> None:
+def test_audit_with_a_read_only_token(signed: str, person: People) -> None:
     assert audit(person(token="hf_read")).code == 0
     assert audit(person(token="")).code == 0
 

@@ -53,7 +53,7 @@ def test_batch_signs_what_is_not_signed_as_it_is(
         assert statuses[repo.uri] == expected.get(repo.state, "signed"), repo
 
 
-def test_digests_of_the_hub_are_signed_anew_from_the_files(
+def test_digests_of_the_hub_are_signed_again_from_the_files(
     organisation: Organisation, person: People, acme: KeyPair
 ) -> None:
     assert batch(person(), acme).document["totals"]["signed"] == 27
@@ -103,7 +103,7 @@ def test_dry_run_tells_the_plan_and_commits_nothing(organisation: Organisation, 
         (("--exclude", "hf://spaces/acme/*"), r"hf://(datasets/)?acme/r\d+"),
     ],
 )
-def test_batch_takes_what_is_selected(
+def test_batch_signs_the_selection(
     organisation: Organisation, person: People, acme: KeyPair, options: tuple[str, ...], expected: str
 ) -> None:
     found = set(by_name(batch(person(), acme, "--dry-run", *options)))
@@ -123,13 +123,13 @@ def test_batch_of_nothing_is_refused(organisation: Organisation, person: People,
 
 
 @pytest.mark.parametrize("name", ["acme/model", "a b", "..", "ftp://acme"])
-def test_what_is_no_organisation(person: People, acme: KeyPair, name: str) -> None:
+def test_malformed_organisation(person: People, acme: KeyPair, name: str) -> None:
     done = person().run("batch", name, "--private-key", acme.private)
     assert done.code == 2
     assert "is not the name of an organisation" in done.err
 
 
-def test_nobody_is_logged_in(hub: Hub, person: People, acme: KeyPair) -> None:
+def test_without_a_token(hub: Hub, person: People, acme: KeyPair) -> None:
     done = person(token="").run("batch", "acme", "--private-key", acme.private)
     assert done.code == 2
     assert "log in" in done.err
@@ -167,7 +167,7 @@ class TestStates:
         assert by_name(done)["hf://acme/model"]["status"] == "forbidden"
         assert "write" in by_name(done)["hf://acme/model"]["reason"]
 
-    def test_renamed_meanwhile_is_signed_under_its_new_name(self, hub: Hub, person: People, acme: KeyPair) -> None:
+    def test_repository_renamed_during_the_batch(self, hub: Hub, person: People, acme: KeyPair) -> None:
         Organisation(hub, acme).add("old")
         hub.after("GET", "/tree/", lambda _: hub.rename("acme/old", "acme/new"), times=1)
         done = batch(person(), acme, "--remote", "--jobs", "1")
@@ -182,7 +182,7 @@ class TestStates:
         assert set(by_name(done)) == {"hf://acme/old"}
         assert "model.sig" not in hub.files("others/new")
 
-    def test_deleted_meanwhile(self, hub: Hub, person: People, acme: KeyPair) -> None:
+    def test_deleted_during_the_batch(self, hub: Hub, person: People, acme: KeyPair) -> None:
         org = Organisation(hub, acme)
         org.add("gone")
         good = org.add("good")
@@ -249,7 +249,7 @@ class TestStates:
         assert done.code == 1
         assert "has no revision 'nope'" in by_name(done)["hf://acme/model"]["reason"]
 
-    def test_hub_that_lists_what_is_somebody_elses(self, hub: Hub, person: People, acme: KeyPair) -> None:
+    def test_hub_that_lists_another_owner(self, hub: Hub, person: People, acme: KeyPair) -> None:
         Organisation(hub, acme).add("model")
         hub.create_repo("others/model")
 
@@ -290,7 +290,7 @@ class TestJournal:
         organisation.check()
 
     @pytest.mark.parametrize("content", [b"text", b"", None])
-    def test_what_is_no_journal(
+    def test_file_that_is_not_a_journal(
         self, organisation: Organisation, person: People, acme: KeyPair, tmp_path: Path, content: bytes | None
     ) -> None:
         journal = tmp_path / "journal"
@@ -321,7 +321,7 @@ class TestJournal:
             steps = [row[0] for row in database.execute("SELECT step FROM steps")]
         assert steps == ["planned", "hashing", "signing", "committing", "signed"]
 
-    def test_another_signer_signs_anew(
+    def test_another_signer_signs_again(
         self, organisation: Organisation, person: People, acme: KeyPair, stranger: KeyPair
     ) -> None:
         batch(person(), stranger, "--remote")
@@ -358,7 +358,7 @@ class TestPullRequests:
         assert done.document["totals"] == {"proposed": 1}
         assert "refs/pr/2" not in hub.store.repos[RepoKey("model", "acme/model")].refs
 
-    def test_new_revision_is_proposed_anew(self, hub: Hub, person: People, acme: KeyPair) -> None:
+    def test_new_revision_is_proposed_again(self, hub: Hub, person: People, acme: KeyPair) -> None:
         Organisation(hub, acme).add("model")
         batch(person(), acme, "--create-pr")
         hub.commit("acme/model", {"new.txt": b"new"})

@@ -47,7 +47,7 @@ def test_one_certificate_is_for_all(organisation: Organisation, person: People, 
     assert "release@acme.example" in done.document["signer"]
 
 
-def test_batch_waits_for_a_new_sign_in_until_somebody_comes(
+def test_batch_waits_for_a_new_sign_in(
     organisation: Organisation,
     person: People,
     keyless: Keyless,

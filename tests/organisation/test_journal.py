@@ -59,7 +59,7 @@ def test_signed_repository_is_done_while_its_head_is_what_was_committed(opened: 
     assert (journal.next_entry(State.LISTED) is None) == (status == "unchanged")
 
 
-def test_signed_repository_is_looked_at_anew_for_another_signer(opened: Open) -> None:
+def test_signed_repository_is_checked_again_for_another_signer(opened: Open) -> None:
     signed(opened())
     journal = opened(settings="another")
     journal.add(record(), AFTER)
@@ -210,7 +210,7 @@ def test_foreign_database_without_tables_is_left_alone(opened: Open, tmp_path: P
     opened()
 
 
-def test_journal_is_for_nobody_else(opened: Open, tmp_path: Path) -> None:
+def test_journal_is_private(opened: Open, tmp_path: Path) -> None:
     opened()
     assert (tmp_path / "journal").stat().st_mode & 0o077 == 0
 
@@ -221,7 +221,7 @@ def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
         Journal(str(tmp_path / "file" / "journal"), owner="acme")
 
 
-def test_full_disk_is_told(opened: Open) -> None:
+def test_full_disk_is_reported(opened: Open) -> None:
     journal = opened()
     journal._database._connection.execute("PRAGMA max_page_count = 20")
     with pytest.raises(HfSignError, match="full.*the same command goes on") as caught:

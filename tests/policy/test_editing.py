@@ -163,7 +163,7 @@ def test_edit_keeps_every_other_byte(path: str, edit: Any, gone: list[str], new:
     assert (sorted(lost), sorted(found)) == (sorted(gone), sorted(new))
 
 
-def test_rule_that_goes_takes_its_own_comment_and_leaves_the_others(path: str) -> None:
+def test_removed_rule_loses_only_its_own_comment(path: str) -> None:
     remove(path, ["other/x"])
     head, _, tail = WRITTEN.partition("# Somebody else's.")
     assert _text() == head + "# --- all the others ---" + tail.partition("# --- all the others ---")[2]

@@ -178,7 +178,7 @@ def test_file_that_cannot_be_understood(lock: TrustLock, text: str, why: str) ->
     assert Path(lock.path).read_text() == text
 
 
-def test_file_that_is_no_file(lock: TrustLock) -> None:
+def test_path_that_is_not_a_file(lock: TrustLock) -> None:
     os.symlink("nowhere", lock.path)
     with pytest.raises(VerificationError, match="is a link to a file that is not there"):
         lock.find(URI)

@@ -75,7 +75,7 @@ def test_newer_time_may_bring_back_old_content(known: RollbackRecord) -> None:
     known.check(of(1, "2026-03"), "", "")
 
 
-def test_time_after_none(known: RollbackRecord) -> None:
+def test_time_after_a_signature_without_one(known: RollbackRecord) -> None:
     _verified(known, of(1), of(2), of(1, "2026-01"))
     assert "signed at no stated time" in _refused(known, of(3))
 
@@ -126,7 +126,7 @@ def test_nothing_can_be_noted(known: RollbackRecord, tmp_path: Path, caplog: pyt
     assert "cannot note what was verified" in caplog.text
 
 
-def test_second_process_waits_and_goes_not_back(known: RollbackRecord) -> None:
+def test_second_process_waits_and_keeps_the_newer_record(known: RollbackRecord) -> None:
     code = """
 from hf_model_signing.policy.rollback import RollbackRecord
 from tests.policy.test_rollback import of

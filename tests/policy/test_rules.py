@@ -144,7 +144,7 @@ def test_verification_names_the_one_who_signed(
     assert (verification.method, verification.signer) == ("key", pair.verifier.describe())
 
 
-def test_nobody_is_nobody() -> None:
+def test_rule_without_signers() -> None:
     from hf_model_signing.policy.trusted_signers import TrustedSigners
 
     with pytest.raises(hms.UsageError, match="nobody is trusted: a rule without signers accepts nothing"):
@@ -268,7 +268,7 @@ def test_one_model_of_a_signer_is_not_another(
     assert pull(policy=policy).from_cache
 
 
-def test_pull_by_a_policy_that_names_nobody(signed_model: str, tmp_path: Path) -> None:
+def test_pull_by_a_policy_without_a_rule(signed_model: str, tmp_path: Path) -> None:
     with pytest.raises(hms.VerificationError, match="no rule of the trust policy"):
         hms.pull("acme/model", policy=_write(tmp_path, _rule('"other/*"')))
 

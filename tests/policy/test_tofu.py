@@ -87,7 +87,7 @@ def test_copied_hint_is_worth_nothing(tofu: TofuVerifier, lock: TrustLock, pair:
         _use(tofu, _bundle(pair))
 
 
-def test_altered_payload_pins_nobody(tofu: TofuVerifier, lock: TrustLock, pair: KeyPair) -> None:
+def test_altered_payload_pins_nothing(tofu: TofuVerifier, lock: TrustLock, pair: KeyPair) -> None:
     bundle = replace(_bundle(pair), payload=json.dumps(statement_document({"evil.py": b"x"})).encode())
     _refused(tofu, bundle, "the signature is not valid")
     assert not Path(lock.path).exists()
@@ -118,7 +118,7 @@ def test_old_bundle_carries_its_key(tofu: TofuVerifier, pair: KeyPair, other_pai
         (public_pem(ec.generate_private_key(ec.SECP256K1())), "is on the curve secp256k1"),
     ],
 )
-def test_old_bundle_whose_key_is_none(tofu: TofuVerifier, pair: KeyPair, raw: bytes, why: str) -> None:
+def test_legacy_bundle_with_a_malformed_key(tofu: TofuVerifier, pair: KeyPair, raw: bytes, why: str) -> None:
     _refused(tofu, _bundle(pair, {"publicKey": {"rawBytes": b64encode(raw).decode()}}), why)
 
 
@@ -132,7 +132,7 @@ def test_key_on_a_token(tofu: TofuVerifier, softhsm: SoftHsm, model: Path) -> No
     assert tofu.signers() == (softhsm.pairs["p384"].verifier.describe(),)
 
 
-def test_nobody_signed(tofu: TofuVerifier, model: Path) -> None:
+def test_unsigned_bundle_is_refused(tofu: TofuVerifier, model: Path) -> None:
     _refused(tofu, hms.sign(model, signer=hms.SkipSigner()), "nobody signed this bundle")
 
 
@@ -232,7 +232,7 @@ def test_sigstore_is_verified_in_full(
     assert not Path(lock.path).exists()
 
 
-def test_trust_config_that_is_none(lock: TrustLock, tmp_path: Path) -> None:
+def test_malformed_trust_config(lock: TrustLock, tmp_path: Path) -> None:
     with pytest.raises(hms.UsageError, match="cannot read the trust config file"):
         TofuVerifier(URI, lock.path, trust_config=tmp_path / "none.json")
 
@@ -240,9 +240,7 @@ def test_trust_config_that_is_none(lock: TrustLock, tmp_path: Path) -> None:
 # Together with other signers in a rule
 
 
-def test_signer_who_is_named_pins_nobody(
-    tofu: TofuVerifier, lock: TrustLock, pair: KeyPair, other_pair: KeyPair
-) -> None:
+def test_named_signer_pins_nothing(tofu: TofuVerifier, lock: TrustLock, pair: KeyPair, other_pair: KeyPair) -> None:
     rule = TrustedSigners([pair.verifier, tofu])
     _use(rule, _bundle(pair))
     assert not Path(lock.path).exists()
@@ -259,7 +257,7 @@ def test_others_never_pin(pair: KeyPair, tmp_path: Path, monkeypatch: pytest.Mon
     assert os.listdir(tmp_path) == []
 
 
-def test_damaged_lock_trusts_nobody(tofu: TofuVerifier, lock: TrustLock, pair: KeyPair) -> None:
+def test_damaged_lock_trusts_no_signer(tofu: TofuVerifier, lock: TrustLock, pair: KeyPair) -> None:
     Path(lock.path).write_text("{}")
     _refused(tofu, _bundle(pair), rf"the file '{lock.path}'.*has the version None")
     with pytest.raises(hms.VerificationError, match="has the version None"):
@@ -339,7 +337,7 @@ def test_pin_holds_across_branches(
             _pull(policy, f"{URI}@{revision}")
 
 
-def test_what_is_refused_pins_nobody(
+def test_refused_model_pins_nothing(
     hub: Hub, release: Callable[..., str], policy: Path, pair: KeyPair, tmp_path: Path
 ) -> None:
     release(pair, files={"evil.py": b"x"})
@@ -358,9 +356,7 @@ def test_what_is_refused_pins_nobody(
 
 @pytest.mark.usefixtures("_at_hub")
 @pytest.mark.parametrize("to", [False, True])
-def test_large_file_that_is_not_what_was_signed_pins_nobody(
-    hub: Hub, policy: Path, pair: KeyPair, tmp_path: Path, to: bool
-) -> None:
+def test_changed_large_file_pins_nothing(hub: Hub, policy: Path, pair: KeyPair, tmp_path: Path, to: bool) -> None:
     content = {"w.safetensors": bytes(range(256)) * 64}
     signature = hms.sign(write_tree(tmp_path / "model", content), signer=pair.signer).to_bytes()
     hub.commit("acme/model", {".gitattributes": b"*.safetensors filter=lfs\n", **content, "model.sig": signature})
@@ -398,7 +394,7 @@ def test_first_use_replaces_no_files_of_anybody_else(
     assert _pinned(policy) == []
 
 
-def test_next_version_takes_the_place_of_the_former(
+def test_next_version_replaces_the_previous(
     release: Callable[..., str], policy: Path, pair: KeyPair, hub: Hub, tmp_path: Path
 ) -> None:
     release(pair, "1")
@@ -434,7 +430,7 @@ def _pin_of(pair: KeyPair) -> Pin:
     return Pin("key", pinned_key(pair.key.public_key()))
 
 
-def test_copy_that_is_not_whole_pins_nobody(hub: Hub, release: Callable[..., str], policy: Path, pair: KeyPair) -> None:
+def test_incomplete_copy_pins_nothing(hub: Hub, release: Callable[..., str], policy: Path, pair: KeyPair) -> None:
     release(pair)
     path = _pull(policy)
     policy.with_name("trust.lock").unlink()

@@ -118,7 +118,7 @@ def test_headline(words: list[str], said: str) -> None:
     assert re.findall("<h1[^>]*>(.*?)</h1>", page.source) == [said]
 
 
-def test_nothing_found_is_not_shown_as_good() -> None:
+def test_nothing_found_is_not_shown_as_success() -> None:
     assert '<h1 class="bad">' in _Page(report(())).source
 
 

@@ -249,7 +249,7 @@ class TestSigning:
         ]
         verify(sigstore, bundle, policy.AllOf(rules))
 
-    def test_a_federated_issuer_is_named_in_its_place(self, sigstore: Sigstore) -> None:
+    def test_a_federated_issuer_is_named_instead(self, sigstore: Sigstore) -> None:
         issuer = "https://accounts.example"
         bundle = sign(sigstore, sigstore.token(federated_claims={"connector_id": issuer}))
         verify(sigstore, bundle, policy.Identity(identity=PERSON, issuer=issuer))
@@ -342,7 +342,7 @@ class TestLog:
             log.entries.get(log_index=FIRST_INDEX + 6)
 
     @pytest.mark.parametrize(("rekor", "code"), [(1, "409"), (2, "6")])
-    def test_takes_an_entry_once(self, sigstore: Sigstore, rekor: int, code: str) -> None:
+    def test_accepts_an_entry_once(self, sigstore: Sigstore, rekor: int, code: str) -> None:
         sigstore.rekor = rekor
         bundle, client = sign(sigstore), context(sigstore)._rekor
         assert bundle._dsse_envelope is not None
@@ -353,7 +353,7 @@ class TestLog:
 
     @pytest.mark.parametrize("version", [1, 2])
     @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"kind": "dsse", "apiVersion": "0.0.1", "spec": []}'])
-    def test_refuses_what_is_no_entry(self, sigstore: Sigstore, version: int, body: bytes) -> None:
+    def test_refuses_a_malformed_entry(self, sigstore: Sigstore, version: int, body: bytes) -> None:
         assert ask(f"{sigstore.url}/api/v{version}/log/entries", body)[0] == 400
 
 
@@ -401,7 +401,7 @@ class TestFaults:
             verify(sigstore, bundle)
 
     @pytest.mark.parametrize("rekor", [1, 2])
-    def test_nobody_refuses_the_future(self, sigstore: Sigstore, rekor: int) -> None:
+    def test_time_in_the_future_is_not_refused(self, sigstore: Sigstore, rekor: int) -> None:
         sigstore.rekor, sigstore.fault = rekor, Fault.CLOCK_AHEAD
         bundle = sign(sigstore)
         assert bundle.signing_certificate.not_valid_before_utc > datetime.now(timezone.utc) + timedelta(hours=23)
@@ -466,7 +466,7 @@ class TestIdentityProvider:
         verify(sigstore, sign(sigstore, done.stdout.strip()))
 
     @pytest.mark.usefixtures("_browser")
-    def test_nobody_signs_in(self, sigstore: Sigstore) -> None:
+    def test_sign_in_is_denied(self, sigstore: Sigstore) -> None:
         sigstore.person = None
         done = run_python(SIGN_IN.format(""), sigstore.url)
         assert "Error response from auth endpoint: access_denied" in done.stderr
@@ -499,7 +499,7 @@ class TestIdentityProvider:
         claims = jwt.decode(sigstore.token(), key, ["ES256"], audience="sigstore", issuer=found["issuer"])
         assert claims["email"] == PERSON
 
-    def test_a_code_is_good_once(self, sigstore: Sigstore) -> None:
+    def test_a_code_is_valid_once(self, sigstore: Sigstore) -> None:
         answer = authorize(sigstore, nonce="n")
         assert answer["state"] == "of mind"
         status, tokens = exchange(sigstore, code=answer["code"], code_verifier=VERIFIER)
@@ -518,7 +518,7 @@ class TestIdentityProvider:
             {"client_id": "other"},
         ],
     )
-    def test_a_code_is_good_for_whom_it_was_made(self, sigstore: Sigstore, form: dict[str, str]) -> None:
+    def test_a_code_is_valid_for_its_client(self, sigstore: Sigstore, form: dict[str, str]) -> None:
         code = authorize(sigstore)["code"]
         status, answer = exchange(sigstore, **{"code": code, "code_verifier": VERIFIER, **form})
         assert (status, answer["error"]) == (400, "invalid_grant")
@@ -532,7 +532,7 @@ class TestIdentityProvider:
     def test_codes_go_to_this_machine_only(self, sigstore: Sigstore, target: str) -> None:
         assert ask(f"{sigstore.url}/auth?{urllib.parse.urlencode({'redirect_uri': target})}")[0] == 400
 
-    def test_a_page_says_that_nobody_signs_in(self, sigstore: Sigstore) -> None:
+    def test_a_page_says_that_there_is_no_sign_in(self, sigstore: Sigstore) -> None:
         sigstore.person = None
         asked = {"redirect_uri": OUT_OF_BAND, "response_type": "code", "scope": "openid"}
         pkce = {"code_challenge": CHALLENGE, "code_challenge_method": "S256"}

@@ -84,7 +84,7 @@ def test_refresh_downloads_targets_only_once(repository: TufRepository, refresh:
     )  # finally the next root, which does not exist, and the timestamp
 
 
-def test_offline_asks_nobody(repository: TufRepository, refresh: Refresh) -> None:
+def test_offline_sends_nothing(repository: TufRepository, refresh: Refresh) -> None:
     repository.publish(*PRODUCTION)
     refresh()
     first = repository.requests
@@ -92,7 +92,7 @@ def test_offline_asks_nobody(repository: TufRepository, refresh: Refresh) -> Non
     assert repository.requests == first
 
 
-def test_nothing_published_is_no_trust(refresh: Refresh) -> None:
+def test_nothing_published_means_no_trust(refresh: Refresh) -> None:
     assert cause_of_failure(refresh, "no trusted root") is None
 
 
@@ -133,7 +133,7 @@ def test_bad_metadata_is_refused(
 
 
 @pytest.mark.parametrize("fault", [TufRepository.expire, TufRepository.tamper], ids=["expire", "tamper"])
-def test_publication_mends_a_fault(
+def test_publication_repairs_a_fault(
     repository: TufRepository, refresh: Refresh, fault: Callable[[TufRepository], None]
 ) -> None:
     repository.publish(*PRODUCTION)

@@ -108,7 +108,7 @@ def test_other_ways_to_send_a_timestamp(head: str) -> None:
         "http://tsa.exämple/",
     ],
 )
-def test_what_is_no_url_is_refused(url: str) -> None:
+def test_malformed_url_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match="not one that starts with http:// or https:// and a host") as caught:
         post(url, QUERY, limit=LIMIT)
     assert "secret" not in str(caught.value)
@@ -150,7 +150,7 @@ def test_exactly_the_limit_is_read(tsa: Tsa) -> None:
         post(tsa.url, QUERY, limit=size - 1)
 
 
-def test_nobody_listens() -> None:
+def test_no_server() -> None:
     url = closed_url()
     with pytest.raises(HfSignError, match=f"'{url}' could not be asked: Connection refused"):
         post(url, QUERY, limit=LIMIT)

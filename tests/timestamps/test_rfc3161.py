@@ -133,19 +133,19 @@ def test_clock_may_differ_by_five_minutes(tsa: Tsa, monkeypatch: pytest.MonkeyPa
         (Fault.REDIRECT, "answered with HTTP status 302"),
     ],
 )
-def test_service_that_fails_is_no_refusal(tsa: Tsa, fault: Fault, message: str) -> None:
+def test_service_that_fails_is_not_a_refusal(tsa: Tsa, fault: Fault, message: str) -> None:
     tsa.fault = fault
     with pytest.raises(HfSignError, match=f"the time-stamp authority '{tsa.url}' {message}") as caught:
         request_timestamp(tsa.url, SIGNATURE)
     assert (type(caught.value), caught.value.exit_code) == (HfSignError, 3)
 
 
-def test_nobody_listens() -> None:
+def test_no_server() -> None:
     with pytest.raises(HfSignError, match="could not be asked: Connection refused"):
         request_timestamp(closed_url(), SIGNATURE)
 
 
-def test_what_is_no_url_is_wrong_usage() -> None:
+def test_malformed_url_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="not one that starts with http"):
         request_timestamp("tsa.example", SIGNATURE)
 
@@ -163,7 +163,7 @@ def test_unknown_error_while_checking_refuses(tsa: Tsa, monkeypatch: pytest.Monk
         request_timestamp(tsa.url, SIGNATURE)
 
 
-def test_unknown_error_while_decoding_is_no_timestamp(tsa: Tsa, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_error_while_decoding_is_a_failure(tsa: Tsa, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rfc3161_client, "decode_timestamp_response", _panic)
     with pytest.raises(HfSignError, match="sent no timestamp: the timestamp could not be checked, .*: a panic"):
         request_timestamp(tsa.url, SIGNATURE)
@@ -326,7 +326,7 @@ def test_unknown_error_is_a_refusal(
         verified_time([stamped(tsa)], SIGNATURE, roots)
 
 
-def test_interruption_is_no_refusal(tsa: Tsa, roots: list[x509.Certificate], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interruption_is_raised(tsa: Tsa, roots: list[x509.Certificate], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(token, "open_response", lambda response: _panic(response, KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt, match="a panic"):
         verified_time([stamped(tsa)], SIGNATURE, roots)

@@ -53,7 +53,7 @@ def drop(kind: str) -> Change:
     return lambda attributes: attributes.__setitem__(slice(None), [a for a in attributes if a[0] != kind])
 
 
-def test_good_one_is_opened(tsa: Tsa) -> None:
+def test_valid_one_is_opened(tsa: Tsa) -> None:
     check(tsa.recipe)
     token = opened(tsa.recipe)
     assert (token.time, token.nonce, token.signer()) == (THEN, 1234, tsa.signer.cert)
@@ -199,7 +199,7 @@ def test_certificate_may_come_from_elsewhere(tsa: Tsa) -> None:
         check(bare, tsa.intermediate.cert)
 
 
-def test_certificates_that_cannot_be_told_apart_are_refused(tsa: Tsa) -> None:
+def test_ambiguous_certificates_are_refused(tsa: Tsa) -> None:
     twin = tsa._issue(serial=tsa.signer.cert.serial_number)
     with pytest.raises(VerificationError, match="comes with several certificates of the same name and number"):
         check(replace(tsa.recipe, embed=[twin]))
@@ -247,6 +247,6 @@ def test_fraction_of_a_second_is_cut_off(tsa: Tsa) -> None:
     assert verified_time([token], MESSAGE, [tsa.root.cert]) == THEN
 
 
-def test_self_signed_signer_is_good_for_itself(tsa: Tsa) -> None:
+def test_self_signed_signer_is_its_own_anchor(tsa: Tsa) -> None:
     alone = self_signed("TSA", eku=(TIME_STAMPING,), eku_critical=True, not_before=LONG_AGO)
     check(Recipe(alone))

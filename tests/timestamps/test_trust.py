@@ -82,7 +82,7 @@ def test_anchor_that_is_not_behind_it_is_refused(world: World) -> None:
             world.verify(other)
 
 
-def test_link_is_no_anchor_beside_a_root(world: World) -> None:
+def test_intermediate_is_no_anchor_beside_a_root(world: World) -> None:
     with pytest.raises(VerificationError, match=UNKNOWN):
         world.verify(world.middle, make_authority("Other"))
 
@@ -194,7 +194,7 @@ def test_authority_must_be_valid_at_that_time(where: str, changes: dict[str, Any
         world.verify(world.root)
 
 
-def test_valid_then_and_expired_now_is_good() -> None:
+def test_valid_then_and_expired_now_is_accepted() -> None:
     until = {"not_after": THEN + timedelta(seconds=1)}
     world = World(until, until, until)
     assert world.verify(world.root) == THEN
@@ -236,7 +236,7 @@ def test_library_that_says_no_without_an_error(world: World, monkeypatch: pytest
         world.verify(world.root)
 
 
-def test_library_is_not_told_what_the_token_brings(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_library_gets_no_certificate_of_the_token(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[dict[str, Any]] = []
     builder = rfc3161_client.VerifierBuilder
 

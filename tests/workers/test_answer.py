@@ -172,7 +172,7 @@ _NO_ANSWERS = {
 
 
 @pytest.mark.parametrize("data", _NO_ANSWERS.values(), ids=list(_NO_ANSWERS))
-def test_what_is_no_answer(model: Callable[..., RepositoryAtRevision], hub: Hub, data: Any) -> None:  # noqa: ANN401
+def test_malformed_answer(model: Callable[..., RepositoryAtRevision], hub: Hub, data: Any) -> None:  # noqa: ANN401
     workers = OneWorker(lambda _: data)
     with pytest.raises(WorkerError):
         hashed(model(), workers, hub)

@@ -114,7 +114,7 @@ def test_killed_keeps_old_file(tmp_path: Path, step: str) -> None:
     assert (tmp_path / "f").read_bytes() == b"old"
 
 
-def test_data_is_synced_before_it_is_in_place(tmp_path: Path) -> None:
+def test_data_is_synced_before_the_rename(tmp_path: Path) -> None:
     code = (
         "import os, sys; from hub_adapters._util import atomic_files as files\n"
         "sync, replace = os.fsync, os.replace\n"
@@ -159,7 +159,7 @@ def test_umask_is_never_changed(tmp_path: Path) -> None:
     assert (tmp_path / "f").read_bytes() == b"newer"
 
 
-def test_directory_that_cannot_be_synced_is_no_error(tmp_path: Path) -> None:
+def test_directory_that_cannot_be_synced_is_not_an_error(tmp_path: Path) -> None:
     code = (
         "import errno, os, stat, sys; from hub_adapters._util.atomic_files import write_file\n"
         "sync = os.fsync\n"

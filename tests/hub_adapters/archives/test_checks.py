@@ -43,7 +43,7 @@ from tests.hub_adapters.archives.test_unpack import FILES, _files
     ],
     ids=["EEXIST", "encoding", "ENAMETOOLONG", "EINVAL"],
 )
-def test_file_system_that_takes_fewer_names(
+def test_file_system_that_accepts_fewer_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
 ) -> None:
     def fail(*_: object) -> None:
@@ -213,7 +213,7 @@ def test_more_zip_with(tmp_path: Path, case: str) -> None:
     _refused(tmp_path, *MORE_ZIPS[case])
 
 
-def test_local_header_that_is_none(tmp_path: Path) -> None:
+def test_malformed_local_header(tmp_path: Path) -> None:
     archive = _patched(zip_of(ZipMember("good"), M), b"PK\x03\x04", 0, b"PK\x03\x05")
     _refused(tmp_path, archive, "'m' is not where the directory says")
 

@@ -111,7 +111,7 @@ def test_two_addresses_of_the_same_content_share_it(hosts: StaticHosts) -> None:
 
 
 @pytest.mark.parametrize("damage", ["short", "gone"])
-def test_file_that_somebody_cut_is_downloaded_again(hosts: StaticHosts, damage: str) -> None:
+def test_truncated_file_is_downloaded_again(hosts: StaticHosts, damage: str) -> None:
     address = hosts.put("/a.onnx", DATA)
     path = Path(_get(address).path)
     os.truncate(path, 7) if damage == "short" else path.unlink()
@@ -223,7 +223,7 @@ def test_two_processes_download_once(hosts: StaticHosts, cache: Path, page: Page
     assert not _left(cache)
 
 
-def test_who_waits_is_told(hosts: StaticHosts) -> None:
+def test_wait_is_reported(hosts: StaticHosts) -> None:
     address = hosts.put("/a.onnx", Slow(DATA, 0.5), Page(etag='"1"'))
     told: list[str] = []
     threads = [
@@ -328,7 +328,7 @@ def test_model_is_made_once(cache: Path) -> None:
     ],
     ids=["written to", "removed", "mode", "added", "folder added", "link", "list damaged", "list removed"],
 )
-def test_model_that_was_changed_is_made_anew(cache: Path, change: object) -> None:
+def test_changed_model_is_built_again(cache: Path, change: object) -> None:
     path = Path(DownloadCache().model("key", "m", _make_folder)[0])
     assert callable(change)
     change(path)

@@ -37,7 +37,7 @@ def test_who_waited_for_nothing_new_asks(hosts: StaticHosts, monkeypatch: pytest
     assert Path(_get(address).path).read_bytes() == b"new"
 
 
-def test_anew_is_not_asked_with_what_is_here(hosts: StaticHosts) -> None:
+def test_anew_sends_no_condition(hosts: StaticHosts) -> None:
     address = hosts.put("/a.onnx", b"old", Page(etag='"1"'))
     _get(address)
     hosts.put("/a.onnx", b"new", Page(etag='"1"'))
@@ -67,7 +67,7 @@ class Stopped:
 
 
 @pytest.mark.parametrize(("page", "kept"), [(Page(etag='"1"'), True), (Page(), False)])
-def test_what_somebody_stopped_is_kept_if_it_helps(hosts: StaticHosts, cache: Path, page: Page, kept: bool) -> None:
+def test_interrupted_download_is_kept_if_resumable(hosts: StaticHosts, cache: Path, page: Page, kept: bool) -> None:
     address = hosts.put("/a.onnx", DATA, page)
     with pytest.raises(KeyboardInterrupt):
         DownloadCache().get(address, FetchOptions(progress=Stopped()))

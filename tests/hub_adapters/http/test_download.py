@@ -70,7 +70,7 @@ def test_download_that_is_cut_off_ten_times(hosts: StaticHosts, page: Page, size
     ids=["nothing to recognize it by", "weak ETag", "weak ETag and date", "no ranges"],
 )
 @pytest.mark.parametrize("chunked", [False, True])
-def test_download_that_cannot_go_on_begins_anew(hosts: StaticHosts, page: Page, chunked: bool) -> None:
+def test_download_that_cannot_be_resumed_starts_over(hosts: StaticHosts, page: Page, chunked: bool) -> None:
     address = hosts.put("/a.onnx", DATA, replace(page, chunked=chunked))
     hosts.cut(1_000_000)
     assert _get(address) == DATA.read()
@@ -119,7 +119,7 @@ def test_part_that_does_not_fit_is_not_taken(hosts: StaticHosts, change: Callabl
     assert _get(address) == DATA.read()
 
 
-def test_part_that_nobody_asked_for(hosts: StaticHosts) -> None:
+def test_partial_response_without_a_range_request(hosts: StaticHosts) -> None:
     address = hosts.put("/a.onnx", DATA)
     hosts.spoil(lambda reply: replace(reply, status=206, headers={"Content-Range": "bytes 5-9/3000000"}))
     with pytest.raises(DishonestError, match="sends a part, and was asked for the whole"):
@@ -168,7 +168,7 @@ def test_pause_that_makes_little_sense(hosts: StaticHosts, text: str, pause: flo
     assert pauses == [pause]
 
 
-def test_pause_that_is_too_long_is_told(hosts: StaticHosts, pauses: list[float]) -> None:
+def test_pause_that_is_too_long_is_reported(hosts: StaticHosts, pauses: list[float]) -> None:
     address = hosts.put("/a.onnx", DATA)
     hosts.fail(503, Retry_After="86400")
     with pytest.raises(UnavailableError, match="it asks to wait for 86,400 seconds: try again then"):
@@ -223,7 +223,7 @@ def test_redirects_are_followed(hosts: StaticHosts, status: int) -> None:
         ("http://127.0.0.1:99999/x", "that is no address"),
     ],
 )
-def test_redirect_to_where_nobody_should_go(hosts: StaticHosts, target: str, why: str) -> None:
+def test_redirect_that_must_not_be_followed(hosts: StaticHosts, target: str, why: str) -> None:
     with pytest.raises(DishonestError, match=f"/first' sends to .*, which is not followed: .*{why}"):
         _get(hosts.lead("/first", target))
 
@@ -235,7 +235,7 @@ def test_redirects_without_an_end(hosts: StaticHosts) -> None:
     assert len(hosts.requests) == 11
 
 
-def test_way_is_told_when_it_ends_nowhere(hosts: StaticHosts) -> None:
+def test_final_url_is_in_the_message(hosts: StaticHosts) -> None:
     with pytest.raises(NotFoundError, match=r"/a' \(which leads to 'http://127.0.0.2:\d+/gone'\) \(HTTP 404\)"):
         _get(hosts.lead("/a", f"{hosts.cdn_url}/gone?token=s3cret"))
 

@@ -61,7 +61,7 @@ def test_nothing_is_received_after_a_refusal(hosts: StaticHosts) -> None:
         assert _ended()
 
 
-def test_nothing_is_received_after_nobody_waits(hosts: StaticHosts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_received_after_the_exchange_ends(hosts: StaticHosts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hub_adapters.http.exchange._ANSWER", 0.1)
     address = hosts.put("/a.onnx", DATA)
     hosts.delay(0.5, times=None)
@@ -151,7 +151,7 @@ def test_nothing_is_written_beyond_what_was_said(hosts: StaticHosts) -> None:
     assert sum(told[0] for told in watcher.told if isinstance(told[0], int)) == 1500
 
 
-def test_length_that_nobody_can_compute(hosts: StaticHosts) -> None:
+def test_length_with_very_many_digits(hosts: StaticHosts) -> None:
     with (
         _raw_server(OK + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n", b"x" * 1000) as address,
         pytest.raises(HubError),

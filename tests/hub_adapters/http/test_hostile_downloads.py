@@ -71,7 +71,7 @@ def test_file_that_changes_at_the_same_size(hosts: StaticHosts, before: Page, af
     assert _get(address) == OTHER.read()
 
 
-def test_part_of_which_nobody_says_how_long_the_whole_is(hosts: StaticHosts) -> None:
+def test_partial_response_without_a_total_length(hosts: StaticHosts) -> None:
     address = hosts.put("/a.onnx", DATA, Page(etag='"1"'))
     hosts.cut(1_000_000)
 
@@ -175,7 +175,7 @@ def _never_the_same(hosts: StaticHosts) -> str:
 
 
 @pytest.mark.parametrize("serve", [_alternating, _wrong_parts, _never_the_same])
-def test_progress_that_is_none(hosts: StaticHosts, serve: Callable[[StaticHosts], str]) -> None:
+def test_download_without_progress_gives_up(hosts: StaticHosts, serve: Callable[[StaticHosts], str]) -> None:
     with pytest.raises(UnavailableError, match=r"gave up after \d+ tries"):
         _get(serve(hosts))
     assert len(hosts.requests) < 15
@@ -262,7 +262,7 @@ def test_redirect_with_a_body_without_end(hosts: StaticHosts) -> None:
         ("٧", "HTTP 503"),
     ],
 )
-def test_pause_that_nobody_can_compute(hosts: StaticHosts, text: str, sentence: str) -> None:
+def test_pause_with_very_many_digits(hosts: StaticHosts, text: str, sentence: str) -> None:
     address = hosts.put("/a.onnx", DATA)
     hosts.spoil(lambda _: Reply(503, {"Retry-After": text.encode().decode("latin-1")}), times=None)
     with pytest.raises(UnavailableError, match=sentence):

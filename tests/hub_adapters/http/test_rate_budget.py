@@ -186,7 +186,7 @@ def test_refusal_counts_whatever_the_next_answer_names() -> None:
     assert _waited(time, budget) == pytest.approx(55)
 
 
-def test_error_of_the_server_is_no_refusal() -> None:
+def test_error_of_the_server_is_not_a_refusal() -> None:
     time = VirtualTime()
     budget = time.budget()
     assert _ask(budget, 503) is None
@@ -351,7 +351,7 @@ def test_stopped_request_waits_no_longer() -> None:
     assert time.now < 1002
 
 
-def test_nobody_waits_beyond_their_time() -> None:
+def test_wait_ends_at_its_deadline() -> None:
     time = VirtualTime()
     budget = time.budget()
     _ask(budget, 429, {"Retry-After": "500"})

@@ -53,13 +53,13 @@ def test_module_by_folder_and_name(softhsm: SoftHsm, folder: Path, tmp_path: Pat
     assert Pkcs11Key(_uri(softhsm, f"&module-path={tmp_path / 'here'}&module-name=softhsm2")).sign(b"message")
 
 
-def test_usual_places_have_softhsm(softhsm: SoftHsm) -> None:
+def test_usual_directories_have_softhsm(softhsm: SoftHsm) -> None:
     if not any(str(softhsm.module).startswith(folder) for folder in module.search_folders()):
         pytest.skip(f"SoftHSM is at an unusual place: '{softhsm.module}'")
     assert Pkcs11Key(_uri(softhsm, "&module-name=softhsm2")).sign(b"message")
 
 
-def test_usual_places() -> None:
+def test_usual_directories() -> None:
     folders = module.search_folders()
     multiarch = sysconfig.get_config_var("MULTIARCH") or f"{platform.machine()}-linux-gnu"
     assert {"/usr/lib64/pkcs11", "/usr/lib/pkcs11", "/usr/lib/softhsm", f"/usr/lib/{multiarch}/softhsm"} <= set(folders)
@@ -104,14 +104,14 @@ def test_no_module_and_no_proxy(softhsm: SoftHsm, folder: Path) -> None:
         Pkcs11Key(_uri(softhsm, ""))
 
 
-def test_module_that_is_no_library(softhsm: SoftHsm, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_module_that_is_not_a_library(softhsm: SoftHsm, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "module.so").write_bytes(b"no library")
     with pytest.raises(UsageError, match=r"module\.so' cannot be loaded as a PKCS #11 module"):
         Pkcs11Key(_uri(softhsm, f"&module-path={tmp_path / 'module.so'}"))
     assert capfd.readouterr() == ("", "")
 
 
-def test_library_that_is_no_module(softhsm: SoftHsm, capfd: pytest.CaptureFixture[str]) -> None:
+def test_library_that_is_not_a_module(softhsm: SoftHsm, capfd: pytest.CaptureFixture[str]) -> None:
     import PyKCS11._LowLevel
 
     library = PyKCS11._LowLevel.__file__

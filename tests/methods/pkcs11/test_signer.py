@@ -219,7 +219,7 @@ def test_public_key_of_another_pair(softhsm: SoftHsm) -> None:
             key.sign(b"message")
 
 
-def test_small_values_keep_their_place(softhsm: SoftHsm) -> None:
+def test_small_values_are_padded(softhsm: SoftHsm) -> None:
     """One in 128 signatures has a leading zero byte in r or s."""
     key = Pkcs11Key(softhsm.uri("token=main;object=p256"))
     for number in range(300):

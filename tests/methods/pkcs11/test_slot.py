@@ -106,7 +106,7 @@ def test_no_token_at_all(softhsm: SoftHsm, tokens: Callable[[list[int]], None]) 
         Pkcs11Key(softhsm.uri("token=main"))
 
 
-def test_empty_token_is_none(softhsm: SoftHsm, tokens: Callable[[list[int]], None]) -> None:
+def test_uninitialized_token_is_ignored(softhsm: SoftHsm, tokens: Callable[[list[int]], None]) -> None:
     """SoftHSM shows a slot for a token that does not exist yet."""
     library = softhsm.library()
     blank = [slot for slot in library.getSlotList() if not library.getTokenInfo(slot).label.rstrip()]

@@ -107,9 +107,7 @@ _NO_GOOD = {
 
 
 @pytest.mark.parametrize("fault", _NO_GOOD, ids=lambda fault: fault.name)
-def test_timestamp_that_is_no_good_is_noticed_before_the_log_has_it(
-    keyless: Keyless, model: Path, fault: TsaFault
-) -> None:
+def test_invalid_timestamp_is_rejected_before_the_log_has_it(keyless: Keyless, model: Path, fault: TsaFault) -> None:
     keyless.use(2)
     keyless.instance.tsa.fault = fault
     with pytest.raises(hms.RefusedError, match=f"{_NO_GOOD[fault]}.*; no signature was written"):
@@ -117,7 +115,7 @@ def test_timestamp_that_is_no_good_is_noticed_before_the_log_has_it(
     assert keyless.instance.entries == 0
 
 
-def test_timestamp_by_a_stranger_is_noticed_before_the_log_has_it(keyless: Keyless, model: Path) -> None:
+def test_timestamp_of_another_authority_is_rejected_before_the_log_has_it(keyless: Keyless, model: Path) -> None:
     keyless.use(2)
     signer = keyless.signer()
     with Tsa() as stranger:

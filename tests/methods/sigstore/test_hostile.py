@@ -42,7 +42,7 @@ _AT_VERIFYING = {
 
 @pytest.mark.section("8.2")
 @pytest.mark.parametrize("fault", _AT_VERIFYING, ids=lambda fault: fault.name)
-def test_bundle_that_nobody_checked_is_refused(either: Keyless, model: Path, fault: Fault) -> None:
+def test_bundle_of_a_faulty_instance_is_refused(either: Keyless, model: Path, fault: Fault) -> None:
     statement = _statement(model)
     assert either.verifier().verify(either.unchecked(statement)).statement == statement
     either.instance.fault = fault
@@ -366,7 +366,7 @@ def test_checkpoint_with_something_behind_it(either: Keyless, model: Path, more:
         either.verifier().verify(_edited(bundle, add))
 
 
-def test_witness_of_a_checkpoint_is_no_fault(either: Keyless, model: Path) -> None:
+def test_witness_of_a_checkpoint_is_accepted(either: Keyless, model: Path) -> None:
     def add(document: dict[str, Any]) -> None:
         _entry(document)["inclusionProof"]["checkpoint"]["envelope"] += "\u2014 witness.example AAAAAAAAAAAAAAAA\n"
 
@@ -382,7 +382,7 @@ def test_certificate_that_is_too_large(keyless: Keyless, model: Path) -> None:
         keyless.verifier().verify(edited)
 
 
-def test_whatever_a_stranger_makes_of_a_bundle(either: Keyless, model: Path) -> None:
+def test_any_change_of_a_bundle(either: Keyless, model: Path) -> None:
     """It is rejected with a message, or its meaning is unchanged."""
     bundle, verifier = hms.sign(model, signer=either.signer()), either.verifier()
     statement, accepted, unforeseen = verifier.verify(bundle).statement, set(), set()

@@ -52,13 +52,13 @@ def _refused(url: str, **form: str) -> ServiceError:
     return refused.value
 
 
-def test_answer_that_is_no_object(service: Service) -> None:
+def test_answer_that_is_not_an_object(service: Service) -> None:
     service.reply = json_reply([1])
     assert "gave an answer that makes no sense (ValueError)" in str(_refused(service.url))
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"\xff\xfe", b"[" * 100_000])
-def test_answer_that_is_no_json(service: Service, body: bytes) -> None:
+def test_answer_that_is_not_json(service: Service, body: bytes) -> None:
     service.reply = Reply(200, {"Content-Type": "application/json"}, [body], len(body))
     assert "gave an answer that" in str(_refused(service.url))
 
@@ -89,11 +89,11 @@ def test_form_is_sent_nowhere_else(service: Service) -> None:
         assert other.log.records() == []
 
 
-def test_nobody_listens() -> None:
+def test_no_server() -> None:
     assert "cannot be reached (Connection refused)" in str(_refused("http://127.0.0.1:9/"))
 
 
-def test_address_that_is_none() -> None:
+def test_malformed_url() -> None:
     assert "could not be asked" in str(_refused("ftp://127.0.0.1/"))
 
 

@@ -57,7 +57,7 @@ def test_holder(name: x509.GeneralName, identity: str, issuers: tuple[tuple[x509
         ([x509.OtherName(x509.ObjectIdentifier(f"{_FULCIO}.7"), b"\x0c\x01\xff")], "is malformed"),
     ],
 )
-def test_holder_that_is_none(names: list[x509.GeneralName], message: str) -> None:
+def test_malformed_holder(names: list[x509.GeneralName], message: str) -> None:
     with pytest.raises(VerificationError, match=message):
         CertificateIdentity.of(_certificate(names, NEW))
 
@@ -72,7 +72,7 @@ def test_holder_that_is_none(names: list[x509.GeneralName], message: str) -> Non
         ((_extension(1, b"\xff"),), "is malformed"),
     ],
 )
-def test_issuer_that_is_none(extensions: tuple[tuple[x509.ExtensionType, bool], ...], message: str) -> None:
+def test_malformed_issuer(extensions: tuple[tuple[x509.ExtensionType, bool], ...], message: str) -> None:
     with pytest.raises(VerificationError, match=message):
         CertificateIdentity.of(_certificate([MAIL], *extensions))
 

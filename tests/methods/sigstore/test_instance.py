@@ -100,7 +100,7 @@ def test_repository_that_serves_no_trust_root(machine: Machine) -> None:
         machine.logs()
 
 
-def test_offline_asks_nobody_and_writes_nothing(machine: Machine) -> None:
+def test_offline_sends_nothing_and_writes_nothing(machine: Machine) -> None:
     with pytest.raises(HfSignError, match=f"there is no trust root for {machine.repository.url} on this machine"):
         machine.logs(offline=True)
     assert (machine.repository.requests, (machine.folder / "cache").exists()) == (0, False)
@@ -188,7 +188,7 @@ def _changed(keyless: Keyless, change: Callable[[dict[str, Any]], object]) -> No
     ],
     ids=range(8),
 )
-def test_trusted_root_that_is_no_good_is_noticed_at_once(keyless: Keyless, change: Callable[[Any], object]) -> None:
+def test_invalid_trusted_root_is_an_error_at_once(keyless: Keyless, change: Callable[[Any], object]) -> None:
     _changed(keyless, lambda config: change(config["trustedRoot"]))
     with pytest.raises(UsageError, match="is not a trust config of Sigstore: "):
         Instance(keyless.config)
@@ -205,7 +205,7 @@ def test_trusted_root_that_is_no_good_is_noticed_at_once(keyless: Keyless, chang
     ],
     ids=range(5),
 )
-def test_services_that_are_no_good_are_noticed_at_once(keyless: Keyless, change: Callable[[Any], object]) -> None:
+def test_invalid_services_are_an_error_at_once(keyless: Keyless, change: Callable[[Any], object]) -> None:
     _changed(keyless, lambda config: change(config["signingConfig"]))
     assert keyless.verifier()
     with pytest.raises(UsageError, match=r"the trust config '.+' names no services that could sign now: "):
@@ -243,7 +243,7 @@ def test_trusted_root_in_a_pipe(keyless: Keyless) -> None:
 
 
 @pytest.mark.parametrize("part", ["tlogs", "ctlogs", "certificateAuthorities"])
-def test_trusted_root_alone_that_is_no_good_is_noticed_at_once(keyless: Keyless, part: str) -> None:
+def test_invalid_trusted_root_alone_is_an_error_at_once(keyless: Keyless, part: str) -> None:
     root = json.loads(keyless.config.read_text())["trustedRoot"]
     keyless.config.write_text(json.dumps({**root, part: []}))
     with pytest.raises(UsageError, match="is not a trust config of Sigstore: it names no"):

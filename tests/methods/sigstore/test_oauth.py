@@ -46,7 +46,7 @@ def _person(keyless: Keyless) -> SignIn:
     return SignIn(keyless.instance.identity_provider, Client("sigstore"), lambda _: None, None)
 
 
-def test_sign_in_is_good_while_its_token_lasts(keyless: Keyless, browser: Browser) -> None:
+def test_sign_in_is_valid_while_its_token_lasts(keyless: Keyless, browser: Browser) -> None:
     browser()
     person = _person(keyless)
     tokens = [person.token() for _ in range(3)]
@@ -66,7 +66,7 @@ def test_issuer_that_renews_is_not_asked_through_the_person(keyless: Keyless, br
     assert keyless.instance.sign_ins == 1
 
 
-def test_nobody_is_asked_twice_an_hour(keyless: Keyless, browser: Browser, clock: Clock) -> None:
+def test_sign_in_is_not_repeated_within_an_hour(keyless: Keyless, browser: Browser, clock: Clock) -> None:
     browser()
     keyless.instance.refreshes = False
     keyless.instance.token_lifetime = SHORT
@@ -81,7 +81,7 @@ def test_nobody_is_asked_twice_an_hour(keyless: Keyless, browser: Browser, clock
     assert keyless.instance.sign_ins == 2
 
 
-def test_nobody_is_asked_again_right_after_declining(keyless: Keyless, browser: Browser, clock: Clock) -> None:
+def test_sign_in_is_not_repeated_after_declining(keyless: Keyless, browser: Browser, clock: Clock) -> None:
     opened = browser()
     keyless.instance.person = None
     person = _person(keyless)
@@ -217,7 +217,7 @@ def test_out_of_band_code_that_is_wrong(keyless: Keyless, code: str) -> None:
     ],
 )
 @pytest.mark.parametrize("field", ["authorization_endpoint", "token_endpoint"])
-def test_addresses_that_nobody_is_sent_to(monkeypatch: pytest.MonkeyPatch, field: str, address: object) -> None:
+def test_urls_that_are_not_opened(monkeypatch: pytest.MonkeyPatch, field: str, address: object) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     good = {"authorization_endpoint": "http://x/auth", "token_endpoint": "http://x/token"}
     server = Server("issuer", lambda _: json_reply({**good, field: address}), Log())
@@ -227,7 +227,7 @@ def test_addresses_that_nobody_is_sent_to(monkeypatch: pytest.MonkeyPatch, field
     server.stop()
 
 
-def test_https_sends_nobody_to_http() -> None:
+def test_https_does_not_lead_to_http() -> None:
     assert not oauth._is_address("http://issuer.example/auth", "https://issuer.example")
     assert oauth._is_address("https://issuer.example/auth", "https://issuer.example")
     assert oauth._is_address("https://issuer.example/auth", "http://127.0.0.1:1")

@@ -32,7 +32,7 @@ def test_ambient_token_near_its_end_is_replaced(github: Keyless) -> None:
     assert (github.instance.minted, len(notes)) == (3, 1)
 
 
-def test_fresh_certificate_takes_a_fresh_ambient_token(github: Keyless, model: Path) -> None:
+def test_new_certificate_needs_a_new_ambient_token(github: Keyless, model: Path) -> None:
     github.instance.token_lifetime = timedelta(seconds=30)
     github.instance.certificate_lifetime = timedelta(seconds=1)
     signer = hms.SigstoreSigner(use_ambient_credentials=True, trust_config=github.config)
@@ -96,7 +96,7 @@ def test_workflow_leaves_no_choice(keyless: Keyless) -> None:
     assert (token.expected.identities[0], token.unlikely) == (f"https://github.com/{ref}", ())
 
 
-def test_authority_that_takes_another_claim_is_told(keyless: Keyless, model: Path) -> None:
+def test_authority_with_another_claim_is_explained(keyless: Keyless, model: Path) -> None:
     """This one uses the e-mail address, if any; a token with a pipeline in it would be mistaken for that first."""
     notes: list[str] = []
     token = keyless.instance.token(organization_slug="acme", pipeline_slug="sign")
@@ -171,7 +171,7 @@ def test_odd_claims(keyless: Keyless, claims: dict[str, Any]) -> None:
     assert len(str(refused.value)) < 300
 
 
-def test_file_of_a_token_that_is_none(tmp_path: Path) -> None:
+def test_file_with_a_malformed_token(tmp_path: Path) -> None:
     path = tmp_path / "token.bin"
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(hms.UsageError, match=r"the file '.+token.bin' cannot be read as the identity token"):
@@ -196,6 +196,6 @@ def test_authority_may_name_either_issuer(keyless: Keyless) -> None:
     assert issuers == ("https://accounts.example", keyless.instance.identity_provider)
 
 
-def test_issuer_that_nobody_knows_leaves_a_choice(keyless: Keyless) -> None:
+def test_unknown_issuer_leaves_a_choice(keyless: Keyless) -> None:
     token = parse_token(keyless.instance.token(), "sigstore", "the token")
     assert token.unlikely == token.expected.identities[1:] != ()

@@ -65,7 +65,7 @@ def test_signature_outlives_its_certificate(either: Keyless, model: Path) -> Non
 # Signers
 
 
-def test_signers_own_verifier_accepts_it_and_nobody_else(keyless: Keyless, model: Path) -> None:
+def test_signers_own_verifier_accepts_only_that_signer(keyless: Keyless, model: Path) -> None:
     signer = keyless.signer()
     before = signer.verifier()
     bundle = hms.sign(model, signer=signer)
@@ -205,7 +205,7 @@ def test_certificate_near_its_end_is_replaced(keyless: Keyless, model: Path) -> 
     assert len(keyless.instance.certificates) == 2
 
 
-def test_identity_is_told_once(keyless: Keyless, model: Path) -> None:
+def test_identity_is_shown_once(keyless: Keyless, model: Path) -> None:
     notes: list[str] = []
     keyless.instance.certificate_lifetime = timedelta(seconds=1)
     signer = keyless.signer(note=notes.append)

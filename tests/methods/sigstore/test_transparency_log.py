@@ -50,7 +50,7 @@ def test_address_in_a_log_of_version_2(index: str, place: str) -> None:
 
 
 @pytest.mark.parametrize("origin", ["", "javascript:alert(1)", "a b", "host/\x1b[31m", "x@y", "../.."])
-def test_origin_that_is_no_address(origin: str) -> None:
+def test_origin_that_is_not_a_url(origin: str) -> None:
     assert "\x1b" not in _address(origin=origin)
     assert _address(origin=origin) in ("", "https://../../api/v1/log/entries?logIndex=256042")
 
@@ -65,7 +65,7 @@ def test_origin_that_is_no_address(origin: str) -> None:
         ("integratedTime", "9" * 18),
     ],
 )
-def test_numbers_that_are_none(field: str, value: str) -> None:
+def test_malformed_numbers(field: str, value: str) -> None:
     (found,) = log_entries({"tlogEntries": [_entry(**{field: value})]})
     assert (found.index if field == "logIndex" else found.time) in ("", None)
 
