@@ -1,4 +1,4 @@
-"""Signing: from a model to a bundle."""
+"""Signing: from a model on this machine to the manifest that is signed."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 @dataclass(frozen=True)
 class HowToHash:
-    """What is taken of a model, and how it is hashed; the names are those of the serialization (section 5.2.2).
+    """The files of a model to sign, and the way to hash them; the names are those of section 5.2.2.
 
     `ignore_paths` are relative to the model, or absolute below it. `shard_size`, in bytes, chooses the serialization
-    method `shards`. Raises `UsageError` for an algorithm or a size that cannot be.
+    method `shards`. Raises `UsageError` for an unknown algorithm or an invalid size.
     """
 
     ignore_paths: tuple[Path, ...] = ()
@@ -50,7 +50,7 @@ class HowToHash:
             raise UsageError(f"the shard size is {size!r}; it must be a whole number of bytes above zero")
 
     def serialization(self, model: Path) -> Serialization:
-        """How `model` is hashed for signing; raises `UsageError` for an ignored path that is not below it."""
+        """Return the serialization for `model`; raises `UsageError` for an ignored path that is not below it."""
         default = default_ignores(git=self.ignore_git_paths)
         ignored = {*default, *(relative_ignore(model, path) for path in self.ignore_paths)}
         method = "files" if self.shard_size is None else "shards"
@@ -64,7 +64,7 @@ def receipts_for(
     *,
     note: Callable[[str], None] = lambda _: None,
 ) -> Receipts:
-    """The receipts for signing, which take digests from the earlier bundle `reuse` once it is verified; see `sign`."""
+    """Return receipts for signing that reuse digests of the earlier bundle `reuse`, once it is verified; see `sign`."""
     from hf_model_signing.hashing.receipts import Receipts
 
     if reuse is None:
@@ -89,7 +89,7 @@ def make_manifest(
     progress: Progress | None = None,
     receipts: Receipts | None = None,
 ) -> Manifest:
-    """Hash `model` as it is signed; raises as `sign` does."""
+    """Hash `model` for signing; raises as `sign` does."""
     if not os.path.exists(model):
         raise UsageError(no_model(model))
     chosen = how or HowToHash()
@@ -110,14 +110,14 @@ def make_manifest(
 
 
 def no_model(model: Path) -> str:
-    """What to say when nothing is at a path."""
+    """Return the message for a path without a model."""
     path = os.fspath(model)
     hint = f"; for a repository on the Hub write hf://{path}" if _REPOSITORY.fullmatch(path) else ""
     return f"there is no model at '{show(path)}'{hint}"
 
 
 def relative_ignore(model: Path, path: Path) -> str:
-    """An ignored path as section 6.2.1 writes it: exact, relative to the model, with `/`."""
+    """Return an ignored path as in section 6.2.1: exact, relative to the model, with `/`."""
     text = os.fspath(path)
     inside = path_inside(model, text) if os.path.isabs(text) else os.path.normpath(text).replace(os.sep, "/")
     try:

@@ -1,4 +1,4 @@
-"""Verifying: a model and its bundle against the signer that is trusted (section 8 of the specification)."""
+"""Verifying: a model and its bundle against the trusted signer (section 8 of the specification)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _REPOSITORY = re.compile(r"hf://(datasets/|spaces/)?(?:(?!datasets/|spaces/|mode
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of a model is verified.
+    """The part of a model that is verified.
 
     `ignore_paths` are left out in addition to those that the signature leaves out. `only` are patterns: no other file
     is compared. `ignore_unsigned_files` accepts files that the signature does not list. `ignore_git_paths` set to false
@@ -118,7 +118,7 @@ def verify_path(
 
 
 def find_signature(model: Path, *elsewhere: str) -> str:
-    """The `model.sig` in `model`, or else in one of the folders `elsewhere`; raises `MissingSignatureError`."""
+    """Return the `model.sig` in `model`, or else in a directory of `elsewhere`; raises `MissingSignatureError`."""
     for folder in (os.fspath(model), *elsewhere):
         path = os.path.join(folder, SIGNATURE_NAME)
         if os.path.isfile(path):
@@ -128,11 +128,11 @@ def find_signature(model: Path, *elsewhere: str) -> str:
 
 
 def check_subject(statement: Statement, uri: str | None, *, by_name: bool = False) -> None:
-    """Raise `VerificationError` when the statement was made for another repository than `uri`.
+    """Raise `VerificationError` if the statement was made for another repository than `uri`.
 
-    A statement without a hub reference, as every tool but a push makes it, is about the files alone and fits anywhere;
-    with `by_name` it fits a repository of the Hugging Face Hub only when its subject has the same name. Without that
-    one model of a signer could stand in for another.
+    A statement without a hub reference, which every tool but a push makes, matches any repository. With `by_name` it
+    matches a repository of the Hugging Face Hub only if its subject has the same name: otherwise one model of a signer
+    could be served in place of another.
     """
     if not uri:
         return
@@ -154,14 +154,14 @@ def _same_repository(asked: str, signed: str) -> bool:
     if asked == signed:
         return True
     wanted, found = _REPOSITORY.fullmatch(asked), _REPOSITORY.fullmatch(signed)
-    # A legacy name has no namespace: any namespace that the trusted signer signed for may stand before it.
+    # A legacy name has no namespace, so it matches the one that the trusted signer signed for.
     return bool(wanted and found and not wanted[2] and (wanted[1], wanted[3]) == (found[1], found[3]))
 
 
 def expected_files(manifest: Manifest, coverage: Coverage) -> Mapping[str, bytes]:
-    """What tells the content of each file that must be found, by path (see `Manifest.digests`).
+    """Return the digest of each file that must be present, by path (see `Manifest.digests`).
 
-    Raises `VerificationError` when the patterns choose no file, or the signature was made otherwise than is demanded.
+    Raises `VerificationError` if the patterns match no file, or the signature has another hash or shard size.
     """
     how = manifest.serialization
     if coverage.hash_type not in (None, how.hash_type):
@@ -181,7 +181,7 @@ def expected_files(manifest: Manifest, coverage: Coverage) -> Mapping[str, bytes
 
 
 def ignored_paths(manifest: Manifest, coverage: Coverage, model: Path = "") -> frozenset[str]:
-    """What is left out (section 6.2.1), except what the manifest lists: a listed file is always checked."""
+    """Return the ignored paths (section 6.2.1), except those in the manifest: a listed file is always compared."""
     own = (relative_ignore(model, path) for path in coverage.ignore_paths)
     default = (path for path in default_ignores(git=coverage.ignore_git_paths) if path != SIGNATURE_NAME)
     return frozenset({*own, *manifest.serialization.ignore_paths, *default}) - {
@@ -193,9 +193,9 @@ def ignored_paths(manifest: Manifest, coverage: Coverage, model: Path = "") -> f
 def verify_files(
     model: Path, manifest: Manifest, coverage: Coverage, signature_file: str | None, progress: Progress | None
 ) -> tuple[str, ...]:
-    """Return the names of the files of `model` that are what the trusted `manifest` says (section 8.4).
+    """Return the names of the files of `model` that match the trusted `manifest` (section 8.4).
 
-    Raises `VerificationError` unless all of them are, and nothing else is there. `signature_file` is left out.
+    Raises `VerificationError` unless all of them match and there is no other file. `signature_file` is left out.
     """
     expected = expected_files(manifest, coverage)
     single = not os.path.isdir(model)
@@ -219,7 +219,7 @@ def verify_files(
 
 
 def _single_file(model: Path, expected: Mapping[str, bytes]) -> Mapping[str, bytes]:
-    """A single-file model is listed under its own name, or as `.` by releases of the reference tool."""
+    """Return the digest of a single-file model, which is listed under its name, or as `.` by the reference tool."""
     name = os.path.basename(os.path.abspath(model))
     if len(expected) != 1:
         raise VerificationError(f"the signature lists {len(expected)} files, and '{os.fspath(model)}' is a single file")

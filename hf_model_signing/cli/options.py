@@ -29,7 +29,7 @@ class ByteCount(click.ParamType[int]):
     name = "BYTES"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401
-        """Return the number; fails for what is none, or not above zero."""
+        """Return the number; fails for a malformed one, and for zero."""
         if isinstance(value, int):
             return value
         match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?) ?([kmgt]?)(i?)b?", value.strip(), re.IGNORECASE)
@@ -40,7 +40,7 @@ class ByteCount(click.ParamType[int]):
 
 
 def reference_argument(name: str = "reference", metavar: str = "REFERENCE") -> click.Argument:
-    """The model that a command is about."""
+    """Return the argument for the model of a command."""
     return click.Argument([name], metavar=metavar)
 
 
@@ -53,7 +53,7 @@ REPO_HELP = "REPO is ORG/NAME[@REV] of the kind that --type says, or hf://[datas
 
 
 def ignore_options() -> list[click.Parameter]:
-    """What is left out of a manifest."""
+    """Return the options for ignored paths."""
     return [
         click.Option(
             ["--ignore-paths"], multiple=True, metavar="PATH", help="Leave out this file or folder. Repeatable."
@@ -68,7 +68,7 @@ def ignore_options() -> list[click.Parameter]:
 
 
 def manifest_options() -> list[click.Parameter]:
-    """How a model is hashed for signing."""
+    """Return the options for the manifest of a signature."""
     return [
         *ignore_options(),
         click.Option(
@@ -90,7 +90,7 @@ def manifest_options() -> list[click.Parameter]:
 
 
 def fetch_options() -> list[click.Parameter]:
-    """What is taken of a model that a server gives, and how much of it."""
+    """Return the options for models on web servers: further files, and limits."""
     size = ByteCount()
     limits = Limits()
     return [
@@ -142,7 +142,7 @@ def source_of(values: dict[str, Any], progress: DownloadProgress | None) -> Sour
 
 
 def expected_options() -> list[click.Parameter]:
-    """How a model must have been hashed; the signature itself says how it was."""
+    """Return the options that reject a signature with another hash or shard size."""
     return [
         click.Option(["--hash", "hash_type"], type=_HASH, help="Refuse a signature that was made with another hash."),
         click.Option(
@@ -171,7 +171,7 @@ def manifest_arguments(values: dict[str, Any], ignore_paths: Iterable[str]) -> d
 
 
 def coverage_options() -> list[click.Parameter]:
-    """How much of a model has to be what was signed."""
+    """Return the options for the part of a model that is verified."""
     return [
         click.Option(
             ["--ignore-unsigned-files/--no-ignore-unsigned-files"],
@@ -184,12 +184,12 @@ def coverage_options() -> list[click.Parameter]:
 
 
 def only_option() -> click.Option:
-    """Just a part of a model."""
+    """Return the option for patterns of files."""
     return click.Option(["--only"], multiple=True, metavar="PATTERN", help="Only files that fit. Repeatable.")
 
 
 def type_option() -> click.Option:
-    """The kind of repository that a bare name means."""
+    """Return the option for the kind of a repository."""
     kinds = click.Choice(["model", "dataset", "space"])
     return click.Option(["--type", "kind"], type=kinds, help="What the repository is.  [default: model]")
 
@@ -201,9 +201,10 @@ def ignored_in(source: Source, values: dict[str, Any]) -> tuple[str, ...]:
 
 
 def ignored_below(model: str, paths: Iterable[str]) -> tuple[str, ...]:
-    """Ignored paths as typed: from the current folder when that lies in the model, else from the model's root.
+    """Return ignored paths, as the user typed them, relative to the model.
 
-    What lies outside has no effect, as in `model_signing`, and a note says so.
+    They are relative to the current directory if that is in the model, else to the root of the model. A path outside
+    has no effect, as in `model_signing`, and a note says so.
     """
     return tuple(below for path in paths if (below := _below(model, path)) is not None)
 
@@ -223,7 +224,7 @@ def _below(model: str, path: str) -> str | None:
 
 
 def check_signature_file(path: str) -> None:
-    """Raise `UsageError` when the signature that was named is not there: a slip, and no verdict on a model."""
+    """Raise `UsageError` if the named signature is missing: a usage error, and not a verification that failed."""
     if "://" in path and not path.lower().startswith(("https://", "http://")):
         from hub_adapters.http.urls import named
 

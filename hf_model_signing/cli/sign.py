@@ -1,4 +1,4 @@
-"""`hf-sign sign`: a model, here or on a hub, becomes a signature file."""
+"""`hf-sign sign`: sign a model, on this machine or on a hub, and write the signature to a file."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _make(method: Method) -> click.Command:
         help="Take the digests of large files that have not changed since this machine hashed them from this earlier "
         "signature, which must be yours.",
     )
-    again = [reuse] if method.sign else []  # who signs nothing has no earlier signature
+    again = [reuse] if method.sign else []  # without a signer there is no earlier signature
     parameters = [
         *own_options(method, method.sign),
         signature,
@@ -80,7 +80,7 @@ def _make(method: Method) -> click.Command:
 
 
 def _note_other(model: str, signature: str) -> None:
-    """Say it when `verify` would look at an older signature first."""
+    """Report another signature that `verify` would use by default."""
     other = os.path.join(model, "model.sig")
     if os.path.exists(other) and not os.path.samefile(other, signature):
         output.note(f"'{other}' is another signature, and `verify` takes it unless --signature names this one")

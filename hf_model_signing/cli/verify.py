@@ -1,4 +1,4 @@
-"""`hf-sign verify`: is a model, here or on a hub, what a trusted signer signed?"""
+"""`hf-sign verify`: check that a model, on this machine or on a hub, is what a trusted signer signed."""
 
 from __future__ import annotations
 
@@ -95,13 +95,13 @@ def _verify(values: dict[str, Any], **trust: Any) -> None:  # noqa: ANN401 - the
 
 
 def note_old_forms(forms: Iterable[str]) -> None:
-    """Advise to sign again what is in a form that only older releases wrote."""
+    """Advise the user to sign again if the signature has legacy forms."""
     if forms := list(forms):
         output.note(f"this signature is in an old form ({', '.join(forms)}); re-signing is advised")
 
 
 def sentence(verification: Verification) -> str:
-    """What was verified, for people."""
+    """Return one sentence about the result."""
     count = len(verification.files)
     signed = len(verification.statement.manifest.digests)
     total = f"{count}" if count == signed else f"{count} of {signed}"

@@ -65,7 +65,7 @@ def _instead_of(verifier: object) -> str:
 
 
 def _instance_of(value: object, base: type) -> str:
-    """The call that makes an instance, where the class itself is given."""
+    """Return the call that makes an instance, if the class itself is given."""
     return f"hms.{value.__name__}(…)" if isinstance(value, type) and issubclass(value, base) else ""
 
 

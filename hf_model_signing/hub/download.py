@@ -1,4 +1,4 @@
-"""What every verified download has in common: the accepted signer, rollback protection, the pin, and the result."""
+"""The base of every verified download: the accepted signers, rollback protection, and the result."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from hf_model_signing.oms.statement import DIGESTS_FROM, SIGNED_AT, Statement
 _REPLACED = f"the {SIGNATURE_NAME} that is there will be replaced"
 
 
-def signature_there(model: RepositoryAtRevision, note: Callable[[str], None]) -> Bundle | None:
+def existing_signature(model: RepositoryAtRevision, note: Callable[[str], None]) -> Bundle | None:
     """Return the signature on the hub; None if it is missing or malformed, and `note` says so."""
     try:
         return read_signature(model.adapter, model.resolved, model.listing)
@@ -27,7 +27,7 @@ def signature_there(model: RepositoryAtRevision, note: Callable[[str], None]) ->
         return None
 
 
-def signed_by_us(bundle: Bundle, signer: Signer, note: Callable[[str], None]) -> Statement | None:
+def own_statement(bundle: Bundle, signer: Signer, note: Callable[[str], None]) -> Statement | None:
     """Return the statement of an earlier signature of `signer`; None if it is another signer's, and `note` says so."""
     try:
         return signer.verifier().verify(bundle).statement
@@ -36,15 +36,15 @@ def signed_by_us(bundle: Bundle, signer: Signer, note: Callable[[str], None]) ->
         return None
 
 
-def claims_to_fit(bundle: Bundle, model: RepositoryAtRevision) -> bool:
-    """Return True if an unverified signature matches the repository at this revision, whoever made it."""
+def claims_to_be_current(bundle: Bundle, model: RepositoryAtRevision) -> bool:
+    """Return True if the statement of an unverified signature matches the repository at this revision."""
     try:
-        return fits_tree(Statement.parse(bundle.payload), model)
+        return is_current(Statement.parse(bundle.payload), model)
     except VerificationError:
         return False
 
 
-def fits_tree(existing: Statement, model: RepositoryAtRevision) -> bool:
+def is_current(existing: Statement, model: RepositoryAtRevision) -> bool:
     """Return True if a verified statement matches the repository at this revision.
 
     The listing of the hub decides where it can, so that nothing large is downloaded. Digests that came from the hub are

@@ -22,7 +22,7 @@ Path = str | os.PathLike[str]
 
 @dataclass(frozen=True, repr=False)
 class Inspection(Result):
-    """The content of a signature, which nobody verified: anybody may have written it."""
+    """The content of a signature that was not verified: it may come from any source."""
 
     bundle: Bundle
     statement: Statement
@@ -62,7 +62,7 @@ def inspect(reference: Path | Bundle) -> Inspection:
 
     `reference` is a signature file, the directory that holds a `model.sig`, the URL of a signature, a bundle, or a
     repository such as `hf://ORG/NAME@REV`, whose signature is read and not kept. Raises `BundleError` for a malformed
-    signature, `MissingSignatureError` if there is none, `HubError` if the hub fails, and `UsageError` for a hub that
+    signature, `MissingSignatureError` for a missing one, `HubError` if the hub fails, and `UsageError` for a hub that
     has no signatures.
     """
     bundle = _find(reference)

@@ -14,7 +14,7 @@ from hf_model_signing.errors import UsageError
 from hf_model_signing.hashing.model_hasher import Progress
 from hf_model_signing.hub.arguments import check_signer
 from hf_model_signing.hub.badge import read_card
-from hf_model_signing.hub.existing_signature import check_clock, claims_to_fit, signature_there, signed_by_us
+from hf_model_signing.hub.existing_signature import check_clock, claims_to_be_current, existing_signature, own_statement
 from hf_model_signing.hub.repository import DigestSource, RepositoryAtRevision, check_canonical_name
 from hf_model_signing.methods.interface import Signer
 from hf_model_signing.oms.names import SIGNATURE_NAME
@@ -34,7 +34,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class PushOptions:
-    """What to sign and how to commit it; a dry run does everything but the commit.
+    """The digests to sign and the commit to make; a dry run does everything but the commit.
 
     `model` makes the repository at one revision, in place of the one that `digest_source` describes. `step` is called
     with the name of each step and the commit that it works on, and may raise to stop the push. `badge` adds the signer
@@ -171,19 +171,19 @@ def _push_once(
 ) -> Pushed:
     resolved = model.resolved
     card = read_card(model, note) if options.badge else None
-    there = signature_there(model, note)
+    there = existing_signature(model, note)
     # If the unverified statement matches, the signature is checked now and not after hashing: some signers have to sign
     # in for that, and a sign-in expires.
-    fits = there is not None and claims_to_fit(there, model)
-    existing = signed_by_us(there, signer, note) if there and fits else None
+    current = there is not None and claims_to_be_current(there, model)
+    existing = own_statement(there, signer, note) if there and current else None
     if existing and (card is None or card.introduces(signer.introduce(there))):
         return Pushed("unchanged", resolved.commit, existing)
     if not options.dry_run:
         model.adapter.check_writable(resolved, SIGNATURE_NAME, create_pr=options.create_pr)
     options.step("hashing", resolved.commit)
     statement = model.statement()
-    if there and not fits:
-        existing = signed_by_us(there, signer, note)
+    if there and not current:
+        existing = own_statement(there, signer, note)
     check_clock(statement, existing)
     if options.dry_run:
         statement = card.rehearsed(statement, signer) if card else statement

@@ -1,4 +1,4 @@
-"""From one revision on a hub to its manifest, and to the statement that a signature of it makes."""
+"""A repository at one revision: its manifest, and the statement that a signature of it makes."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DigestSource:
-    """What is taken of a repository, and where the digests come from.
+    """The source of the digests of a repository.
 
-    By default the repository is downloaded and hashed; `remote` takes the digests of large files from the hub, a weaker
-    claim that the statement records; `folder` hashes a local copy, which must be what the hub has. Raises `UsageError`
-    for `remote` with digests that no hub tells.
+    By default the repository is downloaded and hashed. `remote` uses the digests of large files that the hub lists, a
+    weaker claim that the statement records; `folder` hashes a local copy, which must match the hub. Raises `UsageError`
+    for both, and for `remote` with digests that no hub lists.
     """
 
     remote: bool = False
@@ -56,22 +56,22 @@ class RepositoryAtRevision:
 
     @cached_property
     def listing(self) -> Mapping[str, RemoteFile]:
-        """All that the hub lists, by path."""
+        """The files that the hub lists, by path."""
         return self.adapter.remote_manifest(self.resolved)
 
     @cached_property
     def serialization(self) -> Serialization:
-        """How the repository is hashed."""
+        """The serialization of the manifest."""
         return self.digest_source.how.serialization(self.digest_source.folder or "")
 
     @property
     def can_be_listed(self) -> bool:
-        """Whether what the hub lists tells the manifest."""
+        """True if the manifest can be made from the listing of the hub."""
         return is_plain(self.serialization)
 
     @cached_property
     def files(self) -> Mapping[str, RemoteFile]:
-        """The listed files that are signed; raises `EmptyModelError` when there is none."""
+        """The listed files to sign; raises `EmptyModelError` for an empty list."""
         files = covered(self.listing, self.serialization.ignore_paths)
         if not files:
             raise EmptyModelError(
@@ -80,7 +80,7 @@ class RepositoryAtRevision:
         return files
 
     def statement(self) -> Statement:
-        """What is signed now: the manifest, the hub reference, the revision and the time (UTC)."""
+        """Return the statement to sign: the manifest, the hub reference, the revision and the time (UTC)."""
         annotations = {
             REVISION: self.resolved.commit,
             SIGNED_AT: signing_time(),
@@ -98,7 +98,7 @@ class RepositoryAtRevision:
         return self._from_download()
 
     def listed_manifest(self) -> Manifest:
-        """The manifest by what the hub lists: only files whose SHA-256 it does not know are read and hashed."""
+        """Return the manifest from the listing: only files without a listed SHA-256 are read and hashed."""
         listed = [file for file in self.files.values() if file.sha256 is None]
         small = hash_small_files(self.adapter, self.resolved, listed, self.serialization)
         pointers = [path for path, file in small.items() if file.pointer]
@@ -138,7 +138,7 @@ class RepositoryAtRevision:
         return replace(manifest, name=self._name)
 
     def _sha256s(self, folder: str, manifest: Manifest) -> Mapping[str, bytes]:
-        """The SHA-256 of the files that `manifest` is of, for a look at what the hub lists."""
+        """Return the SHA-256 of the files of `manifest`, to compare them with the listing."""
         if is_plain(manifest.serialization):
             return manifest.digests
         plain = replace(manifest.serialization, method="files", hash_type="sha256", shard_size=None)
@@ -179,5 +179,5 @@ def check_canonical_name(resolved: Resolved, note: Callable[[str], None]) -> Non
 
 
 def is_plain(serialization: Serialization) -> bool:
-    """Whether the digests are those that hubs list: SHA-256 of whole files."""
+    """Return True if the digests are those that hubs list: SHA-256 of whole files."""
     return serialization.method == "files" and serialization.hash_type == "sha256"

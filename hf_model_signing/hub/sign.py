@@ -71,7 +71,7 @@ def digest(
 ) -> str:
     """Return the root digest of a model, `sha256:` and 64 hex digits, as `sign` would record it, without signing.
 
-    The root digest is a SHA-256 whatever `hash_type` the files are hashed with. The arguments are those of `sign`, and
+    The root digest is always a SHA-256; `hash_type` is the hash of the files. The arguments are those of `sign`, and
     so are the errors.
     """
     how = HowToHash(several(ignore_paths), ignore_git_paths, allow_symlinks, hash_type, shard_size, allow_lfs_pointers)

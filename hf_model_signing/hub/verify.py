@@ -41,8 +41,8 @@ def verify(
     or a bundle, and defaults to `model.sig` in the model, then in the current directory.
 
     The accepted signers are those of either `verifier` or `policy`, a trust policy or the path of one. By a policy, a
-    repository that no rule names is refused, whatever its default, and so is, on the Hugging Face Hub, a signature that
-    names neither the repository nor a model of its name.
+    repository that no rule names is refused, also if its default allows it, and so is, on the Hugging Face Hub, a
+    signature that names neither the repository nor a model of its name.
 
     `coverage` says how much of the model is compared. `uri` is the hub reference that a local model must have been
     signed for. `beside` names data files beside an `.onnx` file on a web server; those that the signature lists are

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from hf_model_signing.hub.existing_signature import fits_tree, signature_there, signed_by_us
+from hf_model_signing.hub.existing_signature import existing_signature, is_current, own_statement
 from hf_model_signing.organisation.journal import Entry, State
 from hf_model_signing.organisation.outcomes import flat
 from hf_model_signing.organisation.records import with_files, with_statement
@@ -30,16 +30,16 @@ class PlanTask:
 
     def _planned(self, record: Record, repository: BatchRepository) -> Record:
         notes: list[str] = []
-        bundle = signature_there(repository, notes.append)
+        bundle = existing_signature(repository, notes.append)
         _ = repository.files  # raises if there is nothing to sign
         if bundle is None:
             return with_files(replace(record, status=Status.UNSIGNED, reason=_reason(notes)), repository.listing)
-        ours = signed_by_us(bundle, self.batch.signer, notes.append)
+        ours = own_statement(bundle, self.batch.signer, notes.append)
         if ours is None:
             record = replace(record, method=bundle.method, verified=False)
             return with_files(replace(record, status=Status.FOREIGN, reason=_reason(notes)), repository.listing)
         record = with_statement(record, ours, **self.batch.signed_by(bundle.method))
-        status = Status.UNCHANGED if fits_tree(ours, repository) else Status.STALE
+        status = Status.UNCHANGED if is_current(ours, repository) else Status.STALE
         return with_files(replace(record, status=status), repository.listing, ours)
 
 

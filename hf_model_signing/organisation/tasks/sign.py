@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from hf_model_signing.hub.existing_signature import fits_tree, signature_there, signed_by_us
+from hf_model_signing.hub.existing_signature import existing_signature, is_current, own_statement
 from hf_model_signing.hub.push import Pushed, PushOptions, push_repository
 from hf_model_signing.oms.statement import REVISION
 from hf_model_signing.organisation.journal import Entry
@@ -72,12 +72,12 @@ class SignTask:
         resolved = adapter.resolve(self.batch.repositories.reference(entry.record))
         for pull in adapter.pull_requests(resolved):
             try:
-                bundle = signature_there(self.batch.at(pull), lambda _: None)
+                bundle = existing_signature(self.batch.at(pull), lambda _: None)
             except (AccessError, DishonestError, NotFoundError):  # anyone may open one, with any content
                 continue
-            ours = signed_by_us(bundle, self.batch.signer, lambda _: None) if bundle else None
+            ours = own_statement(bundle, self.batch.signer, lambda _: None) if bundle else None
             same_revision = ours is not None and ours.annotations.get(REVISION) == resolved.commit
-            if ours and same_revision and fits_tree(ours, self.batch.at(resolved)):
+            if ours and same_revision and is_current(ours, self.batch.at(resolved)):
                 record = with_statement(entry.record, ours, **self.batch.signed_by(self.batch.signer.method))
                 reason = f"proposed in {pull.reference.revision}"
                 record = replace(record, status=Status.PROPOSED, reason=reason)
