@@ -338,6 +338,7 @@ class TestToFolder:
         outcome = _pull(user, acme, "--to", "out")
         assert outcome.code == 3
         assert not (tmp_path / "out").exists()
+        assert list(tmp_path.glob(".out*/config.json"))  # the finished part waits for the next call
         hub.clear_faults()
         assert _pull(user, acme, "--to", "out").code == 0
         assert os.listdir(tmp_path / "out")
