@@ -109,7 +109,7 @@ class Receipts:
                     (_MOST,),
                 )
         except (OSError, sqlite3.Error) as error:
-            _log("info", "cannot make receipts, so these files will be hashed again: %s", error)
+            _log("info", "cannot write receipts, so these files will be hashed again: %s", error)
 
     @property
     def _way(self) -> str:

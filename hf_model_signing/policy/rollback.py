@@ -77,7 +77,7 @@ class RollbackRecord:
                 if after is not None:
                     write_file(self._file, json.dumps({"branch_key": self.branch_key, **asdict(after)}).encode())
         except OSError as error:
-            _logger.warning("cannot note what was verified, so an older one will not be noticed: %s", error)
+            _logger.warning("cannot write the rollback record, so a rollback will not be detected: %s", error)
 
     def _read(self) -> _Known:
         try:

@@ -124,7 +124,7 @@ class Exchange:
         raise DishonestError(f"'{shown(self._address)}' sends from one address to the next without an end")
 
     def _ask(self, session: requests.Session, url: str) -> requests.Response:
-        _logger.debug("asking for %s", shown(url))
+        _logger.debug("requesting %s", shown(url))
         failed: HubError | BrokenError
         try:
             return session.get(

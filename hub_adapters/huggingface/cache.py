@@ -42,7 +42,7 @@ def write_ref(repository: str, revision: str, commit: str) -> None:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         write_file(path, commit.encode("ascii"), mode=0o644)
     except OSError as error:  # a read-only cache can be used all the same
-        _logger.info("cannot note the revision in the cache: %s", error)
+        _logger.info("cannot write the revision to the cache: %s", error)
 
 
 @contextmanager

@@ -35,7 +35,7 @@ class Pacing(NamedTuple):
 def pace(client: Any, current: Callable[[], Pacing | None]) -> None:  # noqa: ANN401 - a client of either HTTP library
     """Apply to each request of the client the pacing that is `current` in its thread."""
     if not has_transports(client):
-        _logger.info("the HTTP client is not one that can keep to the hub's rate limits")
+        _logger.info("the HTTP client does not support a rate budget")
         return
     wrap_transports(client, lambda transport: _PacedTransport(transport, current))
 
@@ -76,7 +76,7 @@ class _PacedTransport:
             if asked is None or not _may_repeat(request, response.status_code):
                 return response
             _give_back(response)
-            _logger.info("the hub answers HTTP %s, and asks to wait %.0f s", response.status_code, asked)
+            _logger.info("the hub responds with HTTP %s, and requests a pause of %.0f s", response.status_code, asked)
             if asked > LONGEST:  # the client would sleep that long, and repeat the request
                 wait = f"try again in {asked:.0f} seconds"
                 raise UnavailableError(f"{pacing.endpoint} limits the rate of requests: {wait}")

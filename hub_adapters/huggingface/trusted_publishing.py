@@ -59,7 +59,7 @@ def opt_in(reference: Reference) -> None:
     if "/" not in reference.name or not can_prove_itself() or get_token() is not None:
         return
     resource = resource_of(reference)
-    _logger.info("there is no token here, so this job asks the hub for one as a trusted publisher of '%s'", resource)
+    _logger.info("no token found: requesting one from the hub as a trusted publisher of '%s'", resource)
     _chosen.add(resource)
     os.environ[RESOURCE] = resource
 

@@ -1,4 +1,4 @@
-"""The language of docstrings and comments: plain English, with the words of `docs/glossary.md`."""
+"""The language of docstrings, comments and log messages: plain English, with the words of `docs/glossary.md`."""
 
 from __future__ import annotations
 
@@ -40,6 +40,12 @@ def _docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 yield node.body[0].lineno, text
 
 
+def _log_messages(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("_logger."):
+            yield from ((node.lineno, str(text.value)) for text in node.args if isinstance(text, ast.Constant))
+
+
 def _comments(source: str) -> Iterator[tuple[int, str]]:
     """Yield comment blocks: a phrase may be split over two lines."""
     block: list[str] = []
@@ -63,10 +69,11 @@ def _prose(text: str) -> str:
 
 def findings(source: str) -> list[str]:
     """Return the lines of `source` that break a rule, each with the words that do."""
-    docstrings = [(line, _prose(text)) for line, text in _docstrings(ast.parse(source))]
-    comments = [(line, _prose(text)) for line, text in _comments(source)]
+    tree = ast.parse(source)
+    docstrings = [(line, _prose(text)) for line, text in _docstrings(tree)]
+    others = [(line, _prose(text)) for line, text in [*_comments(source), *_log_messages(tree)]]
     found = [f"{line}: starts with '{match[0]}'" for line, text in docstrings if (match := CLAUSE.match(text))]
-    found += [f"{line}: '{match[0]}'" for line, text in docstrings + comments for match in PHRASES.finditer(text)]
+    found += [f"{line}: '{match[0]}'" for line, text in docstrings + others for match in PHRASES.finditer(text)]
     return found
 
 
@@ -84,6 +91,7 @@ def test_plain_english(folder: str) -> None:
         ('class C:\n    """The hub went\n    back."""', ["2: 'went back'"]),
         ("x = 1  # hashed anew", ["1: 'anew'"]),
         ("# a header of it is\n# none of ours", ["1: 'is none'"]),
+        ('_logger.info("%s: nobody was told", x)', ["1: 'told'"]),
     ],
 )
 def test_private_english_is_found(source: str, found: list[str]) -> None:

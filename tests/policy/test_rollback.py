@@ -123,7 +123,7 @@ def test_nothing_can_be_noted(known: RollbackRecord, tmp_path: Path, caplog: pyt
     (tmp_path / "hf-sign" / "newest").mkdir(parents=True)
     os.symlink("nowhere", f"{known._file}.busy")
     known.advance(of(1), "")
-    assert "cannot note what was verified" in caplog.text
+    assert "cannot write the rollback record" in caplog.text
 
 
 def test_second_process_waits_and_keeps_the_newer_record(known: RollbackRecord) -> None:

@@ -68,4 +68,4 @@ def test_revision_that_cannot_be_noted_is_no_error(tmp_path: Path, caplog: pytes
     (tmp_path / "refs").touch()
     with caplog.at_level(logging.INFO):
         write_ref(str(tmp_path), "main", COMMIT)
-    assert "cannot note the revision in the cache" in caplog.text
+    assert "cannot write the revision to the cache" in caplog.text
