@@ -42,10 +42,10 @@ def _foreign(root: str, expected: set[str]) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def staged(target: str, names: Collection[str], former: Collection[str] = ()) -> Iterator[str]:
+def staged(target: str, names: Collection[str], earlier: Collection[str] = ()) -> Iterator[str]:
     """Yield a directory to fill; if the block succeeds, its files `names` are moved into `target`, each atomically.
 
-    Files of an earlier version, `former`, that are not among `names` are removed before.
+    Of the version that is replaced, the files `earlier` that are not among `names` are removed first.
 
     The directory offers the files that `target` already has. After a refusal it is removed; when the hub fails, the
     finished downloads stay beside `target`, and the next call continues from there.
@@ -68,7 +68,7 @@ def staged(target: str, names: Collection[str], former: Collection[str] = ()) ->
         except (OSError, HfSignError):
             shutil.rmtree(stage)
             raise
-        _remove(final, set(former) - set(names))  # first: a file may have become a directory
+        _remove(final, set(earlier) - set(names))  # first: a file may have become a directory
         _install(stage, final, names)
 
 
