@@ -23,7 +23,10 @@ from tests.helpers import ROOT, run_python
 PACKAGES = (hms, hub_adapters)
 NAMES: list[str] = importlib.import_module("hf_model_signing").__all__
 # Exceptions that are always translated before they reach a caller.
-INTERNAL = {"PathError", "ShardError", "CertificateError", "BrokenError", "NotModifiedError", "TooLongError"}
+INTERNAL = {
+    *("PathError", "ShardError", "CertificateError", "BrokenError", "NotModifiedError", "TooLongError"),
+    "NewerFormatError",  # of a worker, which answers with it
+}
 CONSUMER = """
 import hf_model_signing as hms
 from hf_model_signing import KeySigner
