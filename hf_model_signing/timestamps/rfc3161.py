@@ -1,6 +1,6 @@
 """RFC 3161 timestamps of a signature: request one, store it in a bundle, verify the time that it proves.
 
-This module is imported at every start; the parsers of tokens are imported when a bundle has one.
+The parsers of tokens are imported when a bundle has one.
 """
 
 from __future__ import annotations
