@@ -60,7 +60,10 @@ def test_methods_and_their_keys() -> None:
         "pkcs11-key": {"public_key!"},
         "certificate": certificate,
         "pkcs11-certificate": certificate,
-        "sigstore": {"identity_provider!", "identity", "identity_pattern", "use_staging", "trust_config"},
+        "sigstore": {
+            *("identity_provider!", "identity", "identity_pattern", "use_staging", "trust_config"),
+            *("repository", "ref", "workflow", "trigger", "runner_environment"),
+        },
         "tofu": {"use_staging", "trust_config"},
     }
     assert set(file_keys(many=False)) == {"public_key", "trust_config"}

@@ -150,6 +150,8 @@ class CertificateAuthority:
             name = x509.RFC822Name(MALLORY)
         values = {number: text.encode() for number, text in old.items()}
         values |= {number: core.UTF8String(text).dump() for number, text in new.items()}
+        replaced = {**values, **self._settings.extensions}
+        values = {number: value for number, value in replaced.items() if value is not None}
         oids = {number: x509.ObjectIdentifier(f"{_FULCIO}.{number}") for number in values}
         named: Extensions = [(x509.SubjectAlternativeName([name]), True)]
         return named + [(x509.UnrecognizedExtension(oids[number], value), False) for number, value in values.items()]

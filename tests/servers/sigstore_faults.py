@@ -86,7 +86,8 @@ class Settings:
     """The state that the services of an instance share, and their counters.
 
     `now` fixes the clock; `person` is the user who signs in, if any; `fault_at` limits the faults of a service to
-    the paths that begin with it. `rekor` is the version of the log that the signing configuration prefers.
+    the paths that begin with it. `extensions` replaces the values of extensions in certificates, by the last number of
+    the OID, or removes them with None. `rekor` is the version of the log that the signing configuration prefers.
     """
 
     rekor: int = 1
@@ -98,6 +99,7 @@ class Settings:
     certificate_lifetime: timedelta = timedelta(minutes=10)
     refreshes: bool = True
     client_secret: str = ""
+    extensions: dict[int, bytes | None] = field(default_factory=dict)
     certificates: list[x509.Certificate] = field(default_factory=list)
     entries: int = 0
     sign_ins: int = 0

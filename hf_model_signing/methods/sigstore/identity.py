@@ -6,45 +6,17 @@ Sigstore's profile of certificates: one alternative name for the identity, an ex
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from cryptography import x509
 
 from hf_model_signing._util.text import show
-from hf_model_signing.crypto import der
 from hf_model_signing.errors import UsageError, VerificationError
-from hf_model_signing.methods.sigstore.limits import MAX_CLAIM
+from hf_model_signing.methods.sigstore.claims import FULCIO, extensions, text_of
+from hf_model_signing.methods.sigstore.identity_pattern import matches
 
-_FULCIO = "1.3.6.1.4.1.57264.1"
-_OTHER_NAME = f"{_FULCIO}.7"
-_ISSUER_RAW, _ISSUER = f"{_FULCIO}.1", f"{_FULCIO}.8"
-
-# Claims about a workflow: the last number of the OID, true for bare text without DER, our name. The first five are
-# older and GitHub's own; a later claim of the same name is for every provider, and overrides them.
-_CLAIMS = (
-    (5, True, "repository"),
-    (6, True, "ref"),
-    (3, True, "commit"),
-    (4, True, "workflow_name"),
-    (2, True, "trigger"),
-    (12, False, "repository"),
-    (14, False, "ref"),
-    (13, False, "commit"),
-    (21, False, "run"),
-    (9, False, "workflow"),
-    (10, False, "workflow_commit"),
-    (18, False, "configuration"),
-    (19, False, "configuration_commit"),
-    (20, False, "trigger"),
-    (11, False, "runner"),
-    (15, False, "repository_id"),
-    (16, False, "owner"),
-    (17, False, "owner_id"),
-    (22, False, "visibility"),
-)
-_UTF8_STRING = 0x0C
+_OTHER_NAME = f"{FULCIO}.7"
+_ISSUER_RAW, _ISSUER = f"{FULCIO}.1", f"{FULCIO}.8"
 
 
 @dataclass(frozen=True)
@@ -67,7 +39,7 @@ class CertificateIdentity:
 class IdentityPolicy:
     """The expected signer: one of `identities` exactly, or one that matches `pattern`, from one of `issuers`.
 
-    The pattern is a glob over the whole identity: `*` matches any text, `?` one character, `[…]` one of several.
+    The pattern is a glob over the whole identity, in which no wildcard matches an `@`.
     """
 
     issuers: tuple[str, ...]
@@ -97,21 +69,12 @@ class IdentityPolicy:
 
     def _fits(self, identity: str) -> bool:
         if self.pattern is not None:
-            return fnmatchcase(identity, self.pattern)
+            return matches(identity, self.pattern)
         return identity in self.identities
 
     def __str__(self) -> str:
         who = _either(self.identities) if self.pattern is None else f"an identity like '{show(self.pattern)}'"
         return f"{who} (issuer {_either(self.issuers)})"
-
-
-def workflow_claims(certificate: x509.Certificate) -> dict[str, str]:
-    """Return the claims of a certificate about the workflow that signed, by our names."""
-    values = _extensions(certificate)
-    found = [
-        (word, values[f"{_FULCIO}.{number}"], bare) for number, bare, word in _CLAIMS if f"{_FULCIO}.{number}" in values
-    ]
-    return {word: _text(raw, bare=bare)[:MAX_CLAIM] for word, raw, bare in found}
 
 
 def _identity(certificate: x509.Certificate) -> str:
@@ -125,14 +88,14 @@ def _identity(certificate: x509.Certificate) -> str:
     if isinstance(name, (x509.RFC822Name, x509.UniformResourceIdentifier)):
         return name.value
     if isinstance(name, x509.OtherName) and name.type_id.dotted_string == _OTHER_NAME:
-        return _text(name.value, bare=False)
+        return text_of(name.value, bare=False)
     raise VerificationError("the signing certificate names its holder in a way that Sigstore does not")
 
 
 def _issuer(certificate: x509.Certificate) -> str:
-    values = _extensions(certificate)
+    values = extensions(certificate)
     found = {
-        _text(values[oid], bare=oid == _ISSUER_RAW) for oid in (_ISSUER, _ISSUER_RAW) if oid in values
+        text_of(values[oid], bare=oid == _ISSUER_RAW) for oid in (_ISSUER, _ISSUER_RAW) if oid in values
     }  # both have the same content, the older one without DER
     if len(found) != 1:
         raise VerificationError(
@@ -141,21 +104,6 @@ def _issuer(certificate: x509.Certificate) -> str:
             else "the signing certificate does not say who issued the identity: it is none of Sigstore's"
         )
     return found.pop()
-
-
-def _extensions(certificate: x509.Certificate) -> Mapping[str, bytes]:
-    return {
-        extension.oid.dotted_string: extension.value.value
-        for extension in certificate.extensions
-        if isinstance(extension.value, x509.UnrecognizedExtension)
-    }
-
-
-def _text(data: bytes, *, bare: bool) -> str:
-    try:
-        return (data if bare else der.parse(data).value(_UTF8_STRING)).decode("utf-8")
-    except ValueError as error:
-        raise VerificationError(f"the signing certificate is malformed: {error}") from error
 
 
 def _either(names: tuple[str, ...]) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 from hf_model_signing.crypto.certificates import CertificateError, parse_certificate
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.methods.sigstore.identity import CertificateIdentity, workflow_claims
+from hf_model_signing.methods.sigstore.claims import workflow_claims
+from hf_model_signing.methods.sigstore.identity import CertificateIdentity
 from hf_model_signing.methods.sigstore.transparency_log import log_entries
 from hf_model_signing.oms.dsse import decode_base64
 

@@ -39,7 +39,7 @@ _SIGN = (
 )
 _VERIFY = (
     Option(("--identity",), "Who must have signed, exactly: an e-mail, or the address of a workflow.", "NAME"),
-    Option(("--identity-pattern",), "In place of --identity: a glob over the whole identity, for workflows.", "GLOB"),
+    Option(("--identity-pattern",), "In place of --identity: a glob over all of it; * never matches @.", "GLOB"),
     Option(
         ("--identity-provider",),
         "Who must have vouched for the identity: the OpenID Connect issuer, exactly.",
@@ -47,6 +47,11 @@ _VERIFY = (
         needed=True,
         said="--identity with --identity-provider",
     ),
+    Option(("--repository",), "Only a workflow of this repository: ORG/NAME, or its URL.", "REPO"),
+    Option(("--ref",), "Only a run for this branch or tag, in full: refs/heads/main.", "REF"),
+    Option(("--workflow",), "Only this workflow: its file in the repository, the file's URL, or its name.", "FILE"),
+    Option(("--trigger",), "Only a run that this event started: push, release, workflow_dispatch, ...", "EVENT"),
+    Option(("--runner-environment",), "Only a run on this kind of machine: github-hosted or self-hosted.", "TEXT"),
     Option(("--offline",), "Do not refresh the trust root: use the copy on this machine.", flag=True, one_run=True),
     _STAGING,
     _TRUST_CONFIG,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hf_model_signing.crypto.certificates import CertificateError, parse_certificate
 from hf_model_signing.errors import BundleError, SigstoreWarning, VerificationError
 from hf_model_signing.methods.interface import MethodVerifier, SignerFound
+from hf_model_signing.methods.sigstore.claims import ClaimConditions
 from hf_model_signing.methods.sigstore.identity import CertificateIdentity, IdentityPolicy
 from hf_model_signing.methods.sigstore.instance import Instance
 from hf_model_signing.methods.sigstore.oidc_tokens import (
@@ -32,23 +33,27 @@ def _warn(text: str) -> None:
 
 
 class InstanceVerifier(MethodVerifier):
-    """Accepts the signatures of the identities that `expected` names, on one Sigstore instance."""
+    """Accepts the signatures of the identities that `expected` names, on one Sigstore instance.
+
+    The certificate must also have the claims of `conditions`.
+    """
 
     method = "sigstore"
 
-    def __init__(self, expected: IdentityPolicy, instance: Instance) -> None:
+    def __init__(self, expected: IdentityPolicy, instance: Instance, conditions: ClaimConditions | None = None) -> None:
         self._expected, self._instance = expected, instance
+        self._conditions = conditions or ClaimConditions()
 
     def describe(self) -> str:
-        """Describe the expected identity and its issuer."""
-        return str(self._expected)
+        """Describe the expected identity, its issuer, and the expected claims."""
+        return ", ".join(filter(None, (str(self._expected), str(self._conditions))))
 
     def excludes(self, bundle: Bundle) -> bool:
-        """Exclude certificates of other identities."""
+        """Exclude certificates of other identities or with other claims."""
         if super().excludes(bundle):
             return True
         try:
-            self._expected.check(CertificateIdentity.of(_certificate(bundle)))
+            self._check_holder(_certificate(bundle))
         except Exception:  # noqa: BLE001 - `verify` rejects a malformed certificate, too
             return True
         return False
@@ -76,14 +81,24 @@ class InstanceVerifier(MethodVerifier):
             raise VerificationError("the signature is not verified: it is over another content")
         _check_clock(times)
         # Last, so that a message never names a signer that was not verified.
-        self._expected.check(holder.noted)
-        return SignerFound(str(holder.noted), _facts(holder.noted))
+        noted = self._check_holder(holder.certificate)
+        return SignerFound(str(noted), _facts(noted))
+
+    def _check_holder(self, certificate: x509.Certificate) -> CertificateIdentity:
+        """Return the identity in a certificate; raises `VerificationError` unless it, and the claims, are expected."""
+        found = CertificateIdentity.of(certificate)
+        self._expected.check(found)
+        self._conditions.check(certificate)
+        return found
 
 
 class SigstoreVerifier(InstanceVerifier):
     """Accepts the signatures of one identity: `identity` exactly, or a match of the glob `identity_pattern`.
 
-    `identity_provider` is the exact OpenID Connect issuer. The trust root is refreshed from the instance; if that
+    No wildcard of the pattern matches an `@`. `identity_provider` is the exact OpenID Connect issuer. `repository`,
+    `ref`, `workflow`, `trigger` and `runner_environment` are claims that the certificate must have besides: the
+    repository (`ORG/NAME` or its URL), the full reference, the file or the name of the workflow, the event, and the
+    kind of machine. The trust root is refreshed from the instance; if that
     fails, the local copy is used, and `note` receives a message. `offline` uses the local copy and makes no request.
     The log entry, its inclusion proof and the SCT of the certificate are always checked. Raises `UsageError` without
     an identity and its issuer, or for an unusable trust config.
@@ -95,6 +110,11 @@ class SigstoreVerifier(InstanceVerifier):
         identity_provider: str | None = None,
         *,
         identity_pattern: str | None = None,
+        repository: str | None = None,
+        ref: str | None = None,
+        workflow: str | None = None,
+        trigger: str | None = None,
+        runner_environment: str | None = None,
         offline: bool = False,
         use_staging: bool = False,
         trust_config: Path | None = None,
@@ -102,17 +122,19 @@ class SigstoreVerifier(InstanceVerifier):
     ) -> None:
         identities = () if identity is None else (identity,)
         expected = IdentityPolicy((identity_provider or "",), identities, identity_pattern)
-        super().__init__(expected, Instance(trust_config, use_staging, offline, note))
+        conditions = ClaimConditions(repository, ref, workflow, trigger, runner_environment)
+        super().__init__(expected, Instance(trust_config, use_staging, offline, note), conditions)
 
 
 class _Noted:
-    """The identity policy for sigstore-python: it only remembers the identity of a certificate that was verified."""
+    """The identity policy for sigstore-python: it only remembers the certificate that was verified."""
 
-    noted: CertificateIdentity
+    certificate: x509.Certificate
 
     def verify(self, cert: x509.Certificate) -> None:
-        """Remember the identity; raises `VerificationError` for a certificate without one."""
-        self.noted = CertificateIdentity.of(cert)
+        """Remember the certificate; raises `VerificationError` if it has no identity."""
+        CertificateIdentity.of(cert)
+        self.certificate = cert
 
 
 def _facts(holder: CertificateIdentity) -> Mapping[str, str]:

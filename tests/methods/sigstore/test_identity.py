@@ -6,7 +6,8 @@ import pytest
 from cryptography import x509
 
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.methods.sigstore.identity import CertificateIdentity, IdentityPolicy, workflow_claims
+from hf_model_signing.methods.sigstore.claims import workflow_claims
+from hf_model_signing.methods.sigstore.identity import CertificateIdentity, IdentityPolicy
 from tests.certificates import self_signed
 
 ISSUER = "https://issuer.example"
@@ -103,7 +104,7 @@ def test_claims_of_the_newer_extensions_go_first() -> None:
         ("a*", "ba", False),
         ("*a", "ab", False),
         ("a.c", "abc", False),
-        ("a*", "a\nb", True),
+        ("a*", "a\nb", False),
         ("A*", "a", False),
     ],
 )
