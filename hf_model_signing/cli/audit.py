@@ -13,7 +13,7 @@ from hf_model_signing.cli.organisation import (
     jobs_option,
     organisation_argument,
     report_option,
-    selection_of,
+    run_arguments,
     selection_options,
     terminal,
 )
@@ -26,19 +26,9 @@ _FAIL_ON = (Finding.UNSIGNED, Finding.STALE, Finding.UNTRUSTED)
 def _run(**values: Any) -> int:  # noqa: ANN401 - what click parsed
     check_reports(values)
     with terminal(values) as observer, sigstore_notes():
-        from hf_model_signing.organisation.audit import audit
-        from hf_model_signing.organisation.options import RunOptions
-        from hf_model_signing.policy.trust_policy import Policy
-        from hub_adapters.http.rate_budget import Budget
-        from hub_adapters.huggingface.adapter import HuggingFaceAdapter
+        from hf_model_signing.organisation.api import audit
 
-        report = audit(
-            HuggingFaceAdapter(Budget()),
-            values["org"],
-            policy=Policy.read(values["policy"]) if values["policy"] else None,
-            options=RunOptions(selection_of(values), values["jobs"]),
-            observer=observer,
-        )
+        report = audit(values["org"], policy=values["policy"], observer=observer, **run_arguments(values))
     code = finish(report, values)
     return 1 if values["fail_on"] and values["fail_on"] & report.findings().keys() else code
 

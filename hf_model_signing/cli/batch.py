@@ -2,63 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from hf_model_signing.cli.global_options import Command
 from hf_model_signing.cli.method_inference import any_signer, infer_signer
-from hf_model_signing.cli.options import how_to_hash, manifest_options
+from hf_model_signing.cli.options import manifest_arguments, manifest_options
 from hf_model_signing.cli.organisation import (
     check_reports,
     finish,
     jobs_option,
     organisation_argument,
     report_option,
-    selection_of,
+    run_arguments,
     selection_options,
     terminal,
 )
 
-if TYPE_CHECKING:
-    from hf_model_signing.organisation.options import BatchOptions
+_SAME_NAMES = ("revision", "create_pr", "remote", "dry_run", "journal", "keep_cache", "executor")
 
 
 def _run(**values: Any) -> int:  # noqa: ANN401 - what click parsed
     check_reports(values)
     with terminal(values) as observer:
-        from hf_model_signing.organisation.batch import batch
-        from hub_adapters.http.rate_budget import Budget
-        from hub_adapters.huggingface.adapter import HuggingFaceAdapter
+        from hf_model_signing.organisation.api import batch
 
-        options = _options(values)
         report = batch(
-            HuggingFaceAdapter(Budget()),
             values["org"],
             signer=infer_signer(values),
-            options=options,
+            commit_message=values["message"],
             observer=observer,
+            **{name: values[name] for name in _SAME_NAMES},
+            **run_arguments(values),
+            **manifest_arguments(values, values["ignore_paths"]),
         )
     return finish(report, values)
-
-
-def _options(values: dict[str, Any]) -> BatchOptions:
-    from hf_model_signing.hub.push import DEFAULT_MESSAGE
-    from hf_model_signing.hub.repository import DigestSource
-    from hf_model_signing.organisation.options import BatchOptions
-
-    return BatchOptions(
-        selection=selection_of(values),
-        jobs=values["jobs"],
-        digest_source=DigestSource(remote=values["remote"], how=how_to_hash(values, values["ignore_paths"])),
-        revision=values["revision"],
-        create_pr=values["create_pr"],
-        message=values["message"] or DEFAULT_MESSAGE,
-        journal=values["journal"],
-        dry_run=values["dry_run"],
-        executor=values["executor"],
-        keep_cache=values["keep_cache"],
-    )
 
 
 command = Command(

@@ -15,10 +15,7 @@ from hf_model_signing.report.statuses import Status
 
 if TYPE_CHECKING:
     from hf_model_signing.cli.run_observer import TerminalObserver
-    from hf_model_signing.organisation.selection import Selection
     from hf_model_signing.report.interface import Report
-
-_MAX_JOBS = 64
 
 
 def organisation_argument() -> click.Argument:
@@ -43,8 +40,10 @@ def selection_options() -> list[click.Parameter]:
 
 def jobs_option() -> click.Option:
     """Return the option for the number of threads."""
+    from hf_model_signing.organisation.options import DEFAULT_JOBS, MAX_JOBS
+
     return click.Option(
-        ["--jobs"], type=click.IntRange(1, _MAX_JOBS), default=8, show_default=True, help="How many at once."
+        ["--jobs"], type=click.IntRange(1, MAX_JOBS), default=DEFAULT_JOBS, show_default=True, help="How many at once."
     )
 
 
@@ -70,11 +69,9 @@ def check_reports(values: dict[str, Any]) -> None:
             check_report_file(path)
 
 
-def selection_of(values: dict[str, Any]) -> Selection:
-    """Return the selection from the values of `selection_options`."""
-    from hf_model_signing.organisation.selection import KINDS, Selection
-
-    return Selection(values["kinds"] or KINDS, values["include"], values["exclude"])
+def run_arguments(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of `selection_options` and `jobs_option` as arguments of the Python API."""
+    return {"repo_type": values["kinds"] or None, **{name: values[name] for name in ("include", "exclude", "jobs")}}
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from hf_model_signing.hub.repository import DigestSource
 from hf_model_signing.methods.interface import Signer
 from hf_model_signing.organisation import audit as auditing
 from hf_model_signing.organisation import batch as batching
-from hf_model_signing.organisation.options import BatchOptions, Observer, RunOptions
+from hf_model_signing.organisation.options import DEFAULT_JOBS, MAX_JOBS, BatchOptions, Observer, RunOptions
 from hf_model_signing.organisation.selection import KINDS, Selection
 from hf_model_signing.policy.trust_policy import Policy
 from hf_model_signing.report.interface import Report
@@ -24,8 +24,6 @@ from hub_adapters.huggingface.organisation import check_owner
 
 Path = str | os.PathLike[str]
 
-_MAX_JOBS = 64
-
 
 def audit(
     organisation: str,
@@ -34,7 +32,7 @@ def audit(
     repo_type: str | Iterable[str] | None = None,
     include: str | Iterable[str] = (),
     exclude: str | Iterable[str] = (),
-    jobs: int = 8,
+    jobs: int = DEFAULT_JOBS,
     token: str | bool | None = None,
     observer: Observer | None = None,
 ) -> Report:
@@ -67,13 +65,13 @@ def batch(
     commit_message: str | None = None,
     remote: bool = False,
     dry_run: bool = False,
-    ignore_paths: str | Iterable[str] = (),
+    ignore_paths: Path | Iterable[Path] = (),
     ignore_git_paths: bool = True,
     allow_symlinks: bool = False,
     hash_type: str = "sha256",
     shard_size: int | None = None,
     allow_lfs_pointers: bool = False,
-    jobs: int = 8,
+    jobs: int = DEFAULT_JOBS,
     journal: Path | None = None,
     keep_cache: bool = False,
     executor: str | None = None,
@@ -126,6 +124,6 @@ def _selection(
 
 
 def _checked(jobs: int) -> int:
-    if not isinstance(jobs, int) or not 1 <= jobs <= _MAX_JOBS:
-        raise UsageError(f"the number of jobs is {jobs!r}; it must be from 1 to {_MAX_JOBS}")
+    if not isinstance(jobs, int) or not 1 <= jobs <= MAX_JOBS:
+        raise UsageError(f"the number of jobs is {jobs!r}; it must be from 1 to {MAX_JOBS}")
     return jobs

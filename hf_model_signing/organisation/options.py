@@ -13,13 +13,15 @@ from hf_model_signing.hub.repository import DigestSource
 from hf_model_signing.organisation.selection import Selection
 from hf_model_signing.report.interface import Record, Report
 
+DEFAULT_JOBS, MAX_JOBS = 8, 64  # threads
+
 
 @dataclass(frozen=True)
 class RunOptions:
     """The selected repositories, and the number of threads."""
 
     selection: Selection = field(default_factory=Selection)
-    jobs: int = 8
+    jobs: int = DEFAULT_JOBS
 
 
 @dataclass(frozen=True)
