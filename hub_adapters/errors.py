@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copyreg
+from typing import Any
+
 _LONGEST = 8_000  # characters of a message
 
 
@@ -10,9 +13,16 @@ class HfSignError(Exception):
 
     exit_code = 3
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str = "") -> None:
         # A message may quote text from outside, which can be millions of characters long.
         super().__init__(message if len(message) <= _LONGEST else f"{message[:_LONGEST]} …")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the message and the attributes without calling `__init__`, which takes more in some subclasses.
+
+        An error that cannot be unpickled breaks a pool of processes, or makes it wait forever.
+        """
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class HubError(HfSignError):

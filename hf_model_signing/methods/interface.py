@@ -132,14 +132,18 @@ class Verified(Result):
 
     `signer` describes the signer, and `facts` does so for programs. `accepted_by` is the verifier that accepted the
     bundle, and `method` is its method. Of several signers of a policy it is the one that signed.
+
+    Two results are equal if the same signer made the same bundle, whichever verifier found it. A copy by `pickle` or
+    `copy` is a report of a verification: it shows and compares the same, its `accepted_by` accepts nothing, and
+    `pin_signer` refuses it, because no signature was checked for it.
     """
 
     bundle: Bundle
     statement: Statement
     method: str
     signer: str
-    facts: Mapping[str, str]
-    accepted_by: Verifier
+    facts: Mapping[str, str] = field(hash=False)
+    accepted_by: Verifier = field(compare=False)
 
     shown = ("method", "signer", "uri", "digest")
 
@@ -158,7 +162,17 @@ class Verified(Result):
         }
 
     def pin_signer(self) -> None:
-        """Pin the signer if it was trusted on first use; see `Verifier.pin`."""
+        """Pin the signer if it was trusted on first use; see `Verifier.pin`. Raises `VerificationError` for a copy."""
+        if isinstance(self.accepted_by, UnpickledVerifier):
+            raise VerificationError("this result is a copy, for which no signature was checked: verify the model here")
+        self._pin()
+
+    def _pin(self) -> None:
+        """Pin the signer; most signers need no pin."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state without the live verifier, which may have keys and connections, and cannot be pickled."""
+        return {**self.__dict__, "accepted_by": UnpickledVerifier(self.accepted_by.describe())}
 
 
 class Verifier(_Named):
@@ -202,6 +216,22 @@ class Verifier(_Named):
     @abstractmethod
     def _verify(self, bundle: Bundle) -> Verified:
         """Check a bundle that carries a signature; raises `VerificationError` unless it is accepted."""
+
+
+class UnpickledVerifier(Verifier):
+    """Replaces the verifier in a copy of a `Verified`: it has the description, and accepts nothing."""
+
+    method = "unpickled"
+
+    def __init__(self, description: str) -> None:
+        self._description = description
+
+    def describe(self) -> str:
+        """Describe the signer that the original verifier accepts."""
+        return self._description
+
+    def _verify(self, bundle: Bundle) -> Verified:
+        raise VerificationError("the verifier of a copied result accepts nothing: make a verifier of its own")
 
 
 class MethodVerifier(Verifier):

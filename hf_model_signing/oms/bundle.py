@@ -71,7 +71,7 @@ class Bundle(Result):
     """
 
     method: str
-    material: Mapping[str, Any]
+    material: Mapping[str, Any] = field(hash=False)
     payload: bytes
     signature: bytes
     old_forms: tuple[str, ...] = field(default=(), compare=False)
@@ -117,7 +117,7 @@ class Bundle(Result):
         return json.dumps(self.to_dict()).encode("ascii")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the bundle as the JSON values that go into `model.sig`."""
+        """Return the content of the file `model.sig` as JSON values; it is no summary, and no command prints it."""
         return {
             "mediaType": MEDIA_TYPE,
             "verificationMaterial": self.material,

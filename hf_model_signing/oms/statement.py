@@ -40,7 +40,7 @@ class Statement:
 
     manifest: Manifest
     uri: str = ""
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
     predicate_type: str = PREDICATE_TYPE
     old_forms: tuple[str, ...] = field(default=(), compare=False)
 

@@ -15,7 +15,7 @@ from hf_model_signing.errors import UsageError
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.methods.method import Option
 from hf_model_signing.policy.rules import LOCK_NAME, Rule, check_pattern
-from hf_model_signing.policy.signer_methods import policy_methods
+from hf_model_signing.policy.signer_methods import SignerFactory, policy_methods
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -108,7 +108,7 @@ class _Reader:
         values = {key.name: self._value(signer, where, key) for key in given}
         files = tuple(name for key in given if key.file for name in several(values[key.name]))
         lock = self._file(LOCK_NAME)
-        return _Signer(lambda uri: found.make(uri, values, lock), files, found.first_use)
+        return _Signer(SignerFactory(method, values, lock), files, found.first_use)
 
     def _value(self, signer: Mapping[str, Any], where: str, key: Option) -> Any:  # noqa: ANN401 - TOML
         if key.flag:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hf_model_signing.methods.method import Method, Option, Values
@@ -42,6 +42,21 @@ def policy_methods() -> Mapping[str, PolicyMethod]:
     """Return the methods by their names."""
     methods = {name: _policy_method(name, method) for name, method in METHODS.items() if verifying(method).verifier}
     return {**methods, "tofu": _first_use()}
+
+
+@dataclass(frozen=True)
+class SignerFactory:
+    """The factory of the verifier of one signer, from its values in a trust policy. It is a value, not a function, so
+    that policies can be compared and pickled; see `PolicyMethod.make`.
+    """
+
+    method: str
+    values: Values = field(hash=False)
+    lock: str
+
+    def __call__(self, uri: str) -> Verifier:
+        """Return the verifier for a repository."""
+        return policy_methods()[self.method].make(uri, self.values, self.lock)
 
 
 def verifying(method: Method) -> Method:

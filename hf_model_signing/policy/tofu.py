@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from hf_model_signing.errors import VerificationError
@@ -20,9 +20,9 @@ class VerifiedOnFirstUse(Verified):
 
     uri: str
     lock: TrustLock
-    pin: Pin
+    pin: Pin = field(compare=False)  # its date is that of the check
 
-    def pin_signer(self) -> None:
+    def _pin(self) -> None:
         """Pin who signed; raises `VerificationError` when another signer is pinned, or the file cannot be written."""
         self.lock.add(self.uri, self.pin)
 
@@ -65,7 +65,7 @@ class TofuVerifier(Verifier):
         verified = verifier.verify(bundle)
         pin = Pin(method, signer)
         self._lock.check(self._uri, pin)
-        values = {field.name: getattr(verified, field.name) for field in fields(verified)}
+        values = {each.name: getattr(verified, each.name) for each in fields(verified)}
         return VerifiedOnFirstUse(**values, uri=self._uri, lock=self._lock, pin=pin)
 
 

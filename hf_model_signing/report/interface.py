@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from typing import Any
 
 from hf_model_signing._util.results import Result
@@ -63,12 +64,24 @@ class Record:
         return {**asdict(self), "group": self.group}
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
+class HeldRecords:
+    """Records in memory, for a report that has no file."""
+
+    records: tuple[Record, ...]
+
+    def __call__(self) -> tuple[Record, ...]:
+        """Return the records."""
+        return self.records
+
+
+@dataclass(frozen=True, repr=False, eq=False)
 class Report(Result):
     """The results of a run over an organisation; `totals` counts records by status.
 
     Each call of `records` iterates over all records again, the worst first; they are read from disk, as there may be
-    too many for memory. `made_at` is UTC.
+    too many for memory. `made_at` is UTC. A copy by `pickle` holds them all. Reports are equal if all that they say is
+    equal, which reads the records, and have no hash for that reason.
     """
 
     command: RunKind
@@ -105,6 +118,18 @@ class Report(Result):
 
     def _summary(self) -> dict[str, Any]:
         return self.head()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Report):
+            return NotImplemented
+        same = self.head() == other.head()
+        return same and all(mine == its for mine, its in zip_longest(self.records(), other.records()))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state with the records themselves, in place of the file that they are read from."""
+        return {**self.__dict__, "records": HeldRecords(tuple(self.records()))}
 
     @property
     def count(self) -> int:
