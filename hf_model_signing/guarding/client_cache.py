@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hf_model_signing.errors import VerificationError
+from hf_model_signing.hashing.hf_cache_snapshot import uri_of
 from hf_model_signing.oms.names import SIGNATURE_NAME
 from hub_adapters.huggingface.cache import write_ref
 
@@ -78,3 +80,25 @@ class CachedRepository:
 
     def _ref(self, revision: str) -> str:
         return os.path.join(self.directory, "refs", revision)
+
+
+def repositories_in(cache: str) -> list[str]:
+    """Return the directory of each repository in a cache."""
+    with os.scandir(cache) as entries:
+        return [entry.path for entry in entries if uri_of(entry.path) is not None]
+
+
+def files_of_blob(repository: str, blob: str) -> Iterator[str]:
+    """Yield each file of a snapshot that leads to a blob, through links or because it is the same file."""
+    try:
+        status = os.stat(blob)
+    except OSError:
+        return
+    for directory, _, names in os.walk(os.path.join(repository, "snapshots")):
+        for name in names:
+            path = os.path.join(directory, name)
+            try:
+                if os.path.samestat(os.stat(path), status):
+                    yield path
+            except OSError:
+                continue  # a link that leads nowhere

@@ -98,6 +98,6 @@ def only_in_this_thread(policy: Path | Policy | None) -> Iterator[None]:
 
 def _install_hooks() -> None:
     client_hook.install(handlers.handle_call)
-    open_hook.install(handlers.handle_open)
+    open_hook.install(handlers.handle_open, is_on=REGISTRY.is_on)
     subprocess_hook.install()
     datasets_cache.install()

@@ -43,6 +43,7 @@ def handle_open(kind: PathKind, path: str, match: re.Match[str]) -> None:
         from hf_model_signing.guarding import opened_files
     checks = {
         PathKind.CACHE: opened_files.check_cached_file,
+        PathKind.BLOB: opened_files.check_blob,
         PathKind.CODE: opened_files.check_copied_code,
         PathKind.TABLES: opened_files.check_tables,
     }

@@ -2,7 +2,7 @@
 
 Python raises an audit event for every file that it opens, and none for files that libraries in other languages open.
 Such a library gets the path from Python code that has read a configuration in the same directory, or asked the client
-for it. An audit hook cannot be removed, so it stays when the guard is switched off; the handler does nothing then.
+for it. An audit hook cannot be removed, so it stays when the guard is switched off; nothing is looked at then.
 """
 
 from __future__ import annotations
@@ -12,36 +12,69 @@ import re
 import sys
 from collections.abc import Callable
 
+from hf_model_signing._util.hashing_opens import is_hashing
 from hf_model_signing.guarding.own_calls import is_own_call
-from hf_model_signing.guarding.watched_paths import PathKind, watch
+from hf_model_signing.guarding.real_places import paths_below_open_directories, watched_places
+from hf_model_signing.guarding.watched_paths import PathKind
 
 # Called with the kind of the path, the absolute path, and its parts; raises to refuse.
 Handler = Callable[[PathKind, str, re.Match[str]], None]
 
+# Other events of code that is about to read a file, and how its path is spelled in their first argument: a database is
+# opened, a library is loaded, a file gets another name that no longer tells where it came from.
+_OTHER_EVENTS = ("sqlite3.connect", "ctypes.dlopen", "os.link")
+
+# Flags of `os.open` for a descriptor that nothing can be read from, or nothing that was there before.
+_NOTHING_TO_READ = os.O_TRUNC | getattr(os, "O_PATH", 0) | getattr(os, "O_DIRECTORY", 0)
+_ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
+
 _handlers: list[Handler] = []  # none or one
+_is_on: list[Callable[[], bool]] = []  # none or one
 
 
-def install(handler: Handler) -> None:
-    """Call `handler` for every watched file that Python code opens for reading from now on."""
+def install(handler: Handler, *, is_on: Callable[[], bool]) -> None:
+    """Call `handler` for every watched file that Python code opens for reading from now on, while `is_on` says so."""
     if not _handlers:
         sys.addaudithook(_on_event)
-    _handlers[:] = [handler]
+    _handlers[:], _is_on[:] = [handler], [is_on]
 
 
 def _on_event(event: str, arguments: tuple[object, ...]) -> None:
-    if event != "open":
+    if event == "open":
+        path, mode, flags = arguments
+        if not _reads(mode, flags):
+            return
+    elif event in _OTHER_EVENTS:
+        path, mode = arguments[0], "r"
+    else:
         return
-    path, mode = arguments[0], arguments[1]
-    # There is no mode in the events of `os.open`, which our own hashing uses.
-    if mode is None or "r" not in str(mode) or not isinstance(path, (str, os.PathLike)):
+    if not _is_on or not _is_on[0]() or is_own_call() or is_hashing():
         return
-    name = os.fspath(path)
-    if not isinstance(name, str):
-        return
-    if not os.path.isabs(name):
-        name = os.path.abspath(name)
-    found = watch(name)
-    if found is not None and not is_own_call():
-        kind, match = found
-        (handler,) = _handlers
-        handler(kind, name, match)
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        return  # a descriptor: the file was looked at when it was opened
+    name = os.fsdecode(path)
+    if event == "sqlite3.connect" and name.startswith("file:"):
+        name = _path_of_uri(name)
+    if os.path.isabs(name):
+        paths = [name]
+    else:
+        paths = [os.path.join(os.getcwd(), name)]
+        if mode is None:
+            paths += paths_below_open_directories(name)
+    (handler,) = _handlers
+    for each in paths:
+        for kind, place, match in watched_places(each):
+            handler(kind, place, match)
+
+
+def _reads(mode: object, flags: object) -> bool:
+    """Return True if what a file holds can be read; `os.open` has no mode, and `open` may tell no flags."""
+    if isinstance(mode, str):
+        return "r" in mode or ("a" in mode and "+" in mode)
+    return isinstance(flags, int) and flags & _ACCESS != os.O_WRONLY and not flags & _NOTHING_TO_READ
+
+
+def _path_of_uri(uri: str) -> str:
+    from urllib.parse import unquote
+
+    return unquote(uri.removeprefix("file:").partition("?")[0].partition("#")[0])

@@ -8,11 +8,12 @@ from functools import partial
 
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import VerificationError
+from hf_model_signing.guarding.client_cache import files_of_blob, repositories_in
 from hf_model_signing.guarding.decider import Decider, Facts
 from hf_model_signing.guarding.own_calls import own_calls
 from hf_model_signing.guarding.repository import GuardedRepository
 from hf_model_signing.guarding.request import Request, RequestedRevision
-from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot
+from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot, uri_of
 from hf_model_signing.hashing.model_hasher import hash_file
 from hf_model_signing.oms.names import EXEMPT_FILES
 
@@ -24,7 +25,7 @@ def check_cached_file(decider: Decider, path: str, _: re.Match[str]) -> None:
         return
     directory = os.path.join(snapshot.repository_folder, "snapshots", snapshot.commit)
     name = os.path.relpath(os.path.abspath(path), directory).replace(os.sep, "/")
-    if name in EXEMPT_FILES or not os.path.exists(path):
+    if name in EXEMPT_FILES:
         return
     repository = GuardedRepository.begin(decider, _request(snapshot))
 
@@ -37,6 +38,22 @@ def check_cached_file(decider: Decider, path: str, _: re.Match[str]) -> None:
 
     with own_calls():
         decider.decide("open", repository.request.requested, verified, lambda: None)
+
+
+def check_blob(decider: Decider, path: str, match: re.Match[str]) -> None:
+    """Raise `VerificationError` unless a blob is as signed for each file of a snapshot that leads to it.
+
+    A blob of a repository that no snapshot leads to is refused: there is no signature that could list it.
+    """
+    repository = path[: match.start("inside")] if match["inside"] else None
+    folders = repositories_in(path[: match.start("shared")]) if repository is None else [repository]
+    files = [file for folder in folders for file in files_of_blob(folder, path)]
+    for file in files:
+        check_cached_file(decider, file, match)
+    if repository is not None and not files:
+        requested = RequestedRevision(uri_of(repository) or repository, f"blobs/{os.path.basename(path)}")
+        with own_calls():
+            decider.decide("open", requested, partial(_refuse_blob, path), lambda: None)
 
 
 def check_copied_code(decider: Decider, path: str, match: re.Match[str]) -> None:
@@ -69,6 +86,10 @@ def check_tables(decider: Decider, _: str, match: re.Match[str]) -> None:
         name = requested.uri.removeprefix("hf://datasets/")
         if name != requested.uri and _plain_name(name) == wanted:
             decider.check_not_refused(requested)
+
+
+def _refuse_blob(path: str, _: Facts) -> None:
+    raise VerificationError(f"no snapshot leads to '{show(path)}', so no signature lists it")
 
 
 def _refuse_code(path: str, name: str, _: Facts) -> None:

@@ -48,6 +48,10 @@ class Registry:
             self._make_expected()
         return self._entries[-1].decider if self._entries else None
 
+    def is_on(self) -> bool:
+        """Return True if a guard decides for this thread, or will when it is first needed."""
+        return bool(self._entries or self._is_expected or self._of_thread())
+
     def add(self, decider: Decider) -> None:
         """Let a guard decide for the process and for the processes that it starts."""
         with self._lock:

@@ -10,6 +10,7 @@ class PathKind(Enum):
     """The directory that a watched file belongs to."""
 
     CACHE = "cache"  # a snapshot in the client's cache
+    BLOB = "blob"  # the content of files of snapshots, by its own path
     CODE = "code"  # code of a repository, copied by a library that is about to run it
     TABLES = "tables"  # tables that `datasets` made of a repository
 
@@ -19,7 +20,16 @@ _WATCHED = (
     (
         PathKind.CACHE,
         "snapshots",
-        re.compile(r"[/\\](?:models|datasets|spaces)--[^/\\]+[/\\]snapshots[/\\][0-9a-f]{40}[/\\]"),
+        re.compile(r"[/\\](?:models|datasets|spaces)--[^/\\]+(?P<inside>[/\\])snapshots[/\\][0-9a-f]{40}[/\\]"),
+    ),
+    (
+        # In the repository, or in the store beside them that all repositories share.
+        PathKind.BLOB,
+        "blobs",
+        re.compile(
+            r"(?:[/\\](?:models|datasets|spaces)--[^/\\]+(?P<inside>[/\\])blobs[/\\][^/\\]+"
+            r"|(?P<shared>[/\\])blobs[/\\][0-9a-f]{2}[/\\][0-9a-f]{64})(?: \(deleted\))?\Z"
+        ),
     ),
     (
         # Where `transformers` and `diffusers` put the code of a repository before they run it.

@@ -13,6 +13,12 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHARED = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}")  # a blob in the client's store that all repositories share
 
 
+def uri_of(folder: str) -> str | None:
+    """Return the hub reference of a repository by its folder in a cache; None for a folder of another kind."""
+    repository = _REPOSITORY.fullmatch(os.path.basename(folder))
+    return f"hf://{_KINDS[repository[1]]}{repository[2].replace('--', '/', 1)}" if repository else None
+
+
 @dataclass(frozen=True)
 class CachedSnapshot:
     """A directory `<cache>/models--ORG--NAME/snapshots/<commit>`; its files are links to `blobs/` of the repository."""

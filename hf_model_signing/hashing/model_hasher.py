@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from io import FileIO
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from hf_model_signing._util.hashing_opens import open_to_hash
 from hf_model_signing._util.paths import true_place
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import ModelError
@@ -258,7 +259,7 @@ class _Work:
         """Record the state of a file, and return its digest if it is tiny, otherwise None."""
         # In one thread: with tiny files, threads wait for each other more than for the disk.
         try:
-            handle = os.open(listed.path, _OPEN)
+            handle = open_to_hash(listed.path, _OPEN)
             try:
                 status = os.fstat(handle)
                 file = FileState._make((*listed, *state_of(status)))
@@ -331,7 +332,7 @@ class _Work:
         file, start, end = piece
         size = self.shard_size or end
         try:
-            with FileIO(os.open(file.path, _OPEN), "rb") as source:
+            with FileIO(open_to_hash(file.path, _OPEN), "rb") as source:
                 if self.progress:
                     self.progress.begin(file.name, end - start)
                 if not self.allow_lfs_pointers and file.size < POINTER_MAX:

@@ -1,0 +1,22 @@
+"""The opening of files that are about to be hashed, which the guard tells from the opening of files by a program."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+_thread = threading.local()
+
+
+def open_to_hash(path: str, flags: int) -> int:
+    """Return a descriptor of a file, as `os.open` does, without a check by the guard: the bytes are only hashed."""
+    _thread.is_hashing = True
+    try:
+        return os.open(path, flags)
+    finally:
+        _thread.is_hashing = False
+
+
+def is_hashing() -> bool:
+    """Return True while this thread opens a file with `open_to_hash`."""
+    return getattr(_thread, "is_hashing", False)
