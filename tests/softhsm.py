@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, quote_from_bytes
+from urllib.parse import quote
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -83,10 +83,6 @@ def add_private_key(session: Any, key: ec.EllipticCurvePrivateKey, **attributes:
         **attributes,
     }
     session.createObject([(getattr(api, f"CKA_{name}"), value) for name, value in values.items()])
-
-
-def encoded(ident: bytes) -> str:
-    return quote_from_bytes(ident, safe="")
 
 
 @pytest.fixture(scope="session")

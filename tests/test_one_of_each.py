@@ -61,6 +61,19 @@ def _private(source: str) -> list[str]:
     return [name for name in names if any(part.startswith("_") for part in name.split("."))]
 
 
+def _private_of_ours(source: str) -> list[str]:
+    """Return the private names of other modules of ours that a module imports; some modules are named with `_`."""
+    names = [name for name in _imports(source) if name.partition(".")[0] in PACKAGES]
+    parts = {name: set(name.split(".")) - {"_util", "_compat", "_version", "__version__"} for name in names}
+    return [name for name in names if any(part.startswith("_") for part in parts[name])]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_private_names_are_used_in_their_module_alone(package: str) -> None:
+    for path in (ROOT / package).rglob("*.py"):
+        assert not _private_of_ours(path.read_text(encoding="utf-8")), f"{path.relative_to(ROOT)}: make it public"
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_private_parts_of_libraries_are_used_in_one_module_each(package: str) -> None:
     for path in (ROOT / package).rglob("*.py"):
@@ -93,3 +106,10 @@ def test_each_library_has_one_module_for_its_private_parts() -> None:
 def test_private_part_is_noticed(source: str) -> None:
     assert _private(source)
     assert not _private(source.replace("._", ".").replace("import _", "import "))
+
+
+def test_private_name_of_ours_is_noticed() -> None:
+    source = "from hf_model_signing.methods.sigstore.verifier import signing_certificate, _facts"
+    assert _private_of_ours(source) == ["hf_model_signing.methods.sigstore.verifier._facts"]
+    assert _private_of_ours("def late():\n    import hub_adapters._names")
+    assert not _private_of_ours("from hf_model_signing._util._compat import it\nfrom hf_model_signing import _version")

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import gc
 import json
 import os
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
 import click
 
 from hf_model_signing.cli.global_options import GlobalOptions, Settings
-from hf_model_signing.cli.output import note, printable
+from hf_model_signing.cli.output import printable, warnings_as_notes
 from hf_model_signing.errors import HfSignError, ModelWarning
 
 # Command -> (module, one line for the help). A module is imported when its command runs.
@@ -86,7 +84,8 @@ def run(arguments: Sequence[str]) -> int:
     settings = Settings(json="--json" in options, debug="--debug" in options)
     try:
         # Not `program.main`, which answers a broken pipe with the exit code for a refusal.
-        with _warnings_as_notes(settings), program.make_context("hf-sign", list(arguments), obj=settings) as context:
+        notes = warnings_as_notes(ModelWarning, others=settings.debug)
+        with notes, program.make_context("hf-sign", list(arguments), obj=settings) as context:
             result: Any = program.invoke(context)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -104,23 +103,6 @@ def run(arguments: Sequence[str]) -> int:
         _report(message, code, settings, error)
         return code
     return result if isinstance(result, int) else 0
-
-
-@contextlib.contextmanager
-def _warnings_as_notes(settings: Settings) -> Iterator[None]:
-    """Show our warnings as notes; those of other libraries only with `--debug`."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", ModelWarning)
-        others = warnings.showwarning
-
-        def show(message: Warning | str, category: type[Warning], *where: Any) -> None:  # noqa: ANN401
-            if issubclass(category, ModelWarning):
-                note(str(message))
-            elif settings.debug:
-                others(message, category, *where)
-
-        warnings.showwarning = show  # type: ignore[assignment]
-        yield
 
 
 def _drop_output() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -11,7 +13,7 @@ import click
 from hf_model_signing._util.text import printable
 from hf_model_signing.cli.global_options import settings_of
 
-__all__ = ["label", "note", "printable", "result"]
+__all__ = ["label", "note", "printable", "result", "warnings_as_notes"]
 
 
 def result(values: Mapping[str, Any], text: str) -> None:
@@ -30,3 +32,20 @@ def label(reference: str) -> str:
 def note(text: str) -> None:
     """Print a message for the user on stderr."""
     click.echo(f"hf-sign: note: {printable(text)}", err=True)
+
+
+@contextlib.contextmanager
+def warnings_as_notes(category: type[Warning], *, others: bool = True) -> Iterator[None]:
+    """Show each warning of a category as a note; show the other ones as before, or hide them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", category)
+        before = warnings.showwarning
+
+        def show(message: Warning | str, given: type[Warning], *where: Any) -> None:  # noqa: ANN401
+            if issubclass(given, category):
+                note(str(message))
+            elif others:
+                before(message, given, *where)
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Iterator
-from typing import Any
 
 import click
 
 from hf_model_signing.cli.method_inference import POLICY_OPTION
-from hf_model_signing.cli.output import note
+from hf_model_signing.cli.output import warnings_as_notes
 from hf_model_signing.errors import SigstoreWarning
 
 
@@ -30,15 +28,5 @@ def sigstore_notes() -> Iterator[None]:
     from hf_model_signing.cli.method_options import quiet_libraries
 
     quiet_libraries()
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", SigstoreWarning)
-        others = warnings.showwarning
-
-        def show(message: Warning | str, category: type[Warning], *where: Any) -> None:  # noqa: ANN401
-            if issubclass(category, SigstoreWarning):
-                note(str(message))
-            else:
-                others(message, category, *where)
-
-        warnings.showwarning = show  # type: ignore[assignment]
+    with warnings_as_notes(SigstoreWarning):
         yield

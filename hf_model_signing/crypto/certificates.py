@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -17,7 +18,8 @@ from hf_model_signing._util.input_files import read_input
 from hf_model_signing._util.paths import file_name, several
 from hf_model_signing._util.text import show
 from hf_model_signing.crypto.ecdsa import CURVES
-from hf_model_signing.errors import UsageError
+from hf_model_signing.errors import BundleError, UsageError
+from hf_model_signing.oms.dsse import decode_base64
 
 MAX_CHAIN = 16  # certificates in a bundle; real chains have three to five
 MAX_CERTIFICATE = 64 * 1024  # bytes; the largest in use have a few KB
@@ -55,6 +57,14 @@ def parse_certificate(data: bytes) -> x509.Certificate:
         return _read_all(x509.load_der_x509_certificate(data))
     except Exception as error:  # as above
         raise CertificateError(f"a certificate is malformed: {error}") from error
+
+
+def embedded_certificate(value: Mapping[str, Any], what: str = "a certificate") -> x509.Certificate:
+    """Parse a certificate of a bundle; raises `BundleError`, with the name `what`, for a malformed one."""
+    try:
+        return parse_certificate(decode_base64(value.get("rawBytes"), what))
+    except CertificateError as error:
+        raise BundleError(f"the bundle's certificate cannot be read: {error}") from error
 
 
 def _read_all(certificate: x509.Certificate) -> x509.Certificate:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from hf_model_signing.hashing.git_objects import git_blob_id_of, holds_lfs_pointer, is_lfs_pointer
 from hf_model_signing.hashing.model_hasher import git_blob_id, hash_bytes, hash_file
-from hf_model_signing.oms.difference import Difference, MismatchError
+from hf_model_signing.oms.difference import Difference, MismatchError, compare
 from hf_model_signing.oms.manifest import Serialization
 from hub_adapters._util.parallel import call_all
 from hub_adapters.interface import HubAdapter, RemoteFile, Resolved
@@ -38,6 +38,19 @@ def hash_small_files(
 
     call_all(take, sorted(by_path), _AT_ONCE)
     return dict(sorted(found.items()))
+
+
+def compare_small_files(
+    adapter: HubAdapter,
+    resolved: Resolved,
+    files: Iterable[RemoteFile],
+    *,
+    expected: Mapping[str, bytes],
+    how: Serialization,
+) -> Difference:
+    """Hash the files whose SHA-256 the hub does not list, and compare them with their digests in `expected`."""
+    found = hash_small_files(adapter, resolved, [file for file in files if file.sha256 is None], how)
+    return compare({path: expected[path] for path in found}, {path: file.digest for path, file in found.items()})
 
 
 def _take(adapter: HubAdapter, resolved: Resolved, file: RemoteFile, how: Serialization) -> SmallFile:

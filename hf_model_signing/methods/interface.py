@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -14,6 +15,8 @@ from hf_model_signing.oms.dsse import pae
 from hf_model_signing.oms.predicate import check_writable
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.oms.strict_json import MAX_BYTES
+
+NOBODY_SIGNED = "nobody signed this bundle (method 'skip'): anybody could have written it"
 
 
 @dataclass(frozen=True)
@@ -175,6 +178,17 @@ class Verified(Result):
         return {**self.__dict__, "accepted_by": UnpickledVerifier(self.accepted_by.describe())}
 
 
+@contextlib.contextmanager
+def rejecting_unknown_errors() -> Iterator[None]:
+    """Turn every unknown error into a `VerificationError`: this is the edge of a verifier."""
+    try:
+        yield
+    except RefusedError:
+        raise
+    except Exception as error:  # the edge of a verifier: an unknown failure is a rejection
+        raise VerificationError(f"the signature could not be checked: {error}") from error
+
+
 class Verifier(_Named):
     """Accepts the bundles of a trusted signer, or of several; its description is that of the accepted signers."""
 
@@ -186,13 +200,9 @@ class Verifier(_Named):
         The payload is parsed only after its signature was accepted, and never influences which signer is accepted.
         """
         if bundle.method == UNSIGNED:
-            raise VerificationError("nobody signed this bundle (method 'skip'): anybody could have written it")
-        try:
+            raise VerificationError(NOBODY_SIGNED)
+        with rejecting_unknown_errors():
             return self._verify(bundle)
-        except RefusedError:
-            raise
-        except Exception as error:  # the edge of a verifier: an unknown failure is a rejection
-            raise VerificationError(f"the signature could not be checked: {error}") from error
 
     def excludes(self, bundle: Bundle) -> bool:
         """Return true if the unverified claims of the bundle alone show that `verify` would reject it.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,8 +9,6 @@ from dataclasses import dataclass
 from hf_model_signing.errors import UsageError
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.policy.trusted_signers import TrustedSigners
-
-Path = str | os.PathLike[str]
 
 LOCK_NAME = "trust.lock"  # beside the policy: the pins of trust on first use
 

@@ -12,8 +12,7 @@ from typing import NamedTuple, Protocol
 from hf_model_signing.errors import EmptyModelError, HfSignError, RefusedError, WorkerError
 from hf_model_signing.hub.listing import compare_listing
 from hf_model_signing.hub.repository import RepositoryAtRevision
-from hf_model_signing.hub.small_files import hash_small_files
-from hf_model_signing.oms.difference import compare
+from hf_model_signing.hub.small_files import compare_small_files
 from hf_model_signing.oms.manifest import Manifest
 from hf_model_signing.workers.answer import read_answer
 from hf_model_signing.workers.job import Job
@@ -159,10 +158,9 @@ def check_manifest(manifest: Manifest, model: RepositoryAtRevision) -> Manifest:
     files = dict(model.files)
     difference = compare_listing(manifest.digests, manifest.serialization, files)
     if not difference:
-        listed = [file for file in files.values() if file.sha256 is None]
-        small = hash_small_files(model.adapter, model.resolved, listed, manifest.serialization)
-        signed = {path: manifest.digests[path] for path in small}
-        difference = compare(signed, {path: file.digest for path, file in small.items()})
+        difference = compare_small_files(
+            model.adapter, model.resolved, files.values(), expected=manifest.digests, how=manifest.serialization
+        )
     if difference:
         raise WorkerError(
             f"what a worker gave back of '{uri}' is not what the hub lists at {model.resolved.commit}: "

@@ -475,7 +475,7 @@ def test_altered_certificates_never_pass(desk: Desk, root: Authority, middle: Au
 def test_certificate_that_cannot_be_read(desk: Desk, root: Authority) -> None:
     material = {"x509CertificateChain": {"certificates": [{"rawBytes": base64.b64encode(b"junk").decode()}]}}
     good = desk.sign(root.issue("leaf"))
-    with pytest.raises(BundleError, match="the bundle's certificates cannot be read"):
+    with pytest.raises(BundleError, match="the bundle's certificate cannot be read"):
         desk.verify(hms.Bundle("certificate", material, good.payload, good.signature), root)
 
 

@@ -21,7 +21,6 @@ from tests.servers.hub import Hub, Synthetic
 from tests.servers.sigstore_fixtures import RELEASE, Keyless
 
 People = Callable[..., Person]
-URI = "hf://acme/model"
 
 
 @pytest.fixture

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from hf_model_signing.crypto.certificates import CertificateError, SigningCertificate, check_may_sign, parse_certificate
+from hf_model_signing.crypto.certificates import (
+    CertificateError,
+    SigningCertificate,
+    check_may_sign,
+    embedded_certificate,
+)
 from hf_model_signing.crypto.ecdsa import verify_ecdsa
-from hf_model_signing.errors import BundleError, VerificationError
+from hf_model_signing.errors import VerificationError
 from hf_model_signing.methods.interface import MethodVerifier, SignerFound
 from hf_model_signing.methods.key.signer import describe_key
 from hf_model_signing.oms.bundle import Bundle
-from hf_model_signing.oms.dsse import decode_base64
 
 
 class LeafVerifier(MethodVerifier):
@@ -43,14 +44,6 @@ def leaf_key(bundle: Bundle) -> ec.EllipticCurvePublicKey:
         return check_may_sign(_leaf(bundle))
     except CertificateError as error:
         raise VerificationError(str(error)) from error
-
-
-def embedded_certificate(value: Mapping[str, Any]) -> x509.Certificate:
-    """Parse a certificate of a bundle; raises `BundleError` for a malformed one."""
-    try:
-        return parse_certificate(decode_base64(value.get("rawBytes"), "a certificate"))
-    except CertificateError as error:
-        raise BundleError(f"the bundle's certificate cannot be read: {error}") from error
 
 
 def _leaf(bundle: Bundle) -> x509.Certificate:

@@ -16,13 +16,13 @@ from hf_model_signing.crypto.certificates import (
     CertificateError,
     SigningCertificate,
     check_may_sign,
+    embedded_certificate,
     fingerprint_of,
     has_identity,
     identities,
     limits_names,
     load_certificates,
     name_of,
-    parse_certificate,
 )
 from hf_model_signing.crypto.ecdsa import algorithm_of, verify_ecdsa
 from hf_model_signing.crypto.path_validation import check_path
@@ -30,7 +30,6 @@ from hf_model_signing.errors import BundleError, UsageError, VerificationError
 from hf_model_signing.methods.interface import DirectSigner, Introduction, MethodVerifier, SignerFound
 from hf_model_signing.methods.key.signer import load_private_key
 from hf_model_signing.oms.bundle import Bundle
-from hf_model_signing.oms.dsse import decode_base64
 
 Path = str | os.PathLike[str]
 Roots = Iterable[Path | x509.Certificate]
@@ -173,7 +172,4 @@ def _certificates(bundle: Bundle) -> list[x509.Certificate]:
     raw = bundle.material["x509CertificateChain"]["certificates"]
     if len(raw) > MAX_CHAIN:
         raise BundleError(f"the bundle has {len(raw)} certificates, more than the {MAX_CHAIN} that are accepted")
-    try:
-        return [parse_certificate(decode_base64(item["rawBytes"], "a certificate")) for item in raw]
-    except CertificateError as error:
-        raise BundleError(f"the bundle's certificates cannot be read: {error}") from error
+    return [embedded_certificate(item) for item in raw]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from hf_model_signing.crypto.certificates import embedded_certificate
 from hf_model_signing.crypto.ecdsa import verify_ecdsa
 from hf_model_signing.errors import BundleError
-from hf_model_signing.methods.certificate.embedded import embedded_certificate
 from hf_model_signing.methods.interface import MethodVerifier, SignerFound, Verifier
 from hf_model_signing.methods.sigstore.identity import CertificateIdentity, IdentityPolicy
 from hf_model_signing.oms.bundle import Bundle
@@ -52,7 +52,7 @@ class IdentityFinder:
 
         holder = CertificateIdentity.of(embedded_certificate(bundle.material["certificate"]))
         expected = IdentityPolicy((holder.issuer,), (holder.identity,))
-        return InstanceVerifier(expected, self._instance), {"identity": holder.identity, "issuer": holder.issuer}
+        return InstanceVerifier(expected, self._instance), holder.facts
 
     @cached_property
     def _instance(self) -> Instance:

@@ -6,6 +6,7 @@ Sigstore's profile of certificates: one alternative name for the identity, an ex
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -30,6 +31,11 @@ class CertificateIdentity:
     def of(cls, certificate: x509.Certificate) -> CertificateIdentity:
         """Return the identity; raises `VerificationError` unless there is exactly one, in Sigstore's form."""
         return cls(_identity(certificate), _issuer(certificate))
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """The identity and its issuer, for programs."""
+        return {"identity": self.identity, "issuer": self.issuer}
 
     def __str__(self) -> str:
         return f"'{show(self.identity)}' (issuer '{show(self.issuer)}')"

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,7 +25,7 @@ from hf_model_signing._util.input_files import read_input
 from hf_model_signing._util.paths import file_name
 from hf_model_signing._util.text import show
 from hf_model_signing.crypto.certificates import parse_certificate
-from hf_model_signing.errors import HfSignError, UsageError
+from hf_model_signing.errors import HfSignError, SigstoreWarning, UsageError
 from hf_model_signing.methods.sigstore._compat import cache_directory, root_message, shipped_file
 from hf_model_signing.oms import strict_json
 
@@ -40,6 +41,11 @@ _TRIES, _PAUSE = 4, 0.1  # seconds between them
 _TRUSTED_ROOT, _SIGNING_CONFIG = "trusted_root.json", "signing_config.v0.2.json"
 _CONFIG_TYPE = "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json"
 _ROOT_TYPE = "application/vnd.dev.sigstore.trustedroot"
+
+
+def warn(text: str) -> None:
+    """Give a `SigstoreWarning`, where the caller passed no function for notes."""
+    warnings.warn(text, SigstoreWarning, stacklevel=2)
 
 
 @dataclass(frozen=True)

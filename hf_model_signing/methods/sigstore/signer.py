@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from hf_model_signing._util.text import show
-from hf_model_signing.errors import BundleError, RefusedError, SigstoreWarning, UsageError, VerificationError
+from hf_model_signing.errors import BundleError, RefusedError, UsageError, VerificationError
 from hf_model_signing.methods.interface import Introduction, Signer
 from hf_model_signing.methods.sigstore.identity import CertificateIdentity
-from hf_model_signing.methods.sigstore.instance import Instance
+from hf_model_signing.methods.sigstore.instance import Instance, warn
 from hf_model_signing.methods.sigstore.oidc_tokens import (
     DEFAULT_CLIENT,
     TOKEN_VARIABLE,
@@ -25,7 +24,7 @@ from hf_model_signing.methods.sigstore.oidc_tokens import (
     Token,
     TokenSource,
 )
-from hf_model_signing.methods.sigstore.verifier import InstanceVerifier, _certificate, _facts, _untrue
+from hf_model_signing.methods.sigstore.verifier import InstanceVerifier, signing_certificate
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.statement import Statement
 
@@ -33,10 +32,6 @@ if TYPE_CHECKING:
     from hf_model_signing.methods.sigstore.clients import Certified
 
 Path = str | os.PathLike[str]
-
-
-def _warn(text: str) -> None:
-    warnings.warn(text, SigstoreWarning, stacklevel=2)
 
 
 SECRET_VARIABLE = "HF_SIGN_CLIENT_SECRET"  # noqa: S105 - the name of a variable, not a secret
@@ -67,7 +62,7 @@ class SigstoreSigner(Signer):
         use_staging: bool = False,
         trust_config: Path | None = None,
         ask: Callable[[str], str] | None = None,
-        note: Callable[[str], None] = _warn,
+        note: Callable[[str], None] = warn,
     ) -> None:
         if sum((identity_token is not None, use_ambient_credentials, oauth_force_oob)) > 1:
             raise UsageError("an identity token, ambient credentials and signing in exclude each other: choose one")
@@ -111,7 +106,7 @@ class SigstoreSigner(Signer):
     def introduce(self, signed: Bundle | None = None) -> Introduction:
         """Introduce the identity and its issuer, from the certificate or the token; signs in first if necessary."""
         if signed is not None:
-            holder = CertificateIdentity.of(_certificate(signed))
+            holder = CertificateIdentity.of(signing_certificate(signed))
         else:
             with self._lock:
                 holder = self._certified.holder if self._certified else self._token(publishing=False).holder
@@ -121,7 +116,7 @@ class SigstoreSigner(Signer):
 
     def facts(self) -> Mapping[str, str]:
         """Return the identity and its issuer, once there is a certificate."""
-        return {} if self._certified is None else _facts(self._certified.holder)
+        return {} if self._certified is None else self._certified.holder.facts
 
     def ask_again(self) -> None:
         """Allow the next signature to prompt for a sign-in."""
@@ -192,3 +187,7 @@ class SigstoreSigner(Signer):
                 "this Sigstore instance names no OpenID Connect issuer to sign in at: give --identity-token, or "
                 "--use-ambient-credentials"
             ) from error
+
+
+def _untrue(reason: str) -> str:
+    return f"what the Sigstore instance answered is refused, and no signature was written: {reason}"

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hf_model_signing.crypto.certificates import CertificateError, parse_certificate
-from hf_model_signing.errors import BundleError, SigstoreWarning, VerificationError
+from hf_model_signing.crypto.certificates import embedded_certificate
+from hf_model_signing.errors import VerificationError
 from hf_model_signing.methods.interface import MethodVerifier, SignerFound
 from hf_model_signing.methods.sigstore.claims import ClaimConditions
 from hf_model_signing.methods.sigstore.identity import CertificateIdentity, IdentityPolicy
-from hf_model_signing.methods.sigstore.instance import Instance
-from hf_model_signing.methods.sigstore.oidc_tokens import (
-    now,
-)
+from hf_model_signing.methods.sigstore.instance import Instance, warn
+from hf_model_signing.methods.sigstore.oidc_tokens import now
 from hf_model_signing.oms.bundle import Bundle
-from hf_model_signing.oms.dsse import decode_base64
 from hf_model_signing.timestamps.rfc3161 import MAX_CLOCK_DIFFERENCE
 
 if TYPE_CHECKING:
@@ -26,10 +22,6 @@ if TYPE_CHECKING:
 
 
 Path = str | os.PathLike[str]
-
-
-def _warn(text: str) -> None:
-    warnings.warn(text, SigstoreWarning, stacklevel=2)
 
 
 class InstanceVerifier(MethodVerifier):
@@ -53,7 +45,7 @@ class InstanceVerifier(MethodVerifier):
         if super().excludes(bundle):
             return True
         try:
-            self._check_holder(_certificate(bundle))
+            self._check_holder(signing_certificate(bundle))
         except Exception:  # noqa: BLE001 - `verify` rejects a malformed certificate, too
             return True
         return False
@@ -65,7 +57,7 @@ class InstanceVerifier(MethodVerifier):
         from hf_model_signing.methods.sigstore.bundle_checks import check_entries, check_leaf, in_service, proven_times
         from hf_model_signing.methods.sigstore.error_messages import explain
 
-        certificate, trusted, holder = _certificate(bundle), self._instance.trusted_root, _Noted()
+        certificate, trusted, holder = signing_certificate(bundle), self._instance.trusted_root, _Noted()
         check_entries(bundle.material)
         check_leaf(certificate)
         try:
@@ -82,7 +74,7 @@ class InstanceVerifier(MethodVerifier):
         _check_clock(times)
         # Last, so that a message never names a signer that was not verified.
         noted = self._check_holder(holder.certificate)
-        return SignerFound(str(noted), _facts(noted))
+        return SignerFound(str(noted), noted.facts)
 
     def _check_holder(self, certificate: x509.Certificate) -> CertificateIdentity:
         """Return the identity in a certificate; raises `VerificationError` unless it, and the claims, are expected."""
@@ -118,7 +110,7 @@ class SigstoreVerifier(InstanceVerifier):
         offline: bool = False,
         use_staging: bool = False,
         trust_config: Path | None = None,
-        note: Callable[[str], None] = _warn,
+        note: Callable[[str], None] = warn,
     ) -> None:
         identities = () if identity is None else (identity,)
         expected = IdentityPolicy((identity_provider or "",), identities, identity_pattern)
@@ -137,10 +129,6 @@ class _Noted:
         self.certificate = cert
 
 
-def _facts(holder: CertificateIdentity) -> Mapping[str, str]:
-    return {"identity": holder.identity, "issuer": holder.issuer}
-
-
 def _check_clock(times: Iterable[datetime]) -> None:
     latest, clock = max(times, default=now()), now()
     if latest - clock > MAX_CLOCK_DIFFERENCE:
@@ -150,14 +138,6 @@ def _check_clock(times: Iterable[datetime]) -> None:
         )
 
 
-def _certificate(bundle: Bundle) -> x509.Certificate:
-    try:
-        return parse_certificate(
-            decode_base64(bundle.material["certificate"].get("rawBytes"), "the signing certificate")
-        )
-    except CertificateError as error:
-        raise BundleError(f"the bundle's certificate cannot be read: {error}") from error
-
-
-def _untrue(reason: Any) -> str:  # noqa: ANN401
-    return f"what the Sigstore instance answered is refused, and no signature was written: {reason}"
+def signing_certificate(bundle: Bundle) -> x509.Certificate:
+    """Return the certificate of a Sigstore bundle; raises `BundleError` for a malformed one."""
+    return embedded_certificate(bundle.material["certificate"], "the signing certificate")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from hf_model_signing.errors import MissingSignatureError, VerificationError
 from hf_model_signing.hub.listing import compare_listing, covered, is_comparable
 from hf_model_signing.hub.signature import read_signature
-from hf_model_signing.hub.small_files import hash_small_files
+from hf_model_signing.hub.small_files import compare_small_files
 from hf_model_signing.methods.claimed_signer import claimed_signer
 from hf_model_signing.methods.interface import Verified, Verifier
 from hf_model_signing.oms.bundle import Bundle
@@ -130,10 +130,8 @@ class AuditTask:
         difference = compare_listing(expected, manifest.serialization, files)
         if difference:
             return difference
-        unlisted = [file for file in files.values() if file.sha256 is None]
-        found = hash_small_files(self._adapter, resolved, unlisted, manifest.serialization)
-        signed = {path: expected[path] for path in found}
-        difference = compare(signed, {path: file.digest for path, file in found.items()})
+        how = manifest.serialization
+        difference = compare_small_files(self._adapter, resolved, files.values(), expected=expected, how=how)
         return difference or self._other_hashes(statement, resolved, files)
 
     def _other_hashes(self, statement: Statement, resolved: Resolved, files: Listing) -> Difference | None:

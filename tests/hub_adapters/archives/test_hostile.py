@@ -119,7 +119,6 @@ def test_name(tmp_path: Path, kind: str, case: str) -> None:
     assert names_around(tmp_path) == {"archive"}
 
 
-NUL = "control character|cannot be read"
 RAW_NAMES = {
     "tar-not-UTF-8": (tar_file(b"caf\xe9") + END, r"'caf\\udce9' has a name that is not UTF-8"),
     "tar-pax-not-UTF-8": (pax(path=b"caf\xe9") + tar_file("x") + END, r"'caf\\udce9' has a name that is not UTF-8"),

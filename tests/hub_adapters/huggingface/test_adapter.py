@@ -11,8 +11,6 @@ from hub_adapters.interface import Reference, RemoteFile, Resolved
 from tests.servers.hub import Hub
 from tests.servers.hub_http import Reply, json_reply
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
 
 @pytest.fixture
 def adapter(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HuggingFaceAdapter:

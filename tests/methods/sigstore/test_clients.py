@@ -10,18 +10,11 @@ from pathlib import Path
 import pytest
 
 import hf_model_signing as hms
-from hf_model_signing.oms.statement import Statement
-from hf_model_signing.signing import make_manifest
 from tests.servers.hub_http import Log, Reply, Request, Server, json_reply
 from tests.servers.sigstore import SigstoreFault as Fault
 from tests.servers.sigstore_fixtures import Keyless
 from tests.servers.tsa import Fault as TsaFault
 from tests.servers.tsa import Tsa
-
-
-def _statement(model: Path) -> Statement:
-    return Statement(make_manifest(model))
-
 
 _AT_SIGNING = {
     Fault.WRONG_SCT: "not logged by a certificate transparency log of this Sigstore instance (SCT)",
