@@ -5,6 +5,7 @@ from hf_model_signing.errors import BundleError as BundleError
 from hf_model_signing.errors import EmptyModelError as EmptyModelError
 from hf_model_signing.errors import GuardWarning as GuardWarning
 from hf_model_signing.errors import HfSignError as HfSignError
+from hf_model_signing.errors import HubWarning as HubWarning
 from hf_model_signing.errors import MissingSignatureError as MissingSignatureError
 from hf_model_signing.errors import ModelError as ModelError
 from hf_model_signing.errors import ModelWarning as ModelWarning

@@ -16,6 +16,7 @@ __all__ = [
     "EmptyModelError",
     "GuardWarning",
     "HfSignError",
+    "HubWarning",
     "MissingSignatureError",
     "ModelError",
     "ModelWarning",
@@ -93,6 +94,10 @@ class StopBatch(HfSignError):  # noqa: N818 - raised to stop, for any reason
 
 class ModelWarning(UserWarning):
     """Something about the model that its signer should know and that does not prevent signing."""
+
+
+class HubWarning(UserWarning):
+    """Something about a model of a hub that the user should know, such as an earlier download that is used instead."""
 
 
 class SigstoreWarning(UserWarning):

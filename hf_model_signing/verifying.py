@@ -54,13 +54,17 @@ class Coverage:
 
 @dataclass(frozen=True, repr=False)
 class Verification(Result):
-    """A verified model: its path, the accepted signature, and the names of the files that match it."""
+    """A verified model: its path, the accepted signature, and the names of the files that match it.
+
+    `from_cache` is true if the hub could not serve the model now, and an earlier download was verified instead.
+    """
 
     path: str
     verified: Verified
     files: tuple[str, ...]
+    from_cache: bool = False
 
-    shown = ("path", "signer", "uri", "files")
+    shown = ("path", "signer", "uri", "files", "from_cache")
 
     @property
     def statement(self) -> Statement:
@@ -90,6 +94,9 @@ class Verification(Result):
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON values."""
         return {"verified": True, "path": self.path, **self.verified.to_dict(), "files": list(self.files)}
+
+    def _summary(self) -> dict[str, Any]:
+        return {**self.to_dict(), "from_cache": self.from_cache or None}
 
 
 def verify_path(

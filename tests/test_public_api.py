@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,45 @@ def test_push_as_a_pull_request_and_a_dry_run(repo: str, acme: KeyPair, hub: Hub
     assert pushed.commit
     assert pushed.commit.pull_request
     assert hub.head(repo) == head
+
+
+@pytest.mark.usefixtures("_at_hub")
+def test_push_says_what_the_command_prints(repo: str, acme: KeyPair) -> None:
+    pushed = hms.push(repo, signer=acme.signer, badge=True, dry_run=True)
+    values = pushed.to_dict()
+    assert (pushed.signer, values["signer"], values["badge"]) == (acme.signer.describe(), pushed.signer, True)
+    assert json.loads(json.dumps(values)) == values
+    assert f"signer='{pushed.signer}'"[:60] in repr(pushed)
+
+
+@pytest.mark.usefixtures("_at_hub")
+def test_earlier_download_is_not_used_in_silence(signed: str, acme: KeyPair, hub: Hub) -> None:
+    first = hms.pull(signed, verifier=acme.verifier)
+    assert os.fspath(first) == first.path
+    assert "from_cache" not in repr(first) + first._repr_html_()
+    hub.fail("ANY", ".*", 500)
+    with pytest.warns(hms.HubWarning, match="using the copy in"):
+        pulled = hms.pull(signed, verifier=acme.verifier)
+    assert repr(pulled).endswith("from_cache=True)")
+    assert pulled.to_dict()["from_cache"]
+    with pytest.warns(hms.HubWarning, match="using the copy in"):
+        verification = hms.verify(f"hf://{signed}", verifier=acme.verifier)
+    assert repr(verification).endswith("from_cache=True)")
+    assert "from_cache" not in verification.to_dict()  # as the command line prints it
+    with pytest.warns(hms.HubWarning, match="using the copy in"):
+        assert hms.fetch(f"hf://{signed}", verifier=acme.verifier) == pulled.path
+
+
+@pytest.mark.usefixtures("_at_hub")
+def test_notes_of_the_caller_are_no_warnings(
+    signed: str, acme: KeyPair, hub: Hub, recwarn: pytest.WarningsRecorder
+) -> None:
+    hms.pull(signed, verifier=acme.verifier)
+    hub.fail("ANY", ".*", 500)
+    notes: list[str] = []
+    hms.pull(signed, verifier=acme.verifier, note=notes.append)
+    assert "using the copy in" in notes[0]
+    assert not [each for each in recwarn if issubclass(each.category, hms.HubWarning)]
 
 
 @pytest.mark.usefixtures("_at_hub")

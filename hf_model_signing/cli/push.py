@@ -44,16 +44,13 @@ def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
             note=output.note,
             **manifest_arguments(values, ignored_below(folder, ignored) if folder else ignored),
         )
-    output.result(
-        {**pushed.to_dict(), "badge": values["badge"], "signer": signer.describe(), **signer.facts()},
-        _text(pushed, signer.describe()),
-    )
+    output.result(pushed.to_dict(), _text(pushed))
 
 
-def _text(pushed: Pushed, signer: str) -> str:
+def _text(pushed: Pushed) -> str:
     from hf_model_signing.oms.statement import DIGESTS_FROM
 
-    statement = pushed.statement
+    statement, signer = pushed.statement, pushed.signer
     count = len(statement.manifest.digests)
     what = f"{statement.uri} at {pushed.revision} ({count} {'file' if count == 1 else 'files'})"
     if pushed.status == "unchanged":

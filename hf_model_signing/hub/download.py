@@ -18,25 +18,32 @@ from hub_adapters.interface import FetchOptions, HubAdapter, Reference
 
 @dataclass(frozen=True, repr=False)
 class Pulled(Result):
-    """A verified model on this machine, and the revision of the hub that it is.
-
-    `from_cache` is true if the hub could not serve it now, and an earlier download was verified instead.
-    """
+    """A verified model on this machine, and the revision of the hub that it is. It can be used as a path."""
 
     revision: str
     verification: Verification
-    from_cache: bool = False
 
-    shown = ("path", "revision", "signer", "files")
+    shown = ("path", "revision", "signer", "files", "from_cache")
 
     @property
     def path(self) -> str:
         """Path of the model."""
         return self.verification.path
 
+    @property
+    def from_cache(self) -> bool:
+        """True if the hub could not serve the model now, and an earlier download was verified instead."""
+        return self.verification.from_cache
+
+    def __fspath__(self) -> str:
+        return self.path
+
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON values."""
         return {**self.verification.to_dict(), "revision": self.revision, "from_cache": self.from_cache}
+
+    def _summary(self) -> dict[str, Any]:
+        return {**self.to_dict(), "from_cache": self.from_cache or None}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 
+from hf_model_signing._util.notes import warn
 from hf_model_signing.errors import ModelError, UsageError, VerificationError
 from hf_model_signing.hashing.model_hasher import Progress
 from hf_model_signing.hub.arguments import check_trust
@@ -32,7 +33,7 @@ def fetch(
     beside: str | Iterable[str] = (),
     limits: Limits | None = None,
     progress: Progress | None = None,
-    note: Callable[[str], None] = lambda _: None,
+    note: Callable[[str], None] | None = None,
 ) -> str:
     """Download the model that a hub reference names, and return its path once it is verified.
 
@@ -44,7 +45,7 @@ def fetch(
     `UsageError` for a local path, invalid arguments or an error in the policy.
     """
     check_trust(verifier, policy)
-    source = Source(reference, beside, limits, progress, note)
+    source = Source(reference, beside, limits, progress, note or warn)
     if source.on_hub is None:
         raise UsageError(f"'{os.fspath(reference)}' names nothing on a hub; `verify` is for what is on this disk")
     trusted = Trusted.of(source.on_hub[1].uri, verifier, policy)

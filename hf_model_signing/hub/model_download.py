@@ -45,7 +45,7 @@ class ModelDownload(Download):
             self.record_newest(verified, snapshot.commit)
         self.note_unnamed(verified)
         self._note_unverified(snapshot, names)
-        return Pulled(snapshot.commit, Verification(snapshot.path, verified, names), from_cache)
+        return Pulled(snapshot.commit, Verification(snapshot.path, verified, names, from_cache))
 
     def _only_what_is_verified(self, statement: Statement) -> FetchOptions:
         """Return options that keep no file that the signature leaves out, and of a part only the chosen files."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 
+from hf_model_signing._util.notes import warn
 from hf_model_signing._util.paths import several
 from hf_model_signing.errors import ModelError, UsageError, VerificationError
 from hf_model_signing.hashing.model_hasher import Progress
@@ -35,7 +36,7 @@ def pull(
     signature: Path | Bundle | None = None,
     token: str | bool | None = None,
     progress: Progress | None = None,
-    note: Callable[[str], None] = lambda _: None,
+    note: Callable[[str], None] | None = None,
 ) -> Pulled:
     """Download a repository from the Hugging Face Hub, and return where it is once it is verified.
 
@@ -47,7 +48,7 @@ def pull(
     The repository goes to the client's cache, or to the directory `local_dir`. `allow_patterns` chooses files, and
     `ignore_unsigned_files` accepts files that the signature does not list. `signature`, a path, a URL or a bundle, is
     used instead of the `model.sig` of the repository. `token` is sent to the hub in place of the user's own. `note`
-    receives messages for the user.
+    receives messages for the user; without it, they are warnings (`HubWarning`).
 
     The signature, the repository that it was made for, rollback and the listing of the hub are checked before anything
     large is downloaded. If the hub cannot serve the repository, its cache is verified instead. Raises
@@ -61,7 +62,7 @@ def pull(
     adapter, reference = find_repository(repo_id, repo_type, revision, token=token)
     only = () if allow_patterns is None else several(allow_patterns)
     coverage = Coverage(only=only, ignore_unsigned_files=ignore_unsigned_files)
-    trusted, options = Trusted.of(reference.uri, verifier, policy), FetchOptions(note=note)
+    trusted, options = Trusted.of(reference.uri, verifier, policy), FetchOptions(note=note or warn)
     bundle = None if signature is None else read_signature(signature, options)
     work = RepositoryDownload(adapter, reference, trusted, coverage, options, progress)
     try:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hf_model_signing._util.notes import ignore
 from hf_model_signing._util.paths import several
 from hf_model_signing._util.results import Result
 from hf_model_signing.errors import UsageError
@@ -55,15 +56,19 @@ class Pushed(Result):
     """The result of a push.
 
     `status` is `signed`, `unchanged` (the existing signature is current) or `dry-run`; `revision` is the commit that
-    was signed, and `commit` the one that brought the signature.
+    was signed, and `commit` the one that brought the signature. `signer` describes the signer, and `facts` does so for
+    programs. `badge` is true if the push was to add one.
     """
 
     status: str
     revision: str
     statement: Statement
     commit: Commit | None = None
+    signer: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict, hash=False)
+    badge: bool = False
 
-    shown = ("status", "uri", "revision", "files", "url")
+    shown = ("status", "uri", "revision", "signer", "files", "url")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON values."""
@@ -78,6 +83,9 @@ class Pushed(Result):
             "commit": commit.revision if commit else None,
             "url": commit.url if commit else None,
             "pull_request": commit.pull_request if commit else None,
+            "badge": self.badge,
+            "signer": self.signer,
+            **self.facts,
         }
 
 
@@ -101,7 +109,7 @@ def push(
     allow_lfs_pointers: bool = False,
     token: str | bool | None = None,
     progress: Progress | None = None,
-    note: Callable[[str], None] = lambda _: None,
+    note: Callable[[str], None] | None = None,
 ) -> Pushed:
     """Sign a repository on the Hugging Face Hub and commit the signature, `model.sig`, to it.
 
@@ -122,6 +130,7 @@ def push(
     source = DigestSource(remote, os.fspath(folder_path) if folder_path is not None else None, how)
     options = PushOptions(source, create_pr, commit_message or DEFAULT_MESSAGE, dry_run, badge=badge)
     adapter, reference = find_repository(repo_id, repo_type, revision, token=token)
+    note = note or ignore
     return push_repository(reference, adapter=adapter, signer=signer, options=options, progress=progress, note=note)
 
 
@@ -147,7 +156,8 @@ def push_repository(
         make = options.model or (lambda at: RepositoryAtRevision(adapter, at, options.digest_source, progress))
         try:
             pushed = _push_once(make(resolved), signer, options, note)
-            return _as_signed(pushed) if uncertain and pushed.status == "unchanged" else pushed
+            done = _as_signed(pushed) if uncertain and pushed.status == "unchanged" else pushed
+            return replace(done, signer=signer.describe(), facts=signer.facts(), badge=options.badge)
         except ConflictError as error:
             if attempt == _ATTEMPTS:
                 raise ConflictError(f"'{reference}' moved {attempt} times while it was signed; try later") from error

@@ -76,7 +76,7 @@ class RepositoryDownload(Download):
             raise VerificationError(f"{refusal}\n  (this is a copy on this disk; {error})") from refusal
         self.note_unnamed(verified)
         self._note_unsigned(before.path, verified.statement)
-        return Pulled(before.commit, Verification(before.path, verified, names), from_cache=True)
+        return Pulled(before.commit, Verification(before.path, verified, names, from_cache=True))
 
     def _from_hub(
         self, resolved: Resolved, listing: Mapping[str, RemoteFile], signature: Bundle | None, target: str | None

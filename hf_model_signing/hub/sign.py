@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 
+from hf_model_signing._util.notes import ignore
 from hf_model_signing._util.paths import several
 from hf_model_signing.hashing.model_hasher import Progress
 from hf_model_signing.hub.arguments import check_signer
@@ -32,7 +33,7 @@ def sign(
     beside: str | Iterable[str] = (),
     limits: Limits | None = None,
     progress: Progress | None = None,
-    note: Callable[[str], None] = lambda _: None,
+    note: Callable[[str], None] | None = None,
 ) -> Bundle:
     """Sign a model and return the signature; write it to a file with `Bundle.write`.
 
@@ -51,7 +52,7 @@ def sign(
     """
     check_signer(signer)
     how = HowToHash(several(ignore_paths), ignore_git_paths, allow_symlinks, hash_type, shard_size, allow_lfs_pointers)
-    source = Source(reference, beside, limits, progress, note)
+    source = Source(reference, beside, limits, progress, note or ignore)
     return signer.sign(statement_of(source, how, signer=signer, reuse=reuse, progress=progress))
 
 
@@ -67,7 +68,7 @@ def digest(
     beside: str | Iterable[str] = (),
     limits: Limits | None = None,
     progress: Progress | None = None,
-    note: Callable[[str], None] = lambda _: None,
+    note: Callable[[str], None] | None = None,
 ) -> str:
     """Return the root digest of a model, `sha256:` and 64 hex digits, as `sign` would record it, without signing.
 
@@ -75,7 +76,7 @@ def digest(
     so are the errors.
     """
     how = HowToHash(several(ignore_paths), ignore_git_paths, allow_symlinks, hash_type, shard_size, allow_lfs_pointers)
-    source = Source(reference, beside, limits, progress, note)
+    source = Source(reference, beside, limits, progress, note or ignore)
     return f"sha256:{statement_of(source, how, progress=progress).manifest.root_digest}"
 
 

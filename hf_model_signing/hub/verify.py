@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from hf_model_signing._util.notes import warn
 from hf_model_signing.errors import UsageError
 from hf_model_signing.hashing.model_hasher import Progress
 from hf_model_signing.hub.arguments import check_trust
@@ -32,7 +33,7 @@ def verify(
     beside: str | Iterable[str] = (),
     limits: Limits | None = None,
     progress: Progress | None = None,
-    note: Callable[[str], None] = lambda _: None,
+    note: Callable[[str], None] | None = None,
 ) -> Verification:
     """Verify a model, and return who signed it and which files match.
 
@@ -46,13 +47,14 @@ def verify(
 
     `coverage` says how much of the model is compared. `uri` is the hub reference that a local model must have been
     signed for. `beside` names data files beside an `.onnx` file on a web server; those that the signature lists are
-    downloaded in any case. `limits` bound a download. `note` receives messages for the user.
+    downloaded in any case. `limits` bound a download. `note` receives messages for
+    the user; without it, they are warnings (`HubWarning`).
 
     Raises `VerificationError` if the model is not what a trusted signer signed, `HubError` if the hub fails, and
     `UsageError` for a missing path, invalid arguments or an error in the policy.
     """
     check_trust(verifier, policy)
-    source = Source(reference, beside, limits, progress, note)
+    source = Source(reference, beside, limits, progress, note or warn)
     source.check_exists()
     if source.on_hub is None:
         by_name = False

@@ -9,6 +9,7 @@ from typing import Any
 
 from cryptography import x509
 
+from hf_model_signing._util.notes import ignore
 from hf_model_signing._util.paths import several
 from hf_model_signing._util.text import show
 from hf_model_signing.crypto.certificates import (
@@ -96,7 +97,7 @@ class CertificateVerifier(MethodVerifier):
         *,
         identity: str | None = None,
         tsa_certs: Roots = (),
-        note: Callable[[str], None] = lambda _: None,
+        note: Callable[[str], None] | None = None,
     ) -> None:
         self._roots = _load(root_certs)
         if not self._roots:
@@ -108,7 +109,7 @@ class CertificateVerifier(MethodVerifier):
             raise UsageError("the identity to expect is empty")
         self._identity = identity
         self._tsa_certs = _load(tsa_certs)
-        self._note = note
+        self._note = note or ignore
         self._tell("root", [*self._roots, *self._tsa_certs])
 
     def describe(self) -> str:

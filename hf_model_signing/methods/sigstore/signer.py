@@ -62,12 +62,12 @@ class SigstoreSigner(Signer):
         use_staging: bool = False,
         trust_config: Path | None = None,
         ask: Callable[[str], str] | None = None,
-        note: Callable[[str], None] = warn,
+        note: Callable[[str], None] | None = None,
     ) -> None:
         if sum((identity_token is not None, use_ambient_credentials, oauth_force_oob)) > 1:
             raise UsageError("an identity token, ambient credentials and signing in exclude each other: choose one")
+        self._note = note = note or warn
         self._instance = Instance(trust_config, use_staging, note=note)
-        self._note = note
         self._lock = threading.Lock()
         self._certified: Certified | None = None
         self._who: Token | None = None

@@ -110,12 +110,12 @@ class SigstoreVerifier(InstanceVerifier):
         offline: bool = False,
         use_staging: bool = False,
         trust_config: Path | None = None,
-        note: Callable[[str], None] = warn,
+        note: Callable[[str], None] | None = None,
     ) -> None:
         identities = () if identity is None else (identity,)
         expected = IdentityPolicy((identity_provider or "",), identities, identity_pattern)
         conditions = ClaimConditions(repository, ref, workflow, trigger, runner_environment)
-        super().__init__(expected, Instance(trust_config, use_staging, offline, note), conditions)
+        super().__init__(expected, Instance(trust_config, use_staging, offline, note or warn), conditions)
 
 
 class _Noted:
