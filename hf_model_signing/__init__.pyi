@@ -3,6 +3,7 @@
 from hf_model_signing._version import __version__ as __version__
 from hf_model_signing.errors import BundleError as BundleError
 from hf_model_signing.errors import EmptyModelError as EmptyModelError
+from hf_model_signing.errors import FileError as FileError
 from hf_model_signing.errors import GuardWarning as GuardWarning
 from hf_model_signing.errors import HfSignError as HfSignError
 from hf_model_signing.errors import HubWarning as HubWarning

@@ -7,6 +7,7 @@ from this package. `MismatchError` is in `oms/difference.py`, beside the value t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from errno import ENOSPC
 from typing import Any
 
 from hub_adapters.errors import HfSignError
@@ -14,6 +15,7 @@ from hub_adapters.errors import HfSignError
 __all__ = [
     "BundleError",
     "EmptyModelError",
+    "FileError",
     "GuardWarning",
     "HfSignError",
     "HubWarning",
@@ -36,6 +38,31 @@ class UsageError(HfSignError):
     """Invalid arguments: an option, a path, a reference or a key file."""
 
     exit_code = 2
+
+
+class FileError(HfSignError, OSError):
+    """A file or a directory of this machine cannot be read or written; `errno` and `filename` say why and which."""
+
+    def __init__(
+        self, message: str, errno: int | None = None, strerror: str | None = None, filename: object = None
+    ) -> None:
+        super().__init__(message)
+        self.errno, self.strerror, self.filename = errno, strerror, filename
+
+    @classmethod
+    def of(cls, error: OSError) -> FileError:
+        """Return the error with a sentence for the user."""
+        at = f": '{error.filename}'" if isinstance(error.filename, str) else ""
+        message = f"{error.strerror}{at}" if error.strerror else str(error) or type(error).__name__
+        if error.errno == ENOSPC:
+            message = f"the disk is full{at}; nothing half written is left"
+        return cls(message, error.errno, error.strerror, error.filename)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+    def __reduce__(self) -> tuple[type[FileError], tuple[object, ...]]:
+        return type(self), (*self.args, self.errno, self.strerror, self.filename)
 
 
 class SignInError(HfSignError):

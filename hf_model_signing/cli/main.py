@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import json
 import os
@@ -15,7 +14,7 @@ import click
 
 from hf_model_signing.cli.global_options import GlobalOptions, Settings
 from hf_model_signing.cli.output import printable, warnings_as_notes
-from hf_model_signing.errors import HfSignError, ModelWarning
+from hf_model_signing.errors import FileError, HfSignError, ModelWarning
 
 # Command -> (module, one line for the help). A module is imported when its command runs.
 COMMANDS = {
@@ -118,18 +117,12 @@ def explain(error: BaseException) -> tuple[str, int]:
         return error.format_message(), error.exit_code
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         return "interrupted", _INTERRUPTED
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"the disk is full{_at(error)}; nothing half written is left", EXIT_UNFINISHED
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}{_at(error)}", EXIT_UNFINISHED
+        return str(FileError.of(error)), EXIT_UNFINISHED
     return (
         f"something unforeseen happened ({type(error).__name__}: {error}); run with --debug and report it",
         EXIT_UNFINISHED,
     )
-
-
-def _at(error: OSError) -> str:
-    return f": '{error.filename}'" if isinstance(error.filename, str) else ""
 
 
 def _report(message: str, code: int, settings: Settings, error: BaseException) -> None:

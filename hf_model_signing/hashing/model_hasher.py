@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import FileIO
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from hf_model_signing._util.hashing_opens import open_to_hash
 from hf_model_signing._util.paths import true_place
@@ -46,6 +46,7 @@ _MAX_SHARDS = 1_000_000  # more than a bundle can list
 _OPEN = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Observer of hashing. Its methods are called from the hashing threads; sizes are in bytes."""
 

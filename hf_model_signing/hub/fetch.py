@@ -12,6 +12,7 @@ from hf_model_signing.hub.arguments import check_trust
 from hf_model_signing.hub.detached_signature import is_address, read_signature
 from hf_model_signing.hub.download import Pulled
 from hf_model_signing.hub.model_download import ModelDownload
+from hf_model_signing.hub.public_function import public_function
 from hf_model_signing.hub.references import Source
 from hf_model_signing.hub.repository_download import RepositoryDownload
 from hf_model_signing.methods.interface import Verifier
@@ -23,6 +24,7 @@ from hub_adapters.limits import Limits
 Path = str | os.PathLike[str]
 
 
+@public_function()
 def fetch(
     reference: str,
     *,

@@ -9,6 +9,7 @@ from typing import Any
 from hf_model_signing._util.results import Result
 from hf_model_signing.errors import UsageError
 from hf_model_signing.hub.detached_signature import read_signature
+from hf_model_signing.hub.public_function import public_function
 from hf_model_signing.hub.references import Source
 from hf_model_signing.methods.method import Method
 from hf_model_signing.methods.registry import METHODS, embedded_in
@@ -57,6 +58,7 @@ class Inspection(Result):
         }
 
 
+@public_function()
 def inspect(reference: Path | Bundle) -> Inspection:
     """Return what a signature states: who signed what, how and when. Nothing is verified.
 

@@ -12,6 +12,7 @@ from hf_model_signing.hashing.model_hasher import Progress
 from hf_model_signing.hub.arguments import check_trust
 from hf_model_signing.hub.detached_signature import read_signature
 from hf_model_signing.hub.download import Pulled
+from hf_model_signing.hub.public_function import public_function
 from hf_model_signing.hub.repository_download import RepositoryDownload
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.oms.bundle import Bundle
@@ -23,6 +24,7 @@ from hub_adapters.interface import FetchOptions
 Path = str | os.PathLike[str]
 
 
+@public_function()
 def pull(
     repo_id: str,
     *,

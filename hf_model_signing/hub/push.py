@@ -16,6 +16,7 @@ from hf_model_signing.hashing.model_hasher import Progress
 from hf_model_signing.hub.arguments import check_signer
 from hf_model_signing.hub.badge import read_card
 from hf_model_signing.hub.existing_signature import check_clock, claims_to_be_current, existing_signature, own_statement
+from hf_model_signing.hub.public_function import public_function
 from hf_model_signing.hub.repository import DigestSource, RepositoryAtRevision, check_canonical_name
 from hf_model_signing.methods.interface import Signer
 from hf_model_signing.oms.names import SIGNATURE_NAME
@@ -89,6 +90,7 @@ class Pushed(Result):
         }
 
 
+@public_function()
 def push(
     repo_id: str,
     *,

@@ -9,6 +9,7 @@ from hf_model_signing._util.notes import ignore
 from hf_model_signing._util.paths import several
 from hf_model_signing.hashing.model_hasher import Progress
 from hf_model_signing.hub.arguments import check_signer
+from hf_model_signing.hub.public_function import public_function
 from hf_model_signing.hub.references import Source
 from hf_model_signing.methods.interface import Signer
 from hf_model_signing.oms.bundle import Bundle
@@ -19,6 +20,7 @@ from hub_adapters.limits import Limits
 Path = str | os.PathLike[str]
 
 
+@public_function()
 def sign(
     reference: Path,
     *,
@@ -56,6 +58,7 @@ def sign(
     return signer.sign(statement_of(source, how, signer=signer, reuse=reuse, progress=progress))
 
 
+@public_function()
 def digest(
     reference: Path,
     *,

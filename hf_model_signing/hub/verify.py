@@ -10,6 +10,7 @@ from hf_model_signing._util.notes import warn
 from hf_model_signing.errors import UsageError
 from hf_model_signing.hashing.model_hasher import Progress
 from hf_model_signing.hub.arguments import check_trust
+from hf_model_signing.hub.public_function import public_function
 from hf_model_signing.hub.references import Source
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.oms.bundle import Bundle
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 Path = str | os.PathLike[str]
 
 
+@public_function()
 def verify(
     reference: Path,
     signature: Path | Bundle | None = None,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+from hf_model_signing._util.argument_types import PATTERNS, instance
 from hf_model_signing._util.paths import several
 from hf_model_signing.errors import UsageError
 from hf_model_signing.hub.arguments import check_policy, check_signer
+from hf_model_signing.hub.public_function import public_function
 from hf_model_signing.hub.push import DEFAULT_MESSAGE
 from hf_model_signing.hub.repository import DigestSource
 from hf_model_signing.methods.interface import Signer
@@ -25,6 +27,7 @@ from hub_adapters.huggingface.organisation import check_owner
 Path = str | os.PathLike[str]
 
 
+@public_function(repo_type=PATTERNS, observer=instance(Observer))
 def audit(
     organisation: str,
     *,
@@ -53,6 +56,7 @@ def audit(
     return auditing.audit(adapter, owner, policy=read, options=options, observer=observer)
 
 
+@public_function(repo_type=PATTERNS, observer=instance(Observer))
 def batch(
     organisation: str,
     *,

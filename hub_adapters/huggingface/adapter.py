@@ -102,7 +102,8 @@ class HuggingFaceAdapter(HubAdapter):
         """Return whether there is a token to send."""
         from huggingface_hub import get_token
 
-        return bool(self._api.token or (self._api.token is None and get_token()))
+        token = self._api.token
+        return bool(get_token()) if token is None or token is True else bool(token)
 
     def about_token(self, token: str) -> Any:  # noqa: ANN401 - JSON
         """Return what the hub knows of a token: its owner, and its permissions."""
@@ -449,7 +450,14 @@ def _checked_endpoint() -> str:
 
 
 def _check_token(token: str | bool | None) -> None:
-    """Reject a token that no header can carry, before the client quotes it in an error."""
+    """Reject a token that no header can carry, before the client quotes it in an error.
+
+    The client would send the user's own token in place of one of another type, or of an empty one.
+    """
+    if not (token is None or isinstance(token, (str, bool))):
+        raise BadSettingError(f"the token is of the type {type(token).__name__}; it must be a string, True or False")
+    if token == "":
+        raise BadSettingError("the token is empty; give none for the token of this machine, or False to send none")
     name = "the token" if isinstance(token, str) else "HF_TOKEN"
     text = token if isinstance(token, str) else _token_of_environment().strip()
     if not (text.isascii() and text.isprintable()):

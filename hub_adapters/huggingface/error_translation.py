@@ -43,6 +43,8 @@ def translated(reference: Reference, endpoint: str, doing: str) -> Iterator[None
         yield
     except HubError:
         raise
+    except hf.LocalTokenNotFoundError:
+        raise AccessError(f"{doing} '{reference.name}' needs a token: {how_to_log_in(reference)}") from None
     except hf.OIDCError:
         raise AccessError(no_id_token()) from None
     except (http_error(), hf.OfflineModeIsEnabled, hf.LocalEntryNotFoundError, hf.FileMetadataError) as error:
