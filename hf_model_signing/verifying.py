@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hf_model_signing._util.argument_types import check_arguments
 from hf_model_signing._util.paths import several, true_place
 from hf_model_signing._util.results import Result
 from hf_model_signing._util.text import show
@@ -48,6 +49,7 @@ class Coverage:
     shard_size: int | None = None
 
     def __post_init__(self) -> None:
+        check_arguments(vars(self))
         object.__setattr__(self, "ignore_paths", several(self.ignore_paths))
         object.__setattr__(self, "only", several(self.only))
 

@@ -56,20 +56,20 @@ def _is_path(value: object) -> bool:
 
 
 _TEXT = Kind("a string", lambda value: isinstance(value, str))
-_PATH = Kind("a path", _is_path, path=True)
+ONE_PATH = Kind("a path", _is_path, path=True)
 TEXT = optional(_TEXT)
-PATH = optional(_PATH)
+PATH = optional(ONE_PATH)
 FLAG = Kind("True or False", lambda value: isinstance(value, bool))
 CALLABLE = Kind("a function", callable)
 PATTERNS = optional(_several(_TEXT, "a string, or several"))
-PATHS = _several(_PATH, "a path, or several")
+PATHS = _several(ONE_PATH, "a path, or several")
 TOKEN = optional(Kind("a string, True or False", lambda value: isinstance(value, (str, bool)), secret=True))
 
 KINDS: dict[str, Kind] = {
     "token": TOKEN,
     **dict.fromkeys(("revision", "repo_type", "commit_message", "uri", "executor", "hash_type"), TEXT),
     **dict.fromkeys(("local_dir", "folder_path", "journal"), PATH),
-    **dict.fromkeys(("allow_patterns", "include", "exclude", "beside"), PATTERNS),
+    **dict.fromkeys(("allow_patterns", "only", "include", "exclude", "beside"), PATTERNS),
     "ignore_paths": PATHS,
     "note": CALLABLE,
     **dict.fromkeys(("ignore_unsigned_files", "ignore_git_paths", "allow_symlinks", "allow_lfs_pointers"), FLAG),
@@ -84,7 +84,7 @@ def check_arguments(values: Mapping[str, object], kinds: Mapping[str, Kind] = KI
         if kind is not None and not kind.accepts(value):
             shown = f"of the type {type(value).__name__}" if kind.secret else f"{value!r:.100}"
             raise UsageError(f"{name} is {shown}; it must be {kind.words}")
-        if kind is None or kind.path:
+        if kind is not None and kind.path:
             for item in value if isinstance(value, (list, tuple)) else (value,):
                 check_path(item, name)
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from typing import TypeVar
 
+from hf_model_signing._util.argument_types import check_path
 from hf_model_signing.errors import UsageError
 
 _T = TypeVar("_T")
@@ -13,14 +14,23 @@ _T = TypeVar("_T")
 
 def several(paths: str | os.PathLike[str] | Iterable[_T]) -> tuple[_T, ...]:
     """Return the values of an argument that takes one or several; a single path is one value, not its characters."""
-    return (paths,) if isinstance(paths, (str, bytes, os.PathLike)) else tuple(paths)  # type: ignore[return-value]
+    if isinstance(paths, (str, bytes, os.PathLike)):
+        return (paths,)  # type: ignore[return-value]
+    if not isinstance(paths, Iterable):
+        raise UsageError(f"an argument is of the type {type(paths).__name__} where one value or several belong")
+    return tuple(paths)
 
 
 def file_name(path: str | os.PathLike[str], what: str) -> str:
     """Return `path`; raises `UsageError` for the content of such a file, which may be a secret and is not quoted."""
+    if path is None:
+        raise UsageError(f"the {what} is None where the name of its file belongs: is a variable not set?")
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise UsageError(f"the {what} is of the type {type(path).__name__} where the name of its file belongs")
     name = os.fspath(path)
     if not isinstance(name, str) or "-----BEGIN" in name or "\n" in name:
         raise UsageError(f"the {what} itself is given where the name of its file belongs")
+    check_path(name, f"the name of the {what} file")
     return name
 
 

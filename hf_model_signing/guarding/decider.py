@@ -12,6 +12,7 @@ from hf_model_signing.guarding.audit_log import Decision, DecisionKind
 from hf_model_signing.guarding.environment import Mode, policy_file
 from hf_model_signing.guarding.request import RequestedRevision
 from hf_model_signing.guarding.state import GuardState
+from hf_model_signing.hub.arguments import check_policy
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.policy.trust_policy import Policy
 
@@ -33,6 +34,7 @@ class Decider:
     @classmethod
     def of(cls, policy: str | os.PathLike[str] | Policy | None, mode: Mode, *, strict: bool = False) -> Decider:
         """Make one by a policy, its file, or the file that `HF_SIGN_POLICY` names; raise `UsageError` for an error."""
+        check_policy(policy)
         if not isinstance(policy, Policy):
             policy = Policy.read(policy_file() if policy is None else policy)
         return cls(policy, mode, strict=strict)

@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from hf_model_signing._util.argument_types import ONE_PATH, check_arguments
 from hf_model_signing._util.atomic_files import write_file
 from hf_model_signing._util.paths import file_name
 from hf_model_signing._util.results import Result
-from hf_model_signing.errors import BundleError
+from hf_model_signing.errors import BundleError, FileError
 from hf_model_signing.oms import strict_json
 from hf_model_signing.oms.dsse import PAYLOAD_TYPE, decode_base64
 from hf_model_signing.oms.json_shapes import check_shape, closed_object
@@ -132,8 +133,12 @@ class Bundle(Result):
         return {"method": self.method, "size": f"{len(self.payload):,} bytes signed", "old_forms": list(self.old_forms)}
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the bundle to `path` atomically; raises `OSError`, and an existing file is then unchanged."""
-        write_file(path, self.to_bytes())
+        """Write the bundle to `path` atomically; raises `FileError`, and an existing file is then unchanged."""
+        check_arguments({"path": path}, {"path": ONE_PATH})
+        try:
+            write_file(path, self.to_bytes())
+        except OSError as error:
+            raise FileError.of(error) from error
 
 
 def _base64(data: bytes) -> str:

@@ -85,7 +85,12 @@ class RollbackRecord:
                 values = json.load(file)
         except FileNotFoundError:
             return _Known()
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise VerificationError(
+                f"cannot read '{self._file}', which says what was verified before: {error.strerror}; make it readable, "
+                "or set XDG_CACHE_HOME to a directory that this user can use"
+            ) from error
+        except ValueError as error:
             raise VerificationError(
                 f"cannot read '{self._file}', which says what was verified before: {error}; delete it to start anew"
             ) from error

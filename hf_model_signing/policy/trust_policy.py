@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from hf_model_signing._util.input_files import read_input
+from hf_model_signing._util.paths import file_name
 from hf_model_signing.errors import UsageError, VerificationError
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.policy.reader import read_values
@@ -37,7 +38,7 @@ class Policy:
     @classmethod
     def read(cls, path: Path) -> Policy:
         """Read a policy file (TOML); raises `UsageError`, with the location, for anything unknown in it."""
-        name = os.fspath(path)
+        name = file_name(path, "trust policy")
         data = read_input(name, "trust policy", _LARGEST)
         return cls(name, *read_values(name, data), data)
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import hf_model_signing as hms
+from hf_model_signing.errors import StopBatch
+from hf_model_signing.organisation.outcomes import outcome_of
 from tests.helpers import KeyPair
 from tests.servers.hub import Hub
 
@@ -127,3 +132,104 @@ def test_arguments_of_another_type(model: Path, repo: str, acme: KeyPair) -> Non
             call(reference, **{**trust.get(call, {}), **given})
     with pytest.raises(hms.UsageError, match="signature is b'x'; it must be a path or a Bundle, or None"):
         hms.verify("model", b"x", verifier=acme.verifier)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("policy", [5, {}, "verifier"])
+def test_policy_of_another_type(acme: KeyPair, policy: Any) -> None:  # noqa: ANN401
+    given: Any = acme.verifier if policy == "verifier" else policy
+    for call in (lambda: hms.guard(given), lambda: hms.snapshot_download("acme/bert", policy=given)):
+        with pytest.raises(hms.UsageError, match="the policy is an? .*, not a trust policy: write "):
+            call()
+
+
+def test_signers_of_a_variable_that_is_not_set() -> None:
+    made: tuple[Any, ...] = (
+        hms.KeySigner,
+        hms.KeyVerifier,
+        hms.Bundle.read,
+        hms.Policy.read,
+        lambda none: hms.CertificateSigner(none, none),
+        lambda none: hms.CertificateVerifier([none]),
+    )
+    for make in made:
+        with pytest.raises(hms.UsageError, match="is None where the name of its file belongs: is a variable not set?"):
+            make(None)
+        with pytest.raises(hms.UsageError, match="is of the type int"):
+            make(5)
+        with pytest.raises(hms.UsageError, match="has a character that no path can have"):
+            make("a\0b")
+    for none in (None, 5):
+        with pytest.raises(hms.UsageError, match="where one value or several belong"):
+            hms.CertificateVerifier(none)  # type: ignore[arg-type]
+        with pytest.raises(hms.UsageError, match=r"the PKCS #11 URI is of the type .*; it must be a string"):
+            hms.Pkcs11Signer(none)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fields", [{"only": 5}, {"ignore_paths": 5}, {"ignore_unsigned_files": "no"}])
+def test_coverage_of_another_type(fields: dict[str, Any]) -> None:
+    with pytest.raises(hms.UsageError, match="it must be "):
+        hms.Coverage(**fields)
+
+
+# Errors of this machine
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk without space, for every file that is written atomically."""
+
+    def fails(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "model.sig")
+
+    monkeypatch.setattr(os, "replace", fails)
+
+
+@pytest.mark.usefixtures("full")
+def test_bundle_on_a_full_disk(model: Path, acme: KeyPair) -> None:
+    bundle = hms.sign(model, signer=acme.signer)
+    with pytest.raises(hms.FileError, match="the disk is full: 'model.sig'; nothing half written is left") as caught:
+        bundle.write("model.sig")
+    assert (caught.value.errno, caught.value.exit_code) == (errno.ENOSPC, 3)
+    assert isinstance(caught.value, OSError)
+    with pytest.raises(StopBatch, match="the disk is full"):
+        outcome_of(caught.value)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.errno, again.filename) == (str(caught.value), errno.ENOSPC, "model.sig")
+    with pytest.raises(hms.UsageError, match="path is b'x'; it must be a path"):
+        bundle.write(b"x")  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("_at_hub")
+def test_pull_to_a_place_that_cannot_be(signed: str, acme: KeyPair, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    for local_dir, reason in (("file/x", "'.*file/x'|Not a directory|File exists"), ("/proc/x", "/proc")):
+        with pytest.raises(hms.FileError, match=reason) as caught:
+            hms.pull(signed, verifier=acme.verifier, local_dir=local_dir)
+        assert "another process" not in str(caught.value)
+        assert caught.value.errno
+    with pytest.raises(hms.UsageError, match="local_dir is 'a.x00b', and has a character that no path can have"):
+        hms.pull(signed, verifier=acme.verifier, local_dir="a\0b")
+
+
+@pytest.mark.usefixtures("_at_hub")
+def test_cache_that_cannot_be(signed: str, acme: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(hms.VerificationError, match="or set XDG_CACHE_HOME") as caught:
+        hms.pull(signed, verifier=acme.verifier)
+    assert "delete it" not in str(caught.value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "file"))
+    with pytest.raises(hms.FileError):
+        hms.pull(signed, verifier=acme.verifier)
+    with pytest.raises(hms.FileError):
+        hms.fetch(f"hf://{signed}", verifier=acme.verifier)
+
+
+def test_signature_with_a_null_character(model: Path, acme: KeyPair) -> None:
+    with pytest.raises(hms.UsageError, match="signature is 'a.x00b', and has a character that no path can have"):
+        hms.verify(model, "a\0b", verifier=acme.verifier)
+    with pytest.raises(hms.UsageError, match="has a character that no path can have"):
+        hms.inspect("a\0b")
+    with pytest.raises(hms.UsageError, match="ignore_paths is 'a.x00b'"):
+        hms.sign(model, signer=acme.signer, ignore_paths=["a\0b"])

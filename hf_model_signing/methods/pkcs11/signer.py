@@ -34,6 +34,8 @@ class Pkcs11Key:
 
     def __init__(self, uri: str | Pkcs11Uri, *, ask: Callable[[str], str] | None = None) -> None:
         # The variable is reused so that no frame of a traceback keeps the URI with the PIN.
+        if not isinstance(uri, (str, Pkcs11Uri)):
+            raise UsageError(f"the PKCS #11 URI is of the type {type(uri).__name__}; it must be a string: pkcs11:…")
         uri = Pkcs11Uri.parse(uri) if isinstance(uri, str) else uri
         self._session = TokenSession(uri, ask=ask)
         try:
@@ -86,6 +88,8 @@ class Pkcs11Signer(DirectSigner):
         ask: Callable[[str], str] | None = None,
         tsa_url: str | None = None,
     ) -> None:
+        if not isinstance(uri, (str, Pkcs11Uri)):
+            raise UsageError(f"the PKCS #11 URI is of the type {type(uri).__name__}; it must be a string: pkcs11:…")
         uri = Pkcs11Uri.parse(uri) if isinstance(uri, str) else uri
         chain: tuple[str | os.PathLike[str], ...] = several(cert_chain)
         if chain and signing_cert is None:
