@@ -132,6 +132,7 @@ def test_arguments_of_another_type(model: Path, repo: str, acme: KeyPair) -> Non
             call(reference, **{**trust.get(call, {}), **given})
     with pytest.raises(hms.UsageError, match="signature is b'x'; it must be a path or a Bundle, or None"):
         hms.verify("model", b"x", verifier=acme.verifier)  # type: ignore[arg-type]
+    assert hms.digest(model, note=None, progress=None, limits=None)
 
 
 @pytest.mark.parametrize("policy", [5, {}, "verifier"])
