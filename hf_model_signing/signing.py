@@ -64,7 +64,11 @@ def receipts_for(
     *,
     note: Callable[[str], None] = lambda _: None,
 ) -> Receipts:
-    """Return receipts for signing that reuse digests of the earlier bundle `reuse`, once it is verified; see `sign`."""
+    """Return receipts for signing that reuse digests of the earlier bundle `reuse`, or its file.
+
+    The bundle must be one that `signer` made: its signature is verified first. `note` receives a message about each
+    digest that cannot be reused. Raises `UsageError` if it was made with another hash or shard size.
+    """
     from hf_model_signing.hashing.receipts import Receipts
 
     if reuse is None:
@@ -89,7 +93,10 @@ def make_manifest(
     progress: Progress | None = None,
     receipts: Receipts | None = None,
 ) -> Manifest:
-    """Hash `model` for signing; raises as `sign` does."""
+    """Hash `model` for signing.
+
+    Raises `UsageError` for invalid options or a missing model, and `ModelError` if it cannot be signed as it is.
+    """
     if not os.path.exists(model):
         raise UsageError(no_model(model))
     chosen = how or HowToHash()

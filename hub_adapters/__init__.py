@@ -88,7 +88,7 @@ def _parse(hub: str, adapter: type[HubAdapter], text: str) -> Reference | None:
         reference = adapter.parse(text)
     except BadReferenceError:
         raise
-    except Exception as error:
+    except Exception as error:  # the adapter of another package may raise anything
         from hub_adapters.http.urls import named
 
         raise BadReferenceError(f"the adapter for {hub}:// cannot read {named(text)}: {error}") from error
@@ -140,7 +140,7 @@ def _load(point: EntryPoint) -> type[HubAdapter]:
     package = point.dist.name if point.dist else point.value
     try:
         adapter = point.load()
-    except Exception as error:
+    except Exception as error:  # importing another package may raise anything
         raise HubError(
             f"the package '{package}' has an adapter for {point.name}:// that cannot be loaded: {error}"
         ) from error

@@ -1,8 +1,11 @@
-"""HTTP with bounds, for every service that is no hub: Sigstore, identity providers, time-stamp authorities.
+"""HTTP with bounds, for services that are not hubs: Sigstore, identity providers, time-stamp authorities.
 
-A server can make a client wait, or send without end. This is the one place that limits what it can do: each request
-goes through a session that `bound` has prepared, and the caller runs it with a deadline (`_util.deadline`), because
-only a thread of its own limits the look-up of a name and a slow header. No redirect is followed: what is sent goes to
+Two libraries make requests of their own: `tuf` refreshes the trust root of Sigstore, and `id` asks a CI environment
+for its token.
+
+A server can make a client wait, or send without end. All other requests go through a session that `bound` has
+prepared, and the caller runs each with a deadline (`_util.deadline`), because only a thread of its own limits the
+look-up of a name and a slow header. No redirect is followed: what is sent goes to
 the URL that was named.
 """
 

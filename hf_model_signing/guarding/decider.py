@@ -84,10 +84,12 @@ class Decider:
             self._log(DecisionKind.REFUSED, call, requested.uri, {**facts, "reason": str(error)})
             refusal = self.state.refuse(requested, error)
             raise refusal from (None if refusal is error else error)
-        except Exception:
-            if self.mode is Mode.WARN:
-                return plain()
-            raise
+        except Exception as error:
+            if self.mode is not Mode.WARN:
+                raise
+            result = plain()  # if it fails as well, as for a file that does not exist, nothing unverified is loaded
+            self._warn(call, requested.uri, {**facts, "reason": f"{type(error).__name__}: {error}"})
+            return result
         self.state.forget_refusal(requested)
         self._log(DecisionKind.VERIFIED, call, requested.uri, facts)
         return result

@@ -55,7 +55,7 @@ def load_snapshot(repository: GuardedRepository, original: Original, facts: Fact
         listing = list_files(request, commit)
     except VerificationError:
         raise
-    except Exception as error:
+    except Exception as error:  # the client has no common class for "the hub cannot be reached"
         from huggingface_hub.errors import RevisionNotFoundError
 
         if isinstance(error, RevisionNotFoundError) or type(error).__name__ == "ProxyError":

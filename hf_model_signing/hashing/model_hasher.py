@@ -1,4 +1,7 @@
-"""From a model on disk to its manifest (section 6.3 of the specification); the only code that reads the model's bytes.
+"""From a model on disk to its manifest (section 6.3 of the specification).
+
+This is the only code that reads the bytes of a model that is signed or verified; `hub_adapters.web` and
+`hub_adapters.onnx` read what they download.
 
 A model that changes while it is hashed is an error: the state of each file is recorded when it is opened, and compared
 with the states of all files after everything is hashed. So the manifest describes the model at that last moment.

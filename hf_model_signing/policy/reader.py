@@ -27,6 +27,14 @@ _DEFAULTS = ("refuse", "warn", "allow")
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 
 
+class PolicyContentError(UsageError):
+    """A policy with content that is not permitted; `why` is the reason without the path of the file."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"the trust policy '{path}' accepts nothing until it is mended: {why}")
+        self.why = why
+
+
 class PolicyValues(NamedTuple):
     """The values of a policy file."""
 
@@ -141,5 +149,5 @@ class _Reader:
             if key not in known:
                 raise self._error(f"{where}.{key}".lstrip("."), f"is not known; known are {', '.join(sorted(known))}")
 
-    def _error(self, where: str, why: str) -> UsageError:
-        return UsageError(f"the trust policy '{self.path}' accepts nothing until it is mended: {show(where)} {why}")
+    def _error(self, where: str, why: str) -> PolicyContentError:
+        return PolicyContentError(self.path, f"{show(where)} {why}")

@@ -15,7 +15,10 @@ class NewerFormatError(ValueError):
 
 
 class JobBytes(bytes):
-    """A job as bytes. Dask logs the arguments of a task that fails, and the token must not be in a log."""
+    """A job as bytes. Dask logs the arguments of a task that fails, and the token must not be in a log.
+
+    Releases exchange jobs as pickles of this class: its name and its module must not change.
+    """
 
     def __repr__(self) -> str:
         return f"<job of {len(self)} bytes>"
