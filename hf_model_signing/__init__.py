@@ -6,7 +6,13 @@ when it is first used, so that importing the package costs next to nothing.
 
 from __future__ import annotations
 
+import sys
+
 from hf_model_signing._version import __version__ as __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _modules: dict[str, str] = {}
 
@@ -26,13 +32,24 @@ def __getattr__(name: str) -> object:
     if name == "__all__":
         return sorted(_public_names())
     if name not in _public_names():
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__])
     from importlib import import_module
 
     value = getattr(import_module(_modules[name]), name)
     globals()[name] = value
+    for member in vars(value).values() if isinstance(value, type) else (value,):
+        _resolve_types(getattr(member, "fget", member))
     return value
 
 
+def _resolve_types(function: Any) -> None:  # noqa: ANN401 - `typing` is slow to load
+    """Let `typing.get_type_hints` find the public types that the module imports for type checkers only."""
+    scope = getattr(function, "__globals__", None)
+    for annotation in function.__annotations__.values() if scope is not None else ():
+        for word in str(annotation).replace("|", " ").split():
+            if word in _modules and word not in scope:
+                scope[word] = __getattr__(word)
+
+
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_public_names()})
+    return sorted((*_public_names(), "__version__"))

@@ -21,7 +21,10 @@ from hf_model_signing.errors import VerificationError as VerificationError
 from hf_model_signing.errors import WorkerError as WorkerError
 from hf_model_signing.guarding.downloads import hf_hub_download as hf_hub_download
 from hf_model_signing.guarding.downloads import snapshot_download as snapshot_download
+from hf_model_signing.guarding.environment import Mode as Mode
+from hf_model_signing.guarding.guard import Guard as Guard
 from hf_model_signing.guarding.guard import guard as guard
+from hf_model_signing.hashing.model_hasher import Progress as Progress
 from hf_model_signing.hub.download import Pulled as Pulled
 from hf_model_signing.hub.fetch import fetch as fetch
 from hf_model_signing.hub.inspect import Inspection as Inspection
@@ -46,11 +49,20 @@ from hf_model_signing.methods.skip.signer import SkipSigner as SkipSigner
 from hf_model_signing.oms.bundle import Bundle as Bundle
 from hf_model_signing.oms.difference import Difference as Difference
 from hf_model_signing.oms.difference import MismatchError as MismatchError
+from hf_model_signing.oms.manifest import Manifest as Manifest
+from hf_model_signing.oms.statement import Statement as Statement
 from hf_model_signing.organisation.api import audit as audit
 from hf_model_signing.organisation.api import batch as batch
 from hf_model_signing.organisation.options import Observer as Observer
+from hf_model_signing.organisation.options import Phase as Phase
 from hf_model_signing.policy.trust_policy import Policy as Policy
+from hf_model_signing.report.interface import FileRecord as FileRecord
+from hf_model_signing.report.interface import Record as Record
 from hf_model_signing.report.interface import Report as Report
+from hf_model_signing.report.statuses import Finding as Finding
+from hf_model_signing.report.statuses import Group as Group
+from hf_model_signing.report.statuses import RunKind as RunKind
+from hf_model_signing.report.statuses import Status as Status
 from hf_model_signing.verifying import Coverage as Coverage
 from hf_model_signing.verifying import Verification as Verification
 from hub_adapters.errors import AccessError as AccessError
@@ -67,4 +79,5 @@ from hub_adapters.errors import NotFoundError as NotFoundError
 from hub_adapters.errors import UnavailableError as UnavailableError
 from hub_adapters.errors import UncertainError as UncertainError
 from hub_adapters.errors import UnsupportedError as UnsupportedError
+from hub_adapters.interface import Commit as Commit
 from hub_adapters.limits import Limits as Limits

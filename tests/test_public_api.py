@@ -353,3 +353,32 @@ def test_tables_escape_what_comes_from_outside(tmp_path: Path, acme: KeyPair) ->
 def test_signer_says_who_it_is(acme: KeyPair) -> None:
     assert repr(acme.signer) == f"<KeySigner: {acme.signer.describe()}>"
     assert repr(acme.verifier) == f"<KeyVerifier: {acme.verifier.describe()}>"
+
+
+def test_values_are_those_of_json(model: Path, acme: KeyPair) -> None:
+    bundle = hms.sign(model, signer=acme.signer)
+    verification = hms.verify(model, bundle, verifier=acme.verifier)
+    for result in (
+        bundle,
+        hms.inspect(bundle),
+        verification,
+        verification.verified,
+        hms.Pulled("c" * 40, verification),
+    ):
+        assert json.loads(json.dumps(result.to_dict())) == result.to_dict()
+
+
+def test_table_of_a_bundle_says_what_it_states(model: Path, acme: KeyPair) -> None:
+    bundle = hms.sign(model, signer=acme.signer)
+    text = bundle._repr_html_()
+    assert f"<th>digest</th><td>{hms.digest(model)}</td>" in text
+    assert "<th>subject</th><td>model</td>" in text
+    assert f"<th>files</th><td>{len(FILES)}</td>" in text
+    assert hms.Bundle("key", {}, b"{}", b"1")._repr_html_()  # a statement that cannot be read
+
+
+def test_policy_and_guard_are_short(policy: Path) -> None:
+    read = hms.Policy.read(policy)
+    assert repr(read) == f"Policy(path='{policy}', default='refuse', always_hash=False)"
+    with hms.guard(policy, mode="warn") as guard:
+        assert repr(guard) == f"Guard(policy='{policy}', mode='warn')"

@@ -9,8 +9,9 @@ import pydoc
 import re
 import subprocess
 import sys
+import typing
 import venv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -35,6 +36,12 @@ reveal_type(hms.sign)
 reveal_type(hms.sign("model", signer=KeySigner("a.pem")))
 hms.sign("model", signer=1)
 hms.nothing
+hms.snapshot_download("acme/bert", polcy="trust.toml")
+reveal_type(hms.hf_hub_download("acme/bert", "config.json", policy="trust.toml", revision="main"))
+
+
+def follow(progress: hms.Progress, guard: hms.Guard, record: hms.Record, manifest: hms.Manifest) -> hms.Status:
+    return record.status
 """
 
 
@@ -66,6 +73,53 @@ def test_public_name_is_there_and_documented(name: str) -> None:
 def test_unknown_name() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         getattr(hms, "nothing")  # noqa: B009 - type checkers know that it is missing
+
+
+def test_misspelled_name_gets_a_suggestion() -> None:
+    done = run_python("import hf_model_signing as hms; hms.KeySinger")
+    assert "Did you mean: 'KeySigner'" in done.stderr
+
+
+def test_dir_has_the_public_names_alone() -> None:
+    assert dir(hms) == sorted([*NAMES, "__version__"])
+
+
+def _public_functions() -> Iterator[tuple[str, Callable[..., object]]]:
+    for name in NAMES:
+        value = getattr(hms, name)
+        if not inspect.isclass(value):
+            yield name, value
+            continue
+        for attribute, found in inspect.getmembers(value):
+            function = found.fget if isinstance(found, property) else found
+            ours = (getattr(function, "__module__", "") or "").startswith(("hf_model", "hub_ad"))
+            if ours and inspect.isroutine(function) and (attribute[0] != "_" or attribute == "__init__"):
+                yield f"{name}.{attribute}", function
+
+
+def test_types_of_public_functions_can_be_resolved() -> None:
+    for name, function in _public_functions():
+        if name != "Guard.__init__":  # guards are made by `guard`
+            assert isinstance(typing.get_type_hints(function), dict), name
+
+
+@pytest.mark.parametrize("name", ["verify", "guard"])
+def test_types_of_one_function_can_be_resolved_alone(name: str) -> None:
+    done = run_python(f"import typing, hf_model_signing as hms; print(typing.get_type_hints(hms.{name})['policy'])")
+    assert "trust_policy.Policy" in done.stdout, done.stderr
+
+
+def test_verify_loads_no_trust_policy_on_the_command_line() -> None:
+    code = "import sys, hf_model_signing.hub.verify, hf_model_signing.cli.verify; print(*sys.modules)"
+    loaded = run_python(code).stdout.split()
+    assert "hf_model_signing.hub.verify" in loaded
+    assert not {"hf_model_signing.policy.trust_policy", "tomllib", "tomli"} & set(loaded)
+
+
+def test_signatures_are_readable() -> None:
+    for name, function in _public_functions():
+        text = str(inspect.signature(function))
+        assert not re.search("<function|<lambda>| at 0x", text), name
 
 
 def test_star_import_brings_every_public_name() -> None:
@@ -114,7 +168,9 @@ def test_type_checker_sees_the_types_of_an_installed_package(tmp_path: Path) -> 
     assert said[1] == 'note: Revealed type is "hf_model_signing.oms.bundle.Bundle"'
     assert 'Argument "signer" to "sign" has incompatible type "int"' in said[2]
     assert 'Module has no attribute "nothing"' in said[3]
-    assert "Found 2 errors" in done.stdout
+    assert 'Unexpected keyword argument "polcy"' in done.stdout
+    assert re.search('Revealed type is "(builtins.)?str"', done.stdout)
+    assert "Found 4 errors" in done.stdout, done.stdout
 
 
 def test_no_module_shadows_a_public_function() -> None:

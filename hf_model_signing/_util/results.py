@@ -24,6 +24,10 @@ class Result(ABC):
         """Return the values that a person sees: `to_dict`, unless that is long or costs something."""
         return self.to_dict()
 
+    def _details(self) -> dict[str, Any]:
+        """Return the values of the table, which may take longer than those of the `repr`."""
+        return self._summary()
+
     def __repr__(self) -> str:
         values = self._summary()
         texts = [f"{name}={_brief(values[name])}" for name in self.shown if values[name] not in (None, "")]
@@ -33,9 +37,18 @@ class Result(ABC):
         """Return a table of the values that are not empty; names and facts in it come from untrusted sources."""
         import html  # late: only a notebook needs it
 
-        rows = [(name, _text(value)) for name, value in self._summary().items() if value not in (None, "", [], {})]
+        rows = [(name, _text(value)) for name, value in self._details().items() if value not in (None, "", [], {})]
         cells = [f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>" for name, text in rows]
         return f"<table><caption>{type(self).__name__}</caption>{''.join(cells)}</table>"
+
+
+def json_values(value: Any) -> Any:  # noqa: ANN401 - any value
+    """Return a value as `json` prints it and reads it again: members of enumerations are strings, tuples are lists."""
+    if isinstance(value, Mapping):
+        return {str(name): json_values(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_values(item) for item in value]
+    return str(value) if isinstance(value, str) else value
 
 
 def _brief(value: object) -> str:

@@ -11,7 +11,6 @@ import click
 from hf_model_signing.cli.global_options import settings_of
 from hf_model_signing.cli.output import note
 from hf_model_signing.cli.progress import repository_bar
-from hf_model_signing.report.statuses import Status
 
 if TYPE_CHECKING:
     from hf_model_signing.cli.run_observer import TerminalObserver
@@ -102,13 +101,7 @@ def finish(report: Report, values: dict[str, Any]) -> int:
 
         for path in values["reports"]:
             write_report(path, report)
-    return exit_code(report)
-
-
-def exit_code(report: Report) -> int:
-    """Return 3 if a repository failed and another run may help, else 1 if one was refused, else 0."""
-    refused = report.totals.get(Status.REFUSED) or report.totals.get(Status.FORBIDDEN)
-    return 3 if report.totals.get(Status.FAILED) else 1 if refused else 0
+    return report.exit_code
 
 
 def _owner(ctx: click.Context, param: click.Parameter, value: str) -> str:

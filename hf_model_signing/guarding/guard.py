@@ -55,6 +55,9 @@ class Guard:
         """The mode, which compares equal to its name."""
         return self._decider.mode
 
+    def __repr__(self) -> str:
+        return f"Guard(policy={self.policy.path!r}, mode={str(self.mode)!r})"
+
     def stop(self) -> None:
         """Stop guarding the process; does nothing the second time."""
         REGISTRY.remove(self._decider)

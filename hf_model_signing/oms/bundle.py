@@ -132,6 +132,18 @@ class Bundle(Result):
     def _summary(self) -> dict[str, Any]:
         return {"method": self.method, "size": f"{len(self.payload):,} bytes signed", "old_forms": list(self.old_forms)}
 
+    def _details(self) -> dict[str, Any]:
+        """Return the summary, and what the bundle states, which is not verified."""
+        from hf_model_signing.oms.statement import Statement
+
+        try:
+            statement = Statement.parse(self.payload)
+        except BundleError:
+            return self._summary()
+        manifest = statement.manifest
+        stated = {"subject": manifest.name, "uri": statement.uri, "digest": f"sha256:{manifest.root_digest}"}
+        return {**self._summary(), **stated, "files": len(manifest.digests)}
+
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the bundle to `path` atomically; raises `FileError`, and an existing file is then unchanged."""
         check_arguments({"path": path}, {"path": ONE_PATH})

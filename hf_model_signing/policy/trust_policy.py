@@ -30,7 +30,7 @@ class Policy:
     """
 
     path: str
-    rules: tuple[Rule, ...]
+    rules: tuple[Rule, ...] = field(repr=False)
     default: str = "refuse"
     always_hash: bool = False
     content: bytes = field(default=b"", repr=False)  # of the file, as it was read

@@ -6,11 +6,14 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from typing import Any
 
-from hf_model_signing._util.results import Result
+from hf_model_signing._util.results import Result, json_values
+from hf_model_signing._util.text import show
 from hf_model_signing.report.statuses import FileCoverage, Finding, Group, RunKind, Status
+
+_MOST_SHOWN = 20  # records in the table of a notebook
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class FileRecord:
     state: FileCoverage
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Record:
     """One repository as a run found it, or left it.
 
@@ -61,7 +64,11 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON values."""
-        return {**asdict(self), "group": self.group}
+        values: dict[str, Any] = json_values({**asdict(self), "group": self.group})
+        return values
+
+    def __repr__(self) -> str:
+        return f"Record({self.uri!r}, {str(self.status)!r})"
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,8 @@ class HeldRecords:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Report(Result):
-    """The results of a run over an organisation; `totals` counts records by status.
+    """The results of a run over an organisation; `totals` counts records by status, and is 0 for a
+    status that does not occur.
 
     Each call of `records` iterates over all records again, the worst first; they are read from disk, as there may be
     too many for memory. `made_at` is UTC. A copy by `pickle` holds them all. Reports are equal if all that they say is
@@ -96,9 +104,12 @@ class Report(Result):
 
     shown = ("command", "owner", "count")
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "totals", Counter(self.totals))
+
     def head(self) -> dict[str, Any]:
         """Return the report without its records as JSON values."""
-        return {
+        values: dict[str, Any] = {
             "schema": "hf-sign-report/1",
             "command": self.command,
             "owner": self.owner,
@@ -111,6 +122,8 @@ class Report(Result):
             "totals": {status: self.totals[status] for status in Status if self.totals.get(status)},
             "groups": {group: self.in_group(group) for group in (Group.GOOD, Group.BAD, Group.NEUTRAL)},
         }
+        plain: dict[str, Any] = json_values(values)
+        return plain
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON values; all records, which `JsonFormat` writes one by one, are held at once."""
@@ -118,6 +131,18 @@ class Report(Result):
 
     def _summary(self) -> dict[str, Any]:
         return self.head()
+
+    def _repr_html_(self) -> str:
+        """Return the head and the worst records as tables; names and reasons come from untrusted sources."""
+        import html  # late: only a notebook needs it
+
+        names = ("name", "status", "signer", "reason")
+        rows = [[str(getattr(record, name)) for name in names] for record in islice(self.records(), _MOST_SHOWN)]
+        cells = ["".join(f"<td>{html.escape(show(text))}</td>" for text in row) for row in rows]
+        title = f"the first {len(rows):,} of {self.count:,} repositories, the worst first"
+        head = "".join(f"<th>{name}</th>" for name in names)
+        body = "".join(f"<tr>{row}</tr>" for row in cells)
+        return f"{super()._repr_html_()}<table><caption>{title}</caption><tr>{head}</tr>{body}</table>"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Report):
@@ -130,6 +155,12 @@ class Report(Result):
     def __getstate__(self) -> dict[str, Any]:
         """Return the state with the records themselves, in place of the file that they are read from."""
         return {**self.__dict__, "records": HeldRecords(tuple(self.records()))}
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the command: 3 if another run may help a repository that failed, 1 if one was refused."""
+        refused = self.totals[Status.REFUSED] or self.totals[Status.FORBIDDEN]
+        return 3 if self.totals[Status.FAILED] else 1 if refused else 0
 
     @property
     def count(self) -> int:

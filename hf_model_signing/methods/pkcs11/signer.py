@@ -19,10 +19,10 @@ from hf_model_signing.methods.key.signer import KeyVerifier, describe_key, finge
 from hf_model_signing.methods.pkcs11.objects import find_private_key, find_public_key
 from hf_model_signing.methods.pkcs11.session import TokenSession
 from hf_model_signing.methods.pkcs11.uri import Pkcs11Uri
+from hf_model_signing.oms.bundle import Bundle
 
 if TYPE_CHECKING:
     from hf_model_signing.crypto.certificates import SigningCertificate
-    from hf_model_signing.oms.bundle import Bundle
 
 
 class Pkcs11Key:
