@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hf_model_signing._util.paths import path_inside
+from hf_model_signing._util.paths import StrPath, path_inside
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import BundleError, ModelError, UsageError
 from hf_model_signing.hashing.model_hasher import Progress, hash_model
@@ -21,8 +21,6 @@ from hf_model_signing.oms.names import PathError, check_ignore_path, default_ign
 if TYPE_CHECKING:
     from hf_model_signing.hashing.receipts import Receipts
 
-Path = str | os.PathLike[str]
-
 _REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
@@ -34,7 +32,7 @@ class HowToHash:
     method `shards`. Raises `UsageError` for an unknown algorithm or an invalid size.
     """
 
-    ignore_paths: tuple[Path, ...] = ()
+    ignore_paths: tuple[StrPath, ...] = ()
     ignore_git_paths: bool = True
     allow_symlinks: bool = False
     hash_type: str = "sha256"
@@ -49,7 +47,7 @@ class HowToHash:
         if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size <= 0):
             raise UsageError(f"the shard size is {size!r}; it must be a whole number of bytes above zero")
 
-    def serialization(self, model: Path) -> Serialization:
+    def serialization(self, model: StrPath) -> Serialization:
         """Return the serialization for `model`; raises `UsageError` for an ignored path that is not below it."""
         default = default_ignores(git=self.ignore_git_paths)
         ignored = {*default, *(relative_ignore(model, path) for path in self.ignore_paths)}
@@ -60,7 +58,7 @@ class HowToHash:
 def receipts_for(
     serialization: Serialization,
     signer: Signer,
-    reuse: Path | Bundle | None,
+    reuse: StrPath | Bundle | None,
     *,
     note: Callable[[str], None] = lambda _: None,
 ) -> Receipts:
@@ -87,7 +85,7 @@ def receipts_for(
 
 
 def make_manifest(
-    model: Path,
+    model: StrPath,
     how: HowToHash | None = None,
     *,
     progress: Progress | None = None,
@@ -116,14 +114,14 @@ def make_manifest(
     return manifest
 
 
-def no_model(model: Path) -> str:
+def no_model(model: StrPath) -> str:
     """Return the message for a path without a model."""
     path = os.fspath(model)
     hint = f"; for a repository on the Hub write hf://{path}" if _REPOSITORY.fullmatch(path) else ""
     return f"there is no model at '{show(path)}'{hint}"
 
 
-def relative_ignore(model: Path, path: Path) -> str:
+def relative_ignore(model: StrPath, path: StrPath) -> str:
     """Return an ignored path as in section 6.2.1: exact, relative to the model, with `/`."""
     text = os.fspath(path)
     inside = path_inside(model, text) if os.path.isabs(text) else os.path.normpath(text).replace(os.sep, "/")
@@ -133,7 +131,7 @@ def relative_ignore(model: Path, path: Path) -> str:
         raise UsageError(f"cannot ignore '{show(os.fspath(path))}': {error}; name a path below the model") from error
 
 
-def check_replaceable(path: Path) -> None:
+def check_replaceable(path: StrPath) -> None:
     """Raise `UsageError` when a signature cannot be written to `path`, or would destroy something that is not one."""
     if not os.fspath(path):
         raise UsageError("the name of the signature file is empty")

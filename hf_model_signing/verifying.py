@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf_model_signing._util.argument_types import check_arguments
-from hf_model_signing._util.paths import several, true_place
+from hf_model_signing._util.paths import StrPath, several, true_place
 from hf_model_signing._util.results import Result
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import MissingSignatureError, ModelError, VerificationError
@@ -25,8 +25,6 @@ from hf_model_signing.oms.names import SIGNATURE_NAME, default_ignores, folders_
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.signing import relative_ignore
 
-Path = str | os.PathLike[str]
-
 # Kind, namespace and name of a repository; the words for the kinds are no namespaces.
 _REPOSITORY = re.compile(r"hf://(datasets/|spaces/)?(?:(?!datasets/|spaces/|models/)([^/]+)/)?([^/]+)")
 
@@ -41,7 +39,7 @@ class Coverage:
     reject a signature that was made with others.
     """
 
-    ignore_paths: tuple[Path, ...] = ()
+    ignore_paths: tuple[StrPath, ...] = ()
     only: tuple[str, ...] = ()
     ignore_unsigned_files: bool = False
     ignore_git_paths: bool = True
@@ -102,8 +100,8 @@ class Verification(Result):
 
 
 def verify_path(
-    model: Path,
-    signature: Path | Bundle,
+    model: StrPath,
+    signature: StrPath | Bundle,
     *,
     verifier: Verifier,
     coverage: Coverage | None = None,
@@ -126,7 +124,7 @@ def verify_path(
     return Verification(os.fspath(model), verified, files)
 
 
-def find_signature(model: Path, *elsewhere: str) -> str:
+def find_signature(model: StrPath, *elsewhere: str) -> str:
     """Return the `model.sig` in `model`, or else in a directory of `elsewhere`; raises `MissingSignatureError`."""
     for folder in (os.fspath(model), *elsewhere):
         path = os.path.join(folder, SIGNATURE_NAME)
@@ -189,7 +187,7 @@ def expected_files(manifest: Manifest, coverage: Coverage) -> Mapping[str, bytes
     return chosen
 
 
-def ignored_paths(manifest: Manifest, coverage: Coverage, model: Path = "") -> frozenset[str]:
+def ignored_paths(manifest: Manifest, coverage: Coverage, model: StrPath = "") -> frozenset[str]:
     """Return the ignored paths (section 6.2.1), except those in the manifest: a listed file is always compared."""
     own = (relative_ignore(model, path) for path in coverage.ignore_paths)
     default = (path for path in default_ignores(git=coverage.ignore_git_paths) if path != SIGNATURE_NAME)
@@ -200,7 +198,7 @@ def ignored_paths(manifest: Manifest, coverage: Coverage, model: Path = "") -> f
 
 
 def verify_files(
-    model: Path, manifest: Manifest, coverage: Coverage, signature_file: str | None, progress: Progress | None
+    model: StrPath, manifest: Manifest, coverage: Coverage, signature_file: str | None, progress: Progress | None
 ) -> tuple[str, ...]:
     """Return the names of the files of `model` that match the trusted `manifest` (section 8.4).
 
@@ -227,7 +225,7 @@ def verify_files(
     return tuple(expected)
 
 
-def _single_file(model: Path, expected: Mapping[str, bytes]) -> Mapping[str, bytes]:
+def _single_file(model: StrPath, expected: Mapping[str, bytes]) -> Mapping[str, bytes]:
     """Return the digest of a single-file model, which is listed under its name, or as `.` by the reference tool."""
     name = os.path.basename(os.path.abspath(model))
     if len(expected) != 1:
@@ -235,7 +233,7 @@ def _single_file(model: Path, expected: Mapping[str, bytes]) -> Mapping[str, byt
     return {name: expected["."]} if "." in expected else expected
 
 
-def _explain(model: Path, difference: Difference, signature_file: str | None) -> str:
+def _explain(model: StrPath, difference: Difference, signature_file: str | None) -> str:
     message = f"'{show(os.fspath(model))}' is not what was signed: {difference.describe()}"
     if signature_file is not None:
         message += f"\n  signature: {show(signature_file)}"

@@ -8,11 +8,16 @@ from typing import TypeVar
 
 from hf_model_signing._util.argument_types import check_path
 from hf_model_signing.errors import UsageError
+from hub_adapters._util.own_cache import own_cache
+
+__all__ = ["StrPath", "file_name", "own_cache", "path_inside", "several", "true_place"]
+
+StrPath = str | os.PathLike[str]
 
 _T = TypeVar("_T")
 
 
-def several(paths: str | os.PathLike[str] | Iterable[_T]) -> tuple[_T, ...]:
+def several(paths: StrPath | Iterable[_T]) -> tuple[_T, ...]:
     """Return the values of an argument that takes one or several; a single path is one value, not its characters."""
     if isinstance(paths, (str, bytes, os.PathLike)):
         return (paths,)  # type: ignore[return-value]
@@ -21,7 +26,7 @@ def several(paths: str | os.PathLike[str] | Iterable[_T]) -> tuple[_T, ...]:
     return tuple(paths)
 
 
-def file_name(path: str | os.PathLike[str], what: str) -> str:
+def file_name(path: StrPath, what: str) -> str:
     """Return `path`; raises `UsageError` for the content of such a file, which may be a secret and is not quoted."""
     if path is None:
         raise UsageError(f"the {what} is None where the name of its file belongs: is a variable not set?")
@@ -34,7 +39,7 @@ def file_name(path: str | os.PathLike[str], what: str) -> str:
     return name
 
 
-def path_inside(root: str | os.PathLike[str], path: str | os.PathLike[str]) -> str | None:
+def path_inside(root: StrPath, path: StrPath) -> str | None:
     """Return the path relative to `root`, with `/`; `.` for the root itself, None for a path that is not below it.
 
     A path that is spelled below the root is accepted as spelled. Otherwise symbolic links are resolved, except for the
@@ -49,14 +54,7 @@ def path_inside(root: str | os.PathLike[str], path: str | os.PathLike[str]) -> s
     return None if inside == ".." or inside.startswith("../") else inside
 
 
-def own_cache() -> str:
-    """Return the directory of this program in the user's cache; it may be missing."""
-    named = os.environ.get("XDG_CACHE_HOME", "")  # a relative one is ignored (XDG Base Directory)
-    cache = named if os.path.isabs(named) else os.path.join(os.path.expanduser("~"), ".cache")
-    return os.path.join(cache, "hf-sign")
-
-
-def true_place(path: str | os.PathLike[str]) -> str:
+def true_place(path: StrPath) -> str:
     """Return the path with every link resolved, except for a file that is itself a link."""
     if os.path.isdir(path):
         return os.path.realpath(path)

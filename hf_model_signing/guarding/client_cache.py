@@ -6,12 +6,11 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hf_model_signing._util.paths import StrPath
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.hashing.hf_cache_snapshot import uri_of
 from hf_model_signing.oms.names import SIGNATURE_NAME
 from hub_adapters.huggingface.cache import write_ref
-
-Path = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class CachedRepository:
     directory: str
 
     @classmethod
-    def of(cls, uri: str, repo_id: str, *, repo_type: str, cache_dir: Path | None) -> CachedRepository:
+    def of(cls, uri: str, repo_id: str, *, repo_type: str, cache_dir: StrPath | None) -> CachedRepository:
         """Return the directory of a repository in `cache_dir`, or else in the client's default cache."""
         from huggingface_hub import constants
         from huggingface_hub.file_download import repo_folder_name

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 
 from hf_model_signing._util.notes import warn
+from hf_model_signing._util.paths import StrPath
 from hf_model_signing.errors import ModelError, UsageError, VerificationError
 from hf_model_signing.hashing.model_hasher import Progress
 from hf_model_signing.hub.arguments import check_trust
@@ -21,16 +22,14 @@ from hf_model_signing.policy.trust_policy import Policy, Trusted
 from hf_model_signing.verifying import Coverage
 from hub_adapters.limits import Limits
 
-Path = str | os.PathLike[str]
-
 
 @public_function()
 def fetch(
     reference: str,
     *,
     verifier: Verifier | None = None,
-    policy: Path | Policy | None = None,
-    signature: Path | Bundle | None = None,
+    policy: StrPath | Policy | None = None,
+    signature: StrPath | Bundle | None = None,
     coverage: Coverage | None = None,
     beside: str | Iterable[str] = (),
     limits: Limits | None = None,
@@ -56,7 +55,7 @@ def fetch(
 
 def fetch_source(
     source: Source,
-    signature: Path | Bundle | None,
+    signature: StrPath | Bundle | None,
     *,
     trusted: Trusted,
     coverage: Coverage | None = None,

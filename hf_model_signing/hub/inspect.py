@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from hf_model_signing._util.paths import StrPath
 from hf_model_signing._util.results import Result
 from hf_model_signing.errors import UsageError
 from hf_model_signing.hub.detached_signature import read_signature
@@ -17,8 +18,6 @@ from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.verifying import find_signature
 from hub_adapters.errors import BadReferenceError
-
-Path = str | os.PathLike[str]
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,7 +58,7 @@ class Inspection(Result):
 
 
 @public_function()
-def inspect(reference: Path | Bundle) -> Inspection:
+def inspect(reference: StrPath | Bundle) -> Inspection:
     """Return what a signature states: who signed what, how and when. Nothing is verified.
 
     `reference` is a signature file, the directory that holds a `model.sig`, the URL of a signature, a bundle, or a
@@ -77,7 +76,7 @@ def method_of(bundle: Bundle) -> Method | None:
     return METHODS[found[0]] if found is not None else None
 
 
-def _find(reference: Path | Bundle) -> Bundle:
+def _find(reference: StrPath | Bundle) -> Bundle:
     if isinstance(reference, Bundle):
         return reference
     source = Source(reference)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 
 from hf_model_signing._util.notes import warn
-from hf_model_signing._util.paths import several
+from hf_model_signing._util.paths import StrPath, several
 from hf_model_signing.errors import ModelError, UsageError, VerificationError
 from hf_model_signing.hashing.model_hasher import Progress
 from hf_model_signing.hub.arguments import check_trust
@@ -21,21 +21,19 @@ from hf_model_signing.verifying import Coverage
 from hub_adapters import find_repository
 from hub_adapters.interface import FetchOptions
 
-Path = str | os.PathLike[str]
-
 
 @public_function()
 def pull(
     repo_id: str,
     *,
     verifier: Verifier | None = None,
-    policy: Path | Policy | None = None,
+    policy: StrPath | Policy | None = None,
     revision: str | None = None,
     repo_type: str | None = None,
-    local_dir: Path | None = None,
+    local_dir: StrPath | None = None,
     allow_patterns: str | Iterable[str] | None = None,
     ignore_unsigned_files: bool = False,
-    signature: Path | Bundle | None = None,
+    signature: StrPath | Bundle | None = None,
     token: str | bool | None = None,
     progress: Progress | None = None,
     note: Callable[[str], None] | None = None,

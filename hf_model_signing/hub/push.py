@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hf_model_signing._util.notes import ignore
-from hf_model_signing._util.paths import several
+from hf_model_signing._util.paths import StrPath, several
 from hf_model_signing._util.results import Result
 from hf_model_signing.errors import UsageError
 from hf_model_signing.hashing.model_hasher import Progress
@@ -25,8 +25,6 @@ from hf_model_signing.signing import HowToHash
 from hub_adapters import find_repository
 from hub_adapters.errors import ConflictError, UncertainError
 from hub_adapters.interface import Commit, HubAdapter, Reference, Resolved
-
-Path = str | os.PathLike[str]
 
 DEFAULT_MESSAGE = "Sign the repository (model.sig)"
 
@@ -100,10 +98,10 @@ def push(
     create_pr: bool = False,
     commit_message: str | None = None,
     remote: bool = False,
-    folder_path: Path | None = None,
+    folder_path: StrPath | None = None,
     badge: bool = False,
     dry_run: bool = False,
-    ignore_paths: Path | Iterable[Path] = (),
+    ignore_paths: StrPath | Iterable[StrPath] = (),
     ignore_git_paths: bool = True,
     allow_symlinks: bool = False,
     hash_type: str = "sha256",

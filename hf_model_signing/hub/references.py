@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from hf_model_signing._util.paths import several
+from hf_model_signing._util.paths import StrPath, several
 from hf_model_signing.errors import UsageError
 from hf_model_signing.signing import no_model
 from hub_adapters import find_adapter
@@ -16,8 +16,6 @@ from hub_adapters import find_adapter
 if TYPE_CHECKING:  # what a hub needs is loaded only for one
     from hub_adapters.interface import FetchOptions, HubAdapter, Reference
     from hub_adapters.limits import Limits
-
-Path = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Source:
     `DownloadProgress`, and `note` receives messages for the user.
     """
 
-    reference: Path
+    reference: StrPath
     beside: str | Iterable[str] = ()
     limits: Limits | None = None
     progress: object = None

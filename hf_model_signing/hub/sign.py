@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 
 from hf_model_signing._util.notes import ignore
-from hf_model_signing._util.paths import several
+from hf_model_signing._util.paths import StrPath, several
 from hf_model_signing.hashing.model_hasher import Progress
 from hf_model_signing.hub.arguments import check_signer
 from hf_model_signing.hub.public_function import public_function
@@ -17,21 +16,19 @@ from hf_model_signing.oms.statement import Statement
 from hf_model_signing.signing import HowToHash, make_manifest, receipts_for
 from hub_adapters.limits import Limits
 
-Path = str | os.PathLike[str]
-
 
 @public_function()
 def sign(
-    reference: Path,
+    reference: StrPath,
     *,
     signer: Signer,
-    ignore_paths: Path | Iterable[Path] = (),
+    ignore_paths: StrPath | Iterable[StrPath] = (),
     ignore_git_paths: bool = True,
     allow_symlinks: bool = False,
     hash_type: str = "sha256",
     shard_size: int | None = None,
     allow_lfs_pointers: bool = False,
-    reuse: Path | Bundle | None = None,
+    reuse: StrPath | Bundle | None = None,
     beside: str | Iterable[str] = (),
     limits: Limits | None = None,
     progress: Progress | None = None,
@@ -60,9 +57,9 @@ def sign(
 
 @public_function()
 def digest(
-    reference: Path,
+    reference: StrPath,
     *,
-    ignore_paths: Path | Iterable[Path] = (),
+    ignore_paths: StrPath | Iterable[StrPath] = (),
     ignore_git_paths: bool = True,
     allow_symlinks: bool = False,
     hash_type: str = "sha256",
@@ -88,7 +85,7 @@ def statement_of(
     how: HowToHash,
     *,
     signer: Signer | None = None,
-    reuse: Path | Bundle | None = None,
+    reuse: StrPath | Bundle | None = None,
     progress: Progress | None = None,
 ) -> Statement:
     """Hash a model and return the statement that a signature of it makes.

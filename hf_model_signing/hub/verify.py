@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from hf_model_signing._util.notes import warn
+from hf_model_signing._util.paths import StrPath
 from hf_model_signing.errors import UsageError
 from hf_model_signing.hashing.model_hasher import Progress
 from hf_model_signing.hub.arguments import check_trust
@@ -20,16 +21,14 @@ from hub_adapters.limits import Limits
 if TYPE_CHECKING:
     from hf_model_signing.policy.trust_policy import Policy
 
-Path = str | os.PathLike[str]
-
 
 @public_function()
 def verify(
-    reference: Path,
-    signature: Path | Bundle | None = None,
+    reference: StrPath,
+    signature: StrPath | Bundle | None = None,
     *,
     verifier: Verifier | None = None,
-    policy: Path | Policy | None = None,
+    policy: StrPath | Policy | None = None,
     coverage: Coverage | None = None,
     uri: str | None = None,
     beside: str | Iterable[str] = (),
@@ -76,7 +75,7 @@ def verify(
     return pulled.verification
 
 
-def _by_policy(model: Path, policy: Path | Policy | None) -> tuple[Verifier, str, bool]:
+def _by_policy(model: StrPath, policy: StrPath | Policy | None) -> tuple[Verifier, str, bool]:
     """Return the verifier, the repository and `by_name` for a model in the Hugging Face cache."""
     from hf_model_signing.policy.cached_model import repository_of
     from hf_model_signing.policy.trust_policy import Trusted
@@ -86,7 +85,7 @@ def _by_policy(model: Path, policy: Path | Policy | None) -> tuple[Verifier, str
     return trusted.verifier, uri, trusted.by_name
 
 
-def _signature_of(source: Source, signature: Path | Bundle | None) -> Path | Bundle:
+def _signature_of(source: Source, signature: StrPath | Bundle | None) -> StrPath | Bundle:
     """Return the signature of a model on this machine; only one at a URL is read here."""
     if signature is None:
         return find_signature(source.reference, ".")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 
 from hf_model_signing._util.argument_types import PATTERNS, instance
-from hf_model_signing._util.paths import several
+from hf_model_signing._util.paths import StrPath, several
 from hf_model_signing.errors import UsageError
 from hf_model_signing.hub.arguments import check_policy, check_signer
 from hf_model_signing.hub.public_function import public_function
@@ -24,14 +24,12 @@ from hub_adapters.http.rate_budget import Budget
 from hub_adapters.huggingface.adapter import HuggingFaceAdapter, owner_name
 from hub_adapters.huggingface.organisation import check_owner
 
-Path = str | os.PathLike[str]
-
 
 @public_function(repo_type=PATTERNS, observer=instance(Observer))
 def audit(
     organisation: str,
     *,
-    policy: Path | Policy | None = None,
+    policy: StrPath | Policy | None = None,
     repo_type: str | Iterable[str] | None = None,
     include: str | Iterable[str] = (),
     exclude: str | Iterable[str] = (),
@@ -69,14 +67,14 @@ def batch(
     commit_message: str | None = None,
     remote: bool = False,
     dry_run: bool = False,
-    ignore_paths: Path | Iterable[Path] = (),
+    ignore_paths: StrPath | Iterable[StrPath] = (),
     ignore_git_paths: bool = True,
     allow_symlinks: bool = False,
     hash_type: str = "sha256",
     shard_size: int | None = None,
     allow_lfs_pointers: bool = False,
     jobs: int = DEFAULT_JOBS,
-    journal: Path | None = None,
+    journal: StrPath | None = None,
     keep_cache: bool = False,
     executor: str | None = None,
     token: str | bool | None = None,

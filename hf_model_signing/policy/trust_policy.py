@@ -8,13 +8,11 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from hf_model_signing._util.input_files import read_input
-from hf_model_signing._util.paths import file_name
+from hf_model_signing._util.paths import StrPath, file_name
 from hf_model_signing.errors import UsageError, VerificationError
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.policy.reader import read_values
 from hf_model_signing.policy.rules import Rule
-
-Path = str | os.PathLike[str]
 
 EITHER = "say whose signature to accept: give either a verifier or a policy"
 
@@ -36,7 +34,7 @@ class Policy:
     content: bytes = field(default=b"", repr=False)  # of the file, as it was read
 
     @classmethod
-    def read(cls, path: Path) -> Policy:
+    def read(cls, path: StrPath) -> Policy:
         """Read a policy file (TOML); raises `UsageError`, with the location, for anything unknown in it."""
         name = file_name(path, "trust policy")
         data = read_input(name, "trust policy", _LARGEST)
@@ -73,7 +71,7 @@ class Trusted:
     by_name: bool = False
 
     @classmethod
-    def of(cls, uri: str, verifier: Verifier | None, policy: Path | Policy | None) -> Trusted:
+    def of(cls, uri: str, verifier: Verifier | None, policy: StrPath | Policy | None) -> Trusted:
         """Return the signers that either a verifier or a policy (or the path of one) accepts for a repository.
 
         Raises `UsageError` for both or neither, `VerificationError` when no rule of the policy names the repository.
@@ -82,7 +80,7 @@ class Trusted:
             raise UsageError(EITHER)
         if verifier is not None:
             return cls(verifier)
-        rule = (policy if isinstance(policy, Policy) else Policy.read(cast("Path", policy))).rule_for(uri)
+        rule = (policy if isinstance(policy, Policy) else Policy.read(cast("StrPath", policy))).rule_for(uri)
         return cls(rule.verifier(uri), rule.allow_rollback, rule.by_name)
 
 

@@ -24,6 +24,7 @@ from typing import Any, cast
 
 from hub_adapters._util.atomic_files import remove_leftovers, write_file
 from hub_adapters._util.file_lock import locked
+from hub_adapters._util.own_cache import own_cache
 from hub_adapters.errors import HubError, UnavailableError
 from hub_adapters.http.download import Download, NotModifiedError, Received, too_large
 from hub_adapters.http.urls import shown
@@ -54,10 +55,7 @@ class DownloadCache:
     """The directory `downloads` in the cache of this program; any number of processes may use it."""
 
     def __init__(self) -> None:
-        # The same directory as in `hf_model_signing`, which this package must not import.
-        named = os.environ.get("XDG_CACHE_HOME", "")
-        cache = named if os.path.isabs(named) else os.path.join(os.path.expanduser("~"), ".cache")
-        self.root = os.path.join(cache, "hf-sign", "downloads")
+        self.root = os.path.join(own_cache(), "downloads")
 
     def get(self, address: str, options: FetchOptions) -> Stored:
         """Download the URL `address`, unless the server confirms the cached copy; raises `HubError`."""

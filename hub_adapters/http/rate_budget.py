@@ -52,7 +52,6 @@ class Budget:
         self.clock = clock
         self._wait = wait
         self._changed = threading.Condition()
-        self._stopped = False
         self._buckets: dict[str, _Bucket] = {}
         self._names: dict[str, str] = {}  # guessed resource of a request -> the name that the hub uses
         self._flying: Counter[str] = Counter()
@@ -61,11 +60,11 @@ class Budget:
     def acquire(self, bucket: str, stopped: threading.Event | None = None, *, until: float | None = None) -> Ticket:
         """Wait until another request may be sent; call `learn` or `forget` afterwards.
 
-        Raises `UnavailableError` after a call of `stop`, when `stopped` is set, and at the time `until` of the clock.
+        Raises `UnavailableError` when `stopped` is set, and at the time `until` of the clock.
         """
         longest = LONGEST if stopped is None else _POLL
         with self._changed:
-            while not (self._stopped or (stopped and stopped.is_set())):
+            while not (stopped and stopped.is_set()):
                 state, now = self._drawn_on(bucket), self.clock()
                 seconds = state.due(now, self._in_flight(bucket), self._last) - now
                 if seconds <= _JUST_NOW:
@@ -104,12 +103,6 @@ class Budget:
         with self._changed:
             self._flying[ticket.bucket] -= 1
             self._drawn_on(ticket.bucket).note(None, self.clock(), ticket.number, self._last)
-            self._changed.notify_all()
-
-    def stop(self) -> None:
-        """Wake up all waiting requests with an error, and permit no further ones."""
-        with self._changed:
-            self._stopped = True
             self._changed.notify_all()
 
     def _bucket(self, name: str) -> _Bucket:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from cryptography import x509
 
 from hf_model_signing._util.notes import ignore
-from hf_model_signing._util.paths import several
+from hf_model_signing._util.paths import StrPath, several
 from hf_model_signing._util.text import show
 from hf_model_signing.crypto.certificates import (
     MAX_CHAIN,
@@ -32,8 +31,7 @@ from hf_model_signing.methods.interface import DirectSigner, Introduction, Metho
 from hf_model_signing.methods.key.signer import load_private_key
 from hf_model_signing.oms.bundle import Bundle
 
-Path = str | os.PathLike[str]
-Roots = Iterable[Path | x509.Certificate]
+Roots = Iterable[StrPath | x509.Certificate]
 
 
 class CertificateSigner(DirectSigner):
@@ -49,10 +47,10 @@ class CertificateSigner(DirectSigner):
 
     def __init__(
         self,
-        private_key: Path,
-        signing_cert: Path,
+        private_key: StrPath,
+        signing_cert: StrPath,
         *,
-        cert_chain: Iterable[Path] = (),
+        cert_chain: Iterable[StrPath] = (),
         password: str | bytes | None = None,
         ask: Callable[[], str] | None = None,
         tsa_url: str | None = None,
@@ -163,7 +161,7 @@ def introduce_certificate(certificate: SigningCertificate) -> Introduction:
 
 
 def _load(certificates: Roots) -> list[x509.Certificate]:
-    given: tuple[Path | x509.Certificate, ...] = several(certificates)
+    given: tuple[StrPath | x509.Certificate, ...] = several(certificates)
     loaded = [[item] if isinstance(item, x509.Certificate) else load_certificates(item) for item in given]
     return [certificate for some in loaded for certificate in some]
 

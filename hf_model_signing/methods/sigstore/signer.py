@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from hf_model_signing._util.paths import StrPath
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import BundleError, RefusedError, UsageError, VerificationError
 from hf_model_signing.methods.interface import Introduction, Signer
@@ -30,9 +31,6 @@ from hf_model_signing.oms.statement import Statement
 
 if TYPE_CHECKING:
     from hf_model_signing.methods.sigstore.clients import Certified
-
-Path = str | os.PathLike[str]
-
 
 SECRET_VARIABLE = "HF_SIGN_CLIENT_SECRET"  # noqa: S105 - the name of a variable, not a secret
 
@@ -60,7 +58,7 @@ class SigstoreSigner(Signer):
         client_id: str | None = None,
         client_secret: str | None = None,
         use_staging: bool = False,
-        trust_config: Path | None = None,
+        trust_config: StrPath | None = None,
         ask: Callable[[str], str] | None = None,
         note: Callable[[str], None] | None = None,
     ) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from hf_model_signing._util.paths import StrPath
 from hf_model_signing.crypto.certificates import embedded_certificate
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.methods.interface import MethodVerifier, SignerFound
@@ -19,9 +19,6 @@ from hf_model_signing.timestamps.rfc3161 import MAX_CLOCK_DIFFERENCE
 
 if TYPE_CHECKING:
     from cryptography import x509
-
-
-Path = str | os.PathLike[str]
 
 
 class InstanceVerifier(MethodVerifier):
@@ -109,7 +106,7 @@ class SigstoreVerifier(InstanceVerifier):
         runner_environment: str | None = None,
         offline: bool = False,
         use_staging: bool = False,
-        trust_config: Path | None = None,
+        trust_config: StrPath | None = None,
         note: Callable[[str], None] | None = None,
     ) -> None:
         identities = () if identity is None else (identity,)

@@ -315,28 +315,6 @@ def test_names_of_a_lying_hub_are_bounded() -> None:
     assert len(budget._buckets) <= 17
 
 
-def test_stop_wakes_all_who_wait() -> None:
-    waiting = threading.Semaphore(0)
-
-    def wait(changed: threading.Condition, seconds: float) -> None:
-        waiting.release()
-        changed.wait(seconds)
-
-    budget, woken = Budget(wait=wait), threading.Semaphore(0)
-    budget.learn(budget.acquire("api"), 429, {"Retry-After": "500"})
-
-    def work() -> None:
-        with pytest.raises(UnavailableError, match="stopped"):
-            budget.acquire("api")
-        woken.release()
-
-    for _ in range(4):
-        threading.Thread(target=work, daemon=True).start()
-    assert all(waiting.acquire(timeout=20) for _ in range(4))
-    budget.stop()
-    assert all(woken.acquire(timeout=20) for _ in range(4))
-
-
 def test_stopped_request_waits_no_longer() -> None:
     time, stopped = VirtualTime(), threading.Event()
 

@@ -181,27 +181,6 @@ def test_one_request_is_not_tried_forever(
     assert hub.too_many == 1
 
 
-def test_stopped_budget_lets_nothing_go(hub: Hub, repo: str, budget: CountedBudget) -> None:
-    budget.stop()
-    with pytest.raises(UnavailableError, match="stopped"):
-        HuggingFaceAdapter(budget).resolve(_reference(repo))
-    assert hub.requests == []
-
-
-def test_stop_ends_a_pause(hub: Hub, repo: str, budget: CountedBudget) -> None:
-    hub.fail("GET", "/api/models", 429, retry_after=500)
-    learn = budget.learn
-
-    def learn_and_stop(ticket: Ticket, status: int, headers: Mapping[str, str]) -> float | None:
-        asked = learn(ticket, status, headers)
-        budget.stop()
-        return asked
-
-    budget.learn = learn_and_stop  # type: ignore[method-assign]
-    with pytest.raises(UnavailableError, match="stopped"):
-        HuggingFaceAdapter(budget).resolve(_reference(repo))
-
-
 @pytest.mark.usefixtures("repo")
 def test_stopped_thread_waits_no_longer(hub: Hub, budget: CountedBudget) -> None:
     from huggingface_hub import get_session
