@@ -35,7 +35,10 @@ class _Named(ABC):
         """Describe the signer in a few words, without secrets. It must not prompt or raise."""
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self.describe()}>"
+        try:
+            return f"<{type(self).__name__}: {self.describe()}>"
+        except AttributeError:  # tracebacks show objects whose __init__ has failed
+            return f"<{type(self).__name__}>"
 
 
 class Signer(_Named):
