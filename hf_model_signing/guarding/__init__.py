@@ -8,10 +8,10 @@ imports only files that come after it.
 2. `guard.py` switches a guard on and off, and installs the hooks with their handlers.
 3. The hooks: `client_hook.py` replaces the functions of `huggingface_hub`, `open_hook.py` sees the files that a program
    opens by their path, `subprocess_hook.py` sees the programs that it starts.
-4. `handlers.py` is what the hooks call. It finds the guard that decides, in `registry.py`, and the function that
-   answers the call.
-5. The answers: `client_calls.py` for the functions that download, `hf_file_system.py` for `hf://`, and
-   `opened_files.py` for files that are opened by their path.
+4. `handlers.py` is what the hooks call. It finds the guards that decide, in `registry.py`, and the function that
+   answers the call. `child_environment.py` describes the guards to child processes.
+5. The answers: `several_guards.py` if more than one guard decides, `client_calls.py` for the functions that download,
+   `hf_file_system.py` for `hf://`, and `opened_files.py` for files that are opened by their path.
 6. `verified_loads.py` has the two loads, of a file and of a snapshot, and `hub_queries.py` the questions to the hub.
 7. `repository.py` has the checks of one call. `signature.py` accepts the signature, and `rejected_files.py` removes
    files that the call downloaded and refused.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import huggingface_hub
 
-from hf_model_signing.guarding.guard import Path, only_in_this_thread
+from hf_model_signing.guarding.guard import Path, strictly
 from hf_model_signing.policy.trust_policy import Policy
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _verified(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(*args: Any, policy: Path | Policy | None = None, **kwargs: Any) -> Any:  # noqa: ANN401 - as the client
-        with only_in_this_thread(policy):
+        with strictly(policy):
             return function(*args, **kwargs)
 
     signature = inspect.signature(function)

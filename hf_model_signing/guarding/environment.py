@@ -14,6 +14,7 @@ from hf_model_signing.errors import UsageError
 GUARD_VARIABLE = "HF_SIGN_GUARD"  # set for processes that start under a guard
 POLICY_VARIABLE = "HF_SIGN_POLICY"
 MODE_VARIABLE = "HF_SIGN_MODE"
+GUARDS_VARIABLE = "HF_SIGN_GUARDS"  # set as well if several guards are on; see `child_environment.py`
 AUDIT_VARIABLE = "HF_SIGN_AUDIT_LOG"
 
 
@@ -45,7 +46,8 @@ def policy_file() -> str:
 
 def is_guarded() -> bool:
     """Return True if the environment says that this process and its children run under a guard."""
-    return bool(os.environ.get(GUARD_VARIABLE)) and os.environ.get(MODE_VARIABLE) != Mode.OFF
+    several = os.environ.get(GUARDS_VARIABLE)
+    return bool(os.environ.get(GUARD_VARIABLE)) and (bool(several) or os.environ.get(MODE_VARIABLE) != Mode.OFF)
 
 
 def is_enforced() -> bool:

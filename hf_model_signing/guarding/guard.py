@@ -1,6 +1,8 @@
 """Switching the guard on and off: from then on a program loads only what a trusted signer signed, or nothing.
 
-A guard holds for the whole process, all threads and the Python processes that this one starts, until it is stopped.
+A guard holds for the whole process, all threads and the Python processes that this one starts, until it is stopped. A
+block holds for its context, for every context that is in no block, and for the processes that are started. If several
+guards are on, each must accept (see `registry.py`).
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hf_model_signing.guarding import client_hook, datasets_cache, handlers, open_hook, subprocess_hook
-from hf_model_signing.guarding.environment import Mode, chosen_mode
+from hf_model_signing.guarding.environment import GUARDS_VARIABLE, Mode, chosen_mode
 from hf_model_signing.guarding.registry import REGISTRY
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ def guard(policy: Path | Policy | None = None, *, mode: str | None = None) -> Gu
     from hf_model_signing.guarding.audit_log import check_audit_log
     from hf_model_signing.guarding.decider import Decider
 
-    decider = Decider.of(policy, chosen_mode(mode))
+    decider = Decider.of(policy, chosen_mode(mode or REGISTRY.mode_of_program()))
     check_audit_log()
     _install_hooks()
     REGISTRY.add(decider)
@@ -63,15 +65,16 @@ class Guard:
         REGISTRY.remove(self._decider)
 
     def __enter__(self) -> Guard:
+        REGISTRY.enter(self._decider)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        REGISTRY.leave(self._decider)
 
 
 def start_by_environment() -> None:
     """Guard this process as `HF_SIGN_POLICY` and `HF_SIGN_MODE` say; the policy is read with the first call."""
-    if chosen_mode() is Mode.OFF:
+    if chosen_mode() is Mode.OFF and not os.environ.get(GUARDS_VARIABLE):
         return
     REGISTRY.expect()
     _install_hooks()
@@ -83,19 +86,20 @@ def leave() -> None:
 
 
 @contextmanager
-def only_in_this_thread(policy: Path | Policy | None) -> Iterator[None]:
-    """Guard the calls of this thread strictly until the block ends: they return only what is verified.
+def strictly(policy: Path | Policy | None) -> Iterator[None]:
+    """Guard the calls of this context strictly until the block ends: they return only what is verified.
 
-    Without a `policy`, that of the guard that is on decides, and without one, the policy that `HF_SIGN_POLICY` names.
+    The guards that are on must accept as well. Without a `policy`, theirs decide strictly, and without a guard, the
+    policy that `HF_SIGN_POLICY` names.
     """
     from hf_model_signing.guarding.decider import Decider
 
-    current = REGISTRY.current() if policy is None else None
-    if current is not None and not current.strict:
-        policy = current.policy
-    decider = Decider.of(policy, Mode.ENFORCE, strict=True)
+    policies: list[Path | Policy | None] = [policy]
+    if policy is None:
+        policies = [decider.policy for decider in REGISTRY.deciding() if not decider.strict] or [policy]
+    deciders = [Decider.of(each, Mode.ENFORCE, strict=True) for each in policies]
     _install_hooks()
-    with REGISTRY.in_this_thread(decider):
+    with REGISTRY.strictly(deciders):
         yield
 
 

@@ -1,4 +1,4 @@
-"""The handlers that the hooks call: they find the guard that decides, and the code that answers the call.
+"""The handlers that the hooks call: they find the guards that decide, and the code that answers the call.
 
 The policy, the client and the hashing are imported with the first call, because a guarded Python loads this module when
 it starts.
@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from hf_model_signing.guarding.environment import Mode
 from hf_model_signing.guarding.hooked_functions import find_hooked
 from hf_model_signing.guarding.own_calls import Original, original_of, own_calls
 from hf_model_signing.guarding.registry import REGISTRY
@@ -24,20 +23,24 @@ if TYPE_CHECKING:
 
 
 def handle_call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401 - as the hooked function
-    """Return what the hooked function `name` returns under the guard, if one is on."""
+    """Return what the hooked function `name` returns under the guards that decide, if there are any."""
     original = original_of(name)
-    decider = REGISTRY.current()
-    if decider is None:
+    deciders = REGISTRY.deciding()
+    if not deciders:
         return original(*args, **kwargs)
     bound = inspect.signature(original).bind(*args, **kwargs)
     bound.apply_defaults()
-    return client_handler(name)(decider, original, bound.arguments)
+    if len(deciders) == 1:
+        return client_handler(name)(deciders[0], original, bound.arguments)
+    with own_calls():
+        from hf_model_signing.guarding import several_guards
+    return several_guards.answer(client_handler(name), deciders, original, bound.arguments)
 
 
 def handle_open(kind: PathKind, path: str, match: re.Match[str]) -> None:
-    """Raise `VerificationError` for a watched file that a guard refuses, if one is on."""
-    decider = REGISTRY.current()
-    if decider is None or decider.mode is Mode.OFF:
+    """Raise `VerificationError` for a watched file that one of the guards refuses."""
+    deciders = REGISTRY.deciding()
+    if not deciders:
         return
     with own_calls():
         from hf_model_signing.guarding import opened_files
@@ -47,7 +50,8 @@ def handle_open(kind: PathKind, path: str, match: re.Match[str]) -> None:
         PathKind.CODE: opened_files.check_copied_code,
         PathKind.TABLES: opened_files.check_tables,
     }
-    checks[kind](decider, path, match)
+    for decider in deciders:
+        checks[kind](decider, path, match)
 
 
 def client_handler(name: str) -> ClientHandler:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from hf_model_signing.errors import VerificationError
@@ -15,8 +16,10 @@ from hf_model_signing.guarding.request import Arguments, Request, RequestedRevis
 from hf_model_signing.guarding.verified_loads import load_file
 from hf_model_signing.hashing.model_hasher import hash_file
 
+Others = Sequence[Decider]  # guards that must accept as well
 
-def open_remote(decider: Decider, original: Original, arguments: Arguments) -> Any:  # noqa: ANN401 - a file of fsspec
+
+def open_remote(decider: Decider, original: Original, arguments: Arguments, *, others: Others = ()) -> Any:  # noqa: ANN401 - a file of fsspec
     """Return an open file of the file system `hf://`: that in the cache, if it is verified."""
     if "r" not in arguments["mode"]:
         return original(**as_keywords(arguments))
@@ -24,14 +27,14 @@ def open_remote(decider: Decider, original: Original, arguments: Arguments) -> A
 
     remote = _RemotePath(arguments["self"], arguments["path"], arguments.get("revision"))
     return _answer(
-        decider,
+        (decider, *others),
         remote,
         lambda cached: LocalFileSystem().open(cached, "rb"),
         lambda: original(**as_keywords(arguments)),
     )
 
 
-def get_remote(decider: Decider, original: Original, arguments: Arguments) -> Any:  # noqa: ANN401 - as the client
+def get_remote(decider: Decider, original: Original, arguments: Arguments, *, others: Others = ()) -> Any:  # noqa: ANN401 - as the client
     """Copy a file of the file system `hf://` to a path or an open file of the caller, if it is verified."""
     file_system, path = arguments["self"], arguments["rpath"]
     local, opened = arguments["lpath"], arguments.get("outfile")
@@ -48,10 +51,10 @@ def get_remote(decider: Decider, original: Original, arguments: Arguments) -> An
             raise VerificationError(f"'{target}' is not what was verified in '{cached}'")
 
     remote = _RemotePath(file_system, path, arguments.get("kwargs", {}).get("revision"))
-    return _answer(decider, remote, copy, lambda: original(**as_keywords(arguments)))
+    return _answer((decider, *others), remote, copy, lambda: original(**as_keywords(arguments)))
 
 
-def make_remote_file(decider: Decider, original: Original, arguments: Arguments) -> Any:  # noqa: ANN401 - None
+def make_remote_file(decider: Decider, original: Original, arguments: Arguments, *, others: Others = ()) -> Any:  # noqa: ANN401 - None
     """Refuse a file object that reads directly from the hub, made without its file system: it cannot be verified."""
     mode = arguments.get("mode") or arguments.get("kwargs", {}).get("mode", "rb")
     if "r" not in mode:
@@ -61,7 +64,7 @@ def make_remote_file(decider: Decider, original: Original, arguments: Arguments)
         raise VerificationError("what is read straight from the hub cannot be verified: open it through HfFileSystem")
 
     remote = _RemotePath(arguments["fs"], arguments["path"], arguments.get("revision"))
-    return _answer(decider, remote, refuse, lambda: original(**as_keywords(arguments)))
+    return _answer((decider, *others), remote, refuse, lambda: original(**as_keywords(arguments)))
 
 
 @dataclass(frozen=True)
@@ -73,18 +76,43 @@ class _RemotePath:
     revision: str | None
 
 
-def _answer(decider: Decider, remote: _RemotePath, verified: Callable[[str], Any], plain: Callable[[], Any]) -> Any:  # noqa: ANN401 - as the client
-    """Return what `verified` makes of the path in the cache of a verified file, or what `plain` returns if allowed."""
+def _answer(
+    deciders: Sequence[Decider], remote: _RemotePath, verified: Callable[[str], Any], plain: Callable[[], Any]
+) -> Any:  # noqa: ANN401 - as the client
+    """Return what `verified` makes of the path in the cache of a verified file, or what `plain` returns if allowed.
+
+    If there are several guards, the first one answers after the others have verified the same file.
+    """
+    decider, *others = deciders
 
     def plain_call() -> Any:  # noqa: ANN401 - as the client
         with own_calls():
-            return plain()
+            return verified(earlier.pop()) if earlier else plain()
 
+    earlier: set[str] = set()  # the file, if another guard verified it
     resolved = remote.file_system.resolve_path(remote.path, revision=remote.revision)
     if not hasattr(resolved, "repo_id"):
-        uri = f"hf://buckets/{getattr(resolved, 'bucket_id', remote.path)}"
-        return decider.decide("HfFileSystem", RequestedRevision(uri, "main"), _refuse_bucket, plain_call)
-    request = Request(
+        bucket = RequestedRevision(f"hf://buckets/{getattr(resolved, 'bucket_id', remote.path)}", "main")
+        for other in others:
+            other.decide("HfFileSystem", bucket, _refuse_bucket, _nothing)
+        return decider.decide("HfFileSystem", bucket, _refuse_bucket, plain_call)
+    request = _request(remote, resolved)
+    for other in others:
+        earlier.add(other.decide("HfFileSystem", request.requested, partial(_load, other, request, remote), _nothing))
+    earlier.discard("")
+
+    def checked(facts: Facts) -> Any:  # noqa: ANN401 - as the client
+        cached = _load(decider, request, remote, facts)
+        _check_same(earlier | {cached}, remote)
+        with own_calls():
+            return verified(cached)
+
+    _check_same(earlier, remote)
+    return decider.decide("HfFileSystem", request.requested, checked, plain_call)
+
+
+def _request(remote: _RemotePath, resolved: Any) -> Request:  # noqa: ANN401 - the client's path
+    return Request(
         {
             "repo_id": resolved.repo_id,
             "repo_type": resolved.repo_type,
@@ -95,18 +123,27 @@ def _answer(decider: Decider, remote: _RemotePath, verified: Callable[[str], Any
         }
     )
 
-    def checked(facts: Facts) -> Any:  # noqa: ANN401 - as the client
-        from huggingface_hub.errors import EntryNotFoundError
 
-        try:
-            cached = load_file(GuardedRepository.begin(decider, request), facts)
-        except EntryNotFoundError as error:
-            raise FileNotFoundError(remote.path) from error
-        with own_calls():
-            return verified(cached)
+def _load(decider: Decider, request: Request, remote: _RemotePath, facts: Facts) -> str:
+    from huggingface_hub.errors import EntryNotFoundError
 
-    return decider.decide("HfFileSystem", request.requested, checked, plain_call)
+    try:
+        return load_file(GuardedRepository.begin(decider, request), facts)
+    except EntryNotFoundError as error:
+        raise FileNotFoundError(remote.path) from error
+
+
+def _check_same(paths: Collection[str], remote: _RemotePath) -> None:
+    if len(paths) > 1:
+        raise VerificationError(f"the hub answered different guards with different commits of '{remote.path}'")
+
+
+def _nothing() -> str:
+    return ""
 
 
 def _refuse_bucket(_: Facts) -> None:
     raise VerificationError("a bucket is no repository: nobody can sign what it holds")
+
+
+HANDLERS = (open_remote, get_remote, make_remote_file)

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 
 from hf_model_signing.errors import RefusedError, UsageError
 from hf_model_signing.guarding.audit_log import check_audit_log
+from hf_model_signing.guarding.child_environment import list_guards, listed_guards
 from hf_model_signing.guarding.environment import (
     GUARD_VARIABLE,
+    GUARDS_VARIABLE,
     MODE_VARIABLE,
     POLICY_VARIABLE,
     Mode,
@@ -40,7 +42,7 @@ def run(command: Sequence[str], policy: str | None, mode: str | None) -> None:
     Policy.read(path)
     check_audit_log()
     environment = _environment(path, chosen)
-    if chosen is not Mode.OFF:
+    if chosen is not Mode.OFF or environment.get(GUARDS_VARIABLE):
         _check(program, command, environment)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -54,6 +56,10 @@ def _environment(policy: str, mode: Mode) -> dict[str, str]:
     """
     environment = dict(os.environ)
     environment.update({GUARD_VARIABLE: "1", POLICY_VARIABLE: policy, MODE_VARIABLE: mode.value})
+    several = environment.get(GUARDS_VARIABLE)
+    if several:  # this program was started under several guards: another one is added to them
+        guards = dict.fromkeys([*listed_guards(several), *([] if mode is Mode.OFF else [(policy, mode)])])
+        environment[GUARDS_VARIABLE] = list_guards(list(guards))
     site = os.path.join(os.path.dirname(os.path.abspath(__file__)), "site")
     others = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path and path != site]
     environment["PYTHONPATH"] = os.pathsep.join([site, *others])

@@ -1,115 +1,168 @@
-"""The guards that are on, and the environment variables that carry them to child processes."""
+"""The guards that are on in this process, and which of them decide about a call."""
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hf_model_signing.guarding import datasets_cache
-from hf_model_signing.guarding.environment import GUARD_VARIABLE, MODE_VARIABLE, POLICY_VARIABLE, chosen_mode
+from hf_model_signing.guarding.child_environment import ChildEnvironment, expected_guards
+from hf_model_signing.guarding.environment import Mode
 
 if TYPE_CHECKING:
     from hf_model_signing.guarding.decider import Decider
 
+_MODES = (Mode.ENFORCE, Mode.WARN, Mode.OFF)  # the strictest first
 
-@dataclass(frozen=True)
+# The guards of the blocks that this context is in, the outer ones first: a thread, a task, or a copy of its context.
+_blocks: ContextVar[tuple[Decider, ...]] = ContextVar("hf_sign_blocks", default=())
+
+
+@dataclass
 class _Entry:
-    """A guard of the whole process, and the values of the variables that it replaced."""
+    """A guard that is on. The context of a block that it belongs to may be in others beside it."""
 
     decider: Decider
-    environment: Mapping[str, str | None]
+    depth: int = 0  # of the `with` blocks that were entered with it; 0 for a guard of the process
 
 
 class Registry:
-    """The guards that are on in this process. The one that was added last decides.
+    """The guards that are on in this process. Every one that decides about a call must accept it.
 
-    A guard of one thread decides for that thread in place of those of the process.
+    1. A guard of the process decides about every call.
+    2. A guard of a block decides about the calls in the context of the block, and about those of each context that is
+       in no block that verifies anything: a thread of a pool, for example, does not tell for whom it works.
+    3. A guard with the mode `off` decides about nothing, so it changes nothing for the others.
+    4. A strict call is a block of which no other context is aware.
     """
 
     def __init__(self) -> None:
         self._entries: list[_Entry] = []
-        self._thread = threading.local()  # `deciders`: the guards of this thread only
         self._lock = threading.RLock()
-        self._is_expected = False  # True until the guard that the environment describes has been made
+        self._environment = ChildEnvironment()
+        self._is_expected = False  # True until the guards that the environment describes have been made
 
-    def current(self) -> Decider | None:
-        """Return the decider of the guard that decides for this thread, or None if no guard is on.
+    def deciding(self) -> tuple[Decider, ...]:
+        """Return the guards that decide in this context, those that refuse before those that warn.
 
         Raises `UsageError` if the environment describes a guard that cannot be made.
         """
-        own: list[Decider] = self._of_thread()
-        if own:
-            return own[-1]
-        if self._is_expected and not self._entries:
+        if self._is_expected:
             self._make_expected()
-        return self._entries[-1].decider if self._entries else None
+        entries = list(self._entries)
+        on = {id(entry.decider) for entry in entries}
+        own = [decider for decider in _blocks.get() if _verifies(decider) and (decider.strict or id(decider) in on)]
+        is_in_block = any(not decider.strict for decider in own)
+        rest = [entry.decider for entry in entries if not (entry.depth and is_in_block)]
+        found: list[Decider] = []
+        # The strictest first: a guard that would decide the same once more, or less strictly, adds nothing.
+        for decider in sorted((*own, *filter(_verifies, rest)), key=_strictness):
+            if not any(each.policy is decider.policy or each.policy == decider.policy for each in found):
+                found.append(decider)
+        return tuple(found)
 
     def is_on(self) -> bool:
-        """Return True if a guard decides for this thread, or will when it is first needed."""
-        return bool(self._entries or self._is_expected or self._of_thread())
+        """Return True if there is a guard, or will be when it is first needed."""
+        return bool(self._entries or self._is_expected or _blocks.get())
+
+    def mode_of_program(self) -> str | None:
+        """Return the mode for a guard that names none, if `HF_SIGN_MODE` now holds that of another guard."""
+        return self._environment.mode_of_program()
 
     def add(self, decider: Decider) -> None:
         """Let a guard decide for the process and for the processes that it starts."""
+        if self._is_expected:
+            self._make_expected()
         with self._lock:
-            values = {
-                GUARD_VARIABLE: "1",
-                POLICY_VARIABLE: os.path.abspath(decider.policy.path),
-                MODE_VARIABLE: decider.mode.value,
-            }
-            self._entries.append(_Entry(decider, {name: os.environ.get(name) for name in values}))
-            os.environ.update(values)
-            datasets_cache.keep_apart()
+            self._entries.append(_Entry(decider))
+            self._update()
 
     def remove(self, decider: Decider) -> None:
         """Undo `add`; does nothing the second time."""
         with self._lock:
-            entry = next((entry for entry in self._entries if entry.decider is decider), None)
-            if entry is None:
-                return
-            self._entries.remove(entry)
-            for name, value in entry.environment.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
-            datasets_cache.put_back()
-            datasets_cache.keep_apart()
+            entry = self._find(decider)
+            if entry is not None:
+                self._entries.remove(entry)
+                self._update()
+
+    def enter(self, decider: Decider) -> None:
+        """Make a guard that of a block in this context; switch it on again if it was switched off."""
+        with self._lock:
+            if self._find(decider) is None:
+                self.add(decider)
+            entry = self._find(decider)
+            if entry is not None:
+                entry.depth += 1
+        _blocks.set((*_blocks.get(), decider))
+
+    def leave(self, decider: Decider) -> None:
+        """End a block, in whichever order and context; the guard is switched off at the end of its last one."""
+        _blocks.set(_without(_blocks.get(), decider))
+        with self._lock:
+            entry = self._find(decider)
+            if entry is not None:
+                entry.depth -= 1
+                if entry.depth <= 0:
+                    self.remove(decider)
 
     def expect(self) -> None:
-        """Make the guard that the environment describes when the first call needs it."""
+        """Make the guards that the environment describes when the first call needs them."""
         self._is_expected = True
 
     def clear(self) -> None:
-        """Forget all guards of the process, the expected one included."""
+        """Forget all guards of the process, the expected ones included."""
         with self._lock:
             self._is_expected = False
             self._entries.clear()
 
     @contextmanager
-    def in_this_thread(self, decider: Decider) -> Iterator[None]:
-        """Let a guard decide for this thread until the block ends."""
-        own = self._of_thread()
-        own.append(decider)
+    def strictly(self, deciders: Iterable[Decider]) -> Iterator[None]:
+        """Let strict guards decide in this context, together with those that are on, until the block ends."""
+        added = tuple(deciders)
+        _blocks.set((*_blocks.get(), *added))
         try:
             yield
         finally:
-            own.remove(decider)
+            for decider in added:
+                _blocks.set(_without(_blocks.get(), decider))
 
-    def _of_thread(self) -> list[Decider]:
-        own: list[Decider] = self._thread.__dict__.setdefault("deciders", [])
-        return own
+    def _find(self, decider: Decider) -> _Entry | None:
+        return next((entry for entry in self._entries if entry.decider is decider), None)
+
+    def _update(self) -> None:
+        """Describe the guards that are on in the environment, and let `datasets` keep its tables accordingly."""
+        self._environment.describe([entry.decider for entry in self._entries])
+        datasets_cache.put_back()
+        datasets_cache.keep_apart()
 
     def _make_expected(self) -> None:
         from hf_model_signing.guarding.decider import Decider
 
         with self._lock:
-            if self._is_expected and not self._entries:
-                self._entries.append(_Entry(Decider.of(None, chosen_mode()), {}))
+            if self._is_expected:
+                made = [_Entry(Decider.of(policy, mode)) for policy, mode in expected_guards()]
+                self._entries[:0] = made
                 self._is_expected = False
+
+
+def _verifies(decider: Decider) -> bool:
+    return decider.mode is not Mode.OFF
+
+
+def _strictness(decider: Decider) -> tuple[int, bool]:
+    return _MODES.index(decider.mode), not decider.strict
+
+
+def _without(deciders: tuple[Decider, ...], decider: Decider) -> tuple[Decider, ...]:
+    """Return the blocks without the innermost one of a guard."""
+    for at in reversed(range(len(deciders))):
+        if deciders[at] is decider:
+            return (*deciders[:at], *deciders[at + 1 :])
+    return deciders
 
 
 REGISTRY = Registry()

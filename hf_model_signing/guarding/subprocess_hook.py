@@ -16,12 +16,13 @@ from hf_model_signing.errors import RefusedError
 from hf_model_signing.guarding.environment import (
     AUDIT_VARIABLE,
     GUARD_VARIABLE,
+    GUARDS_VARIABLE,
     MODE_VARIABLE,
     POLICY_VARIABLE,
     is_guarded,
 )
 
-_VARIABLES = (GUARD_VARIABLE, POLICY_VARIABLE, MODE_VARIABLE, AUDIT_VARIABLE)
+_VARIABLES = (GUARD_VARIABLE, POLICY_VARIABLE, MODE_VARIABLE, GUARDS_VARIABLE, AUDIT_VARIABLE)
 _PYTHON = re.compile(r"(?:python|pypy)[\d.]*(?:\.exe)?", re.IGNORECASE)
 _WITH_VALUE = "WXcm"  # options of the interpreter that take the rest of the word, or the next one
 _installed: list[bool] = []
