@@ -174,12 +174,18 @@ class TestUntrusted:
         record = the_one(audit(person(), *options))
         assert (record["status"], record["verified"]) == ("invalid", False)
 
-    def test_signature_of_another_repository(self, hub: Hub, signed: str, person: People) -> None:
+    @pytest.mark.parametrize("by_policy", [False, True])
+    def test_signature_of_another_repository(
+        self, hub: Hub, signed: str, person: People, policy: Path, by_policy: bool
+    ) -> None:
         hub.create_repo("acme/other")
         hub.commit("acme/other", {path: hub.read(signed, path) for path in hub.files(signed)})
-        records = {record["uri"]: record for record in audit(person()).document["records"]}
-        assert records["hf://acme/other"]["status"] == "invalid"
-        assert "another repository" in records["hf://acme/other"]["reason"]
+        options = ("--policy", policy) if by_policy else ()
+        records = {record["uri"]: record for record in audit(person(), *options).document["records"]}
+        other = records["hf://acme/other"]
+        assert (other["status"], other["verified"]) == ("invalid", False)
+        assert "another repository" in other["reason"]
+        assert records["hf://acme/model"]["verified"] is (True if by_policy else None)
 
     def test_unsigned_bundle(self, hub: Hub, signed: str, person: People) -> None:
         statement = Statement.parse(Bundle.parse(hub.read(signed, "model.sig")).payload)
@@ -225,7 +231,8 @@ class TestUntrusted:
         folder = write_tree(tmp_path / name, files)
         bundle = hms.sign(folder, signer=acme.signer)
         hub.commit(repo, {"model.sig": bundle.to_bytes()})
-        assert the_one(audit(person(), "--policy", policy))["status"] == status
+        record = the_one(audit(person(), "--policy", policy))
+        assert (record["status"], record["verified"]) == (status, status == "signed")
 
     def test_going_back_to_an_older_signature(
         self, hub: Hub, signed: str, person: People, acme: KeyPair, policy: Path
@@ -236,7 +243,8 @@ class TestUntrusted:
         assert who.run("push", signed, "--private-key", acme.private).code == 0
         assert who.run("pull", signed, "--policy", policy).code == 0
         hub.commit(signed, old)
-        assert the_one(audit(who, "--policy", policy))["status"] == "untrusted"
+        record = the_one(audit(who, "--policy", policy))
+        assert (record["status"], record["verified"]) == ("untrusted", False)
 
 
 def test_files_that_are_not_covered_are_named(hub: Hub, repo: str, person: People, acme: KeyPair) -> None:

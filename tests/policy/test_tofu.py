@@ -354,6 +354,23 @@ def test_refused_model_pins_nothing(
     assert _pinned(policy) == []
 
 
+def test_changed_snapshot_pins_nothing(release: Callable[..., str], policy: Path, pair: KeyPair) -> None:
+    """A model in the client's cache, verified by its path."""
+    release(pair)
+    snapshot = _pull(policy)
+    policy.with_name("trust.lock").unlink()
+    content = (snapshot / "config.json").resolve()
+    before = content.read_bytes()
+    content.write_bytes(b"other")
+    with pytest.raises(hms.MismatchError, match=r"changed: config\.json"):
+        hms.verify(snapshot, policy=policy)
+    assert _pinned(policy) == []
+    assert not policy.with_name("trust.lock").exists()
+    content.write_bytes(before)
+    assert hms.verify(snapshot, policy=policy)
+    assert _pinned(policy) == [URI]
+
+
 @pytest.mark.usefixtures("_at_hub")
 @pytest.mark.parametrize("to", [False, True])
 def test_changed_large_file_pins_nothing(hub: Hub, policy: Path, pair: KeyPair, tmp_path: Path, to: bool) -> None:
