@@ -44,6 +44,7 @@ def __getattr__(name: str) -> object:
 
 def _resolve_types(function: Any) -> None:  # noqa: ANN401 - `typing` is slow to load
     """Let `typing.get_type_hints` find the public types that the module imports for type checkers only."""
+    function = getattr(function, "__wrapped__", function)  # where a decorator of another module is around it
     scope = getattr(function, "__globals__", None)
     for annotation in function.__annotations__.values() if scope is not None else ():
         for word in str(annotation).replace("|", " ").split():

@@ -35,9 +35,16 @@ __all__ = [
 
 
 class UsageError(HfSignError):
-    """Invalid arguments: an option, a path, a reference or a key file."""
+    """Invalid arguments: an option, a path, a reference or a key file.
+
+    For the content of a trust policy, `why` is the reason without the path of the file.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str = "", why: str | None = None) -> None:
+        super().__init__(message)
+        self.why = why
 
 
 class FileError(HfSignError, OSError):

@@ -19,7 +19,6 @@ from hf_model_signing._util.file_lock import changing
 from hf_model_signing._util.paths import file_name, path_inside
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import RefusedError, UsageError
-from hf_model_signing.policy.reader import PolicyContentError
 from hf_model_signing.policy.rules import Rule
 from hf_model_signing.policy.signer_methods import file_keys, policy_methods
 from hf_model_signing.policy.toml_text import Tables, changed_rule, rule_text
@@ -340,7 +339,7 @@ def _check(draft: Draft, data: bytes) -> None:
         try:
             Policy.read(trial)
         except UsageError as error:
-            why = error.why if isinstance(error, PolicyContentError) else str(error).replace(trial, draft.path)
+            why = error.why or str(error).replace(trial, draft.path)
             raise UsageError(f"the trust policy '{draft.path}' stays as it is, for with this change {why}") from error
     if tuple(tomllib.loads(draft.text).get("trust", [])) != draft.rules:
         raise UsageError(

@@ -27,14 +27,6 @@ _DEFAULTS = ("refuse", "warn", "allow")
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 
 
-class PolicyContentError(UsageError):
-    """A policy with content that is not permitted; `why` is the reason without the path of the file."""
-
-    def __init__(self, path: str, why: str) -> None:
-        super().__init__(f"the trust policy '{path}' accepts nothing until it is mended: {why}")
-        self.why = why
-
-
 class PolicyValues(NamedTuple):
     """The values of a policy file."""
 
@@ -149,5 +141,6 @@ class _Reader:
             if key not in known:
                 raise self._error(f"{where}.{key}".lstrip("."), f"is not known; known are {', '.join(sorted(known))}")
 
-    def _error(self, where: str, why: str) -> PolicyContentError:
-        return PolicyContentError(self.path, f"{show(where)} {why}")
+    def _error(self, where: str, reason: str) -> UsageError:
+        why = f"{show(where)} {reason}"
+        return UsageError(f"the trust policy '{self.path}' accepts nothing until it is mended: {why}", why)
