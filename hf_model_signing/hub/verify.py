@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hf_model_signing._util.notes import warn
 from hf_model_signing._util.paths import StrPath
+from hf_model_signing._util.text import show
 from hf_model_signing.errors import UsageError
 from hf_model_signing.hashing.model_hasher import Progress
 from hf_model_signing.hub.arguments import check_trust
@@ -47,9 +48,9 @@ def verify(
     signature that names neither the repository nor a model of its name.
 
     `coverage` says how much of the model is compared. `uri` is the hub reference that a local model must have been
-    signed for. `beside` names data files beside an `.onnx` file on a web server; those that the signature lists are
-    downloaded in any case. `limits` bound a download. `note` receives messages for
-    the user; without it, they are warnings (`HubWarning`).
+    signed for; with a policy it must be the repository of the snapshot, which selects the rule. `beside` names data
+    files beside an `.onnx` file on a web server; those that the signature lists are downloaded in any case. `limits`
+    bound a download. `note` receives messages for the user; without it, they are warnings (`HubWarning`).
 
     Raises `VerificationError` if the model is not what a trusted signer signed, `HubError` if the hub fails, and
     `UsageError` for a missing path, invalid arguments or an error in the policy.
@@ -60,7 +61,7 @@ def verify(
     if source.on_hub is None:
         by_name = False
         if verifier is None:
-            verifier, uri, by_name = _by_policy(reference, policy)
+            verifier, uri, by_name = _by_policy(reference, policy, uri)
         found = _signature_of(source, signature)
         return verify_path(
             reference, found, verifier=verifier, coverage=coverage, uri=uri, by_name=by_name, progress=progress
@@ -75,12 +76,17 @@ def verify(
     return pulled.verification
 
 
-def _by_policy(model: StrPath, policy: StrPath | Policy | None) -> tuple[Verifier, str, bool]:
-    """Return the verifier, the repository and `by_name` for a model in the Hugging Face cache."""
+def _by_policy(model: StrPath, policy: StrPath | Policy | None, asked: str | None) -> tuple[Verifier, str, bool]:
+    """Return the verifier, the repository and `by_name` for a model in the Hugging Face cache.
+
+    Raises `UsageError` if the repository that the caller asked for is another one.
+    """
     from hf_model_signing.policy.cached_model import repository_of
     from hf_model_signing.policy.trust_policy import Trusted
 
     uri = repository_of(model)
+    if asked is not None and asked != uri:
+        raise UsageError(f"'{show(os.fspath(model))}' is a snapshot of '{show(uri)}', and uri= names '{show(asked)}'")
     trusted = Trusted.of(uri, None, policy)
     return trusted.verifier, uri, trusted.by_name
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import hf_model_signing as hms
+from hf_model_signing.oms.statement import Statement
+from hf_model_signing.signing import make_manifest
 from tests.conftest import Cli
 from tests.helpers import COMMIT, FILES, KeyPair, Outcome, cache_snapshot, run_program
 from tests.servers.fixtures import Person
@@ -218,6 +220,24 @@ def test_verify_by_policy_in_python(
     monkeypatch.chdir(snapshot)
     with pytest.raises(hms.MissingSignatureError):
         hms.verify(snapshot, policy=tmp_path / policy)
+
+
+@pytest.mark.parametrize("asked", ["hf://org/precious", "hf://datasets/org/name", "hf://org/name@main", ""])
+def test_python_refuses_another_repository_than_that_of_the_snapshot(
+    tmp_path: Path, pair: KeyPair, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    """The rule is that of the snapshot: a signature of a cheaper model of the same signer must not pass."""
+    monkeypatch.chdir(tmp_path)
+    snapshot = cache_snapshot(tmp_path / "hub", FILES)
+    manifest = make_manifest(snapshot)
+    bundle = pair.signer.sign(Statement(manifest, "hf://org/name", {}))
+    policy = _policy(_rule("org/*", pair))
+    assert hms.verify(snapshot, bundle, policy=policy, uri="hf://org/name")
+    with pytest.raises(hms.UsageError, match="is a snapshot of 'hf://org/name', and uri= names"):
+        hms.verify(snapshot, bundle, policy=policy, uri=asked)
+    if asked:
+        with pytest.raises(hms.VerificationError, match="for another repository"):
+            hms.verify(snapshot, bundle, verifier=pair.verifier, uri=asked)
 
 
 # pull
