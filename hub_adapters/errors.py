@@ -5,6 +5,8 @@ from __future__ import annotations
 import copyreg
 from typing import Any
 
+from hub_adapters._util.text import message_text
+
 _LONGEST = 8_000  # characters of a message
 
 
@@ -14,8 +16,9 @@ class HfSignError(Exception):
     exit_code = 3
 
     def __init__(self, message: str = "") -> None:
-        # A message may quote text from outside, which can be millions of characters long.
-        super().__init__(message if len(message) <= _LONGEST else f"{message[:_LONGEST]} …")
+        # A message may quote text from outside: millions of characters, or lines that look like ours.
+        short = message if len(message) <= _LONGEST else f"{message[:_LONGEST]} …"
+        super().__init__(message_text(short))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the message and the attributes without calling `__init__`, which takes more in some subclasses.

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
+from hub_adapters._util.text import message_text, one_line, printable, traceback_text
 
-def printable(text: str) -> str:
-    """Return a text that is safe to print on a terminal: all control characters but line ends are escaped."""
-    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
-
-
-def one_line(text: str) -> str:
-    """Return a text that is safe to print and has one line: line ends are escaped as well."""
-    return text if text.isprintable() else printable(text).replace("\n", "\\n")
+__all__ = ["message_text", "one_line", "printable", "show", "some", "traceback_text", "width_of"]
 
 
 def width_of(text: str) -> int:

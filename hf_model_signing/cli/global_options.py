@@ -81,8 +81,15 @@ def _store(ctx: click.Context, option: click.Parameter, value: Any) -> None:  # 
 def _start_logging(level: str) -> None:
     import logging  # late: it would slow down every start
 
+    from hf_model_signing._util.text import one_line
+
+    class OneLine(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            """Return one line, also if the message quotes lines of others."""
+            return one_line(super().format(record))
+
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(OneLine("%(levelname)s %(name)s: %(message)s"))
     for name in ("hf_model_signing", "hub_adapters"):  # only our logger: the libraries have settings of their own
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]  # replaced for each run: stderr may have changed

@@ -12,8 +12,9 @@ from typing import Any
 
 import click
 
+from hf_model_signing._util.text import message_text, one_line, traceback_text
 from hf_model_signing.cli.global_options import GlobalOptions, Settings
-from hf_model_signing.cli.output import printable, warnings_as_notes
+from hf_model_signing.cli.output import warnings_as_notes
 from hf_model_signing.errors import FileError, HfSignError, ModelWarning
 
 # Command -> (module, one line for the help). A module is imported when its command runs.
@@ -97,7 +98,7 @@ def run(arguments: Sequence[str]) -> int:
         if settings.debug and not isinstance(error, click.ClickException):
             import traceback
 
-            traceback.print_exc()
+            click.echo(traceback_text(traceback.format_exc()), err=True, nl=False)
         message, code = explain(error)
         _report(message, code, settings, error)
         return code
@@ -120,7 +121,8 @@ def explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, OSError) and error.strerror:
         return str(FileError.of(error)), EXIT_UNFINISHED
     return (
-        f"something unforeseen happened ({type(error).__name__}: {error}); run with --debug and report it",
+        f"something unforeseen happened ({type(error).__name__}: {one_line(str(error))}); run with --debug and report "
+        "it",
         EXIT_UNFINISHED,
     )
 
@@ -132,6 +134,6 @@ def _report(message: str, code: int, settings: Settings, error: BaseException) -
     if settings.json:
         click.echo(json.dumps({"error": message, "exit_code": code}))
     word = {1: "refused", 2: "usage"}.get(code, "error")
-    click.echo(f"hf-sign: {word}: {printable(message)}", err=True)
+    click.echo(f"hf-sign: {word}: {message_text(message)}", err=True)
     if isinstance(error, click.UsageError) and error.ctx is not None:
         click.echo(f"Try '{error.ctx.command_path} --help'.", err=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from hf_model_signing._util.text import printable
+from hf_model_signing._util.text import message_text, printable
 from hf_model_signing.cli.global_options import settings_of
 
 __all__ = ["label", "note", "printable", "result", "warnings_as_notes"]
@@ -31,7 +31,7 @@ def label(reference: str) -> str:
 
 def note(text: str) -> None:
     """Print a message for the user on stderr."""
-    click.echo(f"hf-sign: note: {printable(text)}", err=True)
+    click.echo(f"hf-sign: note: {message_text(text)}", err=True)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hf_model_signing._util.text import one_line
 from hf_model_signing.cli import output
 from hf_model_signing.cli.global_options import Command
 from hf_model_signing.cli.method_inference import any_signer, infer_signer
@@ -44,7 +45,7 @@ def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
             note=output.note,
             **manifest_arguments(values, ignored_below(folder, ignored) if folder else ignored),
         )
-    output.result(pushed.to_dict(), _text(pushed))
+    output.result(pushed.to_dict(), one_line(_text(pushed)))
 
 
 def _text(pushed: Pushed) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from hf_model_signing._util.text import one_line
 from hf_model_signing.cli import output
 from hf_model_signing.cli.global_options import Command
 from hf_model_signing.cli.method_inference import method_group, own_options
@@ -53,7 +54,7 @@ def _make(method: Method) -> click.Command:
         digest = f"sha256:{statement.manifest.root_digest}"
         output.result(
             {"signature": signature, "digest": digest, "signer": signer.describe(), **signer.facts()},
-            f"Signed {output.label(model)} ({digest}) with {signer.describe()}: {signature}",
+            one_line(f"Signed {output.label(model)} ({digest}) with {signer.describe()}: {signature}"),
         )
 
     signature = click.Option(

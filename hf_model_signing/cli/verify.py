@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hf_model_signing._util.text import one_line
 from hf_model_signing.cli import output
 from hf_model_signing.cli.global_options import Command
 from hf_model_signing.cli.method_inference import method_group, own_options
@@ -89,9 +90,8 @@ def _verify(values: dict[str, Any], **trust: Any) -> None:  # noqa: ANN401 - the
         )
     note_old_forms(verification.old_forms)
     path = "" if verification.path == values["reference"] else f": {verification.path}"
-    output.result(
-        verification.to_dict(), f"Verified {output.label(values['reference'])}: {sentence(verification)}{path}"
-    )
+    text = f"Verified {output.label(values['reference'])}: {sentence(verification)}{path}"
+    output.result(verification.to_dict(), one_line(text))
 
 
 def note_old_forms(forms: Iterable[str]) -> None:

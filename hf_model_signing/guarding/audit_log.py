@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from hf_model_signing._util.str_enum import StrEnum
+from hf_model_signing._util.text import message_text, one_line
 from hf_model_signing.errors import GuardWarning, UsageError
 from hf_model_signing.guarding.environment import AUDIT_VARIABLE, Mode
 
@@ -56,14 +57,16 @@ class Decision:
         """Write it to the log, and to the audit log if there is one."""
         level = logging.INFO if quietly else _LEVELS[self.kind]
         reason = self.facts.get("reason")
-        _logger.log(level, "%s %s (%s)%s", self.kind, self.repo, self.call, f": {reason}" if reason else "")
+        text = f"{self.kind} {self.repo} ({self.call}){f': {reason}' if reason else ''}"
+        _logger.log(level, "%s", one_line(text))
         path = os.environ.get(AUDIT_VARIABLE)
         if path:
             _append(path, self._line())
 
     def warn(self) -> None:
         """Show it as a Python warning."""
-        warnings.warn(f"'{self.repo}' is not verified: {self.facts.get('reason')}", GuardWarning, stacklevel=7)
+        text = f"'{self.repo}' is not verified: {self.facts.get('reason')}"
+        warnings.warn(message_text(text), GuardWarning, stacklevel=7)
 
     def _line(self) -> bytes:
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

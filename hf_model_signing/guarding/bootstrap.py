@@ -11,7 +11,8 @@ import sys
 
 
 def _stop(error: BaseException) -> None:
-    sys.stderr.write(f"hf-sign: refused: this program was to run under the guard, and cannot: {error}\n")
+    text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(error))
+    sys.stderr.write(f"hf-sign: refused: this program was to run under the guard, and cannot: {text}\n")
     sys.stderr.flush()
     os._exit(1)  # `sys.exit` raises an exception, which Python would ignore like any other in a `.pth` file
 

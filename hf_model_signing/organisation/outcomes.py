@@ -7,6 +7,7 @@ import re
 import sqlite3
 from typing import NamedTuple
 
+from hf_model_signing._util.text import one_line
 from hf_model_signing.errors import (
     EmptyModelError,
     HfSignError,
@@ -75,9 +76,9 @@ def reason_of(error: Exception) -> str:
 
 
 def flat(text: str) -> str:
-    """Return `text` on one line, shortened, without half surrogate pairs."""
+    """Return `text` on one line, shortened, without control characters and half surrogate pairs."""
     line = "; ".join(part.strip().rstrip(";") for part in text.splitlines() if part.strip())
-    return line[:_MAX_REASON].encode("utf-8", "backslashreplace").decode("utf-8")
+    return one_line(line[:_MAX_REASON])
 
 
 def _message(error: Exception) -> str:

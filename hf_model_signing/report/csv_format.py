@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator
 
+from hf_model_signing._util.text import one_line
 from hf_model_signing.report.interface import Format, Record, Report
 
 _COLUMNS = (
@@ -43,5 +44,5 @@ def _cell(record: Record, column: str) -> str:
         value = len(value)
     elif value is None or isinstance(value, bool):
         value = {True: "true", False: "false", None: ""}[value]
-    text = str(value)
+    text = one_line(str(value))
     return f"'{text}" if text.startswith(_FORMULA) else text

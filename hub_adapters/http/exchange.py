@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
+from hub_adapters._util.text import one_line
 from hub_adapters.errors import DishonestError, HubError, UnavailableError
 from hub_adapters.http.urls import follow, shown
 
@@ -34,7 +35,7 @@ class BrokenError(Exception):
     """The exchange failed, and another attempt may succeed; `pause` is the server's `Retry-After` in seconds."""
 
     def __init__(self, why: str, pause: float | None = None) -> None:
-        super().__init__(why)
+        super().__init__(one_line(why))
         self.pause = pause
 
 

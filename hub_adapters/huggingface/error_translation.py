@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from hub_adapters._util.text import one_line
 from hub_adapters.errors import (
     AccessError,
     BadReferenceError,
@@ -57,7 +58,7 @@ def translated(reference: Reference, endpoint: str, doing: str) -> Iterator[None
         raise UnavailableError(f"{doing} '{reference}' failed: {_first_line(error)}; try again") from error
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError, AssertionError) as error:
         if str(error).startswith(_BAD_CARD):
-            why = " ".join(str(error).removeprefix(_BAD_CARD).split()).removeprefix("- ")
+            why = _quoted(str(error).removeprefix(_BAD_CARD)).removeprefix("- ")
             raise HubError(f"the hub does not take the YAML block in the README.md of '{reference}': {why}") from error
         raise HubError(
             f"{doing} '{reference}' failed: the answer of {endpoint} makes no sense ({_first_line(error)})"
@@ -165,7 +166,7 @@ def pause_of(error: BaseException) -> float | None:
 
 def _said(error: BaseException) -> str:
     """Return the message of the server, or else of the client."""
-    return _without_tokens(str(getattr(error, "server_message", None) or "").strip()) or _first_line(error)
+    return _quoted(str(getattr(error, "server_message", None) or "")) or _first_line(error)
 
 
 def _without_tokens(text: str) -> str:
@@ -189,4 +190,9 @@ def _wait(error: BaseException) -> str:
 
 def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return _without_tokens(lines[0]) if lines else type(error).__name__
+    return _quoted(lines[0]) if lines else type(error).__name__
+
+
+def _quoted(text: str) -> str:
+    """Return the words of a server as one line: each run of white space is one space."""
+    return one_line(_without_tokens(" ".join(text.split())))

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import jsonschema
 import pytest
 
+from hf_model_signing._util.text import one_line
 from hf_model_signing.report import sarif
 from hf_model_signing.report.csv_format import CsvFormat
 from hf_model_signing.report.formats import FORMATS
@@ -84,7 +85,7 @@ def test_json_counts() -> None:
 def test_csv_hostile_cells() -> None:
     rows = list(csv.DictReader(io.StringIO("".join(CsvFormat().render(hostile())), newline="")))
     assert len(rows) == len(HOSTILE)
-    assert {row["name"].removeprefix("'") for row in rows} == {text.removeprefix("'") for text in HOSTILE}
+    assert {row["name"].removeprefix("'") for row in rows} == {one_line(text).removeprefix("'") for text in HOSTILE}
     assert not [cell for row in rows for cell in row.values() if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
 
 
