@@ -21,7 +21,8 @@ from hf_model_signing.oms.names import PathError, check_ignore_path, default_ign
 if TYPE_CHECKING:
     from hf_model_signing.hashing.receipts import Receipts
 
-_REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+_REPOSITORY = re.compile(r"(?:git@(?:hf|huggingface)\.co:)?(\w[\w.-]*/\w[\w.-]*?)(?:\.git)?/?")
+_REFERENCE = re.compile(r"(hf|tfhub|torchhub|https?):/([^/].*)")  # as a path object changes it
 
 
 @dataclass(frozen=True)
@@ -114,10 +115,18 @@ def make_manifest(
     return manifest
 
 
+def is_changed_reference(path: StrPath) -> bool:
+    """Return True if nothing is at the path, and it looks like the path object of a hub reference."""
+    return bool(_REFERENCE.fullmatch(os.fspath(path))) and not os.path.lexists(path)
+
+
 def no_model(model: StrPath) -> str:
     """Return the message for a path without a model."""
     path = os.fspath(model)
-    hint = f"; for a repository on the Hub write hf://{path}" if _REPOSITORY.fullmatch(path) else ""
+    reference, repository = _REFERENCE.fullmatch(path), _REPOSITORY.fullmatch(path)
+    hint = f"; for a repository on the Hub write hf://{repository[1]}" if repository else ""
+    if reference:
+        hint = f"; a path cannot be a reference to a hub: give it as a string, '{reference[1]}://{show(reference[2])}'"
     return f"there is no model at '{show(path)}'{hint}"
 
 

@@ -66,7 +66,9 @@ def find_repository(
     from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 
     if not isinstance(text, str):
-        raise BadReferenceError(f"{text!r} is not the name of a repository; expected [datasets/|spaces/]ORG/NAME")
+        raise BadReferenceError(
+            f"{text!r} is not the name of a repository; expected [datasets/|spaces/]ORG/NAME, as a string"
+        )
     if kind not in (None, "model", "dataset", "space"):
         raise BadReferenceError(f"there is no type of repository {kind!r}; there are model, dataset and space")
     found = find_adapter(text)

@@ -33,6 +33,9 @@ def fetch(
     coverage: Coverage | None = None,
     beside: str | Iterable[str] = (),
     limits: Limits | None = None,
+    revision: str | None = None,
+    repo_type: str | None = None,
+    token: str | bool | None = None,
     progress: Progress | None = None,
     note: Callable[[str], None] | None = None,
 ) -> str:
@@ -46,7 +49,7 @@ def fetch(
     `UsageError` for a local path, invalid arguments or an error in the policy.
     """
     check_trust(verifier, policy)
-    source = Source(reference, beside, limits, progress, note or warn)
+    source = Source(reference, beside, limits, progress, note or warn, revision, repo_type, token)
     if source.on_hub is None:
         raise UsageError(f"'{os.fspath(reference)}' names nothing on a hub; `verify` is for what is on this disk")
     trusted = Trusted.of(source.on_hub[1].uri, verifier, policy)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from hf_model_signing._util.notes import warn
 from hf_model_signing._util.paths import StrPath
 from hf_model_signing._util.results import Result
 from hf_model_signing.errors import UsageError
@@ -18,6 +20,7 @@ from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.verifying import find_signature
 from hub_adapters.errors import BadReferenceError
+from hub_adapters.limits import Limits
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,15 +61,29 @@ class Inspection(Result):
 
 
 @public_function()
-def inspect(reference: StrPath | Bundle) -> Inspection:
+def inspect(
+    reference: StrPath | Bundle,
+    *,
+    limits: Limits | None = None,
+    revision: str | None = None,
+    repo_type: str | None = None,
+    token: str | bool | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Inspection:
     """Return what a signature states: who signed what, how and when. Nothing is verified.
 
     `reference` is a signature file, the directory that holds a `model.sig`, the URL of a signature, a bundle, or a
-    repository such as `hf://ORG/NAME@REV`, whose signature is read and not kept. Raises `BundleError` for a malformed
-    signature, `MissingSignatureError` for a missing one, `HubError` if the hub fails, and `UsageError` for a hub that
-    has no signatures.
+    repository such as `hf://ORG/NAME@REV`, whose signature is read and not kept. `limits` bound a download, `revision`,
+    `repo_type` and `token` apply to a repository on the Hugging Face Hub, as in `pull`, and `note` receives messages
+    for the user.
+
+    Raises `BundleError` for a malformed signature, `MissingSignatureError` for a missing one, `HubError` if the hub
+    fails, and `UsageError` for invalid arguments or a hub that has no signatures.
     """
-    bundle = _find(reference)
+    where = "the bundle" if isinstance(reference, Bundle) else reference
+    source = Source(where, (), limits, None, note or warn, revision, repo_type, token)
+    source.check_alone()
+    bundle = reference if isinstance(reference, Bundle) else _find(reference, source)
     return Inspection(bundle, Statement.parse(bundle.payload))
 
 
@@ -76,10 +93,7 @@ def method_of(bundle: Bundle) -> Method | None:
     return METHODS[found[0]] if found is not None else None
 
 
-def _find(reference: StrPath | Bundle) -> Bundle:
-    if isinstance(reference, Bundle):
-        return reference
-    source = Source(reference)
+def _find(reference: StrPath, source: Source) -> Bundle:
     if isinstance(reference, str) and "://" in reference:
         return _on_hub(reference, source)
     return Bundle.read(find_signature(reference) if os.path.isdir(reference) else reference)
@@ -95,7 +109,7 @@ def _on_hub(url: str, source: Source) -> Bundle:
             raise
         found = None
     if found is None or (is_web and not found[0].lists_files):
-        return read_signature(url)
+        return read_signature(url, source.options)
     from hf_model_signing.hub import signature
 
     adapter, reference = found

@@ -31,6 +31,9 @@ def sign(
     reuse: StrPath | Bundle | None = None,
     beside: str | Iterable[str] = (),
     limits: Limits | None = None,
+    revision: str | None = None,
+    repo_type: str | None = None,
+    token: str | bool | None = None,
     progress: Progress | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Bundle:
@@ -44,14 +47,15 @@ def sign(
     instead of whole files. `allow_symlinks` signs the targets of symbolic links, `allow_lfs_pointers` Git LFS pointers
     as they are. `reuse` is an earlier signature of the same signer: its digests are used for large files that have not
     changed since they were hashed on this machine. `beside` names data files beside an `.onnx` file on a web server,
-    and `limits` bound a download. `note` receives messages for the user.
+    and `limits` bound a download. `revision`, `repo_type` and `token` apply to a repository on the Hugging Face Hub, as
+    in `pull`. `note` receives messages for the user.
 
     Raises `ModelError` if there is nothing to sign or a file cannot be signed, `UsageError` for invalid arguments or a
     missing path, `VerificationError` if the earlier signature is not the signer's, and `HubError` if the hub fails.
     """
     check_signer(signer)
     how = HowToHash(several(ignore_paths), ignore_git_paths, allow_symlinks, hash_type, shard_size, allow_lfs_pointers)
-    source = Source(reference, beside, limits, progress, note or ignore)
+    source = Source(reference, beside, limits, progress, note or ignore, revision, repo_type, token)
     return signer.sign(statement_of(source, how, signer=signer, reuse=reuse, progress=progress))
 
 
@@ -67,6 +71,9 @@ def digest(
     allow_lfs_pointers: bool = False,
     beside: str | Iterable[str] = (),
     limits: Limits | None = None,
+    revision: str | None = None,
+    repo_type: str | None = None,
+    token: str | bool | None = None,
     progress: Progress | None = None,
     note: Callable[[str], None] | None = None,
 ) -> str:
@@ -76,7 +83,7 @@ def digest(
     so are the errors.
     """
     how = HowToHash(several(ignore_paths), ignore_git_paths, allow_symlinks, hash_type, shard_size, allow_lfs_pointers)
-    source = Source(reference, beside, limits, progress, note or ignore)
+    source = Source(reference, beside, limits, progress, note or ignore, revision, repo_type, token)
     return f"sha256:{statement_of(source, how, progress=progress).manifest.root_digest}"
 
 

@@ -34,6 +34,9 @@ def verify(
     uri: str | None = None,
     beside: str | Iterable[str] = (),
     limits: Limits | None = None,
+    revision: str | None = None,
+    repo_type: str | None = None,
+    token: str | bool | None = None,
     progress: Progress | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Verification:
@@ -50,13 +53,14 @@ def verify(
     `coverage` says how much of the model is compared. `uri` is the hub reference that a local model must have been
     signed for; with a policy it must be the repository of the snapshot, which selects the rule. `beside` names data
     files beside an `.onnx` file on a web server; those that the signature lists are downloaded in any case. `limits`
-    bound a download. `note` receives messages for the user; without it, they are warnings (`HubWarning`).
+    bound a download. `revision`, `repo_type` and `token` apply to a repository on the Hugging Face Hub, as in `pull`.
+    `note` receives messages for the user; without it, they are warnings (`HubWarning`).
 
     Raises `VerificationError` if the model is not what a trusted signer signed, `HubError` if the hub fails, and
     `UsageError` for a missing path, invalid arguments or an error in the policy.
     """
     check_trust(verifier, policy)
-    source = Source(reference, beside, limits, progress, note or warn)
+    source = Source(reference, beside, limits, progress, note or warn, revision, repo_type, token)
     source.check_exists()
     if source.on_hub is None:
         by_name = False

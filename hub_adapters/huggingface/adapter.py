@@ -35,6 +35,7 @@ from hub_adapters.huggingface.organisation import (
     list_items,
     listed_repository,
 )
+from hub_adapters.huggingface.reference_advice import is_git_address, not_a_repository
 from hub_adapters.huggingface.response_checks import checked, checked_at_least
 from hub_adapters.huggingface.trusted_publishing import opt_in
 from hub_adapters.interface import (
@@ -125,10 +126,15 @@ class HuggingFaceAdapter(HubAdapter):
 
     @classmethod
     def named(cls, text: str, kind: str | None = None) -> Reference:
-        """Return the reference of a bare `ORG/NAME[@REV]`, or a legacy `NAME`; `kind` may replace the prefix."""
-        match = _REFERENCE.fullmatch(text)
+        """Return the reference of a bare `ORG/NAME[@REV]`, or a legacy `NAME`; `kind` may replace the prefix.
+
+        One slash at the end is accepted, as in a URL; not after a legacy name, because `ORG/` is an organisation.
+        """
+        match = _REFERENCE.fullmatch(text.removesuffix("/"))
+        if match and (is_git_address(text) or (text.endswith("/") and "/" not in match[2])):
+            match = None
         if not match or ".." in match[2] or match[2].endswith(".git") or match[2].partition("/")[0] in _KINDS:
-            raise BadReferenceError(f"'{text}' is not the name of a repository; expected [datasets/|spaces/]ORG/NAME")
+            raise BadReferenceError(not_a_repository(text))
         if kind and match[1] and kind != _KINDS[match[1]]:
             raise BadReferenceError(f"'{text}' names a {_KINDS[match[1]]}, and a {kind} was asked for")
         return Reference(cls.hub, kind or _KINDS[match[1] or ""], match[2], unquote(match[3]) if match[3] else None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import hf_model_signing as hms
 from hf_model_signing.errors import StopBatch
 from hf_model_signing.organisation.outcomes import outcome_of
 from tests.helpers import KeyPair
+from tests.servers.fixtures import Person
 from tests.servers.hub import Hub
 
 HIDDEN = "hf_read_and_secret"
@@ -234,3 +237,69 @@ def test_signature_with_a_null_character(model: Path, acme: KeyPair) -> None:
         hms.inspect("a\0b")
     with pytest.raises(hms.UsageError, match="ignore_paths is 'a.x00b'"):
         hms.sign(model, signer=acme.signer, ignore_paths=["a\0b"])
+
+
+# References
+
+
+@pytest.mark.usefixtures("_at_hub")
+def test_slash_at_the_end_is_the_same_repository(signed: str, acme: KeyPair, person: Callable[..., Person]) -> None:
+    for reference in (f"hf://{signed}/", f"hf://{signed}@main/"):
+        assert hms.fetch(reference, verifier=acme.verifier) == hms.fetch(f"hf://{signed}", verifier=acme.verifier)
+    assert hms.pull(f"{signed}/", verifier=acme.verifier).verification.statement.uri == f"hf://{signed}"
+    assert person().run("pull", f"{signed}/", "--public-key", acme.public).code == 0
+
+
+def test_path_object_of_a_reference(acme: KeyPair) -> None:
+    for call in (
+        lambda path: hms.sign(path, signer=acme.signer),
+        lambda path: hms.verify(path, verifier=acme.verifier),
+        lambda path: hms.fetch(path, verifier=acme.verifier),
+        hms.digest,
+        hms.inspect,
+    ):
+        with pytest.raises(hms.UsageError, match="give it as a string, 'hf://acme/bert'"):
+            call(Path("hf://acme/bert"))
+    with pytest.raises(hms.BadReferenceError, match="as a string"):
+        hms.pull(Path("hf://acme/bert"), verifier=acme.verifier)  # type: ignore[arg-type]
+    with pytest.raises(hms.UsageError, match="for a repository on the Hub write hf://acme/bert$"):
+        hms.sign("git@hf.co:acme/bert.git", signer=acme.signer)
+    with pytest.raises(hms.UsageError, match="for a repository on the Hub write hf://acme/bert$"):
+        hms.sign("acme/bert/", signer=acme.signer)
+
+
+@pytest.mark.usefixtures("_at_hub")
+def test_private_repository_with_a_token(
+    hub: Hub, signed: str, acme: KeyPair, monkeypatch: pytest.MonkeyPatch, model: Path
+) -> None:
+    hub.update_repo(signed, private=True)
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", "nothing")
+    calls: list[Callable[..., object]] = [
+        lambda reference, **more: hms.sign(reference, signer=acme.signer, **more),
+        lambda reference, **more: (
+            hms.verify(reference, model / "model.sig", verifier=acme.verifier, **more)
+            if not reference.startswith("hf:")
+            else hms.verify(reference, verifier=acme.verifier, **more)
+        ),
+        lambda reference, **more: hms.fetch(reference, verifier=acme.verifier, **more),
+        hms.digest,
+        hms.inspect,
+    ]
+    for call in calls:
+        with pytest.raises((hms.NotFoundError, hms.AccessError)):
+            call(f"hf://{signed}")
+        assert call(f"hf://{signed}", token="hf_write", revision="main", repo_type="model", note=None)
+        shutil.rmtree("home", ignore_errors=True)
+        for wrong in ({"repo_type": "dataset"}, {"revision": "v2"}):
+            with pytest.raises(hms.UsageError, match="is a model, and|names the revision 'main', and"):
+                call(f"hf://{signed}@main", **wrong)
+        for given in ({"token": "hf_write"}, {"revision": "main"}, {"repo_type": "model"}):
+            with pytest.raises(hms.UsageError, match=f"is a path on this machine: {next(iter(given))}= can be given"):
+                call(str(model), **given)
+            with pytest.raises(hms.UsageError, match=f"is on another hub: {next(iter(given))}= can be given"):
+                call("tfhub://acme/small/double/1", **given)
+    with pytest.raises(hms.UsageError, match="limits is {}; it must be a Limits"):
+        hms.inspect(model, limits={})  # type: ignore[arg-type]
+    with pytest.raises(hms.UsageError, match="token= can be given"):
+        hms.inspect(hms.sign(model, signer=acme.signer), token="hf_write")

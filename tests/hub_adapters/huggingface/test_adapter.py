@@ -34,6 +34,9 @@ def _files(adapter: HuggingFaceAdapter, resolved: Resolved, *names: str) -> list
         ("hf://spaces/acme/s@refs/pr/3", Reference("hf", "space", "acme/s", "refs/pr/3")),
         ("hf://acme/model@feature%2Fone", Reference("hf", "model", "acme/model", "feature/one")),
         ("hf://bert-base-uncased", Reference("hf", "model", "bert-base-uncased")),
+        ("hf://acme/model/", Reference("hf", "model", "acme/model")),
+        ("hf://acme/model@main/", Reference("hf", "model", "acme/model", "main")),
+        ("hf://datasets/acme/d/", Reference("hf", "dataset", "acme/d")),
         ("https://huggingface.co/acme/model", Reference("hf", "model", "acme/model")),
         ("https://hf.co/datasets/acme/d/tree/main", Reference("hf", "dataset", "acme/d", "main")),
         ("https://huggingface.co/acme/model/tree/refs%2Fpr%2F1", Reference("hf", "model", "acme/model", "refs/pr/1")),
@@ -45,16 +48,37 @@ def test_parse_references(text: str, expected: Reference | None) -> None:
     assert HuggingFaceAdapter.parse(text) == expected
 
 
-@pytest.mark.parametrize("text", ["hf://", "hf://a/b/c", "hf://../x", "hf://a/..", "hf://a/b@", "hf://a b/c"])
+@pytest.mark.parametrize(
+    "text",
+    ["hf://", "hf://a/b/c", "hf://../x", "hf://a/..", "hf://a/b@", "hf://a b/c", "hf://a/", "hf://a/b//", "hf://a/b\n"],
+)
 def test_parse_broken_references(text: str) -> None:
     with pytest.raises(BadReferenceError, match="is not the name of a repository"):
         HuggingFaceAdapter.parse(text)
 
 
-@pytest.mark.parametrize("revision", ["../main", "a//b", "/etc", "a/./b"])
+@pytest.mark.parametrize("revision", ["../main", "a//b", "a//", "a%2F", "/etc", "a/./b"])
 def test_parse_revision_that_is_a_path_elsewhere(revision: str) -> None:
     with pytest.raises(BadReferenceError, match="is not the name of a revision"):
         HuggingFaceAdapter.parse(f"hf://acme/model@{revision}")
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("git@hf.co:acme/bert", "this is an address for git, so write hf://acme/bert"),
+        ("git@hf.co:datasets/acme/d.git", "so write hf://datasets/acme/d"),
+        ("acme/bert/config.json", "a signature is of a whole repository, so write hf://acme/bert and choose files"),
+        ("datasets/acme/d/a/b.csv", "so write hf://datasets/acme/d and choose files"),
+        ("acme/bert\n", r"'acme/bert\n' is not the name of a repository; expected [datasets/|spaces/]ORG/NAME"),
+        ("../a/b", "'../a/b' is not the name of a repository; expected [datasets/|spaces/]ORG/NAME"),
+    ],
+)
+def test_advice_for_text_that_names_no_repository(text: str, advice: str) -> None:
+    with pytest.raises(BadReferenceError) as caught:
+        HuggingFaceAdapter.named(text)
+    assert advice in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_parse_web_address_of_something_else() -> None:
