@@ -11,12 +11,15 @@ the URL that was named.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 
 from hf_model_signing._util.text import show
@@ -55,24 +58,70 @@ class BoundedAdapter(HTTPAdapter):
 
 
 class _BoundedBody:
-    """The body of an answer; `requests` reads it with `stream` alone."""
+    """The body of an answer. It has only those members that `requests` uses, and all that read are bounded.
+
+    The bounds count both the bytes that arrive and those that they decode to: a server can send compressed bytes
+    without end that decode to nothing.
+    """
 
     def __init__(self, raw: Any, bounds: Bounds) -> None:  # noqa: ANN401 - a class of urllib3
         self._raw, self._left = raw, bounds.size
-        self._end = None if bounds.total is None else time.monotonic() + bounds.total
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        return getattr(self._raw, name)
+        self._arriving = _Arriving(raw, bounds)
+        # It decodes what has arrived; `raw` compares the length itself.
+        self._decoded = urllib3.HTTPResponse(
+            self._arriving, headers=raw.headers, preload_content=False, enforce_content_length=False
+        )
+        self._original_response = getattr(raw, "_original_response", None)  # `requests` finds the cookies there
+        self.close, self.release_conn = raw.close, raw.release_conn
 
     def stream(self, *_: object, decode_content: bool | None = None) -> Iterator[bytes]:
         """Yield the pieces as they arrive, not in full chunks: a slow server would reach no limit then."""
-        while piece := self._raw.read1(_CHUNK, decode_content=decode_content):
-            self._left -= len(piece)
-            if self._left < 0:
-                raise TooLongError
-            if self._end is not None and time.monotonic() > self._end:
-                raise TimeoutError
-            yield piece
+        with _bounds_as_errors():
+            while piece := self._decoded.read1(_CHUNK, decode_content=decode_content):
+                self._left -= len(piece)
+                if self._left < 0:
+                    raise TooLongError
+                yield piece
+
+    def read(self, *_: object, **__: object) -> bytes:
+        """Return the bytes that are left, not decoded: `requests` discards them before it handles a redirect."""
+        with _bounds_as_errors():
+            return b"".join(iter(self._arriving.read1, b""))
+
+
+class _OutOfBoundsError(Exception):
+    """A bound was exceeded; `urllib3` would wrap an `OSError` as an error of the connection."""
+
+
+@contextlib.contextmanager
+def _bounds_as_errors() -> Iterator[None]:
+    try:
+        yield
+    except _OutOfBoundsError as error:
+        raise error.args[0] from None
+
+
+class _Arriving(io.RawIOBase):
+    """The bytes of an answer as they arrive, within the bounds."""
+
+    def __init__(self, raw: Any, bounds: Bounds) -> None:  # noqa: ANN401 - a class of urllib3
+        super().__init__()
+        self._raw, self._left = raw, bounds.size
+        self._end = None if bounds.total is None else time.monotonic() + bounds.total
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def read1(self, size: int = _CHUNK) -> bytes:
+        """Return some bytes, and none at the end."""
+        piece: bytes = self._raw.read1(size, decode_content=False) or b""
+        self._left -= len(piece)
+        if self._left < 0:
+            raise _OutOfBoundsError(TooLongError())
+        if self._end is not None and time.monotonic() > self._end:
+            raise _OutOfBoundsError(TimeoutError())
+        return piece
 
 
 def bound(session: requests.Session, bounds: Bounds) -> requests.Session:

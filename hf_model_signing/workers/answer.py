@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from hf_model_signing._version import __version__
@@ -16,10 +17,12 @@ from hf_model_signing.errors import (
 from hf_model_signing.oms.manifest import Manifest
 from hf_model_signing.oms.predicate import empty_files, parse_predicate
 from hf_model_signing.workers.job import Job, NewerFormatError, serialization_message
-from hf_model_signing.workers.messages import FORMAT, MAX_ANSWER_BYTES, ErrorKind, message, parse
+from hf_model_signing.workers.messages import FORMAT, MAX_ANSWER_BYTES, ErrorKind, count_values, message, parse
 from hub_adapters.errors import AccessError, HubError, NotFoundError, UnavailableError
 
 _MAX_TEXT = 2_000  # characters of an error
+_VALUE_BYTES = 160  # of a value without its name: a digest, the start and end of a shard, and lengths
+_OTHER_BYTES = 64 * 1024  # of an answer without its files: the error, and what is repeated of the job
 
 # How a worker reports an error: the first line with a base class of it decides.
 _KINDS: tuple[tuple[type[Exception], ErrorKind], ...] = (
@@ -70,15 +73,16 @@ def _answer(job: Job | None, **result: Any) -> bytes:  # noqa: ANN401 - a messag
     return data
 
 
-def read_answer(data: object, job: Job) -> Manifest:
+def read_answer(data: object, job: Job, sizes: Mapping[str, int]) -> Manifest:
     """Return the manifest in the answer to a job, with all values checked, or raise the error that it reports.
 
-    Raises `WorkerError` if it is not an answer to this job, or if one of the two sides has to be updated.
+    `sizes` has the size of each file that the hub lists; an answer with more values than these files need is not
+    parsed. Raises `WorkerError` if it is not an answer to this job, or if one of the two sides has to be updated.
     """
     if not isinstance(data, bytes):
         raise WorkerError("a worker gave back something that is no answer")
     try:
-        made = parse("Answer", data, MAX_ANSWER_BYTES)
+        made = _parse_bounded(data, job, sizes)
         _check_format(made)
         if (made.endpoint, made.uri, made.commit) != job.subject:
             raise WorkerError(f"a worker gave back the answer to something else than was asked of '{job.resolved.uri}'")
@@ -93,6 +97,20 @@ def read_answer(data: object, job: Job) -> Manifest:
     if cls is AccessError:
         raise AccessError(f"the workers may not read '{job.resolved.uri}': {text}")
     raise cls(f"on a worker: {text}")
+
+
+def _parse_bounded(data: bytes, job: Job, sizes: Mapping[str, int]) -> Any:  # noqa: ANN401 - a message
+    """Return the message in `data`, if it can be an answer about files of these sizes; raises `ValueError`."""
+    how = job.serialization
+    shards = {name: -(-size // how.shard_size) if how.shard_size else 1 for name, size in sizes.items()}
+    limit = _OTHER_BYTES + sum(len(path.encode()) + _VALUE_BYTES for path in how.ignore_paths)
+    limit += sum(max(1, shards[name]) * (len(name.encode()) + _VALUE_BYTES) for name in sizes)
+    limit = min(limit, MAX_ANSWER_BYTES)
+    if len(data) > limit:
+        raise ValueError(f"a message of {len(data):,} bytes; at most {limit:,} are allowed")
+    limits = {"entries": sum(shards.values()), "empty_files": len(sizes), "ignore_paths": len(how.ignore_paths)}
+    count_values("Answer", data, limits)
+    return parse("Answer", data, limit)
 
 
 def _check_format(made: Any) -> None:  # noqa: ANN401 - a message

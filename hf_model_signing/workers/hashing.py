@@ -111,7 +111,8 @@ class HashingElsewhere:
                 self.workers.failed(worker.name)
                 raise
         try:
-            manifest = check_manifest(read_answer(answer, job), model)
+            sizes = {name: file.size for name, file in model.files.items()}
+            manifest = check_manifest(read_answer(answer, job, sizes), model)
         except EmptyModelError as error:
             if not any(file.size for file in model.files.values()):
                 raise

@@ -24,6 +24,7 @@ MAX_JOB_BYTES = 1 << 20
 MAX_ANSWER_BYTES = MAX_BYTES  # of a signature, which needs more bytes for the same manifest
 
 _PACKAGE = "hf_model_signing.workers"
+_DELIMITED = 2  # the type on the wire of all that states its length: texts, bytes and messages
 
 
 class ErrorKind(IntEnum):
@@ -95,6 +96,52 @@ def parse(name: str, data: bytes, limit: int) -> Any:  # noqa: ANN401 - a class 
         return _classes()[name].FromString(data)
     except (DecodeError, RecursionError) as error:
         raise ValueError(f"malformed message: {error}") from error
+
+
+def count_values(name: str, data: bytes, limits: Mapping[str, int]) -> None:
+    """Raise `ValueError` if a repeated field in `data` has more values than `limits` allows, or `data` is malformed.
+
+    `limits` maps the name of a field to the number of its values, of which the message must not have more. Nothing is
+    parsed: an empty value takes two bytes of a message and a hundred times as much memory.
+    """
+    _count(name, memoryview(data), dict(limits))
+
+
+def _count(name: str, data: memoryview, left: dict[str, int]) -> None:
+    fields = {number: (field, kind) for field, number, kind, *_ in _MESSAGES[name]}
+    at = 0
+    while at < len(data):
+        key, at = _varint(data, at)
+        field, kind = fields.get(key >> 3, ("", ""))
+        size = {1: 8, 5: 4}.get(key & 7, 0)
+        if key & 7 == _DELIMITED:
+            size, at = _varint(data, at)
+        elif key & 7 == 0:
+            _, at = _varint(data, at)
+        elif not size:
+            raise ValueError("malformed message: a group")
+        if size > len(data) - at:
+            raise ValueError("malformed message: a field ends after it")
+        if field in left:
+            left[field] -= 1
+            if left[field] < 0:
+                raise ValueError(f"it has more {field} than the repository")
+        elif kind in _MESSAGES and key & 7 == _DELIMITED:
+            _count(kind, data[at : at + size], left)
+        at += size
+
+
+def _varint(data: memoryview, at: int) -> tuple[int, int]:
+    """Return the number at an offset, and the offset after it."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if at == len(data):
+            break
+        byte, at = data[at], at + 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+    raise ValueError("malformed message: a number without an end")
 
 
 @cache

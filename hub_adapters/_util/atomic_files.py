@@ -14,18 +14,22 @@ from collections.abc import Iterable
 _TEMPORARY = re.compile(r"\.hf-sign-(\d+)-[^/]*\.tmp")  # with the id of the process that writes it
 
 
-def write_file(path: str | os.PathLike[str], data: bytes, *, mode: int | None = None) -> None:
+def write_file(
+    path: str | os.PathLike[str], data: bytes, *, mode: int | None = None, follow_links: bool = True
+) -> None:
     """Replace the file `path` with one that holds `data`; raises `OSError`, and then `path` is as it was.
 
     By default an existing file keeps its permissions, and a new one gets those that the umask leaves. A symbolic link
-    stays a link: the file that it leads to is replaced.
+    stays a link, and the file that it leads to is replaced; without `follow_links` the link itself is replaced.
     """
-    write_pieces(path, (data,), mode=mode)
+    write_pieces(path, (data,), mode=mode, follow_links=follow_links)
 
 
-def write_pieces(path: str | os.PathLike[str], pieces: Iterable[bytes], *, mode: int | None = None) -> None:
+def write_pieces(
+    path: str | os.PathLike[str], pieces: Iterable[bytes], *, mode: int | None = None, follow_links: bool = True
+) -> None:
     """Write what is too large for memory, as `write_file` does; an error of `pieces` leaves `path` as it was, too."""
-    target = os.path.realpath(path)
+    target = os.path.realpath(path) if follow_links else os.path.abspath(path)
     try:
         _write_beside(target, pieces, mode)
     except OSError as error:
@@ -53,7 +57,7 @@ def remove_leftovers(directory: str | os.PathLike[str], *, older_than: float = 0
 
 
 def _write_beside(target: str, pieces: Iterable[bytes], mode: int | None) -> None:
-    if os.path.isdir(target):
+    if os.path.isdir(target) and not os.path.islink(target):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), target)
     directory = os.path.dirname(target)
     temporary = os.path.join(directory, f".hf-sign-{os.getpid()}-{os.urandom(8).hex()}.tmp")

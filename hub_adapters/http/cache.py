@@ -126,7 +126,7 @@ class DownloadCache:
 
         def note(received: Received) -> None:
             # Readable only for this user, and without the URL, which may contain a secret.
-            write_file(notes, json.dumps(asdict(replace(received, url=""))).encode(), mode=0o600)
+            write_file(notes, json.dumps(asdict(replace(received, url=""))).encode(), mode=0o600, follow_links=False)
 
         with open(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600), "r+b") as file:
             have = Received(known.url, known.etag) if known else Received()
@@ -153,7 +153,7 @@ class DownloadCache:
         _remove(f"{partial}.json")
         url, kind = shown(received.url), received.content_type
         stored = Stored(blob, url, received.etag, download.sha256, download.size, kind)
-        write_file(self._notes(address), json.dumps(asdict(stored)).encode(), mode=0o600)
+        write_file(self._notes(address), json.dumps(asdict(stored)).encode(), mode=0o600, follow_links=False)
         return stored
 
     def _read(self, address: str) -> Stored | None:

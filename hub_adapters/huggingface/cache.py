@@ -8,7 +8,6 @@ import glob
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
@@ -17,7 +16,7 @@ from hub_adapters._util.file_lock import locked
 from hub_adapters.interface import Snapshot
 
 _OWN = ".hf-sign-"
-_LOCK = ".hf-sign.lock"
+_LOCK = ".lock"  # after the name of the directory
 
 _logger = logging.getLogger(__name__)
 
@@ -36,11 +35,14 @@ def discard(snapshot: Snapshot, names: Collection[str]) -> None:
 
 
 def write_ref(repository: str, revision: str, commit: str) -> None:
-    """Point a branch or tag in the cache to a commit, as the client does; `repository` is the directory of it there."""
+    """Point a branch or tag in the cache to a commit, as the client does; `repository` is the directory of it there.
+
+    A symbolic link in the place of the file is replaced.
+    """
     path = os.path.join(repository, "refs", revision)
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        write_file(path, commit.encode("ascii"), mode=0o644)
+        write_file(path, commit.encode("ascii"), mode=0o644, follow_links=False)
     except OSError as error:  # a read-only cache can be used all the same
         _logger.info("cannot write the revision to the cache: %s", error)
 
@@ -49,9 +51,7 @@ def write_ref(repository: str, revision: str, commit: str) -> None:
 def own_cache(beside: str) -> Iterator[str]:
     """Yield a new directory in the cache, and remove it afterwards, with those that killed processes have left."""
     os.makedirs(beside, exist_ok=True)
-    for left in glob.glob(os.path.join(glob.escape(beside), f"{_OWN}*")):
-        with contextlib.suppress(OSError), _held(left):
-            shutil.rmtree(left, ignore_errors=True)
+    _remove_left(beside)
     with contextlib.ExitStack() as stack:
         directory = _new_directory(beside, stack)
         try:
@@ -60,23 +60,29 @@ def own_cache(beside: str) -> Iterator[str]:
             shutil.rmtree(directory, ignore_errors=True)
 
 
+def _remove_left(beside: str) -> None:
+    """Remove the directories that no process holds, and their locks."""
+    for path in glob.glob(os.path.join(glob.escape(beside), f"{_OWN}*")):
+        directory = path.removesuffix(_LOCK)
+        if os.path.islink(directory) or not (path.endswith(_LOCK) or os.path.isdir(path)):
+            continue
+        with contextlib.suppress(OSError), locked(directory + _LOCK, wait=False):
+            shutil.rmtree(directory, ignore_errors=True)
+
+
 def _new_directory(beside: str, stack: contextlib.ExitStack) -> str:
+    """Make a directory that `stack` holds. Its lock lies beside it and is taken first, so it is never without."""
     while True:
-        directory = tempfile.mkdtemp(prefix=_OWN, dir=beside)
+        directory = os.path.join(beside, f"{_OWN}{os.urandom(8).hex()}")
         try:
-            stack.enter_context(_held(directory))
-        except (FileNotFoundError, BlockingIOError):
-            continue  # at that very moment, another process took it for one that was left
+            stack.enter_context(locked(directory + _LOCK, wait=False))
+        except BlockingIOError:
+            continue  # another process is just looking at the new lock file
         except OSError as error:
             if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP):
                 raise
-        return directory  # where nothing can be locked, nothing is taken for left either
-
-
-@contextmanager
-def _held(directory: str) -> Iterator[None]:
-    """Hold a directory; raises `OSError` when another process holds it, or when it is a link."""
-    if os.path.islink(directory):
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), directory)
-    with locked(os.path.join(directory, _LOCK), wait=False):
-        yield
+            # Where nothing can be locked, nothing is removed as left by others either.
+            with contextlib.suppress(OSError):
+                os.unlink(directory + _LOCK)
+        os.mkdir(directory, 0o700)
+        return directory

@@ -83,6 +83,43 @@ def test_no_redirect_is_followed(url: str, replies: list[Reply]) -> None:
     assert len(replies) == 1
 
 
+def _endless(piece: bytes, pause: float) -> Iterator[bytes]:
+    while True:
+        time.sleep(pause)
+        yield piece
+
+
+_EMPTY = gzip.compress(b"")  # decodes to nothing
+
+
+@pytest.mark.parametrize("status", [200, 302])
+@pytest.mark.parametrize("piece", [b"x" * 100, _EMPTY], ids=["junk", "decodes to nothing"])
+def test_body_without_an_end(url: str, replies: list[Reply], status: int, piece: bytes) -> None:
+    """`requests` reads the rest of a redirect that it cannot decode."""
+    headers = {"Content-Encoding": "gzip", "Location": f"{url}/elsewhere"}
+    replies.append(Reply(status, headers, _endless(piece, 0), 10**9, chunked=True))
+    with pytest.raises(requests.RequestException) as caught:
+        _get(url)
+    assert status == 200 or isinstance(caught.value, TooLongError)
+
+
+@pytest.mark.parametrize("piece", [b"x", _EMPTY], ids=["junk", "decodes to nothing"])
+def test_slow_redirect_without_an_end(url: str, replies: list[Reply], piece: bytes) -> None:
+    headers = {"Content-Encoding": "gzip", "Location": f"{url}/elsewhere"}
+    replies.append(Reply(302, headers, _endless(piece, 0.02), 10**9, chunked=True))
+    begin = time.monotonic()
+    with pytest.raises(TimeoutError):
+        _get(url, total=0.3)
+    assert time.monotonic() - begin < 3
+
+
+def test_redirect_with_a_body_that_is_not_compressed_is_a_redirect(url: str, replies: list[Reply]) -> None:
+    headers = {"Content-Encoding": "gzip", "Location": f"{url}/elsewhere"}
+    replies.append(Reply(302, headers, [b"junk"], 4))
+    with pytest.raises(requests.TooManyRedirects):
+        _get(url)
+
+
 def test_reason_is_that_of_the_operating_system() -> None:
     with pytest.raises(requests.ConnectionError) as caught:
         _get("http://127.0.0.1:9/")

@@ -234,7 +234,7 @@ JOB = Job(
 )
 def test_error_answer(error: Exception, raised: type[Exception], text: str) -> None:
     with pytest.raises(raised, match=text):
-        read_answer(error_answer(JOB, error), JOB)
+        read_answer(error_answer(JOB, error), JOB, {"a": 1})
 
 
 @pytest.mark.parametrize(

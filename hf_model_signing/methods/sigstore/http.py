@@ -20,7 +20,7 @@ _T = TypeVar("_T")
 
 PATIENCE = 60.0  # seconds for one answer; a log of version 2 needs some seconds to include an entry
 # The largest answers, of a log, have some KB, or 200 when it keeps the statement.
-BOUNDS = Bounds(connect=10.0, read=30.0, size=16 * 1024 * 1024)
+BOUNDS = Bounds(connect=10.0, read=30.0, size=16 * 1024 * 1024, total=PATIENCE)
 _LONGEST = 400  # characters of a sentence about a service, and of a quotation from it
 _SHORTEST_SECRET = 6  # characters; a shorter word may stand in a sentence by chance
 # JSON Web Tokens start with a brace in Base64.

@@ -194,3 +194,15 @@ def test_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
     assert left in names_below(tmp_path)
     remove_leftovers(tmp_path)
     assert names_below(tmp_path) == {ours, ".hf-sign-x-ab.tmp", "model.sig"}
+
+
+@pytest.mark.parametrize("to", ["file", "folder", "nowhere"])
+def test_link_is_replaced_where_it_must_not_be_followed(tmp_path: Path, to: str) -> None:
+    (tmp_path / "file").write_text("of somebody else")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(to)
+    write_file(tmp_path / "link", b"new", mode=0o600, follow_links=False)
+    assert not (tmp_path / "link").is_symlink()
+    assert (tmp_path / "link").read_bytes() == b"new"
+    assert (tmp_path / "file").read_text() == "of somebody else"
+    assert not (tmp_path / "nowhere").exists()

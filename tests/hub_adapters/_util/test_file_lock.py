@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -147,6 +147,65 @@ def test_many_processes_one_at_a_time(tmp_path: Path, lock: str) -> None:
     assert [process.communicate()[1] for process in running] == [""] * 4
     assert (tmp_path / "count").read_text() == "200"
     assert names_below(tmp_path) == {"count"}
+
+
+@pytest.mark.parametrize("keep", [os.link, os.rename], ids=["hard link", "renamed, as NFS does"])
+def test_removed_file_that_has_another_name_is_not_held(
+    lock: str, keep: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A waiter has opened the file before it was removed, and locks it afterwards."""
+    opened, removed = threading.Event(), threading.Event()
+    inside: list[str] = []
+    both: list[str] = []
+
+    def flock(descriptor: int, operation: int) -> None:
+        if threading.current_thread() is waiter and not opened.is_set():
+            opened.set()
+            assert removed.wait(10)
+        real(descriptor, operation)
+
+    def hold(name: str, begun: threading.Event, end: threading.Event) -> None:
+        with locked(lock):
+            inside.append(name)
+            both.extend(inside if len(inside) > 1 else [])
+            begun.set()
+            end.wait(10)
+            inside.remove(name)
+
+    import fcntl
+
+    real = fcntl.flock
+    monkeypatch.setattr(fcntl, "flock", flock)
+    begun, end = threading.Event(), threading.Event()
+    waiter = threading.Thread(target=hold, args=("waiter", begun, end))
+    with locked(lock):
+        waiter.start()
+        assert opened.wait(10)
+        keep(lock, f"{lock}.other")
+    removed.set()
+    assert begun.wait(10)
+    assert os.path.exists(lock)  # the one that the waiter holds
+    third = threading.Thread(target=hold, args=("third", threading.Event(), end))
+    third.start()
+    third.join(0.3)
+    end.set()
+    third.join()
+    waiter.join()
+    assert both == []
+    assert names_below(Path(lock).parent) == {"lock.other"}
+
+
+def test_file_of_another_holder_is_not_removed(lock: str) -> None:
+    with locked(lock):
+        os.rename(lock, f"{lock}.other")
+        Path(lock).touch()
+    assert os.path.exists(lock)
+
+
+def test_lock_that_is_replaced_each_time_is_an_error(lock: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub_adapters._util.file_lock.os.path.samestat", lambda *_: False)
+    with pytest.raises(OSError, match="[Ss]tale"), locked(lock):
+        pass
 
 
 @pytest.mark.parametrize("there", [True, False])

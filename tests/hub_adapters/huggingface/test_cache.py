@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -26,10 +27,47 @@ def test_own_cache_is_private_and_removed(tmp_path: Path) -> None:
 def test_directory_of_a_killed_process_is_removed(tmp_path: Path) -> None:
     left = tmp_path / ".hf-sign-left"
     left.mkdir()
-    (left / ".hf-sign.lock").touch()
     (left / "file").touch()
+    (tmp_path / ".hf-sign-left.lock").touch()
+    (tmp_path / ".hf-sign-other.lock").touch()
+    with own_cache(str(tmp_path)) as directory:
+        name = Path(directory).name
+        assert names_below(tmp_path) == {name, f"{name}.lock"}
+    assert not names_below(tmp_path)
+
+
+def test_directory_is_held_from_its_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the making of a directory and its lock, another process would take it for one that was left."""
+    made: list[bool] = []
+
+    def mkdir(path: str, mode: int) -> None:
+        if not str(path).startswith(f"{tmp_path}/.hf-sign-"):
+            return real(path, mode)
+        made.append(os.path.exists(f"{path}.lock"))
+        with pytest.raises(BlockingIOError), locked(f"{path}.lock", wait=False):
+            pass
+        return real(path, mode)
+
+    real = os.mkdir
+    monkeypatch.setattr("hub_adapters.huggingface.cache.os.mkdir", mkdir)
     with own_cache(str(tmp_path)):
-        assert not left.exists()
+        pass
+    assert made == [True]
+
+
+def test_lock_stays_until_the_directory_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[bool] = []
+
+    def rmtree(path: str, **_: bool) -> None:
+        for name in os.listdir(path):
+            os.unlink(os.path.join(path, name))
+        held.append(os.path.exists(f"{path}.lock"))
+        os.rmdir(path)
+
+    monkeypatch.setattr("hub_adapters.huggingface.cache.shutil.rmtree", rmtree)
+    with own_cache(str(tmp_path)) as directory:
+        (Path(directory) / "file").touch()
+    assert held == [True]
 
 
 def test_directory_in_use_stays(tmp_path: Path) -> None:
@@ -52,7 +90,7 @@ def test_link_is_not_taken_for_a_directory_that_was_left(tmp_path: Path, monkeyp
 
     monkeypatch.setattr("hub_adapters.huggingface.cache.locked", recorded)
     with own_cache(str(tmp_path)) as directory:
-        assert paths == [f"{directory}/.hf-sign.lock"]
+        assert paths == [f"{directory}.lock"]
 
 
 def test_revision_is_noted(tmp_path: Path) -> None:
@@ -62,6 +100,16 @@ def test_revision_is_noted(tmp_path: Path) -> None:
     for name in ("refs/refs/pr/1", "refs/main"):
         assert (tmp_path / name).read_text() == COMMIT
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o644
+
+
+def test_link_in_the_place_of_a_revision_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "refs").mkdir()
+    (tmp_path / "other").write_text("of somebody else")
+    (tmp_path / "refs" / "main").symlink_to("../other")
+    write_ref(str(tmp_path), "main", COMMIT)
+    assert not (tmp_path / "refs" / "main").is_symlink()
+    assert (tmp_path / "refs" / "main").read_text() == COMMIT
+    assert (tmp_path / "other").read_text() == "of somebody else"
 
 
 def test_revision_that_cannot_be_noted_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
