@@ -32,11 +32,14 @@ def check_target(target: str, names: Collection[str]) -> None:
 
 def _foreign(root: str, expected: set[str]) -> Iterator[str]:
     """Yield the names below `root` that would be lost, or that are in the way of an expected file."""
+    stage = _stage_of(root)
+    # Only there is it ours, and removed; anywhere else it would stay, unsigned.
+    ours = (_STAGE, _STAGE + _LOCK) if os.path.dirname(stage) == root else ()
     for directory, directories, files in os.walk(root):
         below = os.path.relpath(directory, root).replace(os.sep, "/")
         prefix = "" if below == "." else f"{below}/"
-        directories[:] = [name for name in directories if prefix + name not in (_CLIENT_FILES, _STAGE)]
-        yield from (prefix + name for name in files if prefix + name not in (*expected, _STAGE + _LOCK))
+        directories[:] = [name for name in directories if prefix + name not in (_CLIENT_FILES, *ours)]
+        yield from (prefix + name for name in files if prefix + name not in (*expected, *ours))
         links = [name for name in directories if os.path.islink(os.path.join(directory, name))]
         yield from (prefix + name for name in directories if name in links or prefix + name in expected)
 

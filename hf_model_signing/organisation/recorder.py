@@ -33,11 +33,16 @@ class Recorder:
     def save(self, result: TaskResult) -> None:
         """Save the result of a task."""
         self.journal.save(result.record, result.state, head=result.head, after=result.after)
+
+    def inform(self, result: TaskResult) -> None:
+        """Inform the observer of a result that is saved. An error of the observer ends the run; the result stays."""
         self.observer.ended(result.record)
 
     def failed(self, entry: Entry, status: Status, reason: str) -> None:
         """Save an error that is the result for a repository."""
-        self.save(TaskResult(replace(entry.record, status=status, reason=reason), head=entry.head))
+        result = TaskResult(replace(entry.record, status=status, reason=reason), head=entry.head)
+        self.save(result)
+        self.inform(result)
 
     def postpone(self, entry: Entry, state: State, reason: str) -> None:
         """Schedule another attempt, after a pause that doubles with each one."""

@@ -40,9 +40,11 @@ class Run:
     def _attempt(self, task: Task, state: State, entry: Entry) -> str | None:
         """Apply a task to one repository; returns the reason if another attempt may succeed."""
         try:
-            self.recorder.save(task(entry))
+            result = task(entry)
+            self.recorder.save(result)
         except Exception as error:  # noqa: BLE001 - an error in one repository must not end the run
             return self._failed(entry, state, error)
+        self.recorder.inform(result)
         return None
 
     def _failed(self, entry: Entry, state: State, error: Exception) -> str | None:

@@ -109,6 +109,25 @@ def test_journal_is_released_by_a_run_that_stops(
     assert batch(connect(), "acme", signer=acme.signer, options=options).totals == {Status.SIGNED: 1}
 
 
+@pytest.mark.parametrize("broken", ["empty", "one"])
+def test_error_of_the_observer_ends_the_run_and_not_the_record(
+    hub: Hub, acme: KeyPair, connect: Connect, options: BatchOptions, broken: str
+) -> None:
+    class Broken(Observer):
+        def ended(self, record: Record) -> None:
+            if record.status == expected:
+                raise ZeroDivisionError("of the observer")
+
+    organisation = Organisation(hub, acme)
+    organisation.add("one")
+    organisation.add("empty", state="empty")
+    expected = {"empty": Status.EMPTY, "one": Status.SIGNED}[broken]
+    with pytest.raises(ZeroDivisionError, match="of the observer"):
+        batch(connect(), "acme", signer=acme.signer, options=options, observer=Broken())
+    totals = batch(connect(), "acme", signer=acme.signer, options=options).totals
+    assert totals == {Status.UNCHANGED if broken == "one" else Status.SIGNED: 1, Status.EMPTY: 1}
+
+
 def test_audit_counts_findings(hub: Hub, acme: KeyPair, connect: Connect, options: BatchOptions) -> None:
     organisation = Organisation(hub, acme)
     for name in ("one", "two", "three"):
