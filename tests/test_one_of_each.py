@@ -90,6 +90,7 @@ def test_each_library_has_one_module_for_its_private_parts() -> None:
     assert found == {
         "hf_model_signing/methods/sigstore/_compat.py",
         "hf_model_signing/workers/_compat.py",
+        "hub_adapters/_util/_compat.py",
         "hub_adapters/huggingface/_compat.py",
     }
 

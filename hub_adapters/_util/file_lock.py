@@ -15,10 +15,12 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from hub_adapters._util._compat import descriptor_of
+
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-_ATTEMPTS = 100  # until the locked file is the one at the path; more than a few means that somebody replaces it
+_ATTEMPTS = 100  # until the locked file is the one at the path; more than a few means that a program replaces it
 
 
 @contextlib.contextmanager
@@ -63,7 +65,7 @@ def _acquired(path: str, wait: bool, waiting: Callable[[], None]) -> tuple[BaseF
 
 def _is_at(path: str, lock: BaseFileLock) -> bool:
     """Return True if the locked file is the one at `path`."""
-    descriptor = lock._context.lock_file_fd  # noqa: SLF001 - no public name in all releases; a test notices its end
+    descriptor = descriptor_of(lock)
     if descriptor is None:
         return False
     try:

@@ -344,8 +344,9 @@ class TestFolder:
             Path(stage, "file").write_text("mine")
         assert names_below(tmp_path) == {"out", "out/file"}
 
-    def test_lock_in_a_mount_is_not_a_file_of_the_model(self, tmp_path: Path) -> None:
+    def test_lock_in_a_mount_is_not_a_file_of_the_model(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """There the staging directory is inside of the target, and a killed process may leave its lock."""
+        monkeypatch.setattr(staging, "_stage_of", lambda final: f"{final}/.hf-sign")
         (tmp_path / ".hf-sign.lock").touch()
         staging.check_target(str(tmp_path), [])
 
