@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from hf_model_signing.errors import UsageError
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """A type of argument: what it must be, in words, and the test for it.
 
     The value of a `secret` is never shown. Text in a `path` must be possible in a path.
@@ -24,7 +23,7 @@ class Kind:
 
 def optional(kind: Kind) -> Kind:
     """Return the kind that accepts None as well."""
-    return replace(kind, words=f"{kind.words}, or None", accepts=lambda value: value is None or kind.accepts(value))
+    return kind._replace(words=f"{kind.words}, or None", accepts=lambda value: value is None or kind.accepts(value))
 
 
 def instance(cls: type) -> Kind:
@@ -48,7 +47,7 @@ def _several(kind: Kind, words: str) -> Kind:
         iterable = isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
         return iterable and all(kind.accepts(item) for item in values)
 
-    return replace(kind, words=words, accepts=accepts)
+    return kind._replace(words=words, accepts=accepts)
 
 
 def _is_path(value: object) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,27 +22,45 @@ POLICY_OPTION = "--policy"
 class MethodGroup(GlobalOptions, click.Group):
     """A command with a method as its first word; the default is `sigstore`.
 
-    With `--policy` there is no method, and `by_policy` is the command, if there is one.
+    With `--policy` there is no method, and `make_by_policy` builds the command, if there is one. Each command is built
+    on first use, because start-up would pay for the options of all of them.
     """
 
-    by_policy: click.Command | None = None
+    make_by_policy: Callable[[], click.Command] | None = None
+
+    def __init__(self, make: Callable[[Method], click.Command], methods: Iterable[str], **attributes: Any) -> None:  # noqa: ANN401 - of click
+        super().__init__(**attributes)
+        self._make, self._methods = make, tuple(methods)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the methods."""
+        return sorted(self._methods)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of a method."""
+        return self._command(cmd_name) if cmd_name in self._methods else None
+
+    def _command(self, method: str) -> click.Command:
+        if method not in self.commands:
+            self.add_command(self._make(METHODS[method]), method)
+        return self.commands[method]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the method, or explain what is missing."""
         word = args[0].replace("_", "-")
-        if self.by_policy and _names_policy(args):
+        if self.make_by_policy and _names_policy(args):
             self._check_no_method(ctx, args)
-            return f"{POLICY_OPTION} FILE", self.by_policy, args
-        if word in self.commands:
-            return word, self.commands[word], args[1:]
+            return f"{POLICY_OPTION} FILE", self.make_by_policy(), args
+        if word in self._methods:
+            return word, self._command(word), args[1:]
         if word in METHODS:
             raise click.UsageError(f"nothing is verified with '{word}': {METHODS[word].instead}", ctx)
         self._check_word(ctx, args)
         for argument in args:
             self._check_option(ctx, argument.replace("_", "-").partition("=")[0])
-        return DEFAULT_METHOD, self.commands[DEFAULT_METHOD], args
+        return DEFAULT_METHOD, self._command(DEFAULT_METHOD), args
 
     def _check_no_method(self, ctx: click.Context, args: list[str]) -> None:
         """Refuse a method, or an option of one, beside a policy."""
@@ -59,14 +77,14 @@ class MethodGroup(GlobalOptions, click.Group):
             return
         import difflib  # late: only this error needs it
 
-        alike = difflib.get_close_matches(word.replace("_", "-"), self.commands, cutoff=0.75)
+        alike = difflib.get_close_matches(word.replace("_", "-"), self._methods, cutoff=0.75)
         if alike or (len(args) > 1 and not args[1].startswith("-")):
-            hint = f"; did you mean '{alike[0]}'?" if alike else f"; there are: {', '.join(self.commands)}"
+            hint = f"; did you mean '{alike[0]}'?" if alike else f"; there are: {', '.join(self._methods)}"
             raise click.UsageError(f"there is no method '{word}'{hint}", ctx)
 
     def _check_option(self, ctx: click.Context, name: str) -> None:
         """Refuse an option of another method than the default, if no method is named."""
-        takers = [method for method, command in self.commands.items() if _takes(command, name)]
+        takers = [method for method in self._methods if _takes(self._command(method), name)]
         if takers and DEFAULT_METHOD not in takers:
             raise click.UsageError(
                 f"{name} belongs to the method '{takers[0]}', and without a method '{DEFAULT_METHOD}' is meant: write "
@@ -99,15 +117,14 @@ def method_group(
     name: str, help_text: str, make: Callable[[Method], click.Command], methods: Iterable[str]
 ) -> MethodGroup:
     """Return the command `name` with a subcommand for each method; `make` builds a subcommand."""
-    group = MethodGroup(
+    return MethodGroup(
+        make,
+        methods,
         name=name,
         help=help_text,
         subcommand_metavar="[METHOD] [OPTIONS] REFERENCE",
         context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
     )
-    for method in methods:
-        group.add_command(make(METHODS[method]), method)
-    return group
 
 
 def own_options(method: Method, options: tuple[Option, ...]) -> list[click.Parameter]:

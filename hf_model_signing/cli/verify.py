@@ -129,4 +129,4 @@ command = method_group(
     _make,
     _VERIFIED,
 )
-command.by_policy = _make_by_policy()
+command.make_by_policy = _make_by_policy

@@ -22,7 +22,7 @@ _MAX_FOLDERS = 100_000  # with followed links: two links in each of a few dozen 
 _SPECIAL = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFBLK: "a device", stat.S_IFCHR: "a device"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Scope:
     """The files of a directory that belong to an operation.
 

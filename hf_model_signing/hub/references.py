@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # what a hub needs is loaded only for one
     from hub_adapters.limits import Limits
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
     """A model as the user named it.
 

@@ -6,7 +6,7 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from hf_model_signing._util.results import Result
 from hf_model_signing.errors import ModelError, RefusedError, UsageError, VerificationError
@@ -19,8 +19,7 @@ from hf_model_signing.oms.strict_json import MAX_BYTES
 NOBODY_SIGNED = "nobody signed this bundle (method 'skip'): anybody could have written it"
 
 
-@dataclass(frozen=True)
-class Introduction:
+class Introduction(NamedTuple):
     """A description of a signer, and the arguments of `hf-sign verify` that accept this signer alone."""
 
     who: str
@@ -124,7 +123,7 @@ class DirectSigner(Signer):
         """Sign `message`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SignerFound:
     """The signer whose signature was checked: a description, and facts for programs."""
 

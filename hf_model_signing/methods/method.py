@@ -1,14 +1,14 @@
 """The record of a signing method: everything that the command line and the trust policy need to know about it.
 
 Records load with the command line. Their modules must not import cryptography, Sigstore or click at the top; the
-functions in a record import what they need.
+functions in a record import what they need. The classes are named tuples because start-up pays for
+the definition of each dataclass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from hf_model_signing.methods.interface import Signer, Verifier
@@ -19,8 +19,7 @@ Facts = Mapping[str, str]
 Note = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """An option of a method on the command line; an option of a verifier is also a key in a trust policy.
 
     `names` are the spellings; a spelling without hyphens is the key of the value. `said` replaces the first name in the
@@ -44,8 +43,7 @@ class Option:
         return plain[0] if plain else self.names[0].lstrip("-").replace("-", "_")
 
 
-@dataclass(frozen=True)
-class Prompts:
+class Prompts(NamedTuple):
     """Callbacks to a person while signing: ask for a secret, ask for a line of text, show a note."""
 
     secret: Callable[[str], str]
@@ -53,8 +51,7 @@ class Prompts:
     note: Note
 
 
-@dataclass(frozen=True)
-class Pinning:
+class Pinning(NamedTuple):
     """Trust on first use for a method.
 
     `finder` receives the values of `options`, and raises `UsageError` for unusable ones. The function that it returns
@@ -66,12 +63,11 @@ class Pinning:
     fields: tuple[str, ...]
     finder: Callable[[Values], Callable[[Bundle], tuple[Verifier, Facts]]]
     describe: Callable[[Facts], str]
-    derived: Mapping[str, Callable[[Facts], str]] = field(default_factory=dict)
+    derived: Mapping[str, Callable[[Facts], str]] = {}
     options: tuple[Option, ...] = ()
 
 
-@dataclass(frozen=True)
-class EmbeddedSigner:
+class EmbeddedSigner(NamedTuple):
     """The signer that a bundle itself claims, for use without a configured signer.
 
     `form` is the `method` of the bundles. `recognizes` distinguishes the bundles of this method from others of the same
@@ -85,8 +81,7 @@ class EmbeddedSigner:
     recognizes: Callable[[Bundle], bool] | None = None
 
 
-@dataclass(frozen=True)
-class Method:
+class Method(NamedTuple):
     """A signing method. `about` describes the signer in a few words.
 
     A method without a verifier is `verified_as` another one, or `no_verifier` states why there is none. `loggers` are

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True)
-class HashAlgorithm:
+class HashAlgorithm(NamedTuple):
     """A hash algorithm: the size of its digests in bytes, and a constructor like those of `hashlib`."""
 
     size: int
