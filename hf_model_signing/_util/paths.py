@@ -8,9 +8,8 @@ from typing import TypeVar
 
 from hf_model_signing._util.argument_types import check_path
 from hf_model_signing.errors import UsageError
-from hub_adapters._util.own_cache import own_cache
 
-__all__ = ["StrPath", "file_name", "own_cache", "path_inside", "several", "true_place"]
+__all__ = ["StrPath", "file_name", "path_inside", "several", "true_place"]
 
 StrPath = str | os.PathLike[str]
 

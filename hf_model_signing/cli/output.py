@@ -24,9 +24,11 @@ def result(values: Mapping[str, Any], text: str) -> None:
 
 def label(reference: str) -> str:
     """Return a reference for output; of a URL only the components that are not secret."""
+    if not reference.lower().startswith(("http://", "https://")):
+        return reference
     from hub_adapters.http.urls import shown
 
-    return shown(reference) if reference.lower().startswith(("http://", "https://")) else reference
+    return shown(reference)
 
 
 def note(text: str) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hf_model_signing._util.paths import own_cache
+from hf_model_signing._util.own_cache import own_cache
 from hf_model_signing.hashing.file_tree import FileState
 from hf_model_signing.oms.hash_algorithms import HASHES
 from hf_model_signing.oms.manifest import Serialization

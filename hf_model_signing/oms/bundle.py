@@ -17,7 +17,6 @@ from functools import cached_property
 from typing import Any
 
 from hf_model_signing._util.argument_types import ONE_PATH, check_arguments
-from hf_model_signing._util.atomic_files import write_file
 from hf_model_signing._util.paths import file_name
 from hf_model_signing._util.results import Result
 from hf_model_signing.errors import BundleError, FileError
@@ -147,6 +146,8 @@ class Bundle(Result):
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the bundle to `path` atomically; raises `FileError`, and an existing file is then unchanged."""
         check_arguments({"path": path}, {"path": ONE_PATH})
+        from hf_model_signing._util.atomic_files import write_file  # late: verifying writes nothing
+
         try:
             write_file(path, self.to_bytes())
         except OSError as error:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
-from hf_model_signing._util.paths import own_cache
+from hf_model_signing._util.own_cache import own_cache
 from hf_model_signing.errors import UsageError
 from hf_model_signing.methods.interface import Signer
 from hf_model_signing.organisation.journal import Journal, State

@@ -14,7 +14,7 @@ from typing import Any
 
 from hf_model_signing._util.atomic_files import write_file
 from hf_model_signing._util.file_lock import changing
-from hf_model_signing._util.paths import own_cache
+from hf_model_signing._util.own_cache import own_cache
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.methods.interface import Verified, Verifier
 from hf_model_signing.oms.statement import SIGNED_AT, Statement
