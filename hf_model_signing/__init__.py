@@ -10,10 +10,6 @@ import sys
 
 from hf_model_signing._version import __version__ as __version__
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
 _modules: dict[str, str] = {}
 
 
@@ -37,19 +33,7 @@ def __getattr__(name: str) -> object:
 
     value = getattr(import_module(_modules[name]), name)
     globals()[name] = value
-    for member in vars(value).values() if isinstance(value, type) else (value,):
-        _resolve_types(getattr(member, "fget", member))
     return value
-
-
-def _resolve_types(function: Any) -> None:  # noqa: ANN401 - `typing` is slow to load
-    """Let `typing.get_type_hints` find the public types that the module imports for type checkers only."""
-    function = getattr(function, "__wrapped__", function)  # where a decorator of another module is around it
-    scope = getattr(function, "__globals__", None)
-    for annotation in function.__annotations__.values() if scope is not None else ():
-        for word in str(annotation).replace("|", " ").split():
-            if word in _modules and word not in scope:
-                scope[word] = __getattr__(word)
 
 
 def __dir__() -> list[str]:

@@ -9,7 +9,6 @@ import pydoc
 import re
 import subprocess
 import sys
-import typing
 import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -97,20 +96,8 @@ def _public_functions() -> Iterator[tuple[str, Callable[..., object]]]:
                 yield f"{name}.{attribute}", function
 
 
-def test_types_of_public_functions_can_be_resolved() -> None:
-    for name, function in _public_functions():
-        if name != "Guard.__init__":  # guards are made by `guard`
-            assert isinstance(typing.get_type_hints(function), dict), name
-
-
-@pytest.mark.parametrize("name", ["verify", "guard"])
-def test_types_of_one_function_can_be_resolved_alone(name: str) -> None:
-    done = run_python(f"import typing, hf_model_signing as hms; print(typing.get_type_hints(hms.{name})['policy'])")
-    assert "trust_policy.Policy" in done.stdout, done.stderr
-
-
-def test_verify_loads_no_trust_policy_on_the_command_line() -> None:
-    code = "import sys, hf_model_signing.hub.verify, hf_model_signing.cli.verify; print(*sys.modules)"
+def test_verify_loads_no_trust_policy_before_one_is_given() -> None:
+    code = "import sys, hf_model_signing as hms, hf_model_signing.cli.verify; hms.verify; print(*sys.modules)"
     loaded = run_python(code).stdout.split()
     assert "hf_model_signing.hub.verify" in loaded
     assert not {"hf_model_signing.policy.trust_policy", "tomllib", "tomli"} & set(loaded)
