@@ -68,8 +68,8 @@ class FileError(HfSignError, OSError):
     def __str__(self) -> str:
         return str(self.args[0])
 
-    def __reduce__(self) -> tuple[type[FileError], tuple[object, ...]]:
-        return type(self), (*self.args, self.errno, self.strerror, self.filename)
+    def __reduce__(self) -> tuple[type[FileError], tuple[object, ...], dict[str, object]]:
+        return type(self), (*self.args, self.errno, self.strerror, self.filename), self.__dict__
 
 
 class SignInError(HfSignError):

@@ -210,7 +210,7 @@ def test_error_of_a_worker_is_raised(
     model: Callable[..., RepositoryAtRevision], hub: Hub, kind: int, error: type[HubError]
 ) -> None:
     workers = OneWorker(changed(failing(kind, "why\x1b\u202e" + "x" * 9000)))
-    with pytest.raises(error, match=r"why\x1b\\u202ex+") as caught:
+    with pytest.raises(error, match=r"why\\x1b\\u202ex+") as caught:
         hashed(model(), workers, hub)
     assert len(str(caught.value)) < 2500
     assert workers.distrusted == []
