@@ -52,7 +52,7 @@ def _acquired(path: str, wait: bool, waiting: Callable[[], None]) -> tuple[BaseF
             lock.acquire(timeout=0)
         except Timeout:
             if not os.path.lexists(path):  # `filelock` takes a file that cannot be made for a lock that is held
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
             if not wait:
                 raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK), path) from None
             if not waited:
