@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 POLICY_OPTION = "--policy"
 
+MakeCommand = Callable[[Method], click.Command]
+
 
 class MethodGroup(GlobalOptions, click.Group):
     """A command with a method as its first word; the default is `sigstore`.
@@ -28,9 +31,9 @@ class MethodGroup(GlobalOptions, click.Group):
 
     make_by_policy: Callable[[], click.Command] | None = None
 
-    def __init__(self, make: Callable[[Method], click.Command], methods: Iterable[str], **attributes: Any) -> None:  # noqa: ANN401 - of click
+    def __init__(self, make: MakeCommand, has_command: Callable[[Method], bool], **attributes: Any) -> None:  # noqa: ANN401 - of click
         super().__init__(**attributes)
-        self._make, self._methods = make, tuple(methods)
+        self._make, self._has_command = make, has_command
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """List the methods."""
@@ -39,6 +42,11 @@ class MethodGroup(GlobalOptions, click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command of a method."""
         return self._command(cmd_name) if cmd_name in self._methods else None
+
+    @cached_property
+    def _methods(self) -> list[str]:
+        """The methods that have a command; they are listed only if needed, because that loads the records of all."""
+        return [name for name, method in METHODS.items() if self._has_command(method)]
 
     def _command(self, method: str) -> click.Command:
         if method not in self.commands:
@@ -53,9 +61,9 @@ class MethodGroup(GlobalOptions, click.Group):
         if self.make_by_policy and _names_policy(args):
             self._check_no_method(ctx, args)
             return f"{POLICY_OPTION} FILE", self.make_by_policy(), args
-        if word in self._methods:
-            return word, self._command(word), args[1:]
         if word in METHODS:
+            if self._has_command(METHODS[word]):
+                return word, self._command(word), args[1:]
             raise click.UsageError(f"nothing is verified with '{word}': {METHODS[word].instead}", ctx)
         self._check_word(ctx, args)
         for argument in args:
@@ -113,13 +121,11 @@ def _takes(command: click.Command, name: str) -> bool:
     return any(name in (*param.opts, *param.secondary_opts) for param in command.params)
 
 
-def method_group(
-    name: str, help_text: str, make: Callable[[Method], click.Command], methods: Iterable[str]
-) -> MethodGroup:
-    """Return the command `name` with a subcommand for each method; `make` builds a subcommand."""
+def method_group(name: str, help_text: str, make: MakeCommand, has_command: Callable[[Method], bool]) -> MethodGroup:
+    """Return the command `name` with a subcommand for each method that `has_command`; `make` builds a subcommand."""
     return MethodGroup(
         make,
-        methods,
+        has_command,
         name=name,
         help=help_text,
         subcommand_metavar="[METHOD] [OPTIONS] REFERENCE",
@@ -136,29 +142,35 @@ def own_options(method: Method, options: tuple[Option, ...]) -> list[click.Param
 
 
 Sides = Mapping[str, tuple[Option, ...]]
-_SIGNING = {method: options.sign for method, options in METHODS.items() if options.sign}
-_VERIFYING = {method: options.verify for method, options in METHODS.items() if options.verify}
 _WHOSE = "whose signature to accept"
+
+
+def _signing() -> Sides:
+    return {method: options.sign for method, options in METHODS.items() if options.sign}
+
+
+def _verifying() -> Sides:
+    return {method: options.verify for method, options in METHODS.items() if options.verify}
 
 
 def any_signer() -> list[click.Parameter]:
     """Return the signing options of all methods, for a command that infers the method."""
-    return any_options(_SIGNING)
+    return any_options(_signing())
 
 
 def any_verifier() -> list[click.Parameter]:
     """Return the verifying options of all methods, for a command that infers the method."""
-    return any_options(_VERIFYING)
+    return any_options(_verifying())
 
 
 def infer_signer(values: Values) -> Signer:
     """Return the signer that the given options describe; raises `click.UsageError` if there is none."""
-    return make_signer(METHODS[_infer(values, "how to sign", _SIGNING)], values)
+    return make_signer(METHODS[_infer(values, "how to sign", _signing())], values)
 
 
 def infer_verifier(values: Values) -> Verifier:
     """Return the verifier that the given options describe; raises `click.UsageError` if there is none."""
-    return make_verifier(METHODS[infer_verifying(values, _VERIFYING)], values)
+    return make_verifier(METHODS[infer_verifying(values, _verifying())], values)
 
 
 def infer_verifying(values: Values, sides: Sides) -> str:
@@ -169,7 +181,7 @@ def infer_verifying(values: Values, sides: Sides) -> str:
 def given_verifier(values: Values) -> list[str]:
     """Return the given options that select a signer to accept."""
     method = ["--method"] if values.get("method") else []
-    return method + [option.names[0] for option in _given(values, _VERIFYING).values()]
+    return method + [option.names[0] for option in _given(values, _verifying()).values()]
 
 
 def any_options(sides: Sides) -> list[click.Parameter]:

@@ -24,7 +24,6 @@ from hf_model_signing.cli.options import (
 from hf_model_signing.cli.progress import progress_bars
 from hf_model_signing.errors import UsageError
 from hf_model_signing.methods.method import Method
-from hf_model_signing.methods.registry import METHODS
 
 
 def _make(method: Method) -> click.Command:
@@ -92,5 +91,5 @@ command = method_group(
     "Sign a model on this disk or on a hub. METHOD is who signs; `sign sigstore --help` explains the one that is meant "
     "when none is named.",
     _make,
-    METHODS,
+    lambda _method: True,
 )

@@ -1,29 +1,48 @@
-"""The registry of signing methods: one line for each."""
+"""The registry of signing methods: one line for each.
+
+A record is loaded when it is first looked up, so that a command does not pay for the methods that it does not use.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
-from hf_model_signing.methods.certificate.method import CERTIFICATE
-from hf_model_signing.methods.key.method import KEY
-from hf_model_signing.methods.pkcs11.method import PKCS11_CERTIFICATE, PKCS11_KEY
-from hf_model_signing.methods.sigstore.method import SIGSTORE
-from hf_model_signing.methods.skip.method import SKIP
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from hf_model_signing.methods.method import EmbeddedSigner, Method
     from hf_model_signing.oms.bundle import Bundle
 
-METHODS: dict[str, Method] = {
-    "sigstore": SIGSTORE,
-    "key": KEY,
-    "certificate": CERTIFICATE,
-    "pkcs11-key": PKCS11_KEY,
-    "pkcs11-certificate": PKCS11_CERTIFICATE,
-    "skip": SKIP,
+# The name of each method, and the module and the name of its record.
+RECORDS = {
+    "sigstore": "hf_model_signing.methods.sigstore.method:SIGSTORE",
+    "key": "hf_model_signing.methods.key.method:KEY",
+    "certificate": "hf_model_signing.methods.certificate.method:CERTIFICATE",
+    "pkcs11-key": "hf_model_signing.methods.pkcs11.method:PKCS11_KEY",
+    "pkcs11-certificate": "hf_model_signing.methods.pkcs11.method:PKCS11_CERTIFICATE",
+    "skip": "hf_model_signing.methods.skip.method:SKIP",
 }
-DEFAULT_METHOD = SIGSTORE.name  # if no method is named
+DEFAULT_METHOD = "sigstore"  # if no method is named
+
+
+class _Methods(Mapping[str, "Method"]):
+    """The records of the methods, by name."""
+
+    def __getitem__(self, name: str) -> Method:
+        module, _, record = RECORDS[name].partition(":")
+        return cast("Method", getattr(importlib.import_module(module), record))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(RECORDS)
+
+    def __len__(self) -> int:
+        return len(RECORDS)
+
+    def __contains__(self, name: object) -> bool:
+        return name in RECORDS  # the inherited one loads the record
+
+
+METHODS: Mapping[str, Method] = _Methods()
 
 
 def embedded_signers() -> Iterator[tuple[str, EmbeddedSigner]]:

@@ -13,17 +13,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hf_model_signing.cli.method_options import click_option
 from hf_model_signing.methods.claimed_signer import claimed_signer
 from hf_model_signing.methods.method import Method
-from hf_model_signing.methods.registry import METHODS
+from hf_model_signing.methods.registry import METHODS, RECORDS
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.policy.signer_methods import policy_methods
 from tests.helpers import FILES, KeyPair, Outcome, cache_snapshot, loaded_modules, run_python
-from tests.methods.ed25519 import ED25519, Ed25519Signer
+from tests.methods.ed25519 import Ed25519Signer
 
 # All that a new method takes besides its file: the line in the table.
 WITH_ED25519 = """
 from hf_model_signing.methods import registry
-from tests.methods.ed25519 import ED25519
-registry.METHODS["ed25519"] = ED25519
+registry.RECORDS["ed25519"] = "tests.methods.ed25519:ED25519"
 from hf_model_signing.cli.main import main
 main()
 """
@@ -105,13 +104,13 @@ def test_new_method_for_those_who_name_nobody(
     program: Program, snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "Ed25519 key:  key Ed25519" in program("inspect", "model.sig").out
-    monkeypatch.setitem(METHODS, "ed25519", ED25519)
+    monkeypatch.setitem(RECORDS, "ed25519", "tests.methods.ed25519:ED25519")
     signer = Ed25519Signer(str(tmp_path / "ours.pem"))
     assert claimed_signer(Bundle.read(tmp_path / "model.sig")) == signer.describe()
 
 
 def test_others_take_what_it_does_not_recognize(pair: KeyPair, oms: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(METHODS, "ed25519", ED25519)
+    monkeypatch.setitem(RECORDS, "ed25519", "tests.methods.ed25519:ED25519")
     old = Bundle.read(oms / "history" / "v0.3.1-elliptic-key" / "model.sig")
     assert claimed_signer(old).startswith("key P-")
 
@@ -127,4 +126,4 @@ def test_records_are_whole(method: Method) -> None:
 
 def test_records_are_light() -> None:
     heavy = ("cryptography", "sigstore", "click", "tuf", "requests")
-    assert loaded_modules("import hf_model_signing.methods.registry", heavy) == set()
+    assert loaded_modules("from hf_model_signing.methods.registry import METHODS; [*METHODS.values()]", heavy) == set()
