@@ -18,8 +18,8 @@ from typing import Any, cast
 from hf_model_signing.guarding.hooked_functions import HOOKED_FUNCTIONS, MODULES
 from hf_model_signing.guarding.import_hook import after_import
 from hf_model_signing.guarding.own_calls import (
-    OWN_LIBRARY_NAME,
     OwnCallHeaders,
+    is_adapter_call,
     is_own_call,
     keep_original,
     original_of,
@@ -52,8 +52,8 @@ def install(handler: Handler) -> None:
 
 
 def dispatch(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401 - as the hooked function
-    """Run a hooked function as it was, if the call is the guard's own; otherwise return what the handler returns."""
-    if is_own_call() or kwargs.get("library_name") == OWN_LIBRARY_NAME:
+    """Run a hooked function as it was, if the call is our own; otherwise return what the handler returns."""
+    if is_own_call() or is_adapter_call():
         with own_calls():
             return original_of(name)(*args, **kwargs)
     headers = kwargs.get("headers")

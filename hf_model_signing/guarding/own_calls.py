@@ -1,11 +1,13 @@
 """Calls that the guard itself makes: to the client as it was before the hook, and not verified once more.
 
 While the guard downloads or hashes something, the hooks see its calls like those of a program. They recognise them by
-the thread, or, in the threads that the client starts, by the headers.
+the thread, or, in the threads that the client starts, by the headers. Nothing that a program or a configuration can
+spell in the arguments of a call marks it.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -14,7 +16,7 @@ from typing import Any
 
 from hf_model_signing.guarding.hooked_functions import find_hooked
 
-OWN_LIBRARY_NAME = "hf-sign"  # the name that our own hub adapter gives; its caller verifies what it downloads
+_ADAPTER = "hub_adapters.huggingface.response_checks"
 
 Original = Callable[..., Any]
 
@@ -36,6 +38,15 @@ class OwnCallHeaders(dict[str, str]):
 def is_own_call() -> bool:
     """Return True while this thread is in a call that the guard itself makes."""
     return bool(getattr(_thread, "depth", 0))
+
+
+def is_adapter_call() -> bool:
+    """Return True while this thread is in a call of our own hub adapter: its caller verifies what it downloads."""
+    if _ADAPTER not in sys.modules:  # it is not loaded for this: it would slow down every start
+        return False
+    from hub_adapters.huggingface.response_checks import is_checked
+
+    return is_checked()
 
 
 @contextmanager

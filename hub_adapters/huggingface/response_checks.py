@@ -73,6 +73,11 @@ def checked_at_least(endpoint: str, budget: Budget | None = None) -> Iterator[No
         yield
 
 
+def is_checked() -> bool:
+    """Return True while this thread makes requests for this package, and not for the program."""
+    return getattr(_expected, "value", None) is not None
+
+
 def _install() -> None:
     """Put the hooks into the shared client, again if a program has set one of its own since."""
     from huggingface_hub import set_client_factory

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 import hf_model_signing as hms
+from hf_model_signing._version import __version__
 from hf_model_signing.guarding import client_hook
 from hf_model_signing.guarding.handlers import handle_call
-from hf_model_signing.guarding.own_calls import OWN_LIBRARY_NAME, original_of
+from hf_model_signing.guarding.own_calls import original_of
 from tests.guarded import REPO, Loader, tamper
 
 
@@ -59,12 +63,56 @@ def test_client_that_cannot_be_guarded(monkeypatch: pytest.MonkeyPatch) -> None:
         client_hook.install(handle_call)
 
 
-def test_own_calls_are_not_looked_at(loader: Loader, repo: str) -> None:
-    """Downloads of our own adapter are verified by its caller."""
+class _Name(str):
+    __slots__ = ()
+
+
+# Arguments of a program, or of a configuration that a library passes on, that resemble those of our own calls.
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "name": {"library_name": "hf-sign"},
+    "name of another type": {"library_name": _Name("hf-sign")},
+    "name and version": {"library_name": "hf-sign", "library_version": __version__},
+    "user agent": {"user_agent": "hf-sign"},
+    "user agent of parts": {"user_agent": {"library_name": "hf-sign"}},
+    "headers": {"headers": {"user-agent": "hf-sign"}},
+    "none": {},
+}
+
+
+@pytest.mark.parametrize("arguments", ARGUMENTS)
+def test_calls_of_a_program_that_resemble_our_own(loader: Loader, repo: str, arguments: str) -> None:
+    from huggingface_hub import HfApi
+
+    more = ARGUMENTS[arguments]
+    named = {name: value for name, value in more.items() if name != "user_agent" or isinstance(value, str)}
+    api = HfApi(endpoint=loader.hub.url, token="hf_write", **named)
+    calls: list[Callable[[], object]] = [
+        lambda: loader.download("config.json", **more),
+        lambda: loader.snapshot(**more),
+        lambda: api.hf_hub_download(REPO, "config.json", cache_dir=loader.home / "hub"),
+        lambda: api.snapshot_download(REPO, cache_dir=loader.home / "hub"),
+    ]
     with loader.guard():
-        assert loader.download("config.json", library_name=OWN_LIBRARY_NAME)
+        for call in calls:
+            with pytest.raises(hms.MissingSignatureError):
+                call()
+    for call in calls:
+        assert call()
+
+
+def test_calls_of_our_own_adapter_are_not_looked_at(loader: Loader, repo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its caller verifies what it downloads, in threads too; a program that does the same beside it is guarded."""
+    from huggingface_hub import constants
+
+    from hub_adapters.huggingface import HuggingFaceAdapter
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(loader.home / "hub"))
+    adapter = HuggingFaceAdapter(endpoint=loader.hub.url, token="hf_write")
+    with loader.guard():
+        resolved = adapter.resolve(adapter.named(REPO))
+        assert os.listdir(adapter.fetch(resolved).path)
         with pytest.raises(hms.MissingSignatureError):
-            loader.download("config.json", library_name="transformers")
+            loader.download("config.json")
 
 
 def test_arguments_by_position(loader: Loader, signed: str) -> None:
