@@ -33,6 +33,9 @@ def _add(**values: Any) -> None:  # noqa: ANN401 - what click parsed
     from hf_model_signing.policy.editing import add, placed
 
     path, repos = _policy_path(values), [_pattern(text) for text in values["repos"]]
+    if values["unsigned"]:
+        _add_unsigned(path, repos, values)
+        return
     signer = _signer(values)
     _load(signer["method"], values)
     is_there = os.path.lexists(path)
@@ -45,20 +48,44 @@ def _add(**values: Any) -> None:  # noqa: ANN401 - what click parsed
     _warn(draft, added.rule, others=added.is_new)
 
 
+def _add_unsigned(path: str, repos: list[str], values: Mapping[str, Any]) -> None:
+    from hf_model_signing.policy.describe import patterns
+    from hf_model_signing.policy.editing import add_unsigned
+
+    if _names_signer(values) or values["digest"] or values["allow_rollback"]:
+        raise UsageError("--unsigned goes with no other option but --policy: a rule verifies a signature, or none")
+    is_there = os.path.lexists(path)
+    added = add_unsigned(path, repos)
+    draft = added.draft
+    document = {"policy": path, "changed": added.changed, "new_file": not is_there, **_rule(draft, added.rule)}
+    rule = patterns(draft.rules[added.rule - 1])
+    done = f"{_added_where(added, path)}: {rule} need no signature"
+    nothing = f"Nothing to do: rule {added.rule} of {path} ({rule}) requires no signature already"
+    output.result(document, printable(done if added.changed else nothing))
+    _warn(draft, added.rule, others=added.is_new)
+
+
 def _told(added: Added, path: str, rule: Mapping[str, Any], who: str) -> str:
     from hf_model_signing.policy.describe import patterns
 
-    number, rules = added.rule, added.draft.rules
+    number = added.rule
     if not added.changed:
         return f"Nothing to do: rule {number} of {path} ({patterns(rule)}) accepts {who} already"
     if not added.is_new:
         did = [f"accepts {who} as well"] if added.signer_added else []
         did += [f"has {key} = {str(rule[key]).lower()}" for key in added.keys_set]
         return f"Rule {number} of {path} ({patterns(rule)}) now {' and '.join(did)}"
-    where = f", as its rule {number}"
+    return f"{_added_where(added, path)}: {patterns(rule)} must be signed by {who}"
+
+
+def _added_where(added: Added, path: str) -> str:
+    from hf_model_signing.policy.describe import patterns
+
+    number, rules = added.rule, added.draft.rules
+    where = f"Added to {path}, as its rule {number}"
     if number < len(rules):
         where += f", before rule {number + 1} ({patterns(rules[number])}), which would have decided"
-    return f"Added to {path}{where}: {patterns(rule)} must be signed by {who}"
+    return where
 
 
 def _remove(**values: Any) -> None:  # noqa: ANN401 - what click parsed
@@ -115,6 +142,8 @@ def _lines(draft: Draft, number: int) -> list[str]:
 
     rule = draft.rules[number - 1]
     lines = [f"{number}. {patterns(rule)}"]
+    if rule.get("unsigned"):
+        return [*lines, "   no signature is required"]
     for index, signer in enumerate(named(draft, number)):
         lines.append(f"   {'or' if index else 'signed by'} {signer.line}{f': {signer.error}' if signer.error else ''}")
     if "digest" in rule:
@@ -172,11 +201,14 @@ def _answer_line(draft: Draft, answer: Mapping[str, Any]) -> str:
     if answer["rule"] is None:
         default = draft.policy.default
         return f'{answer["uri"]}: {DEFAULTS[default]}, for no rule names it, and the default is "{default}"'
+    rule = draft.rules[answer["rule"] - 1]
+    decides = f"{answer['uri']}: rule {answer['rule']} ({patterns(rule)}) decides"
+    if answer["unsigned"]:
+        return f"{decides}: it needs no signature"
     signers = " or by ".join(signer["signer"] for signer in answer["signers"])
     more = f", and have the root digest {answer['digest']}" if answer["digest"] else ""
     more += ", and may be older than what was verified here before" if answer["allow_rollback"] else ""
-    rule = draft.rules[answer["rule"] - 1]
-    return f"{answer['uri']}: rule {answer['rule']} ({patterns(rule)}) decides: it must be signed by {signers}{more}"
+    return f"{decides}: it must be signed by {signers}{more}"
 
 
 def _rules(draft: Draft) -> list[dict[str, Any]]:
@@ -194,6 +226,7 @@ def _rule(draft: Draft, number: int) -> dict[str, Any]:
         "signers": [_entry(signer) for signer in named(draft, number)],
         "digest": rule.get("digest"),
         "allow_rollback": rule.get("allow_rollback", False),
+        "unsigned": rule.get("unsigned", False),
     }
 
 
@@ -308,10 +341,13 @@ def _commands() -> list[click.Command]:
     rollback = click.Option(
         ["--allow-rollback"], is_flag=True, help="Accept what is older than what was verified here before."
     )
+    unsigned = click.Option(
+        ["--unsigned"], is_flag=True, help="Let them be loaded without a signature under the guard; names no signer."
+    )
     return [
         Command(
             name="add",
-            params=[*any_options(_SIGNERS), digest, rollback, _policy_option(), _repos()],
+            params=[*any_options(_SIGNERS), digest, rollback, unsigned, _policy_option(), _repos()],
             callback=_add,
             short_help="Trust a signer for repositories.",
             help="Trust a signer for repositories: in the rule that has exactly these, or in a new one, which is put "

@@ -24,7 +24,8 @@ _Result = TypeVar("_Result")
 class Decider:
     """Decides about the calls under one guard, by a policy and a mode; `state` is all that it remembers.
 
-    If it is `strict`, a repository that no rule names is refused, even if the policy's default allows it.
+    If it is `strict`, only what is verified is accepted: a repository that no rule names is refused, even if the
+    policy's default allows it, and so is one whose rule requires no signature.
     """
 
     def __init__(self, policy: Policy, mode: Mode, *, strict: bool = False) -> None:
@@ -49,8 +50,9 @@ class Decider:
         return self.state.verifier(uri, lambda: self.policy.rule_for(uri).verifier(uri))
 
     def names(self, uri: str) -> bool:
-        """Return True if a rule of the policy decides about the repository."""
-        return self.policy.decide(uri) is not None
+        """Return True if a rule of the policy has signers for the repository."""
+        rule = self.policy.decide(uri)
+        return rule is not None and not rule.unsigned
 
     def decide(
         self,
@@ -67,15 +69,15 @@ class Decider:
         facts: Facts = {"revision": requested.revision}
         if self.mode is Mode.OFF:
             return plain()
-        if not self.strict and self.policy.default != "refuse" and not self.names(requested.uri):
-            facts["reason"] = f"no rule of the trust policy '{self.policy.path}' names it"
-            if self.policy.default == "warn":
-                self._warn(call, requested.uri, facts)
-            else:
-                self._log(DecisionKind.ALLOWED, call, requested.uri, facts)
+        default = self._without_signature(requested.uri, facts)
+        if default == "warn":
+            self._warn(call, requested.uri, facts)
+            return plain()
+        if default == "allow":
+            self._log(DecisionKind.ALLOWED, call, requested.uri, facts)
             return plain()
         try:
-            self.policy.rule_for(requested.uri)
+            self.policy.rule_for(requested.uri).check_signed(requested.uri)
             result = verified(facts)
         except HfSignError as error:
             if self.mode is Mode.WARN:
@@ -93,6 +95,18 @@ class Decider:
         self.state.forget_refusal(requested)
         self._log(DecisionKind.VERIFIED, call, requested.uri, facts)
         return result
+
+    def _without_signature(self, uri: str, facts: Facts) -> str:
+        """Return the treatment of a repository without a signature, `refuse`, `warn` or `allow`; add the reason."""
+        rule = self.policy.decide(uri)
+        if self.strict or (rule is not None and not rule.unsigned):
+            return "refuse"
+        if rule is not None:
+            facts["reason"] = f"its rule in the trust policy '{self.policy.path}' requires no signature"
+            return "allow"
+        if self.policy.default != "refuse":
+            facts["reason"] = f"no rule of the trust policy '{self.policy.path}' names it"
+        return self.policy.default
 
     def check_not_refused(self, requested: RequestedRevision) -> None:
         """Raise an earlier refusal again: libraries answer an error with what they find in the cache."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import RefusedError, UsageError
-from hf_model_signing.policy.editing import Dead, Draft
+from hf_model_signing.policy.editing import Dead, Draft, signers_of
 from hf_model_signing.policy.rules import LOCK_NAME
 from hf_model_signing.policy.signer_methods import policy_methods
 
@@ -41,8 +41,11 @@ class Named:
 
 
 def named(draft: Draft, number: int, uri: str = "") -> list[Named]:
-    """Return the signers of a rule, those pinned on first use last. With `uri`, describe the pin of that repository."""
-    written = enumerate(draft.rules[number - 1]["signers"], 1)
+    """Return the signers of a rule, those pinned on first use last; none if it is unsigned.
+
+    With `uri`, describe the pin of that repository.
+    """
+    written = enumerate(signers_of(draft.rules[number - 1]), 1)
     # The order in which the rule tries them.
     methods = policy_methods()
     ordered = sorted(written, key=lambda each: methods[each[1]["method"]].first_use)

@@ -196,6 +196,25 @@ def add(
         return replace(added, draft=_written(added.draft)) if added.changed else added
 
 
+def add_unsigned(path: str, repos: Sequence[str]) -> Added:
+    """Let `repos` be unsigned; a missing file is created.
+
+    The new rule is placed as `add` does it. Raises `RefusedError`, and changes nothing, if a rule has exactly these
+    patterns and signers for them.
+    """
+    with _editing(path):
+        draft = Draft.read(path) if os.path.lexists(path) else Draft.new(path)
+        patterns = list(dict.fromkeys(repos))
+        index = _rule_of(draft, patterns)
+        if index is None:
+            index = _place_for(draft, patterns)
+            new = draft.with_new_rule(index, {"repos": patterns, "unsigned": True})
+            return Added(_written(new), index + 1, is_new=True, signer_added=False)
+        if not draft.rules[index].get("unsigned"):
+            raise _other_kind(draft, index, "names signers")
+        return Added(draft, index + 1, is_new=False, signer_added=False)
+
+
 def remove(path: str, repos: Sequence[str], signer: Signer | None = None) -> Removed:
     """Remove the patterns `repos` from the rules, or only `signer` from the rules that have one of them.
 
@@ -216,6 +235,11 @@ def remove(path: str, repos: Sequence[str], signer: Signer | None = None) -> Rem
             after = after.with_rule(index, rule)
             (gone if rule is None else changed).append(index + 1)
         return Removed(draft, _written(after), tuple(reversed(changed)), tuple(reversed(gone)))
+
+
+def signers_of(rule: Mapping[str, Any]) -> list[Signer]:
+    """Return the signers of a rule as written; none for a rule whose repositories need no signature."""
+    return list(rule.get("signers", ()))
 
 
 def names(repos: Sequence[str], uri: str) -> bool:
@@ -256,17 +280,34 @@ def placed(path: str, signer: Signer) -> dict[str, Any]:
 
 
 def _added(draft: Draft, repos: list[str], signer: dict[str, Any], keys: dict[str, Any]) -> Added:
-    wanted = set(map(_canonical, repos))
-    for index, rule in enumerate(draft.rules):
-        if set(map(_canonical, rule["repos"])) == wanted:
-            return _extended(draft, index, signer, keys)
+    there = _rule_of(draft, repos)
+    if there is not None:
+        return _extended(draft, there, signer, keys)
     index = _place_for(draft, repos)
     new = draft.with_new_rule(index, {"repos": repos, **keys, "signers": [signer]})
     return Added(new, index + 1, is_new=True, signer_added=True)
 
 
+def _rule_of(draft: Draft, repos: Sequence[str]) -> int | None:
+    """Return the index of the rule that has exactly these patterns."""
+    wanted = set(map(_canonical, repos))
+    same = (index for index, rule in enumerate(draft.rules) if set(map(_canonical, rule["repos"])) == wanted)
+    return next(same, None)
+
+
+def _other_kind(draft: Draft, index: int, what: str) -> RefusedError:
+    """Return the error for a rule with signers that would become an unsigned one, or the other way round."""
+    repos = " ".join(f"'{show(pattern)}'" for pattern in draft.rules[index]["repos"])
+    return RefusedError(
+        f"rule {index + 1} of the trust policy '{draft.path}' {what} for {repos}: remove it first with `hf-sign trust "
+        f"remove {repos}`"
+    )
+
+
 def _extended(draft: Draft, index: int, signer: dict[str, Any], keys: dict[str, Any]) -> Added:
     rule = draft.rules[index]
+    if rule.get("unsigned"):
+        raise _other_kind(draft, index, "requires no signature")
     known = any(draft.is_same(signer, other) for other in rule["signers"])
     keys_set = {key: value for key, value in keys.items() if rule.get(key) != value}
     if known and not keys_set:
@@ -292,7 +333,10 @@ def _without(draft: Draft, rule: dict[str, Any], repos: Sequence[str], signer: S
         return rule
     if signer is None:
         return {**rule, "repos": left} if left else None
-    signers = [other for other in rule["signers"] if not draft.is_same(signer, other)]
+    there = signers_of(rule)
+    signers = [other for other in there if not draft.is_same(signer, other)]
+    if len(signers) == len(there):
+        return rule
     return {**rule, "signers": signers} if signers else None
 
 
@@ -303,7 +347,9 @@ def _check_there(draft: Draft, repos: Sequence[str], signer: Signer | None) -> N
             there = dict.fromkeys(show(other) for rule in draft.rules for other in rule["repos"])
             which = f"; it has {', '.join(map(repr, there))}" if there else ", which has no rules"
             raise RefusedError(f"no rule has the pattern '{show(pattern)}' in the trust policy '{draft.path}'{which}")
-        if signer is not None and not any(draft.is_same(signer, other) for rule in having for other in rule["signers"]):
+        if signer is not None and not any(
+            draft.is_same(signer, other) for rule in having for other in signers_of(rule)
+        ):
             raise RefusedError(
                 f"no rule for '{show(pattern)}' in the trust policy '{draft.path}' names that signer; `hf-sign trust "
                 "list` shows whom they name"

@@ -75,10 +75,12 @@ class _Reader:
     def _rule(self, rule: Any, where: str) -> Rule:  # noqa: ANN401 - TOML
         if not isinstance(rule, dict):
             raise self._error(where, "must be a table")
-        self._check_keys(rule, where, {"repos", "digest", "allow_rollback", "signers"})
+        self._check_keys(rule, where, {"repos", "digest", "allow_rollback", "signers", "unsigned"})
         repos = self._texts(rule, where, "repos")
         for pattern in repos:
             check_pattern(pattern, lambda why: self._error(f"{where}.repos", why))
+        if self._flag(rule, where, "unsigned"):
+            return self._unsigned_rule(rule, where, repos)
         signers = rule.get("signers")
         if not isinstance(signers, list) or not signers:
             raise self._error(f"{where}.signers", "must be a list that names at least one signer")
@@ -93,6 +95,14 @@ class _Reader:
         rollback = self._flag(rule, where, "allow_rollback")
         first_use = any(signer.last for signer in read)
         return Rule(repos, made, match[1] if match else None, rollback, files, first_use)
+
+    def _unsigned_rule(self, rule: Mapping[str, Any], where: str, repos: tuple[str, ...]) -> Rule:
+        others = sorted(rule.keys() - {"repos", "unsigned"})
+        if others:
+            raise self._error(
+                f"{where}.{others[0]}", "must not be in a rule with unsigned = true, which verifies nothing"
+            )
+        return Rule(repos, (), unsigned=True)
 
     def _signer(self, signer: Any, where: str) -> _Signer:  # noqa: ANN401 - TOML
         method = signer.get("method") if isinstance(signer, dict) else None

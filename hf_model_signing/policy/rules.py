@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hf_model_signing.errors import UsageError
+from hf_model_signing.errors import UsageError, VerificationError
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.policy.trusted_signers import TrustedSigners
 
@@ -21,7 +21,8 @@ class Rule:
     """A rule: patterns of repositories, and their accepted signers. `digest` is the only accepted root digest, in hex.
 
     `signers` are factories of verifiers for a repository. Their `files` are read when a repository matches. With
-    `first_use`, one of the signers is trusted on first use.
+    `first_use`, one of the signers is trusted on first use. An `unsigned` rule has no signers: its repositories need no
+    signature in the guard, and whatever verifies refuses them.
     """
 
     repos: tuple[str, ...]
@@ -30,14 +31,28 @@ class Rule:
     allow_rollback: bool = False
     files: tuple[str, ...] = ()
     first_use: bool = False
+    unsigned: bool = False
 
     def names(self, uri: str) -> bool:
         """Return true if one of the patterns matches a hub reference without a revision."""
         return any(_fits(uri, pattern) for pattern in self.repos)
 
     def verifier(self, uri: str) -> Verifier:
-        """Return the verifier of a repository, for all signers; raises `UsageError` for an unusable file."""
+        """Return the verifier of a repository, for all signers; raises `UsageError` for an unusable file.
+
+        Raises `VerificationError` for an `unsigned` rule.
+        """
+        self.check_signed(uri)
         return TrustedSigners([make(uri) for make in self.signers], self.digest)
+
+    def check_signed(self, uri: str) -> None:
+        """Raise `VerificationError` for a repository that needs no signature: no signer of it could be verified."""
+        if self.unsigned:
+            raise VerificationError(
+                f"'{uri}' cannot be verified: its rule in the trust policy has `unsigned = true`, so it names no "
+                "signer. Put a rule with signers for it before that rule, or download it without verification, as "
+                "with `hf download`"
+            )
 
     @property
     def by_name(self) -> bool:

@@ -72,7 +72,8 @@ def rule_text(rule: Mapping[str, Any]) -> str:
     """Return the text of a new rule."""
     lines = ["[[trust]]"]
     lines += [f"{key} = {_value(value)}" for key, value in rule.items() if key != "signers"]
-    lines += ["signers = [", *(f"  {_value(signer)}," for signer in rule["signers"]), "]"]
+    if "signers" in rule:
+        lines += ["signers = [", *(f"  {_value(signer)}," for signer in rule["signers"]), "]"]
     return "".join(f"{line}\n" for line in lines)
 
 

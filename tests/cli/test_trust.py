@@ -132,6 +132,7 @@ def test_add_as_json(cli: Cli, pair: KeyPair) -> None:
         ],
         "digest": None,
         "allow_rollback": False,
+        "unsigned": False,
     }
     again = cli("--json", "trust", "add", "acme/*", "--public-key", "acme.pub").document
     assert (again["changed"], again["new_file"]) == (False, False)
@@ -306,6 +307,7 @@ def test_list_as_json(cli: Cli, pair: KeyPair) -> None:
                 ],
                 "digest": None,
                 "allow_rollback": False,
+                "unsigned": False,
             }
         ],
     }
