@@ -1,7 +1,7 @@
 """Files that others can write: users besides the one of this process and root.
 
 A file that others can write can change after it was verified, and while a program reads it. The owner, the mode and the
-access control list decide, of the file and of each directory above it: whoever can write to a directory can replace the
+access control list decide, of the file and of each directory above it: each writer of a directory can replace the
 files in it. Links on the way count as well, both where the link is and where it leads. A mount that is read-only here
 changes nothing, because the same files can be mounted elsewhere. On Windows nothing is known, and no file is shared.
 """

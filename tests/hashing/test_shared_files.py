@@ -154,7 +154,7 @@ SHARED: dict[str, Make] = {
     "list of a directory": lambda folder: _with_acl(_in(folder, 0o755).parents[1], 2, STRANGER) / "deep" / "file",
 }
 
-# Root gives a file to somebody else.
+# Root gives a file to another user.
 SHARED_BY_OWNER: dict[str, Make] = {
     "owner": lambda folder: _owned(_file(folder), STRANGER),
     "owner, 0444": lambda folder: _owned(_file(folder, 0o444), STRANGER),
