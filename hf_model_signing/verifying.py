@@ -10,6 +10,7 @@ from typing import Any
 
 from hf_model_signing._util.argument_types import check_arguments
 from hf_model_signing._util.paths import StrPath, several, true_place
+from hf_model_signing._util.repository_kinds import ANY_PLURAL, PREFIXED
 from hf_model_signing._util.results import Result
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import MissingSignatureError, ModelError, VerificationError
@@ -26,7 +27,7 @@ from hf_model_signing.oms.statement import Statement
 from hf_model_signing.signing import relative_ignore
 
 # Kind, namespace and name of a repository; the words for the kinds are no namespaces.
-_REPOSITORY = re.compile(r"hf://(datasets/|spaces/)?(?:(?!datasets/|spaces/|models/)([^/]+)/)?([^/]+)")
+_REPOSITORY = re.compile(rf"hf://({'|'.join(PREFIXED)})?(?:(?!(?:{ANY_PLURAL})/)([^/]+)/)?([^/]+)")
 
 
 @dataclass(frozen=True)

@@ -63,14 +63,13 @@ def find_repository(
     """
     from dataclasses import replace  # late: it would slow down every start
 
+    from hub_adapters._util.repository_kinds import KINDS, ORG_NAME
     from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 
     if not isinstance(text, str):
-        raise BadReferenceError(
-            f"{text!r} is not the name of a repository; expected [datasets/|spaces/]ORG/NAME, as a string"
-        )
-    if kind not in (None, "model", "dataset", "space"):
-        raise BadReferenceError(f"there is no type of repository {kind!r}; there are model, dataset and space")
+        raise BadReferenceError(f"{text!r} is not the name of a repository; expected {ORG_NAME}, as a string")
+    if kind is not None and kind not in KINDS:
+        raise BadReferenceError(f"there is no type of repository {kind!r}; there are {', '.join(KINDS)}")
     found = find_adapter(text)
     adapter, reference = found or (HuggingFaceAdapter(token=token), HuggingFaceAdapter.named(text, kind))
     if token is not None and isinstance(adapter, HuggingFaceAdapter):

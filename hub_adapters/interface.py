@@ -16,11 +16,12 @@ from hub_adapters.limits import Limits
 
 @dataclass(frozen=True)
 class Reference:
-    """A model on a hub: `kind` is `model`, `dataset` or `space`, `revision` is the one that the user named, if any.
+    """A model on a hub: `kind` is `model`, `dataset`, `space` or `kernel`.
 
-    `mark` separates name and revision. `beside` are the paths of further files of the model, relative to the one that
-    is named. `url` is the URL as the user typed it, for hubs whose names do not contain all of it; it may contain a
-    secret and is never shown. Raises `BadReferenceError` for a revision that is not a plain path.
+    `revision` is the one that the user named, if any. `mark` separates name and revision. `beside` are the paths of
+    further files of the model, relative to the one that is named. `url` is the URL as the user typed it, for hubs whose
+    names do not contain all of it; it may contain a secret and is never shown. Raises `BadReferenceError` for a
+    revision that is not a plain path.
     """
 
     hub: str
@@ -224,7 +225,7 @@ class HubAdapter(ABC):
             raise self._takes_no_commits(reference)
 
     def repositories(self, owner: str, kinds: Collection[str]) -> Iterator[ListedRepository]:
-        """Yield the repositories of a user or an organisation, of the `kinds` `model`, `dataset` and `space`."""
+        """Yield the repositories of a user or an organisation, of some `kinds` (see `Reference`)."""
         raise UnsupportedError(f"{self.title} does not list what somebody has published")
 
     def pull_requests(self, resolved: Resolved) -> list[Resolved]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hf_model_signing._util.repository_kinds import KINDS, ORG_NAME
 from hf_model_signing.cli.output import note
 from hf_model_signing.errors import UsageError
 from hub_adapters.limits import Limits
@@ -46,10 +47,10 @@ def reference_argument(name: str = "reference", metavar: str = "REFERENCE") -> c
 
 REFERENCE_HELP = (
     "REFERENCE is a path (a folder, a single file, a snapshot folder of the Hugging Face cache), "
-    "hf://[datasets/|spaces/]ORG/NAME[@REV], tfhub://PUBLISHER/MODEL/VARIATION/VERSION, torchhub://OWNER/REPO[:REF], "
+    f"hf://{ORG_NAME}[@REV], tfhub://PUBLISHER/MODEL/VARIATION/VERSION, torchhub://OWNER/REPO[:REF], "
     "the web address of a repository, or that of an .onnx file or an archive (.zip, .tar, .tar.gz and so on)."
 )
-REPO_HELP = "REPO is ORG/NAME[@REV] of the kind that --type says, or hf://[datasets/|spaces/]ORG/NAME[@REV]."
+REPO_HELP = f"REPO is ORG/NAME[@REV] of the kind that --type says, or hf://{ORG_NAME}[@REV]."
 
 
 def ignore_options() -> list[click.Parameter]:
@@ -190,8 +191,7 @@ def only_option() -> click.Option:
 
 def type_option() -> click.Option:
     """Return the option for the kind of a repository."""
-    kinds = click.Choice(["model", "dataset", "space"])
-    return click.Option(["--type", "kind"], type=kinds, help="What the repository is.  [default: model]")
+    return click.Option(["--type", "kind"], type=click.Choice(KINDS), help="What the repository is.  [default: model]")
 
 
 def ignored_in(source: Source, values: dict[str, Any]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hf_model_signing._util.repository_kinds import KINDS
 from hf_model_signing.cli.global_options import settings_of
 from hf_model_signing.cli.output import note
 from hf_model_signing.cli.progress import repository_bar
@@ -24,9 +25,10 @@ def organisation_argument() -> click.Argument:
 
 def selection_options() -> list[click.Parameter]:
     """Return the options that select repositories."""
-    kinds = click.Choice(["model", "dataset", "space"])
     return [
-        click.Option(["--type", "kinds"], type=kinds, multiple=True, help="Only these. Repeatable.  [default: all]"),
+        click.Option(
+            ["--type", "kinds"], type=click.Choice(KINDS), multiple=True, help="Only these. Repeatable.  [default: all]"
+        ),
         click.Option(
             ["--include"],
             multiple=True,

@@ -7,6 +7,7 @@ import posixpath
 from functools import partial
 from typing import Any
 
+from hf_model_signing._util.repository_kinds import KINDS
 from hf_model_signing.errors import RefusedError
 from hf_model_signing.guarding.decider import Decider, Facts
 from hf_model_signing.guarding.own_calls import Original, own_calls
@@ -78,8 +79,8 @@ def repository_info(decider: Decider, original: Original, arguments: Arguments) 
     A library that asks for the commit afterwards means the branch.
     """
     found = original(**as_keywords(arguments))
-    kind = "dataset" if original.__name__ == "dataset_info" else "space" if original.__name__ == "space_info" else None
-    request = Request({**arguments, "repo_type": arguments.get("repo_type") or kind})
+    kind = original.__name__.removesuffix("_info")
+    request = Request({**arguments, "repo_type": arguments.get("repo_type") or (kind if kind in KINDS else None)})
     commit = getattr(found, "resolved", None) or getattr(found, "sha", None)
     if not isinstance(commit, str) or request.revision == commit:
         return found

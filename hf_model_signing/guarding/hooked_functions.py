@@ -31,6 +31,7 @@ HOOKED_FUNCTIONS = (
     HookedFunction("huggingface_hub.hf_api", "HfApi.model_info", "client_calls.repository_info"),
     HookedFunction("huggingface_hub.hf_api", "HfApi.dataset_info", "client_calls.repository_info"),
     HookedFunction("huggingface_hub.hf_api", "HfApi.space_info", "client_calls.repository_info"),
+    HookedFunction("huggingface_hub.hf_api", "HfApi.kernel_info", "client_calls.repository_info"),
     HookedFunction("huggingface_hub.hf_api", "HfApi.resolve_revision", "client_calls.repository_info"),
     HookedFunction("huggingface_hub.hf_file_system", "HfFileSystem._open", "hf_file_system.open_remote"),
     HookedFunction("huggingface_hub.hf_file_system", "HfFileSystem.get_file", "hf_file_system.get_remote"),

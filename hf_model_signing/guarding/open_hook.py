@@ -46,6 +46,8 @@ def _on_event(event: str, arguments: tuple[object, ...]) -> None:
             return
     elif event in _OTHER_EVENTS:
         path, mode = arguments[0], "r"
+    elif event == "import" and arguments[1] is not None:  # an extension module: Python does not open it
+        path, mode = arguments[1], "r"
     else:
         return
     if not _is_on or not _is_on[0]() or is_own_call() or is_hashing():

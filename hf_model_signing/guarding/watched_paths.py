@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from enum import Enum
 
+from hf_model_signing._util.repository_kinds import CACHED_PLURAL
+
 
 class PathKind(Enum):
     """The directory that a watched file belongs to."""
@@ -20,14 +22,14 @@ _WATCHED = (
     (
         PathKind.CACHE,
         "snapshots",
-        re.compile(r"[/\\](?:models|datasets|spaces)--[^/\\]+(?P<inside>[/\\])snapshots[/\\][0-9a-f]{40}[/\\]"),
+        re.compile(rf"[/\\]{CACHED_PLURAL}--[^/\\]+(?P<inside>[/\\])snapshots[/\\][0-9a-f]{{40}}[/\\]"),
     ),
     (
         # In the repository, or in the store beside them that all repositories share.
         PathKind.BLOB,
         "blobs",
         re.compile(
-            r"(?:[/\\](?:models|datasets|spaces)--[^/\\]+(?P<inside>[/\\])blobs[/\\][^/\\]+"
+            rf"(?:[/\\]{CACHED_PLURAL}--[^/\\]+(?P<inside>[/\\])blobs[/\\][^/\\]+"
             r"|(?P<shared>[/\\])blobs[/\\][0-9a-f]{2}[/\\][0-9a-f]{64})(?: \(deleted\))?\Z"
         ),
     ),

@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-_KINDS = {"models": "", "datasets": "datasets/", "spaces": "spaces/"}
-_REPOSITORY = re.compile(r"(models|datasets|spaces)--(.+)")
+from hf_model_signing._util.repository_kinds import CACHED_PLURAL
+
+_REPOSITORY = re.compile(rf"({CACHED_PLURAL})--(.+)")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHARED = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}")  # a blob in the client's store that all repositories share
 
@@ -16,7 +17,11 @@ _SHARED = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}")  # a blob in the client's stor
 def uri_of(folder: str) -> str | None:
     """Return the hub reference of a repository by its folder in a cache; None for a folder of another kind."""
     repository = _REPOSITORY.fullmatch(os.path.basename(folder))
-    return f"hf://{_KINDS[repository[1]]}{repository[2].replace('--', '/', 1)}" if repository else None
+    return f"hf://{_prefix(repository[1])}{repository[2].replace('--', '/', 1)}" if repository else None
+
+
+def _prefix(plural: str) -> str:
+    return "" if plural == "models" else f"{plural}/"
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class CachedSnapshot:
             repository = _REPOSITORY.fullmatch(parts[index - 2])
             if repository and parts[index - 1] == "snapshots" and _COMMIT.fullmatch(parts[index]):
                 folder = os.sep.join(parts[: index - 1])
-                return cls(folder, _KINDS[repository[1]], repository[2].replace("--", "/", 1), parts[index])
+                return cls(folder, _prefix(repository[1]), repository[2].replace("--", "/", 1), parts[index])
         return None
 
     @property

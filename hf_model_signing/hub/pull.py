@@ -41,9 +41,9 @@ def pull(
     """Download a repository from the Hugging Face Hub, and return where it is once it is verified.
 
     `repo_id` is `ORG/NAME`, also with `@REV`, or a reference such as `hf://datasets/ORG/NAME`. `repo_type` is `model`,
-    `dataset` or `space`; `revision` a branch, a tag or a commit. The accepted signers are those of either `verifier` or
-    `policy`, a trust policy or the path of one; a repository that no rule of it names is refused, also if its default
-    allows it.
+    `dataset`, `space` or `kernel`; `revision` a branch, a tag or a commit. The accepted signers are those of either
+    `verifier` or `policy`, a trust policy or the path of one; a repository that no rule of it names is refused, also if
+    its default allows it.
 
     The repository goes to the client's cache, or to the directory `local_dir`. `allow_patterns` chooses files, and
     `ignore_unsigned_files` accepts files that the signature does not list. `signature`, a path, a URL or a bundle, is

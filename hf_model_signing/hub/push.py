@@ -114,7 +114,8 @@ def push(
     """Sign a repository on the Hugging Face Hub and commit the signature, `model.sig`, to it.
 
     `repo_id` is `ORG/NAME`, also with `@REV`, or a reference such as `hf://datasets/ORG/NAME`. `repo_type` is `model`,
-    `dataset` or `space`, `revision` the branch to sign and to commit to, `create_pr` opens a pull request instead.
+    `dataset`, `space` or `kernel`, `revision` the branch to sign and to commit to. `create_pr` opens a pull request
+    instead.
 
     The repository is downloaded and hashed. `remote` uses the digests of large files that the hub lists, a weaker claim
     that the signature records; `folder_path` hashes a local copy, which must be what the hub has. `badge` adds the

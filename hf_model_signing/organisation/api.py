@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from hf_model_signing._util.argument_types import PATTERNS, instance
 from hf_model_signing._util.paths import StrPath, several
+from hf_model_signing._util.repository_kinds import KINDS
 from hf_model_signing.errors import UsageError
 from hf_model_signing.hub.arguments import check_policy, check_signer
 from hf_model_signing.hub.public_function import public_function
@@ -16,7 +17,7 @@ from hf_model_signing.methods.interface import Signer
 from hf_model_signing.organisation import audit as auditing
 from hf_model_signing.organisation import batch as batching
 from hf_model_signing.organisation.options import DEFAULT_JOBS, MAX_JOBS, BatchOptions, Observer, RunOptions
-from hf_model_signing.organisation.selection import KINDS, Selection
+from hf_model_signing.organisation.selection import Selection
 from hf_model_signing.policy.trust_policy import Policy
 from hf_model_signing.report.interface import Report
 from hf_model_signing.signing import HowToHash
@@ -40,9 +41,9 @@ def audit(
     """Find out which repositories of an organisation are signed, by whom, and which signatures are stale.
 
     `organisation` is the name of an organisation or a user on the Hugging Face Hub. With a `policy`, a trust policy or
-    the path of one, the report says which signers are trusted. `repo_type` chooses kinds: `model`, `dataset`, `space`;
-    `include` and `exclude` are patterns of names such as `bert-*`. `jobs` is the number of threads, at most 64. `token`
-    is sent to the hub in place of the user's own. `observer` follows the run.
+    the path of one, the report says which signers are trusted. `repo_type` chooses kinds: `model`, `dataset`, `space`,
+    `kernel`; `include` and `exclude` are patterns of names such as `bert-*`. `jobs` is the number of threads, at most
+    64. `token` is sent to the hub in place of the user's own. `observer` follows the run.
 
     Nothing large is downloaded, and nothing is changed. Raises `UsageError` for invalid arguments or an error in the
     policy, `RefusedError` if there is no repository, and `StopBatch` if the hub stays unavailable.

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from hf_model_signing._util.repository_kinds import KINDS
 from hub_adapters.interface import Reference
-
-KINDS = ("model", "dataset", "space")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hf_model_signing._util.repository_kinds import PREFIXED
 from hf_model_signing.errors import UsageError, VerificationError
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.policy.trusted_signers import TrustedSigners
@@ -13,7 +14,6 @@ from hf_model_signing.policy.trusted_signers import TrustedSigners
 LOCK_NAME = "trust.lock"  # beside the policy: the pins of trust on first use
 
 _HUB = re.compile(r"[a-z][a-z0-9+.-]*://")
-_KINDS = ("datasets/", "spaces/")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _fits(uri: str, pattern: str) -> bool:
 
 
 def _kind(uri: str) -> str:
-    return next((kind for kind in _KINDS if uri.startswith(f"hf://{kind}")), "")
+    return next((kind for kind in PREFIXED if uri.startswith(f"hf://{kind}")), "")
 
 
 def check_pattern(pattern: str, error: Callable[[str], UsageError]) -> None:
@@ -90,7 +90,7 @@ def check_pattern(pattern: str, error: Callable[[str], UsageError]) -> None:
         return
     if name.startswith("models/"):
         raise error(f"has {pattern!a}: models are written without a kind")
-    for kind in _KINDS:
+    for kind in PREFIXED:
         name = name.removeprefix(kind)
     if name.count("/") > 1 or "" in name.split("/"):
         raise error(f"has {pattern!a}, which names no repository: write ORG/NAME, or a whole reference")

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from hf_model_signing._util.repository_kinds import PREFIXES
 from hf_model_signing._util.text import one_line
 from hf_model_signing.report.interface import Format, Record, Report
 from hf_model_signing.report.statuses import Status
 
 MAX_RESULTS = 25_000  # https://docs.github.com/code-security/code-scanning/integrating-with-code-scanning/sarif-support
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-_PREFIXES = {"dataset": "datasets/", "space": "spaces/"}  # as in URLs of the hub
 
 
 class _Rule(NamedTuple):
@@ -108,7 +108,7 @@ def _result(record: Record, status: Status, index: int) -> dict[str, Any]:
 def _path(record: Record) -> str:
     """Return the relative path of the signature, with dot segments in a hostile name replaced."""
     parts = [part if part.strip(".") else "_" for part in one_line(record.name).split("/")]
-    return _PREFIXES.get(record.kind, "") + "/".join(quote(part, safe="") for part in (*parts, "model.sig"))
+    return PREFIXES.get(record.kind, "") + "/".join(quote(part, safe="") for part in (*parts, "model.sig"))
 
 
 def _fingerprint(record: Record, status: Status) -> str:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from hub_adapters._util.parallel import call_all
-from hub_adapters.errors import BadReferenceError, BadSettingError, DishonestError, UncertainError
+from hub_adapters._util.repository_kinds import ANY_PLURAL, ANY_PREFIXED, KIND_OF_PLURAL
+from hub_adapters.errors import BadReferenceError, BadSettingError, DishonestError, UncertainError, UnsupportedError
 from hub_adapters.http.urls import named
 from hub_adapters.huggingface._compat import http_error
 from hub_adapters.huggingface.cache import discard, own_cache, write_ref
@@ -59,13 +60,13 @@ _logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 DEFAULT_REVISION = "main"
-_KINDS = {"": "model", "models": "model", "datasets": "dataset", "spaces": "space"}
+_KINDS = {"": "model", **KIND_OF_PLURAL}
 _WEB_BASES = ("https://huggingface.co", "https://hf.co")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _NAME = r"[\w.-]{1,96}"
 _ID = re.compile(rf"(?:{_NAME}/)?{_NAME}", re.ASCII)
-_REFERENCE = re.compile(rf"(?:(models|datasets|spaces)/)?((?:{_NAME}/)?{_NAME})(?:@(.+))?")
-_WEB = re.compile(rf"(?:(datasets|spaces)/)?({_NAME}/{_NAME})(?:/tree/(refs/pr/\d+|[^/?#]+))?/?(?:[?#].*)?")
+_REFERENCE = re.compile(rf"(?:({ANY_PLURAL})/)?((?:{_NAME}/)?{_NAME})(?:@(.+))?")
+_WEB = re.compile(rf"(?:({ANY_PREFIXED})/)?({_NAME}/{_NAME})(?:/tree/(refs/pr/\d+|[^/?#]+))?/?(?:[?#].*)?")
 _DOWNLOADS = 8  # the number that the client itself uses
 _MOST_ENTRIES = 500_000  # several times what the Hub accepts in one repository
 _PULL = re.compile(r"refs/pr/(\d{1,9})")
@@ -113,7 +114,7 @@ class HuggingFaceAdapter(HubAdapter):
 
     @classmethod
     def parse(cls, text: str) -> Reference | None:
-        """Parse `hf://[datasets/|spaces/]ORG/NAME[@REV]` or the web URL of a repository; return None for other text."""
+        """Parse `hf://[KIND/]ORG/NAME[@REV]` or the web URL of a repository; return None for other text."""
         if text.startswith("hf://"):
             return cls.named(text.removeprefix("hf://"))
         for base in (_endpoint(), *_WEB_BASES):
@@ -224,7 +225,7 @@ class HuggingFaceAdapter(HubAdapter):
             for _ in range(MOST_REPOSITORIES):
                 # One item at a time: errors of the caller in between are not translated.
                 with translated(reference, self._endpoint, "listing"), checked_at_least(self._endpoint, self._budget):
-                    item = next(items, None)
+                    item = _next_listed(items, only=len(kinds) == 1)
                 if item is None:
                     break
                 yield listed_repository(item, owner, kind)
@@ -415,6 +416,17 @@ class HuggingFaceAdapter(HubAdapter):
                     _logger.info("the hub answers HTTP %s; trying again in %.0f s", status_of(error), pause)
                     time.sleep(pause)
             return call()
+
+
+def _next_listed(items: Iterator[Any], *, only: bool) -> Any:  # noqa: ANN401 - as the client
+    """Return the next item; None at the end, or if the hub does not list this kind, which is not the only one."""
+    try:
+        return next(items, None)
+    except UnsupportedError as error:
+        if only:
+            raise
+        _logger.warning("%s", error)
+        return None
 
 
 def owner_name(text: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-_ID = r"(?:datasets/|spaces/)?(?!(?:datasets|spaces|models)/)[\w.-]{1,96}/[\w.-]{1,96}"
+from hub_adapters._util.repository_kinds import ANY_PLURAL, ORG_NAME, PREFIXED
+
+_ID = rf"(?:{'|'.join(PREFIXED)})?(?!(?:{ANY_PLURAL})/)[\w.-]{{1,96}}/[\w.-]{{1,96}}"
 _GIT = re.compile(rf"git@(?:hf\.co|huggingface\.co):({_ID}?)(?:\.git)?", re.ASCII)
 _FILE = re.compile(rf"({_ID})/[^@\s]+", re.ASCII)
 _LONGEST = 300  # characters of the text that the message quotes
@@ -18,7 +20,7 @@ def is_git_address(text: str) -> bool:
 def not_a_repository(text: str) -> str:
     """Return the message, on one line."""
     shown = f"'{text}'" if text.isprintable() and len(text) <= _LONGEST else f"{text[:_LONGEST]!a}"
-    message = f"{shown} is not the name of a repository; expected [datasets/|spaces/]ORG/NAME"
+    message = f"{shown} is not the name of a repository; expected {ORG_NAME}"
     git, file = _GIT.fullmatch(text), _FILE.fullmatch(text)
     if git:
         return f"{message}: this is an address for git, so write hf://{git[1]}"

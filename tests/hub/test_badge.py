@@ -109,7 +109,7 @@ def test_command_in_the_card_verifies(hub: Hub, repo: str, person: People, acme:
     assert (refused.code, "changed: README.md" in refused.err) == (1, True)
 
 
-@pytest.mark.parametrize("kind", ["dataset", "space"])
+@pytest.mark.parametrize("kind", ["dataset", "space", "kernel"])
 def test_other_kinds(hub: Hub, person: People, acme: KeyPair, tmp_path: Path, kind: str) -> None:
     hub.create_repo("acme/things", repo_type=kind)
     hub.commit("acme/things", {"data.csv": b"1,2\n", CARD_NAME: YAML + b"Things"}, repo_type=kind)

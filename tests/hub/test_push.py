@@ -101,7 +101,7 @@ def test_push_replaces_a_malformed_signature(hub: Hub, repo: str, person: People
     assert person("reader").run("pull", repo, "--public-key", acme.public).code == 0
 
 
-@pytest.mark.parametrize("kind", ["dataset", "space"])
+@pytest.mark.parametrize("kind", ["dataset", "space", "kernel"])
 def test_push_and_pull_other_kinds(hub: Hub, person: People, acme: KeyPair, kind: str) -> None:
     hub.create_repo("acme/things", repo_type=kind)
     hub.commit("acme/things", {"data.csv": b"1,2\n"}, repo_type=kind)

@@ -141,7 +141,7 @@ class TestPush:
         hub.update_repo(trusted, private=True)
         assert _push(job, acme).code == 0
 
-    @pytest.mark.parametrize("kind", ["dataset", "space"])
+    @pytest.mark.parametrize("kind", ["dataset", "space", "kernel"])
     def test_push_of_another_kind(self, hub: Hub, job: Person, acme: KeyPair, github: GithubActions, kind: str) -> None:
         hub.create_repo("acme/things", repo_type=kind)
         hub.commit("acme/things", {"data.csv": b"1,2\n"}, repo_type=kind)

@@ -122,6 +122,42 @@ def test_batch_of_nothing_is_refused(organisation: Organisation, person: People,
     assert "nothing to do" in done.err
 
 
+class TestKernels:
+    """The client has no method that lists kernels."""
+
+    @pytest.fixture
+    def organisation(self, hub: Hub, pair: KeyPair) -> Organisation:
+        made = Organisation(hub, pair)
+        for number in range(3):
+            made.add(f"fast{number}", "kernel")
+        made.add("slow")
+        return made
+
+    @pytest.mark.parametrize("options", [(), ("--type", "kernel"), ("--include", "kernels/acme/fast*")])
+    def test_batch_signs_them(
+        self, organisation: Organisation, person: People, acme: KeyPair, tmp_path: Path, options: tuple[str, ...]
+    ) -> None:
+        organisation.hub.page_size = 2
+        kernels = {repo.uri for repo in organisation.repositories if repo.kind == "kernel"}
+        assert kernels <= by_name(batch(person(), acme, *options)).keys()
+        policy = tmp_path / "trust.toml"
+        signers = f'[{{ method = "key", public_key = "{acme.public}" }}]'
+        policy.write_text(f'version = 1\n[[trust]]\nrepos = ["hf://kernels/acme/*"]\nsigners = {signers}\n')
+        done = person("auditor").run("--json", "audit", "acme", "--policy", policy, "--type", "kernel")
+        assert {uri for uri, record in by_name(done).items() if not record["findings"]} == kernels
+
+    def test_hub_that_does_not_list_them(
+        self, organisation: Organisation, person: People, acme: KeyPair, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        organisation.hub.fail("GET", "/api/kernels", 404)
+        done = batch(person(), acme)
+        assert (set(by_name(done)), done.code) == ({"hf://acme/slow"}, 0)
+        assert "does not list kernels" in caplog.text
+        alone = batch(person("b"), acme, "--type", "kernel")
+        assert alone.code == 2
+        assert "does not list kernels: name each of them" in alone.err
+
+
 @pytest.mark.parametrize("name", ["acme/model", "a b", "..", "ftp://acme"])
 def test_malformed_organisation(person: People, acme: KeyPair, name: str) -> None:
     done = person().run("batch", name, "--private-key", acme.private)

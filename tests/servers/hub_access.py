@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
+from hub_adapters._util.repository_kinds import ANY_PLURAL, ANY_PREFIXED
 from tests.servers.hub_faults import Faults, Impersonate, Rollback, Serve, Swap
 from tests.servers.hub_http import Refused, Reply, Request, error, redirect
 from tests.servers.hub_store import Commit, Content, Repo, RepoKey, Store
@@ -262,8 +263,8 @@ Handler = Callable[[Exchange], Reply]
 Route = tuple[str, re.Pattern[str], Handler]
 
 _ID = r"(?P<id>[^/]+/[^/]+|[^/]+)"
-API = rf"/api/(?P<kind>models|datasets|spaces)/{_ID}"
-WEB = rf"/(?P<kind>datasets/|spaces/)?{_ID}"
+API = rf"/api/(?P<kind>{ANY_PLURAL})/{_ID}"
+WEB = rf"/(?P<kind>(?:{ANY_PREFIXED})/)?{_ID}"
 REV = r"(?P<rev>refs/(?:pr|convert)/[^/]+|[^/]+)"
 
 

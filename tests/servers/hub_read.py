@@ -6,13 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode
 
+from hub_adapters._util.repository_kinds import ANY_PLURAL
 from tests.servers.hub_access import API, REV, WEB, Exchange, View, may_read, may_write, route
 from tests.servers.hub_http import Refused, Reply, content_reply, error, json_reply, redirect
 from tests.servers.hub_store import Commit, File, Repo, RepoKey, directories
 
 _MODEL_ONLY: dict[str, Any] = {"pipeline_tag": None, "library_name": None, "spaces": [], "inference": None}
 _SPACE_ONLY: dict[str, Any] = {"sdk": "static", "host": None, "subdomain": None, "models": [], "datasets": []}
-_EXTRA: dict[str, dict[str, Any]] = {"model": _MODEL_ONLY, "dataset": {"description": None}, "space": _SPACE_ONLY}
+_EXTRA: dict[str, dict[str, Any]] = {
+    "model": _MODEL_ONLY,
+    "dataset": {"description": None},
+    "space": _SPACE_ONLY,
+    "kernel": {},
+}
 
 
 def _sibling(path: str, file: File, blobs: bool) -> dict[str, Any]:
@@ -246,7 +252,7 @@ def _auth_check(exchange: Exchange) -> Reply:
 
 ROUTES = [
     route("GET", r"/api/whoami-v2", _whoami),
-    route("GET", r"/api/(?P<kind>models|datasets|spaces)", _list),
+    route("GET", rf"/api/(?P<kind>{ANY_PLURAL})", _list),
     route("GET", rf"{API}/revision/{REV}", _info),
     route("GET", rf"{API}/tree/{REV}(?:/(?P<path>.*))?", _tree),
     route("POST", rf"{API}/paths-info/{REV}", _paths_info),

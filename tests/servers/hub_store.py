@@ -25,7 +25,7 @@ _LFS_SUFFIXES = (".safetensors", ".bin", ".onnx", ".pt", ".parquet", ".gguf", ".
 
 
 class RepoKey(NamedTuple):
-    """The key of a repository: its type (model, dataset, space) and its full name."""
+    """The key of a repository: its type (model, dataset, space, kernel) and its full name."""
 
     type: str
     id: str

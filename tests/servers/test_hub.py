@@ -356,6 +356,20 @@ def test_repositories_are_created_moved_and_deleted(hub: Hub, api: HfApi) -> Non
     assert not api.repo_exists("acme/two")
 
 
+def test_kernels(hub: Hub, api: HfApi, tmp_path: Path) -> None:
+    made = api.create_repo("acme/fast", repo_type="kernel")
+    assert (made.repo_id, made.repo_type) == ("acme/fast", "kernel")
+    files = {"build/cpu/metadata.json": b"{}", "build/cpu/ops.bin": b"code"}
+    operations = [CommitOperationAdd(name, content) for name, content in files.items()]
+    commit = api.create_commit("acme/fast", operations, commit_message="build", repo_type="kernel")
+    api.create_branch("acme/fast", branch="v1", repo_type="kernel")
+    assert api.repo_info("acme/fast", repo_type="kernel", revision="v1").sha == commit.oid
+    assert {ref.name for ref in api.list_repo_refs("acme/fast", repo_type="kernel").branches} == {"main", "v1"}
+    path = api.snapshot_download("acme/fast", repo_type="kernel", cache_dir=tmp_path, allow_patterns="build/cpu/*")
+    assert "kernels--acme--fast" in path
+    assert tree_of(Path(path)) == files
+
+
 @pytest.mark.parametrize("repo_type", ["model", "dataset", "space"])
 def test_listing_by_author_in_pages(hub: Hub, api: HfApi, anyone: HfApi, repo_type: str) -> None:
     for number in range(7):

@@ -56,7 +56,7 @@ def test_publisher_writes_to_its_repository(hub: Hub, issuer: TokenIssuer) -> No
     assert hub.read(REPO, "a.txt") == b"a"
 
 
-@pytest.mark.parametrize("kind", ["dataset", "space"])
+@pytest.mark.parametrize("kind", ["dataset", "space", "kernel"])
 def test_publisher_of_another_kind_names_it_in_the_resource(hub: Hub, issuer: TokenIssuer, kind: str) -> None:
     hub.create_repo(REPO, repo_type=kind)
     hub.trust_publisher(REPO, issuer, repo_type=kind)

@@ -37,6 +37,8 @@ def _files(adapter: HuggingFaceAdapter, resolved: Resolved, *names: str) -> list
         ("hf://acme/model/", Reference("hf", "model", "acme/model")),
         ("hf://acme/model@main/", Reference("hf", "model", "acme/model", "main")),
         ("hf://datasets/acme/d/", Reference("hf", "dataset", "acme/d")),
+        ("hf://kernels/acme/k@v1", Reference("hf", "kernel", "acme/k", "v1")),
+        ("https://huggingface.co/kernels/acme/k/tree/v1", Reference("hf", "kernel", "acme/k", "v1")),
         ("https://huggingface.co/acme/model", Reference("hf", "model", "acme/model")),
         ("https://hf.co/datasets/acme/d/tree/main", Reference("hf", "dataset", "acme/d", "main")),
         ("https://huggingface.co/acme/model/tree/refs%2Fpr%2F1", Reference("hf", "model", "acme/model", "refs/pr/1")),
@@ -69,9 +71,10 @@ def test_parse_revision_that_is_a_path_elsewhere(revision: str) -> None:
         ("git@hf.co:acme/bert", "this is an address for git, so write hf://acme/bert"),
         ("git@hf.co:datasets/acme/d.git", "so write hf://datasets/acme/d"),
         ("acme/bert/config.json", "a signature is of a whole repository, so write hf://acme/bert and choose files"),
+        ("git@hf.co:kernels/acme/k", "so write hf://kernels/acme/k"),
         ("datasets/acme/d/a/b.csv", "so write hf://datasets/acme/d and choose files"),
-        ("acme/bert\n", r"'acme/bert\n' is not the name of a repository; expected [datasets/|spaces/]ORG/NAME"),
-        ("../a/b", "'../a/b' is not the name of a repository; expected [datasets/|spaces/]ORG/NAME"),
+        ("acme/bert\n", r"'acme/bert\n' is not the name of a repository; expected [datasets/|spaces/|kernels/]ORG"),
+        ("../a/b", "'../a/b' is not the name of a repository; expected [datasets/|spaces/|kernels/]ORG/NAME"),
     ],
 )
 def test_advice_for_text_that_names_no_repository(text: str, advice: str) -> None:
