@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ Files = dict[str, bytes]
 class Loads:
     """A process that has the libraries, and loads a model for each task that it gets."""
 
-    def __init__(self, python: Path, hub: Hub) -> None:
+    def __init__(self, python: Path, hub: Hub, *, launcher: Sequence[str] = (), arguments: Sequence[str] = ()) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self.python, self.home = python, Path(self._folder.name)
         self.environment = {
@@ -48,7 +48,7 @@ class Loads:
         }
         self._log = (self.home / "log").open("wb")
         self._process = subprocess.Popen(
-            [python, "-m", "tests.frameworks.loading"],
+            [*launcher, python, "-m", "tests.frameworks.loading", *arguments],
             cwd=ROOT,
             env=self.environment,
             stdin=subprocess.PIPE,

@@ -22,31 +22,43 @@ _OURS = ("hf_model_signing", "hub_adapters", "cryptography")
 
 
 def main() -> None:
-    """Make the models once, then serve."""
+    """Import the libraries once, then serve. With the argument `alone`, import a library when a task needs it instead.
+
+    Alone, all tasks run in this process, guarded from its start by the policy in the next argument, if there is one.
+    """
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # output of libraries is not an answer
-    if len(sys.argv) > 1 and sys.argv[1] == "once":
-        import hf_model_signing as hms
+    is_alone = "alone" in sys.argv[1:2]
+    if is_alone:
+        for policy in sys.argv[2:]:
+            import hf_model_signing as hms
 
-        task = json.loads(sys.argv[2])
-        if task.get("policy"):
-            hms.guard(task["policy"])
-        import_library(LIBRARIES[task["library"]].package)
-        print(json.dumps(_outcome(task)), file=answers, flush=True)
-        return
-    for library in LIBRARIES.values():
-        import_library(library.package)
+            hms.guard(policy)
+    else:
+        for library in LIBRARIES.values():
+            import_library(library.package)
     print(json.dumps({"ready": True}), file=answers, flush=True)
     for line in sys.stdin:
-        print(json.dumps(_forked(json.loads(line))), file=answers, flush=True)
+        task = json.loads(line)
+        _move_home(task["home"])
+        print(json.dumps(_alone(task) if is_alone else _forked(task)), file=answers, flush=True)
 
 
-def _forked(task: dict[str, Any]) -> dict[str, Any]:
+def _move_home(folder: str) -> None:
     home = Path(os.environ["HF_HOME"])
     if home.is_symlink():
         home.unlink()
-    Path(task["home"]).mkdir(parents=True, exist_ok=True)
-    home.symlink_to(task["home"])
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    home.symlink_to(folder)
+
+
+def _alone(task: dict[str, Any]) -> dict[str, Any]:
+    os.environ["XDG_CACHE_HOME"] = task["xdg"]
+    import_library(LIBRARIES[task["library"]].package)
+    return _outcome(task)
+
+
+def _forked(task: dict[str, Any]) -> dict[str, Any]:
     read, write = os.pipe()
     child = os.fork()
     if child == 0:

@@ -6,16 +6,16 @@ load without the guard, which shows that the library would have loaded it.
 
 from __future__ import annotations
 
-import json
-import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.frameworks.conftest import Files, Repositories
+from tests.frameworks.conftest import Files, Loads, Repositories
 from tests.frameworks.models import LIBRARIES
+from tests.needs import ENVIRONMENTS
 
 # The state in which the program finds the world -> the attacks that are tried there.
 ROUTES = {
@@ -34,6 +34,8 @@ CELLS = [
     # Offline, `datasets` reads the tables that it has made and no file of the repository.
     if (library, route, attack) != ("datasets", "offline", "cache")
 ]
+
+NEWER = [*ENVIRONMENTS][-1:]  # the environment with the newer client
 
 pytestmark = pytest.mark.timeout(600)  # the first one of each process starts the libraries
 
@@ -145,6 +147,7 @@ def test_guarded(make_world: Callable[[str], World], library: str, route: str, a
         assert found["value"] != _value(make_world(library), unguarded=True)
 
 
+@pytest.mark.parametrize("repositories", NEWER, indirect=True)  # the attacks are the same with each client
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("library", SMALL)
 def test_without_the_guard(make_world: Callable[[str], World], library: str, attack: str) -> None:
@@ -154,40 +157,41 @@ def test_without_the_guard(make_world: Callable[[str], World], library: str, att
     assert world.load(guarded=False)["outcome"] == "loaded"
 
 
-@pytest.mark.parametrize("library", SMALL)
-def test_guard_that_comes_first(make_world: Callable[[str], World], library: str, tmp_path: Path) -> None:
-    """The guard is on before the library is imported, and in a program that knows nothing of it."""
-    world = make_world(library)
-    if world.repositories.name == "hub1" and library not in ("transformers", "datasets"):
-        pytest.skip("each of these programs takes seconds to start, so few start with the older client")
-    world.publish_signed()
-    if world.repositories.name == "hub2" and library in ("transformers", "datasets", "sentence-transformers"):
-        assert _program(world, tmp_path, "guard")["outcome"] == "loaded"
-    world.publish(SERVED["weights"](world))
-    assert _program(world, tmp_path, "run")["outcome"] == "refused"
+@pytest.mark.parametrize(
+    ("repositories", "how"),
+    [*((name, "run") for name in ENVIRONMENTS), *((name, "guard") for name in NEWER)],
+    indirect=["repositories"],
+)
+def test_guard_that_comes_first(make_world: Callable[[str], World], how: str, tmp_path: Path) -> None:
+    """The guard is on before any library is imported; with `run`, in a program that knows nothing of it."""
+    worlds = [make_world(library) for library in SMALL]
+    for world in worlds:
+        world.publish_signed()
+    with _program(worlds[0].repositories, how) as program:
+        loaded = _load_all(program, worlds, tmp_path / "signed")
+        for world in worlds:
+            world.publish(SERVED["weights"](world))
+        refused = _load_all(program, worlds, tmp_path / "changed")
+    assert [answer["outcome"] for answer in loaded] == ["loaded"] * len(SMALL), loaded
+    assert [answer["outcome"] for answer in refused] == ["refused"] * len(SMALL), refused
 
 
-def _program(world: World, tmp_path: Path, how: str) -> dict[str, Any]:
-    task = {"library": world.library, "repo": world.repo}
-    python, policy = str(world.repositories.loads.python), str(world.repositories.policy)
-    command = [python, "-m", "tests.frameworks.loading", "once"]
+@contextmanager
+def _program(repositories: Repositories, how: str) -> Iterator[Loads]:
+    """A process that starts under the guard, and imports each library when it comes to it."""
+    python, policy = repositories.loads.python, str(repositories.policy)
     if how == "run":
-        command = [python, "-m", "hf_model_signing", "run", "--policy", policy, "--", *command]
+        launcher = [str(python), "-m", "hf_model_signing", "run", "--policy", policy, "--"]
+        program = Loads(python, repositories.hub, launcher=launcher, arguments=["alone"])
     else:
-        task["policy"] = policy
-    environment = {**world.repositories.loads.environment, "HF_HOME": str(tmp_path / "alone")}
-    done = subprocess.run(
-        [*command, json.dumps(task)],
-        cwd=Path(__file__).parents[2],
-        env={**environment, "XDG_CACHE_HOME": str(tmp_path / "xdg")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    lines = done.stdout.splitlines()
-    assert lines, done.stderr[-3000:]
-    answer: dict[str, Any] = json.loads(lines[-1])
-    return answer
+        program = Loads(python, repositories.hub, arguments=["alone", policy])
+    yield program
+    program.stop()
+
+
+def _load_all(program: Loads, worlds: list[World], folder: Path) -> list[dict[str, Any]]:
+    places = {"home": folder / "home", "xdg": folder / "xdg"}
+    return [program.ask(library=world.library, repo=world.repo, **places) for world in worlds]
 
 
 def _value(world: World, *, unguarded: bool) -> float:
