@@ -65,7 +65,7 @@ def try_to_load_from_cache(decider: Decider, original: Original, arguments: Argu
         commit = request.cache.commit_of(found)
         repository.accept_signature(commit)
         with repository.downloading(request.cache.snapshot(commit), []):
-            repository.check_snapshot([path])
+            repository.check_file(path)
         repository.settle([path], facts)
         facts["path"] = found
         return found

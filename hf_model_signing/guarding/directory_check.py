@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hf_model_signing._util.text import show, some
 from hf_model_signing.errors import ModelError, VerificationError
 from hf_model_signing.guarding.state import CallState
-from hf_model_signing.hashing.file_tree import Listed, Scope, list_names, state_of
+from hf_model_signing.hashing.file_tree import Listed, list_named, state_of
 from hf_model_signing.hashing.model_hasher import hash_listed
 from hf_model_signing.hashing.receipts import Receipts
 from hf_model_signing.oms.difference import Difference, MismatchError
@@ -56,7 +56,8 @@ class DirectoryCheck:
     def _check(self, paths: Mapping[str, str], required: Collection[str]) -> None:
         signed = self.call.manifest.digests
         names = paths.keys() - EXEMPT_FILES
-        missing, added = sorted({*required} - paths.keys()), sorted(names - signed.keys())
+        missing = sorted(name for name in required if name not in paths)
+        added = sorted(name for name in names if name not in signed)
         if added or missing:
             self._refuse(Difference(missing=tuple(missing), added=tuple(added)))
         try:
@@ -101,7 +102,7 @@ class DirectoryCheck:
 
     def _list_once(self, names: frozenset[str]) -> list[Listed]:
         try:
-            return list_names(self.directory, Scope(names=names))
+            return list_named(self.directory, names)
         except ModelError as error:
             if isinstance(error.__cause__, FileNotFoundError):
                 return []

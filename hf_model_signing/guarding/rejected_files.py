@@ -24,7 +24,7 @@ def discarding_rejected(cache: CachedRepository, directory: str, commit: str, na
     """
     paths = {name: os.path.join(directory, name) for name in names}
     before = {name: _state(path) for name, path in paths.items()}
-    blobs = cache.blobs()
+    blobs = cache.blobs() if names else frozenset()
     try:
         yield
     except RefusedError as error:

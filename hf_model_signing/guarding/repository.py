@@ -92,10 +92,11 @@ class GuardedRepository:
         """Raise `VerificationError` unless all files in the snapshot are as signed, and `required` ones are there."""
         self._check_of(self._snapshot).check_all(required)
 
-    def check_opened(self, name: str) -> None:
+    def check_file(self, name: str) -> None:
         """Raise `VerificationError` unless a file of the snapshot is as signed; from time to time check the others too.
 
-        A program that opens a large snapshot file by file would otherwise wait for a check of all of it each time.
+        A program that loads or opens a large snapshot file by file would otherwise wait for a check of all of it each
+        time.
         """
         if self.call.is_resting(self._snapshot):
             self._check_of(self._snapshot).check([name])
@@ -143,8 +144,6 @@ class GuardedRepository:
     def _check_of(self, directory: str, *, local: bool = False) -> DirectoryCheck:
         purpose = ""
         if not self.decider.policy.always_hash:
-            bundle = self.call.signature.bundle
-            signed = (hashlib.sha256(part).hexdigest() for part in (bundle.payload, bundle.signature))
-            parts = [self.decider.fingerprint, *signed]
+            parts = (self.decider.fingerprint, self.call.signature.bundle.signed_digest)
             purpose = hashlib.sha256(" ".join(parts).encode()).hexdigest()
         return DirectoryCheck(directory, self.call, purpose, local)

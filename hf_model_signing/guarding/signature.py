@@ -37,14 +37,16 @@ class SignatureCheck:
         stay in the cache if it is refused.
         """
         cache = self.request.cache
-        blobs = cache.blobs()
-        path, is_new = self._find(commit)
+        path = cache.signature(commit)
+        old_blobs = None if os.path.lexists(path) else cache.blobs()
+        if old_blobs is not None:
+            self._download(commit)
         try:
             verified = self._verify(path, commit)
             self._check_rollback(verified, commit)
         except RefusedError:
-            if is_new and self.decider.mode is Mode.ENFORCE:
-                discard(Snapshot(cache.snapshot(commit), commit, old_blobs=blobs), {SIGNATURE_NAME})
+            if old_blobs is not None and self.decider.mode is Mode.ENFORCE:
+                discard(Snapshot(cache.snapshot(commit), commit, old_blobs=old_blobs), {SIGNATURE_NAME})
             raise
         self.call.accept_signature(commit, verified)
 
@@ -57,13 +59,10 @@ class SignatureCheck:
             RollbackRecord.of(self._branch_key(branch), verified).advance(verified.statement, commit)
         facts.update(commit=commit, signer=verified.signer)
 
-    def _find(self, commit: str) -> tuple[str, bool]:
-        """Return the path of the signature, and True if this call downloaded it."""
+    def _download(self, commit: str) -> None:
+        """Download the signature into the client's cache; raise `MissingSignatureError` if there is none."""
         from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 
-        path = self.request.cache.signature(commit)
-        if os.path.lexists(path):
-            return path, False
         where = f"'{self.request.uri}' at {commit}"
         try:
             size = self.request.download_signature(commit, dry_run=True).file_size
@@ -81,7 +80,6 @@ class SignatureCheck:
             raise MissingSignatureError(
                 f"the {SIGNATURE_NAME} of {where} cannot be had: {_first_line(error)}"
             ) from error
-        return path, True
 
     def _verify(self, path: str, commit: str) -> Verified:
         """Verify the signature in a file, unless this process has verified it and the file has not changed."""

@@ -32,14 +32,14 @@ def load_file(repository: GuardedRepository, facts: Facts) -> str:
     if info.will_download:
         repository.check_announced(path, info.file_size)
     directory = request.local_dir or request.cache.snapshot(commit)
-    with repository.downloading(directory, [path]):
+    with repository.downloading(directory, [path] if info.will_download else []):
         found: str = request.download(revision=commit)
         if os.path.realpath(found) != os.path.realpath(os.path.join(directory, path)):
             raise VerificationError(f"the client gives '{found}', and '{os.path.join(directory, path)}' was verified")
         if request.local_dir:
             repository.check_local_file(directory, path)
         else:
-            repository.check_snapshot([path])
+            repository.check_file(path)
     return _settle(repository, [path], found, facts)
 
 

@@ -85,6 +85,23 @@ def list_names(root: str, scope: Scope, *, allow_symlinks: bool = False, warn: b
         return walk.files()
 
 
+def list_named(root: str, names: Set[str]) -> list[Listed]:
+    """List the files `names` of the directory `root`, sorted by name, without looking at its other files.
+
+    Raises `ModelError` as `list_names` does, and for a missing file or a link to a directory on the way to one.
+    """
+    walk = _Walk(root, Scope(), allow_symlinks=False, warn=False)
+    with _readable(root):
+        for folder in sorted(folders_above(names)):
+            path = os.path.join(root, *folder.split("/"))
+            if not stat.S_ISDIR(os.lstat(path).st_mode):
+                raise ModelError(f"{show(path)} is not a directory of the model itself; replace it by a directory")
+        for name in names:
+            if not is_plain(name):
+                _check(name)
+        return [walk.find(name, os.path.join(root, *name.split("/"))) for name in sorted(names)]
+
+
 def names_in_model(root: str, path: str, *, allow_symlinks: bool = False) -> set[str]:
     """Return every name that the file at `path`, which may not exist yet, has in the model at `root`.
 

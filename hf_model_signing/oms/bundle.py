@@ -9,6 +9,7 @@ read differently.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -77,6 +78,12 @@ class Bundle(Result):
     old_forms: tuple[str, ...] = field(default=(), compare=False)
 
     shown = ("method", "size")
+
+    @cached_property
+    def signed_digest(self) -> str:
+        """SHA-256 over the digests of the payload and the signature, in lower-case hex: it identifies both."""
+        parts = (hashlib.sha256(part).digest() for part in (self.payload, self.signature))
+        return hashlib.sha256(b"".join(parts)).hexdigest()
 
     @classmethod
     def parse(cls, data: bytes) -> Bundle:
