@@ -56,9 +56,10 @@ class Decision:
     def log(self, *, quietly: bool = False) -> None:
         """Write it to the log, and to the audit log if there is one."""
         level = logging.INFO if quietly else _LEVELS[self.kind]
-        reason = self.facts.get("reason")
-        text = f"{self.kind} {self.repo} ({self.call}){f': {reason}' if reason else ''}"
-        _logger.log(level, "%s", one_line(text))
+        if _logger.isEnabledFor(level):
+            reason = self.facts.get("reason")
+            text = f"{self.kind} {self.repo} ({self.call}){f': {reason}' if reason else ''}"
+            _logger.log(level, "%s", one_line(text))
         path = os.environ.get(AUDIT_VARIABLE)
         if path:
             _append(path, self._line())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from functools import partial
+from functools import lru_cache, partial
 
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.guarding.client_cache import files_of_blob, repositories_in
+from hf_model_signing.guarding.client_cache import CachedRepository, files_of_blob, repositories_in
 from hf_model_signing.guarding.decider import Decider, Facts
 from hf_model_signing.guarding.own_calls import own_calls
 from hf_model_signing.guarding.repository import GuardedRepository
@@ -20,11 +20,12 @@ from hf_model_signing.oms.names import EXEMPT_FILES
 
 def check_cached_file(decider: Decider, path: str, _: re.Match[str]) -> None:
     """Raise `VerificationError` unless a file in the cache, and with it all of its snapshot, is as signed."""
-    snapshot = CachedSnapshot.at(path)
+    path = os.path.abspath(path)
+    snapshot = _snapshot_of(os.path.dirname(path))
     if snapshot is None:
         return
     directory = os.path.join(snapshot.repository_folder, "snapshots", snapshot.commit)
-    name = os.path.relpath(os.path.abspath(path), directory).replace(os.sep, "/")
+    name = path.removeprefix(directory + os.sep).replace(os.sep, "/")
     if name in EXEMPT_FILES:
         return
     repository = GuardedRepository.begin(decider, _request(snapshot))
@@ -118,6 +119,11 @@ def _repository_of(decider: Decider, code: str) -> str:
     return next((name for name in names if decider.names(name)), names[0])
 
 
+@lru_cache(maxsize=1024)  # many files of a directory are opened, and only its name counts here
+def _snapshot_of(directory: str) -> CachedSnapshot | None:
+    return CachedSnapshot.at(directory)
+
+
 def _request(snapshot: CachedSnapshot) -> Request:
     return Request(
         {
@@ -125,5 +131,6 @@ def _request(snapshot: CachedSnapshot) -> Request:
             "repo_type": snapshot.kind.removesuffix("s/") or "model",
             "revision": snapshot.commit,
             "cache_dir": os.path.dirname(snapshot.repository_folder),
-        }
+        },
+        CachedRepository(snapshot.uri, snapshot.repository_folder),
     )

@@ -27,14 +27,7 @@ def watched_places(path: str) -> list[Found]:
     real = _real_path(path)
     if real is None:
         return []
-    if real == path:
-        places: Iterator[str] | tuple[str, ...] = (path,)
-    else:
-        directory, name = os.path.split(path)
-        way = _way(directory, os.path.dirname(real))
-        # The usual case of a link on the way: only directories are links, and not the file itself.
-        at_end = bool(way) and os.path.join(way[-1], name) == real
-        places = (*(os.path.join(place, name) for place in way), real) if at_end else (*_places(path), real)
+    places = (path,) if real == path else _places_to(path, real)
     found = [(kind_and_match[0], place, kind_and_match[1]) for place in places if (kind_and_match := watch(place))]
     return _without_repetition(found) if found and not os.path.isdir(real) else []
 
@@ -82,9 +75,26 @@ def _has_descriptors() -> bool:
     return hasattr(os, "O_PATH") and os.path.isdir(_DESCRIPTORS)
 
 
+def _places_to(path: str, real: str) -> tuple[str, ...]:
+    """Return the places of a path that ends at `real`, which is the last one."""
+    directory, name = os.path.split(path)
+    try:
+        status = os.stat(directory)
+        *way, end = (os.path.join(place, name) for place in _way(directory, status.st_dev, status.st_ino))
+        # The usual cases: only directories are links, or the file is one, as in a cache. What was remembered of the
+        # directory counts only if it leads to the real place.
+        if end == real:
+            return (*way, end)
+        if os.path.normpath(os.path.join(os.path.dirname(end), os.readlink(end))) == real:
+            return (*way, end, real)
+    except (OSError, ValueError):
+        pass  # an unusual way: a directory that is gone, too many links
+    return (*_places(path), real)
+
+
 @lru_cache(maxsize=1024)
-def _way(directory: str, _real: str) -> tuple[str, ...]:
-    """Return the places of a directory, for as long as it ends at the same one: many files of it are opened."""
+def _way(directory: str, _device: int, _inode: int) -> tuple[str, ...]:
+    """Return the places of a directory, for as long as it is the same one: many files of it are opened."""
     return tuple(_places(directory))
 
 
@@ -120,6 +130,11 @@ def _parts(path: str) -> list[str]:
 
 def _without_repetition(found: list[Found]) -> list[Found]:
     """Return each snapshot once, if the cache has several spellings, and a blob only if no snapshot led to it."""
+    if len(found) == 1:
+        return found
+    kinds = [kind for kind, _, _ in found]
+    if kinds == [PathKind.CACHE, PathKind.BLOB] and found[0][1].startswith(f"{_holder(found[1])}{os.sep}snapshots"):
+        return found[:1]  # the usual case, without another look at the links
     kept: dict[tuple[PathKind, str], Found] = {}
     with_snapshot: set[str] = set()
     for kind, place, match in found:

@@ -34,9 +34,10 @@ class RequestedRevision:
 
 @dataclass(frozen=True)
 class Request:
-    """The request of one call, by the arguments of the call."""
+    """The request of one call, by the arguments of the call; `found_cache` is its repository if that is known."""
 
     arguments: Mapping[str, Any]
+    found_cache: CachedRepository | None = None
 
     @property
     def repo_id(self) -> str:
@@ -92,6 +93,8 @@ class Request:
     @cached_property
     def cache(self) -> CachedRepository:
         """The repository in the client's cache."""
+        if self.found_cache is not None:
+            return self.found_cache
         cache_dir = self.arguments.get("cache_dir")
         return CachedRepository.of(self.uri, self.repo_id, repo_type=self.repo_type, cache_dir=cache_dir)
 

@@ -11,7 +11,7 @@ from hf_model_signing.guarding.environment import Mode
 from hf_model_signing.guarding.own_calls import own_calls
 from hf_model_signing.guarding.request import Request
 from hf_model_signing.guarding.state import CallState, SignatureFile
-from hf_model_signing.hashing.file_tree import describe_file
+from hf_model_signing.hashing.file_tree import describe_file, state_of
 from hf_model_signing.hub.detached_signature import MAX_SIGNATURE
 from hf_model_signing.methods.interface import Verified
 from hf_model_signing.oms.bundle import Bundle
@@ -84,16 +84,24 @@ class SignatureCheck:
     def _verify(self, path: str, commit: str) -> Verified:
         """Verify the signature in a file, unless this process has verified it and the file has not changed."""
         uri, state = self.request.uri, self.decider.state
-        file = describe_file(path)
-        known = state.signature(uri, path, file)
+        known = self._known(path)
         if known is not None:
             return known
+        file = describe_file(path)
         rule = self.decider.policy.rule_for(uri)
         with own_calls():
             verified = self.decider.verifier(uri).verify(Bundle.read(path))
         check_subject(verified.statement, uri, by_name=rule.by_name)
         state.record_signature(uri, path, SignatureFile(commit, file, verified))
         return verified
+
+    def _known(self, path: str) -> Verified | None:
+        """Return the signature in a file that this process has verified, if the file has not changed since."""
+        try:
+            target = state_of(os.stat(path))
+        except OSError:
+            return None
+        return self.decider.state.signature(self.request.uri, path, target)
 
     def _check_rollback(self, verified: Verified, commit: str) -> None:
         branch = self._branch(commit)

@@ -69,10 +69,10 @@ class GuardState:
             self._verifiers[uri] = make()
         return self._verifiers[uri]
 
-    def signature(self, uri: str, path: str, state: FileState) -> Verified | None:
-        """Return the verified signature of a repository in the file `path`, unless the file has changed (rule 1)."""
+    def signature(self, uri: str, path: str, target: TargetState) -> Verified | None:
+        """Return the verified signature in the file that `path` leads to, unless the file has changed (rule 1)."""
         file = self._signatures.get((uri, path))
-        return file.verified if file is not None and file.state == state else None
+        return file.verified if file is not None and file.state[2:] == target else None
 
     def record_signature(self, uri: str, path: str, file: SignatureFile) -> None:
         """Record that the signature in the file `path` was verified by the policy, for this repository."""
@@ -146,6 +146,7 @@ class CallState:
         self._uri, self._digests, self._rests = uri, digests, rests
         self._commit: str | None = None
         self._signature: Verified | None = None
+        self._hashing: str | None = None  # the serialization of the accepted signature, as a part of a key
         self._names: set[str] | None = None  # of the verified files
         self._is_settled = False
 
@@ -173,15 +174,17 @@ class CallState:
         if self._signature is not None:
             raise RuntimeError(f"a signature of '{self._uri}' was accepted already, for {self._commit}")
         self._commit, self._signature = commit, signature
+        how = signature.statement.manifest.serialization
+        self._hashing = f"{how.method}:{how.hash_type}:{how.shard_size}"
 
     def digest(self, path: str, target: TargetState) -> bytes | None:
         """Return the digest of the file that `path` leads to, if it is known for that file state (step 2)."""
-        state, digest = self._digests.get((path, self._hashing()), (None, b""))
+        state, digest = self._digests.get((path, self._need_hashing()), (None, b""))
         return digest if state == target else None
 
     def record_digest(self, path: str, file: FileState, digest: bytes, started: int) -> None:
         """Record the digest of a file that was hashed since `started`, in nanoseconds (step 2)."""
-        key = path, self._hashing()
+        key = path, self._need_hashing()
         if not may_change_unseen(file, started):
             self._digests[key] = (file[2:], digest)
 
@@ -220,6 +223,7 @@ class CallState:
         if self._names is None or missing:
             raise RuntimeError(f"not verified yet of '{self._uri}': {some(missing) or 'any file'}")
 
-    def _hashing(self) -> str:
-        serialization = self.manifest.serialization
-        return f"{serialization.method}:{serialization.hash_type}:{serialization.shard_size}"
+    def _need_hashing(self) -> str:
+        if self._hashing is None:
+            raise RuntimeError(f"no signature of '{self._uri}' was accepted yet")
+        return self._hashing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hf_model_signing._util.repository_kinds import PREFIXED
 from hf_model_signing.errors import UsageError, VerificationError
@@ -60,6 +61,7 @@ class Rule:
         return self.digest is None
 
 
+@lru_cache(maxsize=4096)  # the guard asks for each file that a program opens
 def _fits(uri: str, pattern: str) -> bool:
     """Match a reference; a pattern without a scheme is for the Hugging Face Hub, where `*` matches a single name."""
     from fnmatch import fnmatchcase

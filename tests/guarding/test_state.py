@@ -142,10 +142,10 @@ class TestMemory:
     def test_signature_of_a_file_that_changed(self, verified: hms.Verified) -> None:
         state, file = GuardState(), file_state("model.sig")
         state.record_signature(URI, "/model.sig", SignatureFile(COMMIT, file, verified))
-        assert state.signature(URI, "/model.sig", file) is verified
-        assert state.signature(URI, "/model.sig", file._replace(changed=file.changed + 1)) is None
-        assert state.signature("hf://acme/other", "/model.sig", file) is None
-        assert state.signature(URI, "/other.sig", file) is None
+        assert state.signature(URI, "/model.sig", file[2:]) is verified
+        assert state.signature(URI, "/model.sig", file._replace(changed=file.changed + 1)[2:]) is None
+        assert state.signature("hf://acme/other", "/model.sig", file[2:]) is None
+        assert state.signature(URI, "/other.sig", file[2:]) is None
         assert list(state.manifests_of(COMMIT)) == [(URI, verified.statement.manifest)]
         assert list(state.manifests_of(OTHER)) == []
 
