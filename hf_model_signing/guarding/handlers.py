@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from hf_model_signing.guarding.hooked_functions import find_hooked
@@ -28,13 +29,18 @@ def handle_call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     deciders = REGISTRY.deciding()
     if not deciders:
         return original(*args, **kwargs)
-    bound = inspect.signature(original).bind(*args, **kwargs)
+    bound = _signature(original).bind(*args, **kwargs)
     bound.apply_defaults()
     if len(deciders) == 1:
         return client_handler(name)(deciders[0], original, bound.arguments)
     with own_calls():
         from hf_model_signing.guarding import several_guards
     return several_guards.answer(client_handler(name), deciders, original, bound.arguments)
+
+
+@lru_cache(maxsize=64)  # of the few hooked functions
+def _signature(function: Original) -> inspect.Signature:
+    return inspect.signature(function)
 
 
 def handle_open(kind: PathKind, path: str, match: re.Match[str]) -> None:

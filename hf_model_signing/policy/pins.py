@@ -20,6 +20,7 @@ from hf_model_signing.methods.method import Pinning
 from hf_model_signing.methods.registry import embedded_signers
 from hf_model_signing.oms import strict_json
 from hf_model_signing.oms.json_shapes import closed_object
+from hf_model_signing.policy.unchanged_files import UnchangedFiles
 
 _MAX_BYTES = 16 * 1024 * 1024  # some 40,000 repositories
 _IN_ANY_CASE = ("hf://", "torchhub://")  # hubs whose names are case-insensitive
@@ -73,7 +74,7 @@ class Pin:
 
 @dataclass(frozen=True)
 class TrustLock:
-    """The pins in the file `path`, which may be missing. Every method reads the file again."""
+    """The pins in the file `path`, which may be missing. Every method looks at the file again."""
 
     path: str
 
@@ -112,7 +113,11 @@ class TrustLock:
         self.check(uri, pin)
 
     def _read(self) -> dict[str, object]:
-        """Read the entries, by the names of the repositories."""
+        """Return the entries, by the names of the repositories; the caller must not change them."""
+        return _files.read(self.path)
+
+    def read_entries(self) -> dict[str, object]:
+        """Read the entries from the file; raises `VerificationError` for an unreadable or malformed one."""
         try:
             with open(self.path, "rb") as file:
                 data = file.read(_MAX_BYTES + 1)
@@ -167,3 +172,6 @@ def _name(entries: Mapping[str, object], uri: str) -> str:
 def _folded(uri: str) -> str:
     folded = uri.casefold()
     return folded if folded.startswith(_IN_ANY_CASE) else uri
+
+
+_files = UnchangedFiles(lambda path: TrustLock(path).read_entries())

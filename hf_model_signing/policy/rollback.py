@@ -18,6 +18,7 @@ from hf_model_signing._util.own_cache import own_cache
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.methods.interface import Verified, Verifier
 from hf_model_signing.oms.statement import SIGNED_AT, Statement
+from hf_model_signing.policy.unchanged_files import UnchangedFiles
 
 _logger = logging.getLogger(__name__)
 
@@ -80,24 +81,7 @@ class RollbackRecord:
             _logger.warning("cannot write the rollback record, so a rollback will not be detected: %s", error)
 
     def _read(self) -> _Known:
-        try:
-            with open(self._file, encoding="utf-8") as file:
-                values = json.load(file)
-        except FileNotFoundError:
-            return _Known()
-        except OSError as error:
-            raise VerificationError(
-                f"cannot read '{self._file}', which says what was verified before: {error.strerror}; make it readable, "
-                "or set XDG_CACHE_HOME to a directory that this user can use"
-            ) from error
-        except ValueError as error:
-            raise VerificationError(
-                f"cannot read '{self._file}', which says what was verified before: {error}; delete it to start anew"
-            ) from error
-        known = _Known.of(values)
-        if known is None:
-            raise VerificationError(f"'{self._file}', which says what was verified before, is damaged; delete it")
-        return known
+        return _files.read(self._file)
 
     @property
     def _file(self) -> str:
@@ -130,3 +114,27 @@ class _Known:
             return None
         digests = (*(other for other in self.digests if other != digest), digest)
         return replace(self, signed_at=now, commit=commit, digests=digests[-_MOST:])
+
+
+def _read(path: str) -> _Known:
+    try:
+        with open(path, encoding="utf-8") as file:
+            values = json.load(file)
+    except FileNotFoundError:
+        return _Known()
+    except OSError as error:
+        raise VerificationError(
+            f"cannot read '{path}', which says what was verified before: {error.strerror}; make it readable, "
+            "or set XDG_CACHE_HOME to a directory that this user can use"
+        ) from error
+    except ValueError as error:
+        raise VerificationError(
+            f"cannot read '{path}', which says what was verified before: {error}; delete it to start anew"
+        ) from error
+    known = _Known.of(values)
+    if known is None:
+        raise VerificationError(f"'{path}', which says what was verified before, is damaged; delete it")
+    return known
+
+
+_files = UnchangedFiles(_read)
