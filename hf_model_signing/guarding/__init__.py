@@ -10,8 +10,9 @@ imports only files that come after it.
    opens by their path, `subprocess_hook.py` sees the programs that it starts.
 4. `handlers.py` is what the hooks call. It finds the guards that decide, in `registry.py`, and the function that
    answers the call. `child_environment.py` describes the guards to child processes.
-5. The answers: `several_guards.py` if more than one guard decides, `client_calls.py` for the functions that download,
-   `hf_file_system.py` for `hf://`, and `opened_files.py` for files that are opened by their path.
+5. The answers: `published_cards.py` while a call publishes, `several_guards.py` if more than one guard decides,
+   `client_calls.py` for the functions that download, `hf_file_system.py` for `hf://`, and `opened_files.py` for files
+   that are opened by their path.
 6. `verified_loads.py` has the two loads, of a file and of a snapshot, and `hub_queries.py` the questions to the hub.
 7. `repository.py` has the checks of one call. `signature.py` accepts the signature, and `rejected_files.py` removes
    files that the call downloaded and refused.
@@ -19,6 +20,6 @@ imports only files that come after it.
 9. `directory_check.py` compares the files with the signed manifest; the hash itself is in `hashing/`.
 10. `state.py` is everything that a guard remembers. It enforces the order of the steps.
 11. `request.py` is the request of a call, and `client_cache.py` the repository in the client's cache.
-12. Small parts: `own_calls.py`, `hooked_functions.py`, `datasets_cache.py`, `import_hook.py`,
+12. Small parts: `own_calls.py`, `hooked_functions.py`, `publishing.py`, `datasets_cache.py`, `import_hook.py`,
     `real_places.py`, `watched_paths.py`, `environment.py`.
 """

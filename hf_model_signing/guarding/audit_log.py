@@ -25,7 +25,7 @@ class DecisionKind(StrEnum):
     """The result of a call under the guard."""
 
     VERIFIED = "verified"
-    ALLOWED = "allowed"  # no rule names the repository, and the policy's default is to allow it
+    ALLOWED = "allowed"  # the policy requires no signature, or it is the card of a repository that is published to
     WARNED = "warned"
     REFUSED = "refused"
 

@@ -25,6 +25,7 @@ from hf_model_signing.guarding.own_calls import (
     original_of,
     own_calls,
 )
+from hf_model_signing.guarding.publishing import PUBLISHING_FUNCTIONS, PUBLISHING_MODULES, PublishingFunction
 
 # Called with the name of the hooked function and the arguments of the call; returns what the caller gets.
 Handler = Callable[[str, tuple[Any, ...], dict[str, Any]], Any]
@@ -43,7 +44,7 @@ def install(handler: Handler) -> None:
     """
     with _lock:
         _handlers[:] = [handler]
-        for name in MODULES:
+        for name in dict.fromkeys((*MODULES, *PUBLISHING_MODULES)):
             after_import(name, _hook)
             module = sys.modules.get(name)
             # A module that is being loaded does not have its functions yet; the import hook calls back at the end.
@@ -66,10 +67,12 @@ def dispatch(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  
 
 def _hook(module: ModuleType) -> None:
     with _lock:
-        for hooked in HOOKED_FUNCTIONS:
+        for hooked in (*HOOKED_FUNCTIONS, *PUBLISHING_FUNCTIONS):
             if hooked.module != module.__name__:
                 continue
             function = _find(module, hooked.name)
+            if function is None and isinstance(hooked, PublishingFunction):
+                continue  # without it, a call that publishes is refused
             if function is None:
                 raise ImportError(
                     f"this release of huggingface_hub cannot be guarded: it has no {hooked.module}.{hooked.name}"

@@ -108,6 +108,10 @@ class Decider:
             facts["reason"] = f"no rule of the trust policy '{self.policy.path}' names it"
         return self.policy.default
 
+    def allow(self, call: str, uri: str, facts: Facts) -> None:
+        """Log that a call gets something unverified that is not handed to the program."""
+        self._log(DecisionKind.ALLOWED, call, uri, facts)
+
     def check_not_refused(self, requested: RequestedRevision) -> None:
         """Raise an earlier refusal again: libraries answer an error with what they find in the cache."""
         earlier = self.state.refusal_of(requested)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_model_signing.guarding.hooked_functions import find_hooked
 from hf_model_signing.guarding.own_calls import Original, original_of, own_calls
+from hf_model_signing.guarding.publishing import publication, publish, publishing_function
 from hf_model_signing.guarding.registry import REGISTRY
 from hf_model_signing.guarding.watched_paths import PathKind
 
@@ -26,11 +27,21 @@ if TYPE_CHECKING:
 def handle_call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401 - as the hooked function
     """Return what the hooked function `name` returns under the guards that decide, if there are any."""
     original = original_of(name)
+    publishing = publishing_function(name)
+    if publishing is not None:
+        return publish(publishing, original, args, kwargs)
     deciders = REGISTRY.deciding()
     if not deciders:
         return original(*args, **kwargs)
     bound = _signature(original).bind(*args, **kwargs)
     bound.apply_defaults()
+    published = publication()
+    if published is not None:
+        with own_calls():
+            from hf_model_signing.guarding.published_cards import NO_CARD, card_of
+        card = card_of(published, name, original, bound.arguments, deciders=deciders)
+        if card is not NO_CARD:
+            return card
     if len(deciders) == 1:
         return client_handler(name)(deciders[0], original, bound.arguments)
     with own_calls():

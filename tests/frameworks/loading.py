@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.frameworks.models import LIBRARIES, import_library
+from tests.frameworks.publishing import PUBLISH, missing_functions
 
 _OURS = ("hf_model_signing", "hub_adapters", "cryptography")
 
@@ -111,6 +112,11 @@ def _outcome(task: dict[str, Any]) -> dict[str, Any]:
         if task.get("make"):
             library.make(Path(task["make"]), task["seed"])
             return {"outcome": "made"}
+        if task.get("publish"):
+            PUBLISH[task["library"]](task["publish"], task["repo"])
+            return {"outcome": "published"}
+        if task.get("missing"):
+            return {"outcome": "asked", "missing": missing_functions()}
         if task.get("fill"):
             from huggingface_hub import snapshot_download
 
