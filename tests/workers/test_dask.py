@@ -3,63 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hf_model_signing.oms.bundle import Bundle
-from tests.helpers import ROOT, KeyPair, Outcome
+from tests.helpers import KeyPair, Outcome
 from tests.organisations import Organisation, make_organisation
 from tests.servers.fixtures import Person
 from tests.servers.hub import Hub, Record
+from tests.workers.dask_cluster import Cluster
 
 People = Callable[..., Person]
-
-
-@dataclass
-class Cluster:
-    """A scheduler and its workers on this machine, each in its own process."""
-
-    folder: Path
-    port: int
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-
-    @property
-    def address(self) -> str:
-        return f"dask://127.0.0.1:{self.port}"
-
-    def start(self, name: str, *arguments: str, **env: str) -> None:
-        home = {"HF_HOME": str(self.folder / name), "XDG_CACHE_HOME": str(self.folder / name), "PYTHONPATH": str(ROOT)}
-        own = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "COVERAGE_"))}
-        log = (self.folder / f"{name}.log").open("wb")
-        command = [sys.executable, "-m", "distributed.cli.dask_worker", *arguments]
-        if name == "scheduler":
-            command = [sys.executable, "-m", "distributed.cli.dask_scheduler", *arguments]
-        self.processes[name] = subprocess.Popen(command, env={**own, **home, **env}, stdout=log, stderr=log)
-
-    def worker(self, name: str, *arguments: str, **env: str) -> None:
-        scheduler = f"tcp://127.0.0.1:{self.port}"
-        options = ("--no-nanny", "--no-dashboard", "--nthreads", "2", "--host", "127.0.0.1", "--name", name)
-        self.start(name, scheduler, *options, *arguments, **env)
-
-    def wait(self, count: int) -> None:
-        distributed: Any = importlib.import_module("distributed")  # without types, and optional
-        with distributed.Client(f"tcp://127.0.0.1:{self.port}", timeout=30, set_as_default=False) as client:
-            client.wait_for_workers(count, timeout=30)
-
-    def stop(self) -> None:
-        for process in self.processes.values():
-            process.kill()
-            process.wait()
 
 
 def free_ports(count: int) -> list[int]:
@@ -74,7 +33,7 @@ def free_ports(count: int) -> list[int]:
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     (port,) = free_ports(1)
     made = Cluster(tmp_path, port)
-    made.start("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard", "--no-show")
+    made.start_scheduler()
     try:
         yield made
     finally:
@@ -106,7 +65,7 @@ def test_worker_that_is_killed_costs_a_turn(
     hub.before("GET", r"/[0-9a-f]{64}/", kill)
     done = batch(person(), acme, cluster)
     assert done.code == 0, done.err + done.out
-    assert cluster.processes["one"].wait() == -9
+    assert cluster.processes["one"].exit_code == -9
     organisation.check()
     by_workers = [record for record in hub.requests if record.origin == "cdn" or "/resolve/" in record.path]
     heads = [record for record in by_workers if record.method == "HEAD"]  # of the client, before it downloads
