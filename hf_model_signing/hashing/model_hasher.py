@@ -22,6 +22,7 @@ from hf_model_signing._util.hashing_opens import open_to_hash
 from hf_model_signing._util.paths import true_place
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import ModelError
+from hf_model_signing.hashing.file_systems import LARGE, write_back
 from hf_model_signing.hashing.file_tree import (
     FileState,
     Listed,
@@ -235,6 +236,7 @@ class _Work:
     def __post_init__(self) -> None:
         self.states: list[FileState] = []
         self.started = 0
+        self.is_lasting = False  # digests may be kept, so a later write must show in the times of the file
         self._queue: Iterator[_Piece] = iter(())
         self._found: list[tuple[str, int, list[bytes]]] = []
         self._error: BaseException | None = None
@@ -243,6 +245,7 @@ class _Work:
 
     def run(self, receipts: Receipts | None = None) -> Mapping[str, Sequence[bytes]]:
         """Hash every file without a receipt, and return the digests of all files by name."""
+        self.is_lasting = receipts is not None
         if self.progress:
             self.progress.total(len(self.files), sum(map(_size_of, self.files)))
         digests: dict[str, Sequence[bytes]] = {}
@@ -254,6 +257,7 @@ class _Work:
         if receipts:
             self.started = receipts.settle(large)
             digests.update(receipts.recall(large))
+            _write_back([state for state in large if state.size >= LARGE and state.name not in digests])
         digests.update(self._hash_large([file for file in large if file.name not in digests]))
         if len(digests) != len(self.files):
             raise ModelError("not every file was hashed")
@@ -266,6 +270,9 @@ class _Work:
             handle = open_to_hash(listed.path, _OPEN)
             try:
                 status = os.fstat(handle)
+                if self.is_lasting and stat.S_ISREG(status.st_mode) and status.st_size < LARGE:
+                    write_back(handle, status.st_size)
+                    status = os.fstat(handle)
                 file = FileState._make((*listed, *state_of(status)))
                 self.states.append(file)
                 if not stat.S_ISREG(status.st_mode):
@@ -368,6 +375,16 @@ class _Work:
                 self.progress.advance(file.name, count)
         result: bytes = digest.digest()
         return result
+
+
+def _write_back(files: Iterable[FileState]) -> None:
+    # After the clock has moved on from their last change: the next write sets another time.
+    for file in files:
+        try:
+            with FileIO(open_to_hash(file.path, _OPEN), "rb") as source:
+                write_back(source.fileno(), file.size)
+        except OSError as error:
+            raise ModelError(_unreadable(file, error)) from error
 
 
 def _size_of(file: Listed) -> int:

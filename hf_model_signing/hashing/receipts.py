@@ -1,9 +1,9 @@
 """Receipts: digests of files that were hashed on this machine, keyed by the state of the file and never by its name.
 
 Receipts are stored in the user's cache. One is valid for the inode with the size, modification time and change time
-that it had when it was hashed. A program cannot set the change time, so every write invalidates the receipt. One kind
-of write shows late: a write to memory that is mapped from the file and already dirty changes the times only when the
-kernel writes the page to disk.
+that it had when it was hashed. A program cannot set the change time, so every write invalidates the receipt. Writes to
+memory that is mapped from the file show as well, because the file is written back before it is hashed; where that does
+not help (see `file_systems.py`) there are no receipts. There are none for a file that others can write.
 """
 
 # Why: docs/decisions/005-receipts.md
@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hf_model_signing._util.own_cache import own_cache
+from hf_model_signing.hashing.file_systems import LARGE, shows_writes
 from hf_model_signing.hashing.file_tree import FileState
+from hf_model_signing.hashing.shared_files import other_writer
 from hf_model_signing.oms.hash_algorithms import HASHES
 from hf_model_signing.oms.manifest import Serialization
 from hf_model_signing.oms.shards import content_of
@@ -26,7 +28,7 @@ from hf_model_signing.oms.shards import content_of
 if TYPE_CHECKING:
     import sqlite3
 
-SMALLEST = 1024 * 1024  # bytes; hashing a smaller file is faster than looking up its receipt
+SMALLEST = LARGE  # bytes; hashing a smaller file is faster than looking up its receipt
 
 _TICK = 20_000_000  # nanoseconds; kernels record change times in steps of up to 10 ms
 _COARSE_TICK = 2_000_000_000  # nanoseconds, for file systems with whole seconds (FAT: only even ones)
@@ -135,9 +137,17 @@ def _key(file: FileState) -> tuple[str, str, int, int, int]:
 
 
 def may_change_unseen(file: FileState, started: int) -> bool:
-    """Return True if the file could have been written after it was read without a change of its times."""
+    """Return True if the file could have been written after it was read without a change of its times.
+
+    That is never ruled out for a file that others can write. `started` is the time before it was read, in nanoseconds.
+    """
     tick = _TICK if file.changed % 1_000_000_000 else _COARSE_TICK
-    return file.changed + tick > started
+    if file.changed + tick > started or not shows_writes(file.path, file.size, file.device):
+        return True
+    try:
+        return other_writer(file.path) is not None
+    except OSError:
+        return True
 
 
 def _log(level: str, message: str, error: Exception) -> None:
@@ -153,9 +163,9 @@ def _open() -> Iterator[sqlite3.Connection]:
     # A directory of its own: the parent may be writable for a group. Anyone who can write here could forge receipts.
     folder = os.path.join(own_cache(), "receipts")
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    status = os.stat(folder)
-    if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
-        raise PermissionError(f"others can write to '{folder}'")
+    status, other = os.stat(folder), other_writer(folder)
+    if other is not None or (hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022)):
+        raise PermissionError(str(other or f"others can write to '{folder}'"))
     database = sqlite3.connect(os.path.join(folder, "receipts.sqlite"), timeout=2)
     deadline = time.monotonic() + 5  # a manipulated database can make a query take forever
     database.set_progress_handler(lambda: time.monotonic() > deadline, 100_000)

@@ -17,6 +17,7 @@ from tests.guarded import REPO, Loader, decisions, each, rule, tamper
 from tests.helpers import KeyPair
 from tests.servers.fixtures import Person
 from tests.servers.hub import Hub
+from tests.shared_files import need_receipts
 
 People = Callable[..., Person]
 WEIGHTS = "model.safetensors"
@@ -209,7 +210,8 @@ class TestReceipts:
         return names
 
     @pytest.fixture
-    def large(self, loader: Loader, hub: Hub, person: People, acme: KeyPair) -> Loader:
+    def large(self, loader: Loader, hub: Hub, person: People, acme: KeyPair, tmp_path: Path) -> Loader:
+        need_receipts(tmp_path)
         hub.create_repo(REPO)
         hub.commit(REPO, {WEIGHTS: LARGE, "config.json": b"{}"})
         assert person("signer").run("push", REPO, "--private-key", acme.private).code == 0

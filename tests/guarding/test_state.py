@@ -11,6 +11,7 @@ import pytest
 import hf_model_signing as hms
 from hf_model_signing.guarding.request import RequestedRevision
 from hf_model_signing.guarding.state import CallState, GuardState, SignatureFile
+from hf_model_signing.hashing import file_systems
 from hf_model_signing.hashing.file_tree import FileState
 from hf_model_signing.oms.difference import Difference, MismatchError
 from tests.helpers import KeyPair
@@ -126,8 +127,9 @@ class TestSettling:
 
 
 class TestMemory:
-    def test_digest_of_a_file_that_changed(self, accepted: CallState) -> None:
+    def test_digest_of_a_file_that_changed(self, accepted: CallState, monkeypatch: pytest.MonkeyPatch) -> None:
         file = file_state()
+        monkeypatch.setitem(file_systems._mounts, file.device, file_systems.Mount("ext4", frozenset()))
         accepted.record_digest("/weights", file, WEIGHTS, time.time_ns())
         assert accepted.digest("/weights", file[2:]) == WEIGHTS
         assert accepted.digest("/weights", file._replace(modified=file.modified + 1)[2:]) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import sqlite3
 import time
@@ -12,11 +13,12 @@ import pytest
 
 import hf_model_signing as hms
 from hf_model_signing.errors import UsageError, VerificationError
-from hf_model_signing.hashing import receipts
+from hf_model_signing.hashing import file_systems, receipts
 from hf_model_signing.hashing.file_tree import FileState, Scope, list_model
 from hf_model_signing.oms.manifest import Serialization
 from tests.conftest import Cli
 from tests.helpers import KeyPair, Meddler, write_tree
+from tests.shared_files import KINDS, OWN, need_receipts, share
 
 LARGE = b"L" * receipts.SMALLEST
 FILES = {"README.md": b"one", "large.bin": LARGE, "other.bin": b"O" * receipts.SMALLEST}
@@ -35,6 +37,7 @@ class Listener(Meddler):
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    need_receipts(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "hf-sign" / "receipts"
 
@@ -301,3 +304,39 @@ def test_folder_above_that_is_open_to_a_group(model: Path, pair: KeyPair, cache:
     cache.parent.chmod(0o775)
     old = hms.sign(model, signer=pair.signer)
     assert _hashed(model, pair, old) == {"README.md"}
+
+
+# Writers beside us
+
+
+def test_page_that_was_changed_before(model: Path, pair: KeyPair) -> None:
+    """A write to mapped memory that was changed before sets no time, unless it was written back in between."""
+    with (model / "large.bin").open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+        mapped[0] = 1
+        old = hms.sign(model, signer=pair.signer)
+        mapped[0] = 2
+        assert "large.bin" in _hashed(model, pair, old)
+
+
+def test_page_in_memory(model: Path, pair: KeyPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a file system in memory no time is ever set, so a file there is hashed each time."""
+    monkeypatch.setitem(file_systems._mounts, model.stat().st_dev, file_systems.Mount("tmpfs", frozenset()))
+    assert _hashed(model, pair, hms.sign(model, signer=pair.signer)) == set(FILES)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_file_that_others_can_write(model: Path, pair: KeyPair, kind: str) -> None:
+    share(kind, model / "large.bin")
+    assert "large.bin" in _hashed(model, pair, hms.sign(model, signer=pair.signer))
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_file_that_others_cannot_write(model: Path, pair: KeyPair, kind: str) -> None:
+    OWN[kind](model / "large.bin")
+    assert _hashed(model, pair, hms.sign(model, signer=pair.signer)) == {"README.md"}
+
+
+def test_directory_above_that_others_can_write(model: Path, pair: KeyPair, old: hms.Bundle, cache: Path) -> None:
+    """They could replace the receipts by others."""
+    cache.parent.chmod(0o777)
+    assert _hashed(model, pair, old) == set(FILES)

@@ -3,57 +3,18 @@
 from __future__ import annotations
 
 import os
-import pickle
 import pwd
-import struct
-import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hf_model_signing.hashing import own_groups, shared_files
 from hf_model_signing.hashing.own_groups import is_own_group
 from hf_model_signing.hashing.shared_files import OtherWriter, SharedFiles, other_writer
-
-STRANGER = 54321  # a user and a group without a name
-IS_ROOT = os.geteuid() == 0
-needs_root = pytest.mark.skipif(not IS_ROOT, reason="only root can give a file to another user")
+from tests.shared_files import STRANGER, acl, as_user, needs_root
 
 Make = Callable[[Path], Path]
-
-
-def as_user(user: int, group: int, function: Callable[[], Any]) -> Any:  # noqa: ANN401 - as the function
-    """Return what a function returns in a child process that runs as another user."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.setgroups([])
-            os.setgid(group)
-            os.setuid(user)
-            answer = pickle.dumps(function())
-        except BaseException:  # noqa: BLE001 - reported by the parent
-            answer = pickle.dumps(traceback.format_exc())
-        os.write(writing, answer)
-        os._exit(0)
-    os.close(writing)
-    with open(reading, "rb") as pipe:
-        answer = pipe.read()
-    os.waitpid(child, 0)
-    return pickle.loads(answer)
-
-
-def acl(path: Path, tag: int, number: int, *, mask: int = 7) -> None:
-    """Give a file an access control list with one more entry that may write; skip the test where there are none."""
-    owner, group, masked, others, nobody = 1, 4, 16, 32, 0xFFFFFFFF
-    entries = [(owner, 6, nobody), (tag, 6, number), (group, 4, nobody), (masked, mask, nobody), (others, 4, nobody)]
-    data = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in sorted(entries))
-    try:
-        os.setxattr(path, "system.posix_acl_access", data)
-    except OSError as error:
-        pytest.skip(f"this file system has no access control lists: {error}")
 
 
 def _file(folder: Path, mode: int = 0o644) -> Path:
