@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from hub_adapters._util.repository_kinds import ANY_PLURAL, CACHED_PLURAL, KINDS, ORG_NAME, PREFIXED, PREFIXES
+from hub_adapters._util.repository_kinds import (
+    ANY_PLURAL,
+    ANY_PREFIXED,
+    BUCKETS,
+    CACHED_PLURAL,
+    KINDS,
+    ORG_NAME,
+    PREFIXED,
+    PREFIXES,
+)
 
-__all__ = ["ANY_PLURAL", "CACHED_PLURAL", "KINDS", "ORG_NAME", "PREFIXED", "PREFIXES"]
+__all__ = ["ANY_PLURAL", "ANY_PREFIXED", "BUCKETS", "CACHED_PLURAL", "KINDS", "ORG_NAME", "PREFIXED", "PREFIXES"]

@@ -10,6 +10,7 @@ from typing import Any
 from hf_model_signing._util.repository_kinds import KINDS
 from hf_model_signing.errors import RefusedError
 from hf_model_signing.guarding.decider import Decider, Facts
+from hf_model_signing.guarding.dry_runs import answer_dry_run
 from hf_model_signing.guarding.own_calls import Original, own_calls
 from hf_model_signing.guarding.repository import GuardedRepository
 from hf_model_signing.guarding.request import Arguments, Request, as_keywords
@@ -19,8 +20,7 @@ from hf_model_signing.guarding.verified_loads import load_file, load_snapshot
 def hf_hub_download(decider: Decider, original: Original, arguments: Arguments) -> Any:  # noqa: ANN401 - as the client
     """Return the path of one file, if it and the other files in its directory are as signed."""
     if arguments.get("dry_run"):
-        with own_calls():
-            return original(**arguments)
+        return answer_dry_run(decider, original, arguments)
     request = Request(arguments)
     repository = GuardedRepository.begin(decider, request)
     return decider.decide(
@@ -31,8 +31,7 @@ def hf_hub_download(decider: Decider, original: Original, arguments: Arguments) 
 def snapshot_download(decider: Decider, original: Original, arguments: Arguments) -> Any:  # noqa: ANN401 - as the client
     """Return the directory of a revision, if all files in it are as signed."""
     if arguments.get("dry_run"):
-        with own_calls():
-            return original(**arguments)
+        return answer_dry_run(decider, original, arguments)
     request = Request(arguments)
     repository = GuardedRepository.begin(decider, request)
 

@@ -71,8 +71,8 @@ def _hook(module: ModuleType) -> None:
             if hooked.module != module.__name__:
                 continue
             function = _find(module, hooked.name)
-            if function is None and isinstance(hooked, PublishingFunction):
-                continue  # without it, a call that publishes is refused
+            if function is None and (isinstance(hooked, PublishingFunction) or not hooked.is_in_all_releases):
+                continue  # without a publishing function, a call that publishes is refused
             if function is None:
                 raise ImportError(
                     f"this release of huggingface_hub cannot be guarded: it has no {hooked.module}.{hooked.name}"

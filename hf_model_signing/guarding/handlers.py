@@ -10,6 +10,7 @@ import inspect
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from hf_model_signing.guarding.hooked_functions import find_hooked
@@ -73,9 +74,6 @@ def handle_open(kind: PathKind, path: str, match: re.Match[str]) -> None:
 
 def client_handler(name: str) -> ClientHandler:
     """Return the function that answers the calls of the hooked function `name` under the guard."""
-    from hf_model_signing.guarding import client_calls, hf_file_system
-
-    files = {"client_calls": client_calls, "hf_file_system": hf_file_system}
     file, _, function = find_hooked(name).handler.partition(".")
-    handler: ClientHandler = getattr(files[file], function)
+    handler: ClientHandler = getattr(import_module(f"{__package__}.{file}"), function)
     return handler

@@ -12,7 +12,8 @@ from hf_model_signing.errors import VerificationError
 from hf_model_signing.guarding.decider import Decider, Facts
 from hf_model_signing.guarding.own_calls import Original, own_calls
 from hf_model_signing.guarding.repository import GuardedRepository
-from hf_model_signing.guarding.request import Arguments, Request, RequestedRevision, as_keywords
+from hf_model_signing.guarding.request import Arguments, Request, as_keywords
+from hf_model_signing.guarding.unverifiable import refuse_bucket
 from hf_model_signing.guarding.verified_loads import load_file
 from hf_model_signing.hashing.model_hasher import hash_file
 
@@ -92,10 +93,7 @@ def _answer(
     earlier: set[str] = set()  # the file, if another guard verified it
     resolved = remote.file_system.resolve_path(remote.path, revision=remote.revision)
     if not hasattr(resolved, "repo_id"):
-        bucket = RequestedRevision(f"hf://buckets/{getattr(resolved, 'bucket_id', remote.path)}", "main")
-        for other in others:
-            other.decide("HfFileSystem", bucket, _refuse_bucket, _nothing)
-        return decider.decide("HfFileSystem", bucket, _refuse_bucket, plain_call)
+        return refuse_bucket(deciders, "HfFileSystem", getattr(resolved, "bucket_id", remote.path), plain)
     request = _request(remote, resolved)
     for other in others:
         earlier.add(other.decide("HfFileSystem", request.requested, partial(_load, other, request, remote), _nothing))
@@ -140,10 +138,6 @@ def _check_same(paths: Collection[str], remote: _RemotePath) -> None:
 
 def _nothing() -> str:
     return ""
-
-
-def _refuse_bucket(_: Facts) -> None:
-    raise VerificationError("a bucket is no repository: nobody can sign what it holds")
 
 
 HANDLERS = (open_remote, get_remote, make_remote_file)

@@ -16,12 +16,13 @@ class HookedFunction:
     """A function or method `name` of `module`, and the function that answers its calls under the guard.
 
     `handler` is `FILE.FUNCTION` in this directory; `handlers.py` calls it with the guard's decider, the original
-    function and the arguments of the call.
+    function and the arguments of the call. A function that is not in all supported releases may be missing.
     """
 
     module: str
     name: str
     handler: str
+    is_in_all_releases: bool = True
 
 
 HOOKED_FUNCTIONS = (
@@ -39,6 +40,18 @@ HOOKED_FUNCTIONS = (
     HookedFunction(
         "huggingface_hub.hf_file_system", "HfFileSystemStreamFile.__init__", "hf_file_system.make_remote_file"
     ),
+    HookedFunction("huggingface_hub.hf_api", "HfApi.download_bucket_files", "direct_reads.download_bucket_files"),
+    HookedFunction("huggingface_hub.hf_api", "HfApi.parse_safetensors_file_metadata", "direct_reads.parse_safetensors"),
+    HookedFunction(
+        "huggingface_hub.hf_api",
+        "HfApi.get_sharded_safetensors_metadata",
+        "direct_reads.summarize_safetensors",
+        is_in_all_releases=False,
+    ),
+    HookedFunction("huggingface_hub.file_download", "http_get", "direct_reads.read_url"),
+    HookedFunction("huggingface_hub.file_download", "xet_get", "direct_reads.read_storage"),
+    HookedFunction("huggingface_hub.serialization._torch", "load_state_dict_from_file", "direct_reads.load_local_file"),
+    HookedFunction("huggingface_hub.utils._cache_manager", "scan_cache_dir", "cached_listing.scan_cache_dir"),
 )
 
 MODULES = tuple(dict.fromkeys(function.module for function in HOOKED_FUNCTIONS))

@@ -7,6 +7,7 @@ import posixpath
 from collections.abc import Iterable
 from typing import Any
 
+from hf_model_signing._util.repository_kinds import KINDS
 from hf_model_signing.guarding.decider import Decider
 from hf_model_signing.guarding.own_calls import Original, original_of, own_calls
 from hf_model_signing.guarding.publishing import CARDS, Publication, uri_of
@@ -14,7 +15,7 @@ from hf_model_signing.guarding.request import Arguments, as_keywords
 
 NO_CARD: Any = object()  # the call asks for something else
 
-_INFORMATION = {"HfApi.model_info": "model", "HfApi.dataset_info": "dataset", "HfApi.space_info": "space"}
+_INFORMATION = {f"HfApi.{kind}_info": kind for kind in KINDS}
 _REASON = "the program publishes to it, and writes its card to it again"
 
 

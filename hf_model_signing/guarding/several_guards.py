@@ -10,8 +10,11 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from huggingface_hub import DryRunFileInfo
+from huggingface_hub.utils import SafetensorsFileMetadata
+
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.guarding import hf_file_system
+from hf_model_signing.guarding import direct_reads, hf_file_system
 from hf_model_signing.guarding.decider import Decider
 from hf_model_signing.guarding.directory_check import CLIENT_DIRECTORY
 from hf_model_signing.guarding.own_calls import Original
@@ -24,7 +27,7 @@ Handler = Callable[..., Any]  # called with a decider, the original function and
 def answer(handler: Handler, deciders: Sequence[Decider], original: Original, arguments: Arguments) -> Any:  # noqa: ANN401 - as the client
     """Return what `handler` returns under each of the guards; raise if one of them refuses, or if they differ."""
     first, *others = deciders
-    if handler in hf_file_system.HANDLERS:
+    if handler in hf_file_system.HANDLERS or handler in direct_reads.HANDLERS_OF_ALL:
         return handler(first, original, arguments, others=others)
     result = handler(first, original, dict(arguments))
     before = _states(result)
@@ -41,6 +44,8 @@ def answer(handler: Handler, deciders: Sequence[Decider], original: Original, ar
 
 def _states(result: object) -> object:
     """Return what identifies an answer: a path with the states of its files, or the commit of a repository."""
+    if isinstance(result, (SafetensorsFileMetadata, DryRunFileInfo, list)):
+        return result
     if not isinstance(result, str):
         return getattr(result, "sha", None), getattr(result, "resolved", None), result is None
     if not os.path.isdir(result):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from hf_model_signing._util.repository_kinds import PREFIXED
+from hf_model_signing._util.repository_kinds import BUCKETS, PREFIXED
 from hf_model_signing.errors import UsageError, VerificationError
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.policy.trusted_signers import TrustedSigners
@@ -15,6 +15,7 @@ from hf_model_signing.policy.trusted_signers import TrustedSigners
 LOCK_NAME = "trust.lock"  # beside the policy: the pins of trust on first use
 
 _HUB = re.compile(r"[a-z][a-z0-9+.-]*://")
+_KINDS = (*PREFIXED, BUCKETS)
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def _fits(uri: str, pattern: str) -> bool:
 
 
 def _kind(uri: str) -> str:
-    return next((kind for kind in PREFIXED if uri.startswith(f"hf://{kind}")), "")
+    return next((kind for kind in _KINDS if uri.startswith(f"hf://{kind}")), "")
 
 
 def check_pattern(pattern: str, error: Callable[[str], UsageError]) -> None:
@@ -92,7 +93,7 @@ def check_pattern(pattern: str, error: Callable[[str], UsageError]) -> None:
         return
     if name.startswith("models/"):
         raise error(f"has {pattern!a}: models are written without a kind")
-    for kind in PREFIXED:
+    for kind in _KINDS:
         name = name.removeprefix(kind)
     if name.count("/") > 1 or "" in name.split("/"):
         raise error(f"has {pattern!a}, which names no repository: write ORG/NAME, or a whole reference")

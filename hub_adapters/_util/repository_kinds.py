@@ -16,6 +16,9 @@ PREFIXES = {kind: "" if kind == "model" else f"{kind}s/" for kind in KINDS}
 
 PREFIXED = tuple(filter(None, PREFIXES.values()))
 
+# Storage on the Hub that is no repository: it has no commits and no signatures.
+BUCKETS = "buckets/"
+
 # In a regular expression.
 ANY_PLURAL = "|".join(KIND_OF_PLURAL)
 ANY_PREFIXED = "|".join(prefix.removesuffix("/") for prefix in PREFIXED)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.servers import hub_read, hub_trusted, hub_write
+from tests.servers import hub_buckets, hub_read, hub_trusted, hub_write
 from tests.servers.hub_access import Core, Exchange, Handler, Route, Token, route
 from tests.servers.hub_faults import (
     After,
@@ -55,7 +55,13 @@ class Hub(Core):
         self._stopping = threading.Event()
         self._limits = Limits()
         self._routes = {
-            "hub": [*hub_read.ROUTES, *hub_write.ROUTES, *hub_trusted.ROUTES, *(_CONTROL if control else [])],
+            "hub": [
+                *hub_buckets.ROUTES,
+                *hub_read.ROUTES,
+                *hub_write.ROUTES,
+                *hub_trusted.ROUTES,
+                *(_CONTROL if control else []),
+            ],
             "cdn": [*hub_read.CDN_ROUTES, *hub_write.CDN_ROUTES],
         }
         self._servers = [Server("hub", self._answer, self._log, port), Server("cdn", self._answer, self._log)]

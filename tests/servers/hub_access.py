@@ -88,6 +88,7 @@ class Core:
         self.token_lifetime = 3600  # seconds, for tokens of trusted publishers
         self.uploads: dict[str, Upload] = {}
         self.expected: dict[str, Content] = {}
+        self.buckets: dict[str, dict[str, bytes]] = {}  # the files of each, by path
         self.errors: list[str] = []
         self.url = ""
         self.cdn_url = ""

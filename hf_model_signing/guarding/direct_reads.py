@@ -1,0 +1,112 @@
+"""The functions of `huggingface_hub` that read content past its downloads and its cache, under the guard."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from hf_model_signing._util.repository_kinds import ANY_PLURAL, ANY_PREFIXED
+from hf_model_signing.guarding.decider import Decider, Facts
+from hf_model_signing.guarding.own_calls import Original, own_calls
+from hf_model_signing.guarding.repository import GuardedRepository
+from hf_model_signing.guarding.request import Arguments, Request, RequestedRevision
+from hf_model_signing.guarding.unverifiable import refuse, refuse_bucket
+from hf_model_signing.guarding.verified_loads import load_file
+
+Others = Sequence[Decider]  # guards that must accept as well
+
+# Paths of URLs at which a hub serves content of a repository, or tokens to read it from the storage behind.
+_PAGE = re.compile(rf"/(?P<kind>(?:{ANY_PREFIXED}|buckets)/)?(?P<id>[^/]+/[^/]+)/(?:resolve|raw)/.*")
+_API = re.compile(rf"/api/(?:resolve-cache/)?(?P<kind>(?:{ANY_PLURAL}|buckets)/)(?P<id>[^/]+/[^/]+)/.*")
+
+
+def download_bucket_files(decider: Decider, original: Original, arguments: Arguments, *, others: Others = ()) -> Any:  # noqa: ANN401 - as the client
+    """Refuse to download files of a storage bucket."""
+    bucket, plain = str(arguments["bucket_id"]), partial(original, **arguments)
+    return refuse_bucket((decider, *others), "download_bucket_files", bucket, plain)
+
+
+def read_url(decider: Decider, original: Original, arguments: Arguments, *, others: Others = ()) -> Any:  # noqa: ANN401 - as the client
+    """Refuse to write what a URL has to a file."""
+    return _refuse_url((decider, *others), original, arguments, str(arguments["url"]))
+
+
+def read_storage(decider: Decider, original: Original, arguments: Arguments, *, others: Others = ()) -> Any:  # noqa: ANN401 - as the client
+    """Refuse to read a file by its digest from the storage behind the hub."""
+    return _refuse_url((decider, *others), original, arguments, str(arguments["xet_file_data"].refresh_route))
+
+
+def parse_safetensors(decider: Decider, original: Original, arguments: Arguments) -> Any:  # noqa: ANN401 - as the client
+    """Return the tensors that a file of a repository lists; it is downloaded and verified for that."""
+    request = _request(arguments)
+
+    def verified(facts: Facts) -> Any:  # noqa: ANN401 - as the client
+        from huggingface_hub import parse_local_safetensors_file_metadata
+
+        path = load_file(GuardedRepository.begin(decider, request), facts)
+        with own_calls():
+            return parse_local_safetensors_file_metadata(path)
+
+    return decider.decide(
+        "parse_safetensors_file_metadata", request.requested, verified, partial(_own, original, arguments)
+    )
+
+
+def summarize_safetensors(decider: Decider, original: Original, arguments: Arguments, *, others: Others = ()) -> Any:  # noqa: ANN401 - as the client
+    """Refuse the hub's own summary of the tensors in a repository."""
+    return refuse(
+        (decider, *others),
+        "get_sharded_safetensors_metadata",
+        _request(arguments).requested,
+        message="the hub's summary of the tensors cannot be verified: call get_safetensors_metadata, which reads files",
+        plain=partial(original, **arguments),
+    )
+
+
+def load_local_file(decider: Decider, original: Original, arguments: Arguments) -> Any:  # noqa: ANN401 - as the client
+    """Load a checkpoint by its path; the library that reads it may not be one that the guard sees."""
+    with open(arguments["checkpoint_file"], "rb"):  # the guard looks at it, as at any file that a program opens
+        pass
+    return original(**arguments)
+
+
+def _refuse_url(deciders: Sequence[Decider], original: Original, arguments: Arguments, url: str) -> Any:  # noqa: ANN401
+    shown = urlsplit(url)._replace(query="", fragment="").geturl()
+    path = unquote(urlsplit(url).path)
+    found = _PAGE.fullmatch(path) or _API.fullmatch(path)
+    plain = partial(original, **arguments)
+    if found and found["kind"] == "buckets/":
+        return refuse_bucket(deciders, original.__name__, found["id"], plain)
+    kind = "" if not found or found["kind"] in (None, "models/") else found["kind"]
+    return refuse(
+        deciders,
+        original.__name__,
+        RequestedRevision(f"hf://{kind}{found['id']}" if found else shown, "main"),
+        message=f"what '{shown}' has cannot be verified: load it with hf_hub_download, or open it with HfFileSystem",
+        plain=plain,
+    )
+
+
+def _own(original: Original, arguments: Arguments) -> Any:  # noqa: ANN401 - as the client
+    with own_calls():
+        return original(**arguments)
+
+
+def _request(arguments: Arguments) -> Request:
+    """Return the request for a file that a method of `HfApi` reads."""
+    api = arguments["self"]
+    names = ("repo_id", "repo_type", "revision", "filename")
+    token = arguments.get("token")
+    return Request(
+        {
+            **{name: arguments.get(name) for name in names},
+            "endpoint": api.endpoint,
+            "token": api.token if token is None else token,
+        }
+    )
+
+
+HANDLERS_OF_ALL = (download_bucket_files, read_url, read_storage, summarize_safetensors)
