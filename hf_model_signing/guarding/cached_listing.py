@@ -6,8 +6,8 @@ list itself is never refused, and no file is looked at before the program reads 
 
 from __future__ import annotations
 
+import inspect
 import os
-import sys
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
@@ -109,10 +109,9 @@ def _as(kind: type[_Entry], entry: Any) -> _Entry:  # noqa: ANN401 - the client'
 
 def _is_for_client_program() -> bool:
     """Return True if a command of the client's own program asks for the list."""
-    frame = sys._getframe()  # noqa: SLF001 - there is no other way to learn the caller
-    caller = frame.f_back
-    while caller is not None:
-        if str(caller.f_globals.get("__name__", "")).startswith(_CLIENT_PROGRAM):
+    frame = inspect.currentframe()
+    while frame is not None:
+        if str(frame.f_globals.get("__name__", "")).startswith(_CLIENT_PROGRAM):
             return True
-        caller = caller.f_back
+        frame = frame.f_back
     return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import struct
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -175,33 +176,42 @@ READS: dict[str, Callable[[Loader], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("read", READS)
-def test_signed(honest: Loader, read: str) -> None:
-    with honest.guard():
-        assert b"honest" in READS[read](honest)
+def _not_refused(loader: Loader, match: str, prepare: Callable[[], object] = lambda: None) -> dict[str, object]:
+    """Return the functions that hand out something, each under a guard of its own, or that fail in another way."""
+    found: dict[str, object] = {}
+    for name, read in READS.items():
+        prepare()
+        with loader.guard():
+            try:
+                found[name] = read(loader)
+            except hms.VerificationError as error:
+                if not re.search(match, str(error)):
+                    found[name] = error
+    return found
 
 
-@pytest.mark.parametrize("read", READS)
-def test_unsigned(machine: Loader, read: str) -> None:
+def test_signed(honest: Loader) -> None:
+    for name, read in READS.items():
+        with honest.guard():
+            assert b"honest" in read(honest), name
+
+
+def test_unsigned(machine: Loader) -> None:
     machine.snapshot()
-    with machine.guard(), pytest.raises(hms.VerificationError, match=r"no model\.sig"):
-        READS[read](machine)
+    assert _not_refused(machine, r"no model\.sig") == {}
 
 
-@pytest.mark.parametrize("read", READS)
-def test_changed_in_the_cache(honest: Loader, read: str) -> None:
-    for name in FILES:
-        tamper(honest.blob(name))
-    with honest.guard(), pytest.raises(hms.MismatchError):
-        READS[read](honest)
+def test_changed_in_the_cache(honest: Loader) -> None:
+    blobs = {honest.blob(name): data for name, data in EVIL.items()}
+    assert (
+        _not_refused(honest, "is not what was signed", lambda: [blob.write_bytes(blobs[blob]) for blob in blobs]) == {}
+    )
 
 
-@pytest.mark.parametrize("read", READS)
-def test_changed_on_the_hub_and_in_the_cache(honest: Loader, hub: Hub, read: str) -> None:
+def test_changed_on_the_hub_and_in_the_cache(honest: Loader, hub: Hub) -> None:
     hub.commit(REPO, EVIL)
     honest.snapshot()
-    with honest.guard(), pytest.raises(hms.MismatchError):
-        READS[read](honest)
+    assert _not_refused(honest, "not what was signed") == {}
 
 
 class TestDirectReads:
@@ -219,10 +229,13 @@ class TestDirectReads:
         ),
     }
 
-    @pytest.mark.parametrize("read", READS)
-    def test_refused(self, honest: Loader, read: str) -> None:
-        with honest.guard(), pytest.raises(hms.VerificationError, match="not loaded: .*(cannot be verified|no rule)"):
-            self.READS[read](honest)
+    def test_refused(self, honest: Loader) -> None:
+        for read in self.READS.values():
+            with (
+                honest.guard(),
+                pytest.raises(hms.VerificationError, match=r"not loaded: .*(cannot be verified|no rule)"),
+            ):
+                read(honest)
 
     def test_allowed_by_the_policy(self, honest: Loader, acme: KeyPair) -> None:
         honest.write_policy(rule(acme, '"other/*"'), head='default = "allow"')
@@ -348,28 +361,23 @@ class TestBuckets:
         ),
     }
 
-    @pytest.mark.parametrize("read", READS)
-    def test_refused(self, bucket: Loader, read: str) -> None:
-        with (
-            bucket.guard(),
-            pytest.raises(
-                hms.VerificationError,
-                match=r"the storage bucket 'acme/bucket' cannot be verified, .* `hf-sign push`, .* `unsigned = true` ",
-            ),
-        ):
-            self.READS[read](self, bucket)
+    def test_refused(self, bucket: Loader) -> None:
+        sentence = r"the storage bucket 'acme/bucket' cannot be verified, .* `hf-sign push`, .* `unsigned = true` "
+        for read in self.READS.values():
+            with bucket.guard(), pytest.raises(hms.VerificationError, match=sentence):
+                read(self, bucket)
         assert not any(os.path.isfile(bucket.home / name) for name in ("got", "copied", "synced/empty"))
 
-    @pytest.mark.parametrize("read", READS)
     @pytest.mark.parametrize("policy", ["allow", "unsigned"])
-    def test_allowed(self, bucket: Loader, acme: KeyPair, read: str, policy: str) -> None:
+    def test_allowed(self, bucket: Loader, acme: KeyPair, policy: str) -> None:
         if policy == "allow":
             bucket.write_policy(rule(acme), head='default = "allow"')
         else:
             bucket.write_policy('[[trust]]\nrepos = ["hf://buckets/acme/*"]\nunsigned = true\n')
         bucket.home.mkdir(exist_ok=True)
-        with bucket.guard():
-            assert self.READS[read](self, bucket) == b"anything"
+        for name, read in self.READS.items():
+            with bucket.guard():
+                assert read(self, bucket) == b"anything", name
 
     def test_warned(self, bucket: Loader) -> None:
         with bucket.guard(mode="warn"), pytest.warns(hms.GuardWarning, match="storage bucket"):
