@@ -13,8 +13,8 @@ imports only files that come after it.
 5. The answers: `published_cards.py` while a call publishes, `several_guards.py` if more than one guard decides,
    `client_calls.py` for the functions that download, `dry_runs.py` for those that only say what they would download,
    `hf_file_system.py` for `hf://`, `direct_reads.py` for the other functions that read content, `cached_listing.py`
-   for the list of the cache, and `opened_files.py` for files that are opened by their path. `unverifiable.py` refuses
-   what has no signature, such as buckets.
+   for the list of the cache, and `opened_files.py` and `plain_models.py` for files that are opened by their path.
+   `unverifiable.py` refuses what has no signature, such as buckets.
 6. `verified_loads.py` has the two loads, of a file and of a snapshot, and `hub_queries.py` the questions to the hub.
 7. `repository.py` has the checks of one call. `signature.py` accepts the signature, and `rejected_files.py` removes
    files that the call downloaded and refused.

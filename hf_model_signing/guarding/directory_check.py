@@ -41,12 +41,17 @@ class DirectoryCheck:
         cache.
         """
         try:
-            paths = dict(_walk(self.directory, ""))
-        except OSError as error:
+            paths = self._all_paths()
+        except (ModelError, OSError) as error:
             raise self._unreadable(error) from error
+        self._check(paths, required)
+
+    def _all_paths(self) -> Mapping[str, str]:
+        """Return the path of every file that has to be signed, by its name."""
+        paths = dict(_walk(self.directory, ""))
         if self.local:
             paths = {name: path for name, path in paths.items() if not is_below(name, (CLIENT_DIRECTORY,))}
-        self._check(paths, required)
+        return paths
 
     def check(self, names: Collection[str]) -> None:
         """Raise as `check_all` does, for the files `names`, which must all be there."""

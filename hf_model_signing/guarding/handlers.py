@@ -61,12 +61,13 @@ def handle_open(kind: PathKind, path: str, match: re.Match[str]) -> None:
     if not deciders:
         return
     with own_calls():
-        from hf_model_signing.guarding import opened_files
+        from hf_model_signing.guarding import opened_files, plain_models
     checks = {
         PathKind.CACHE: opened_files.check_cached_file,
         PathKind.BLOB: opened_files.check_blob,
         PathKind.CODE: opened_files.check_copied_code,
         PathKind.TABLES: opened_files.check_tables,
+        PathKind.MODEL: plain_models.check_file,
     }
     for decider in deciders:
         checks[kind](decider, path, match)

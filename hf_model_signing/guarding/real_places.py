@@ -28,7 +28,7 @@ def watched_places(path: str) -> list[Found]:
     if real is None:
         return []
     places = (path,) if real == path else _places_to(path, real)
-    found = [(kind_and_match[0], place, kind_and_match[1]) for place in places if (kind_and_match := watch(place))]
+    found = [each for place in places for each in watch(place)]
     return _without_repetition(found) if found and not os.path.isdir(real) else []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -9,9 +10,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hf_model_signing.errors import UsageError
 from hf_model_signing.guarding import datasets_cache
 from hf_model_signing.guarding.child_environment import ChildEnvironment, expected_guards
-from hf_model_signing.guarding.environment import Mode
+from hf_model_signing.guarding.environment import GUARDS_VARIABLE, Mode
+from hf_model_signing.guarding.own_calls import own_calls
+from hf_model_signing.guarding.watched_paths import watch_everything, watch_models
+from hf_model_signing.policy.folders import patterns_in
 
 if TYPE_CHECKING:
     from hf_model_signing.guarding.decider import Decider
@@ -112,12 +117,14 @@ class Registry:
     def expect(self) -> None:
         """Make the guards that the environment describes when the first call needs them."""
         self._is_expected = True
+        _watch_expected()
 
     def clear(self) -> None:
         """Forget all guards of the process, the expected ones included."""
         with self._lock:
             self._is_expected = False
             self._entries.clear()
+            watch_models(())
 
     @contextmanager
     def strictly(self, deciders: Iterable[Decider]) -> Iterator[None]:
@@ -136,17 +143,42 @@ class Registry:
     def _update(self) -> None:
         """Describe the guards that are on in the environment, and let `datasets` keep its tables accordingly."""
         self._environment.describe([entry.decider for entry in self._entries])
+        self._watch()
         datasets_cache.put_back()
         datasets_cache.keep_apart()
+
+    def _watch(self) -> None:
+        """Watch the models in plain directories that the guards name."""
+        deciders = [entry.decider for entry in self._entries if _verifies(entry.decider)]
+        watch_models(pattern for decider in deciders for rule in decider.policy.rules for pattern in rule.folders)
 
     def _make_expected(self) -> None:
         from hf_model_signing.guarding.decider import Decider
 
-        with self._lock:
+        with self._lock, own_calls():  # the files of a policy are not those of a model
             if self._is_expected:
                 made = [_Entry(Decider.of(policy, mode)) for policy, mode in expected_guards()]
                 self._entries[:0] = made
                 self._is_expected = False
+                self._watch()
+
+
+def _watch_expected() -> None:
+    """Watch the models in plain directories that the policies of the expected guards name."""
+    patterns = []
+    try:
+        guards = expected_guards()
+    except UsageError:
+        if os.environ.get(GUARDS_VARIABLE):
+            watch_everything()  # a malformed list of guards
+        return  # no policy is named, so none names a directory
+    for policy, mode in guards:
+        found = patterns_in(policy) if mode is not Mode.OFF else []
+        if found is None:
+            watch_everything()
+            return
+        patterns += found
+    watch_models(patterns)
 
 
 def _verifies(decider: Decider) -> bool:

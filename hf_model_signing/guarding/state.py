@@ -97,7 +97,8 @@ class GuardState:
         earlier = self._refusals.get(requested)
         if earlier is not None and error is earlier:
             return earlier
-        message = f"'{requested.uri}' at '{requested.revision}' was not loaded: {error}"
+        at = f" at '{requested.revision}'" if requested.revision else ""  # a model in a plain directory has none
+        message = f"'{requested.uri}'{at} was not loaded: {error}"
         refusal: RefusedError
         if isinstance(error, MismatchError):
             refusal = MismatchError(message, error.difference)

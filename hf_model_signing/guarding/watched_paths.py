@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
+from collections.abc import Iterable
 from enum import Enum
+from typing import cast
 
 from hf_model_signing._util.repository_kinds import CACHED_PLURAL
+from hf_model_signing.policy.folders import FolderPattern, find_model
 
 
 class PathKind(Enum):
@@ -15,6 +20,7 @@ class PathKind(Enum):
     BLOB = "blob"  # the content of files of snapshots, by its own path
     CODE = "code"  # code of a repository, copied by a library that is about to run it
     TABLES = "tables"  # tables that `datasets` made of a repository
+    MODEL = "model"  # a model in a plain directory, which a rule names by its path
 
 
 # Each kind with a text that its paths contain, and the pattern. The text saves time, as every `open` comes here.
@@ -51,9 +57,41 @@ _WATCHED = (
 )
 
 
-def watch(path: str) -> tuple[PathKind, re.Match[str]] | None:
-    """Return the kind of an absolute path that is watched, and its parts; None for any other path."""
-    for kind, text, pattern in _WATCHED:
-        if text in path and (match := pattern.search(path)):
-            return kind, match
-    return None
+_EVERYTHING = re.compile("")  # a model in a plain directory has no parts
+
+_CODE = (".py", ".pyc", ".pth", ".so", ".pyd")
+
+_models: list[FolderPattern] = []  # of the guards that are on
+_unknown: list[tuple[str, ...]] = []  # none or one: the directories that are not watched
+
+
+def watch_models(patterns: Iterable[FolderPattern]) -> None:
+    """Watch the models in plain directories that these patterns name, and no others."""
+    _models[:], _unknown[:] = dict.fromkeys(patterns), []
+
+
+def watch_everything() -> None:
+    """Watch every path outside of this Python but code: a policy cannot be read, so its patterns are unknown.
+
+    An error for the code of the program itself would not be shown.
+    """
+    own = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, *sys.path} - {"", os.sep}
+    _unknown[:] = [tuple(os.path.join(directory, "") for directory in own)]
+
+
+def watch(path: str) -> list[tuple[PathKind, str, re.Match[str]]]:
+    """Return each kind of an absolute path that is watched, the path to judge, and its parts."""
+    found = [
+        (kind, path, match) for kind, text, pattern in _WATCHED if text in path and (match := pattern.search(path))
+    ]
+    if _models:
+        model = find_model(_models, path)
+        if model is not None:
+            found.append(_whole(model.file))
+    elif _unknown and not path.endswith(_CODE) and not path.startswith(_unknown[0]):
+        found.append(_whole(path))
+    return found
+
+
+def _whole(path: str) -> tuple[PathKind, str, re.Match[str]]:
+    return PathKind.MODEL, path, cast("re.Match[str]", _EVERYTHING.match(path))

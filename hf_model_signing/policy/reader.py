@@ -14,6 +14,8 @@ from hf_model_signing._util.text import show
 from hf_model_signing.errors import UsageError
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.methods.method import Option
+from hf_model_signing.oms.names import SIGNATURE_NAME
+from hf_model_signing.policy.folders import FolderPattern
 from hf_model_signing.policy.rules import LOCK_NAME, Rule, check_pattern
 from hf_model_signing.policy.signer_methods import SignerFactory, policy_methods
 
@@ -75,8 +77,10 @@ class _Reader:
     def _rule(self, rule: Any, where: str) -> Rule:  # noqa: ANN401 - TOML
         if not isinstance(rule, dict):
             raise self._error(where, "must be a table")
-        self._check_keys(rule, where, {"repos", "digest", "allow_rollback", "signers", "unsigned"})
-        repos = self._texts(rule, where, "repos")
+        self._check_keys(
+            rule, where, {"repos", "paths", "signature", "digest", "allow_rollback", "signers", "unsigned"}
+        )
+        repos = self._texts(rule, where, "repos") if "repos" in rule or "paths" not in rule else ()
         for pattern in repos:
             check_pattern(pattern, lambda why: self._error(f"{where}.repos", why))
         if self._flag(rule, where, "unsigned"):
@@ -94,7 +98,24 @@ class _Reader:
             raise self._error(f"{where}.digest", 'must be "sha256:" and 64 hex digits, as `hf-sign digest` prints it')
         rollback = self._flag(rule, where, "allow_rollback")
         first_use = any(signer.last for signer in read)
-        return Rule(repos, made, match[1] if match else None, rollback, files, first_use)
+        folders, signature = self._folders(rule, where)
+        return Rule(
+            repos, made, match[1] if match else None, rollback, files, first_use, folders=folders, signature=signature
+        )
+
+    def _folders(self, rule: Mapping[str, Any], where: str) -> tuple[tuple[FolderPattern, ...], str]:
+        """Return the patterns of models in plain directories, and where their signatures are."""
+        signature = rule.get("signature", SIGNATURE_NAME)
+        if "paths" not in rule:
+            if "signature" in rule:
+                raise self._error(f"{where}.signature", "is for the directories of `paths`, and the rule has none")
+            return (), signature
+        if not isinstance(signature, str) or not signature or "\0" in signature or ".." in signature.split("/"):
+            raise self._error(f"{where}.signature", "must be a path in the directory of a model, or an absolute path")
+        base = os.path.dirname(os.path.abspath(self.path))
+        paths = self._texts(rule, where, "paths")
+        read = (FolderPattern.of(path, base, lambda why: self._error(f"{where}.paths", why)) for path in paths)
+        return tuple(read), os.path.expanduser(signature)
 
     def _unsigned_rule(self, rule: Mapping[str, Any], where: str, repos: tuple[str, ...]) -> Rule:
         others = sorted(rule.keys() - {"repos", "unsigned"})

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from hf_model_signing._util.repository_kinds import BUCKETS, PREFIXED
+from hf_model_signing._util.text import show
 from hf_model_signing.errors import UsageError, VerificationError
 from hf_model_signing.methods.interface import Verifier
+from hf_model_signing.oms.names import SIGNATURE_NAME
+from hf_model_signing.oms.statement import Statement
+from hf_model_signing.policy.folders import FolderPattern, NamedModel, find_model
 from hf_model_signing.policy.trusted_signers import TrustedSigners
 
 LOCK_NAME = "trust.lock"  # beside the policy: the pins of trust on first use
@@ -22,6 +27,8 @@ _KINDS = (*PREFIXED, BUCKETS)
 class Rule:
     """A rule: patterns of repositories, and their accepted signers. `digest` is the only accepted root digest, in hex.
 
+    `folders` are patterns of models in plain directories, and `signature` is where theirs are: a path in the directory,
+    or an absolute path. The path of such a model stands where a hub reference stands for others.
     `signers` are factories of verifiers for a repository. Their `files` are read when a repository matches. With
     `first_use`, one of the signers is trusted on first use. An `unsigned` rule has no signers: its repositories need no
     signature in the guard, and whatever verifies refuses them.
@@ -34,9 +41,14 @@ class Rule:
     files: tuple[str, ...] = ()
     first_use: bool = False
     unsigned: bool = False
+    folders: tuple[FolderPattern, ...] = ()
+    signature: str = SIGNATURE_NAME
 
     def names(self, uri: str) -> bool:
-        """Return true if one of the patterns matches a hub reference without a revision."""
+        """Return true if a pattern matches a hub reference without a revision, or the path of a model."""
+        if os.path.isabs(uri):
+            found = self.model_at(uri)
+            return found is not None and not found.inside
         return any(_fits(uri, pattern) for pattern in self.repos)
 
     def verifier(self, uri: str) -> Verifier:
@@ -54,6 +66,26 @@ class Rule:
                 f"'{uri}' cannot be verified: its rule in the trust policy has `unsigned = true`, so it names no "
                 "signer. Put a rule with signers for it before that rule, or download it without verification, as "
                 "with `hf download`"
+            )
+
+    def model_at(self, path: str) -> NamedModel | None:
+        """Return the model in a plain directory that the rule names and that an absolute path leads to, or into."""
+        return find_model(self.folders, path) if self.folders else None
+
+    def signature_of(self, model: str) -> str:
+        """Return the path of the signature of a model in a plain directory, or of one that is a single file."""
+        if os.path.isabs(self.signature):
+            return self.signature
+        if os.path.isdir(model):
+            return os.path.join(model, self.signature)
+        return f"{model}.sig" if self.signature == SIGNATURE_NAME else f"{os.path.dirname(model)}/{self.signature}"
+
+    def check_repository(self, statement: Statement) -> None:
+        """Raise `VerificationError` for a model of a repository that the rule does not name, if it names any."""
+        if self.repos and statement.uri and not self.names(statement.uri):
+            raise VerificationError(
+                f"the signature is for another repository: it was made for '{show(statement.uri)}', and the rule is "
+                f"for {', '.join(map(repr, self.repos))}"
             )
 
     @property

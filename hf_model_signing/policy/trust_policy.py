@@ -11,6 +11,7 @@ from hf_model_signing._util.input_files import read_input
 from hf_model_signing._util.paths import StrPath, file_name
 from hf_model_signing.errors import UsageError, VerificationError
 from hf_model_signing.methods.interface import Verifier
+from hf_model_signing.policy.folders import NamedModel
 from hf_model_signing.policy.reader import read_values
 from hf_model_signing.policy.rules import Rule
 
@@ -41,8 +42,16 @@ class Policy:
         return cls(name, *read_values(name, data), data)
 
     def decide(self, uri: str) -> Rule | None:
-        """Return the rule that decides about a hub reference without a revision, or None (see `default`)."""
+        """Return the rule that decides about a hub reference without a revision, or None (see `default`).
+
+        In place of the reference it can be the path of a model in a plain directory, as `model_at` returns it.
+        """
         return next((rule for rule in self.rules if rule.names(uri)), None)
+
+    def model_at(self, path: str) -> tuple[Rule, NamedModel] | None:
+        """Return the model in a plain directory that an absolute path leads to, or into, and the rule that decides."""
+        found = ((rule, rule.model_at(path)) for rule in self.rules)
+        return next(((rule, model) for rule, model in found if model is not None), None)
 
     def rule_for(self, uri: str) -> Rule:
         """Return the rule that decides about a hub reference; raises `VerificationError` if none matches."""

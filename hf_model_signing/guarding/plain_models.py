@@ -1,0 +1,163 @@
+"""Models in plain directories, which a rule names by their paths: files of them that a program opens.
+
+The first file that is opened verifies the whole model against the signature in it. From then on each file that is
+opened is compared by its file state, and from time to time the others too, as in the client's cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from hf_model_signing._util.paths import path_inside
+from hf_model_signing._util.text import show
+from hf_model_signing.errors import MissingSignatureError, ModelError, VerificationError
+from hf_model_signing.guarding.decider import Decider, Facts
+from hf_model_signing.guarding.directory_check import CLIENT_DIRECTORY, DirectoryCheck
+from hf_model_signing.guarding.own_calls import own_calls
+from hf_model_signing.guarding.request import RequestedRevision
+from hf_model_signing.guarding.state import CallState, SignatureFile
+from hf_model_signing.hashing.file_tree import Listed, Scope, describe_file, list_names
+from hf_model_signing.hub.detached_signature import MAX_SIGNATURE
+from hf_model_signing.methods.interface import Verified
+from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.difference import Difference, MismatchError
+from hf_model_signing.oms.names import EXEMPT_FILES
+from hf_model_signing.policy.rules import Rule
+
+# They may be in the directory; files in them are refused when they are opened. The client records its downloads there.
+_TOLERATED = frozenset({CLIENT_DIRECTORY, ".git"})
+
+
+def check_file(decider: Decider, path: str, _: re.Match[str]) -> None:
+    """Raise `VerificationError` unless a file, and with it all of the model that it belongs to, is as signed."""
+    found = decider.policy.model_at(path)
+    if found is None:
+        return  # of another guard
+    rule, named = found
+    model = _Model(decider, rule, named.path)
+    name = "/".join(named.inside)
+    if name in EXEMPT_FILES or model.is_signature(name):
+        return
+
+    def verified(facts: Facts) -> None:
+        facts.update(file=name or None, path=path)
+        model.check(name or os.path.basename(named.path), facts)
+
+    with own_calls():
+        decider.decide("open", RequestedRevision(named.path, ""), verified, lambda: None)
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A model in a plain directory, or a single file, and the rule that decides about it."""
+
+    decider: Decider
+    rule: Rule
+    path: str
+
+    @cached_property
+    def _signature(self) -> str:
+        return self.rule.signature_of(self.path)
+
+    @cached_property
+    def _directory(self) -> str:
+        """The directory in which the names of the files are, also of a model that is a single file."""
+        return self.path if self._is_directory else os.path.dirname(self.path)
+
+    @cached_property
+    def _is_directory(self) -> bool:
+        return os.path.isdir(self.path)
+
+    def is_signature(self, name: str) -> bool:
+        """Return True for the signature itself, which it cannot list."""
+        return bool(name) and os.path.join(self._directory, *name.split("/")) == self._signature
+
+    def check(self, name: str, facts: Facts) -> None:
+        """Raise `VerificationError` unless the file is as signed, and from time to time unless the whole model is."""
+        call = self.decider.state.begin(self.path)
+        verified = self._verified()
+        self.rule.check_repository(verified.statement)
+        call.accept_signature("", verified)
+        files = _Files(self._directory, call, self._purpose(verified), own=self._own_names)
+        if not self._is_directory:
+            self._check_single(name, verified)
+            files.check([name])
+        else:
+            self._check_directory(name, files, call)
+        with call.settling([name]):
+            self.decider.verifier(self.path).pin(verified)
+        facts["signer"] = verified.signer
+
+    def _check_directory(self, name: str, files: _Files, call: CallState) -> None:
+        real = os.path.realpath(self._directory)  # the path can lead to another directory next time
+        if call.is_resting(real):
+            files.check([name])
+            return
+        started = time.monotonic()
+        files.check_all([*call.manifest.digests, name])
+        call.record_full_check(real, started)
+
+    def _check_single(self, name: str, verified: Verified) -> None:
+        listed = verified.statement.manifest.digests.keys()
+        if listed != {name}:
+            raise MismatchError(
+                f"the signature is not for a single file '{show(name)}'", Difference(missing=tuple(sorted(listed)))
+            )
+
+    @property
+    def _own_names(self) -> frozenset[str]:
+        """The names in the directory that need not be signed: the signature and what is tolerated."""
+        return frozenset({path_inside(self._directory, self._signature) or "", *EXEMPT_FILES, *_TOLERATED})
+
+    def _verified(self) -> Verified:
+        """Verify the signature, unless this process has verified it and its file has not changed."""
+        state = self.decider.state
+        try:
+            file = describe_file(self._signature)
+        except ModelError as error:
+            if os.path.lexists(self._signature):
+                raise
+            raise MissingSignatureError(
+                f"it is not signed: there is no '{show(self._signature)}'. Sign it with `hf-sign sign --signature "
+                f"{show(self._signature)} {show(self.path)}`, or get it with `hf-sign pull --to`"
+            ) from error
+        if file.size > MAX_SIGNATURE:
+            raise VerificationError(f"'{show(self._signature)}' is larger than any signature can be")
+        known = state.signature(self.path, self._signature, file)
+        if known is None:
+            known = self.decider.verifier(self.path).verify(Bundle.read(self._signature))
+            state.record_signature(self.path, self._signature, SignatureFile("", file, known))
+        return known
+
+    def _purpose(self, verified: Verified) -> str:
+        """Return the purpose of receipts: those of another policy or signature are not used."""
+        if self.decider.policy.always_hash:
+            return ""
+        parts = (self.decider.fingerprint, verified.bundle.payload.hex(), verified.bundle.signature.hex())
+        return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class _Files(DirectoryCheck):
+    """The check of the files. Links are followed if the signature was made so, and refused otherwise."""
+
+    own: frozenset[str] = frozenset()
+
+    def _all_paths(self) -> Mapping[str, str]:
+        listed = list_names(self.directory, Scope(self.own), allow_symlinks=self._follows, warn=False)
+        return {file.name: os.path.join(self.directory, *file.name.split("/")) for file in listed}
+
+    def _list_once(self, names: frozenset[str]) -> list[Listed]:
+        if not self._follows:
+            return super()._list_once(names)
+        return list_names(self.directory, Scope(names=names), allow_symlinks=True, warn=False)
+
+    @property
+    def _follows(self) -> bool:
+        return self.call.manifest.serialization.allow_symlinks

@@ -1,0 +1,159 @@
+"""Patterns of directories in a trust policy: models that lie in a plain directory of this machine.
+
+A directory is recognised by what it is, and not by how its path is spelled: through links, mounts, another case or
+`/proc/self/root` it is the same one. So each directory above a path is compared with the one that the pattern starts
+with, by device and inode. The standard library only, because a guarded Python loads this module when it starts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+_WILD = re.compile(r"[*?\[]")
+
+_Identity = tuple[int, int]  # device and inode
+
+_last: dict[str, _Identity] = {}  # of directories that patterns start with: one that is renamed stays recognisable
+
+
+class FolderPattern(NamedTuple):
+    """A pattern: the path before the first wildcard, and the patterns of the names below it, one for each level."""
+
+    start: str
+    below: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, written: str, base: str, error: Callable[[str], Exception]) -> FolderPattern:
+        """Parse a pattern; a relative one is below the directory `base`. Raises what `error` makes of a reason."""
+        path = os.path.expanduser(written)
+        if "://" in written or "\0" in written:
+            raise error(f"has {written!a}, which is no path; references of hubs belong in `repos`")
+        if path.startswith("~"):
+            raise error(f"has {written!a}: that user has no home directory")
+        drive, tail = os.path.splitdrive(os.path.join(base, path))
+        parts = [part for part in tail.replace(os.altsep or os.sep, os.sep).split(os.sep) if part not in ("", ".")]
+        fixed = next((at for at, part in enumerate(parts) if _WILD.search(part)), len(parts))
+        if any(part == ".." or "**" in part for part in parts[fixed:]):
+            raise error(f"has {written!a}: each `*` stands for one name, so write one for each level, and no `..`")
+        start = drive + os.sep + os.sep.join(parts[:fixed])
+        if ".." in parts:
+            start = os.path.realpath(start)  # `..` after a link is the parent of its target
+        if start == drive + os.sep:
+            raise error(f"has {written!a}, which names directories of the whole system: name the directory of models")
+        return cls(start, tuple(parts[fixed:]))
+
+    def __str__(self) -> str:
+        return os.path.join(self.start, *self.below)
+
+
+class NamedModel(NamedTuple):
+    """A model that a pattern names, and the path of a file in it: `inside` is empty for the model itself."""
+
+    pattern: FolderPattern
+    path: str  # of the model, as the pattern spells it
+    inside: tuple[str, ...]
+
+    @property
+    def file(self) -> str:
+        """The path of the file, below the path of the model."""
+        return os.path.join(self.path, *self.inside)
+
+
+def patterns_in(policy: str) -> list[FolderPattern] | None:
+    """Return the patterns of directories in a policy file, without a check of the rest; None if it cannot be read.
+
+    A guarded Python calls it when it starts. TOML is parsed only if the file can have such patterns.
+    """
+    try:
+        with open(policy, "rb") as file:
+            data = file.read()
+        if b"paths" not in data and b"\\" not in data:
+            return []
+        rules = _parse(data.decode("utf-8"))["trust"]
+        base = os.path.dirname(os.path.abspath(policy))
+        return [FolderPattern.of(path, base, ValueError) for rule in rules for path in rule.get("paths", ())]
+    except Exception:  # noqa: BLE001 - its reader reports the error when the policy is needed
+        return None
+
+
+def _parse(text: str) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    return tomllib.loads(text)
+
+
+def find_model(patterns: Sequence[FolderPattern], path: str) -> NamedModel | None:
+    """Return the model that the first matching pattern names and that an absolute path leads to, or into."""
+    starts = tuple(dict.fromkeys(pattern.start for pattern in patterns))
+    found = _names_below(path, starts)
+    for pattern in patterns if found else ():
+        for start, names in found:
+            wanted = pattern.below
+            if start == pattern.start and len(names) >= len(wanted) and all(map(_fits, names, wanted)):
+                model = os.path.join(start, *names[: len(wanted)])
+                return NamedModel(pattern, model, names[len(wanted) :])
+    return None
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return fnmatchcase(os.path.normcase(name), os.path.normcase(pattern))
+
+
+def _names_below(path: str, starts: tuple[str, ...]) -> list[tuple[str, tuple[str, ...]]]:
+    """Return each of `starts` that is a parent of the path or the path itself, with the names between the two."""
+    directory, name = os.path.split(path)
+    own = _identity(directory)
+    if own is None:  # nothing is there any more, so only the spelling can tell
+        return [
+            (start, tuple(path[len(start) + 1 :].split(os.sep))) for start in starts if path.startswith(start + os.sep)
+        ]
+    identities = tuple(map(_identity_of_start, starts))
+    found = [(starts[at], (*names, name)) for at, names in _parents(directory, own, identities)]
+    itself = _identity(path)
+    found += [(start, ()) for start, identity in zip(starts, identities, strict=True) if identity == itself is not None]
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _parents(
+    directory: str, _own: _Identity, identities: tuple[_Identity | None, ...]
+) -> tuple[tuple[int, tuple[str, ...]], ...]:
+    """Return which of the directories `identities` the directory or a parent of it is, and the names from there on.
+
+    It is remembered for as long as the directory and those of `identities` are the same ones: many files are opened.
+    """
+    found, names = [], list[str]()
+    while True:
+        identity = _identity(directory)
+        found += [
+            (at, tuple(reversed(names))) for at, wanted in enumerate(identities) if identity == wanted is not None
+        ]
+        parent, name = os.path.split(directory)
+        if parent == directory:
+            return tuple(found)
+        names.append(name)
+        directory = parent
+
+
+def _identity_of_start(start: str) -> _Identity | None:
+    identity = _identity(start)
+    if identity is None:
+        return _last.get(start)
+    _last[start] = identity
+    return identity
+
+
+def _identity(path: str) -> _Identity | None:
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
