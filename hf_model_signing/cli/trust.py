@@ -32,7 +32,7 @@ _PATTERN_HELP = (
 def _add(**values: Any) -> None:  # noqa: ANN401 - what click parsed
     from hf_model_signing.policy.editing import add, placed
 
-    path, repos = _policy_path(values), [_pattern(text) for text in values["repos"]]
+    path, repos = _policy_path(values), _patterns(values)
     if values["unsigned"]:
         _add_unsigned(path, repos, values)
         return
@@ -54,6 +54,8 @@ def _add_unsigned(path: str, repos: list[str], values: Mapping[str, Any]) -> Non
 
     if _names_signer(values) or values["digest"] or values["allow_rollback"]:
         raise UsageError("--unsigned goes with no other option but --policy: a rule verifies a signature, or none")
+    if values["paths"]:
+        raise UsageError("--unsigned is for repositories: models in a directory that no rule names need no signature")
     is_there = os.path.lexists(path)
     added = add_unsigned(path, repos)
     draft = added.draft
@@ -92,17 +94,17 @@ def _remove(**values: Any) -> None:  # noqa: ANN401 - what click parsed
     from hf_model_signing.policy.describe import DEFAULTS, patterns
     from hf_model_signing.policy.editing import remove
 
-    path, repos = _policy_path(values), [_pattern(text) for text in values["repos"]]
+    path, repos = _policy_path(values), _patterns(values)
     signer = _signer(values) if _names_signer(values) else None
     removed = remove(path, repos, signer)
     draft = removed.draft
     document = {"policy": path, "changed": list(removed.changed), "gone": list(removed.gone), "rules": _rules(draft)}
     output.result(document, printable(_told_removed(removed, only_signer=signer is not None)))
     for pattern in repos if signer is None or removed.gone else ():
-        number = draft.deciding(pattern if "://" in pattern else f"hf://{pattern}")
+        number = draft.deciding(pattern if "://" in pattern or os.path.isabs(pattern) else f"hf://{pattern}")
         if number is not None:
             output.note(f"'{pattern}' is decided by rule {number} ({patterns(draft.rules[number - 1])})")
-        elif draft.policy.default != "refuse":
+        elif draft.policy.default != "refuse" and not os.path.isabs(pattern):
             output.note(f"no rule names '{pattern}' now, and by the default it is {DEFAULTS[draft.policy.default]}")
 
 
@@ -142,6 +144,8 @@ def _lines(draft: Draft, number: int) -> list[str]:
 
     rule = draft.rules[number - 1]
     lines = [f"{number}. {patterns(rule)}"]
+    if "signature" in rule:
+        lines.append(f"   with the signature {rule['signature']}")
     if rule.get("unsigned"):
         return [*lines, "   no signature is required"]
     for index, signer in enumerate(named(draft, number)):
@@ -175,7 +179,7 @@ def _check(**values: Any) -> int:  # noqa: ANN401 - what click parsed
 def _check_references(draft: Draft, references: tuple[str, ...]) -> int:
     from hf_model_signing.policy.describe import check_files
 
-    found = [(text, _uri(text)) for text in references]
+    found = [(text, _uri(draft, text)) for text in references]
     numbers = {uri: draft.deciding(uri) for _, uri in found}
     check_files(draft, *sorted({number for number in numbers.values() if number is not None}))
     answers = [_answer(draft, text, uri, numbers[uri]) for text, uri in found]
@@ -222,7 +226,9 @@ def _rule(draft: Draft, number: int) -> dict[str, Any]:
     rule = draft.rules[number - 1]
     return {
         "rule": number,
-        "repos": rule["repos"],
+        "repos": rule.get("repos", []),
+        "paths": rule.get("paths", []),
+        "signature": rule.get("signature"),
         "signers": [_entry(signer) for signer in named(draft, number)],
         "digest": rule.get("digest"),
         "allow_rollback": rule.get("allow_rollback", False),
@@ -263,6 +269,14 @@ def _policy_path(values: Mapping[str, Any]) -> str:
     return values["policy"] or os.environ.get(POLICY_VARIABLE) or DEFAULT_POLICY
 
 
+def _patterns(values: Mapping[str, Any]) -> list[str]:
+    """Return the patterns of repositories and, as absolute paths, those of models in plain directories."""
+    paths = [os.path.abspath(os.path.expanduser(path)) for path in values["paths"]]
+    if not values["repos"] and not paths:
+        raise UsageError("name what the rule is for: REPO…, or --path for models in plain directories")
+    return [*map(_pattern, values["repos"]), *paths]
+
+
 def _pattern(text: str) -> str:
     """Return a pattern for the policy; the URL of a page on a hub becomes the reference of its repository."""
     if not re.match(r"https?://", text) or set("*?[") & set(text):
@@ -277,15 +291,22 @@ def _pattern(text: str) -> str:
     return text if found is None or found[1].hub == "https" else str(found[1])
 
 
-def _uri(text: str) -> str:
-    """Return the hub reference, without a revision, of a repository as a person names it."""
+def _uri(draft: Draft, text: str) -> str:
+    """Return the hub reference, without a revision, or the path of a model in a plain directory, as a user names it."""
+    if text.startswith((".", "/", "~")) or os.path.isabs(text):
+        path = os.path.abspath(os.path.expanduser(text))
+        model = draft.policy.model_at(path) or draft.policy.model_at(os.path.realpath(path))
+        if model is None:
+            raise UsageError(
+                f"'{text}' is a path, and no rule of '{draft.path}' has it in its `paths`: the guard does not look at "
+                "it. Give the path of a model that a rule names, ORG/NAME or hf://…"
+            )
+        return model[1].path
     from hub_adapters import find_adapter
 
     found = find_adapter(text)
     if found is not None:
         return found[1].uri
-    if text.startswith((".", "/", "~")):
-        raise UsageError(f"'{text}' is a path, and a trust policy has rules for repositories: give ORG/NAME or hf://…")
     from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 
     return HuggingFaceAdapter.named(text).uri
@@ -323,8 +344,14 @@ def _policy_option() -> click.Option:
     )
 
 
-def _repos() -> click.Argument:
-    return click.Argument(["repos"], nargs=-1, required=True, metavar="REPO…")
+def _named() -> list[click.Parameter]:
+    path = click.Option(
+        ["--path", "paths"],
+        multiple=True,
+        metavar="DIR",
+        help="Models in plain directories of this machine: a path, in which * stands for one name. Repeatable.",
+    )
+    return [path, click.Argument(["repos"], nargs=-1, metavar="[REPO…]")]
 
 
 class _Group(GlobalOptions, click.Group):
@@ -347,7 +374,7 @@ def _commands() -> list[click.Command]:
     return [
         Command(
             name="add",
-            params=[*any_options(_SIGNERS), digest, rollback, unsigned, _policy_option(), _repos()],
+            params=[*any_options(_SIGNERS), digest, rollback, unsigned, _policy_option(), *_named()],
             callback=_add,
             short_help="Trust a signer for repositories.",
             help="Trust a signer for repositories: in the rule that has exactly these, or in a new one, which is put "
@@ -356,7 +383,7 @@ def _commands() -> list[click.Command]:
         ),
         Command(
             name="remove",
-            params=[*any_options(_SIGNERS), _policy_option(), _repos()],
+            params=[*any_options(_SIGNERS), _policy_option(), *_named()],
             callback=_remove,
             short_help="Take repositories, or one signer of theirs, out of the rules.",
             help="Take patterns out of the rules that have them; a rule without any goes. With the "
@@ -376,8 +403,9 @@ def _commands() -> list[click.Command]:
             callback=_check,
             short_help="Read the policy and its files, or tell who must have signed a model.",
             help="Without REFERENCE: read the policy and every file that it names, and warn of rules that can never "
-            "decide. With some (ORG/NAME, or any reference of a hub): tell which rule decides about each and who must "
-            "have signed it; exit code 1 when one of them is refused. Nobody is asked for anything.",
+            "decide. With some (ORG/NAME, any reference of a hub, or the path of a model): tell which rule decides "
+            "about each and who must have signed it; exit code 1 when one of them is refused. Nobody is asked for "
+            "anything.",
         ),
     ]
 

@@ -98,4 +98,4 @@ def why_dead(draft: Draft, dead: Dead) -> str:
 
 def patterns(rule: Mapping[str, Any]) -> str:
     """Return the patterns of a rule in one line."""
-    return ", ".join(map(show, rule["repos"]))
+    return ", ".join(map(show, (*rule.get("repos", ()), *rule.get("paths", ()))))

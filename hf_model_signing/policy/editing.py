@@ -19,6 +19,7 @@ from hf_model_signing._util.file_lock import changing
 from hf_model_signing._util.paths import file_name, path_inside
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import RefusedError, UsageError
+from hf_model_signing.policy.folders import FolderPattern
 from hf_model_signing.policy.rules import Rule
 from hf_model_signing.policy.signer_methods import file_keys, policy_methods
 from hf_model_signing.policy.toml_text import Tables, changed_rule, rule_text
@@ -89,9 +90,21 @@ class Draft:
         return tuple(found for number in range(1, len(self.rules) + 1) for found in self._dead_of(number))
 
     def deciding(self, uri: str) -> int | None:
-        """Return the number of the rule that decides about a hub reference, or None."""
-        numbers = (number for number, rule in enumerate(self.rules, 1) if names(rule["repos"], uri))
+        """Return the number of the rule that decides about a hub reference or the path of a model, or None."""
+        numbers = (number for number, rule in enumerate(self.rules, 1) if names(self.patterns(rule), uri))
         return next(numbers, None)
+
+    def patterns(self, rule: Mapping[str, Any]) -> list[str]:
+        """Return the patterns of a rule: of repositories as written, of plain directories as absolute paths."""
+        return [pattern for _, _, pattern in self.written_patterns(rule)]
+
+    def written_patterns(self, rule: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+        """Return the key, the text and the pattern of each pattern of a rule (see `patterns`)."""
+        base = os.path.dirname(os.path.abspath(self.path))
+        repos = [("repos", text, text) for text in rule.get("repos", ())]
+        return repos + [
+            ("paths", text, str(FolderPattern.of(text, base, ValueError))) for text in rule.get("paths", ())
+        ]
 
     def file(self, name: str) -> str:
         """Return the path of a file that the policy names."""
@@ -117,14 +130,14 @@ class Draft:
         return replace(self, text=str(tables), rules=(*self.rules[:index], rule, *self.rules[index:]))
 
     def _dead_of(self, number: int) -> list[Dead]:
-        rule, found = self.rules[number - 1], []
-        for pattern in rule["repos"]:
+        patterns, found = self.patterns(self.rules[number - 1]), []
+        for pattern in patterns:
             for earlier, other in enumerate(self.rules[: number - 1], 1):
-                by = next((wide for wide in other["repos"] if covers(wide, pattern)), None)
+                by = next((wide for wide in self.patterns(other) if covers(wide, pattern)), None)
                 if by is not None:
                     found.append((pattern, earlier, by))
                     break
-        whole = len(found) == len(rule["repos"])
+        whole = len(found) == len(patterns)
         return [Dead(number, *each, whole) for each in found]
 
     def _meaning(self, signer: Signer) -> dict[str, Any]:
@@ -184,9 +197,9 @@ def add(
 ) -> Added:
     """Trust one more signer for `repos`; a missing file is created.
 
-    The rule that has exactly these patterns is extended. Otherwise a new rule is inserted before the first one that
-    would decide about one of them. Paths of the signer's files are relative to the current directory. Raises
-    `UsageError`, and changes nothing, for an invalid rule.
+    An absolute path among them is a pattern of models in plain directories. The rule that has exactly these patterns is
+    extended. Otherwise a new rule is inserted before the first one that would decide about one of them. Paths of the
+    signer's files are relative to the current directory. Raises `UsageError`, and changes nothing, for an invalid rule.
     """
     keys: dict[str, Any] = {} if digest is None else {"digest": digest}
     keys |= {"allow_rollback": True} if allow_rollback else {}
@@ -242,17 +255,21 @@ def signers_of(rule: Mapping[str, Any]) -> list[Signer]:
     return list(rule.get("signers", ()))
 
 
-def names(repos: Sequence[str], uri: str) -> bool:
-    """Return true if one of the patterns matches a hub reference."""
-    return Rule(repos=tuple(repos), signers=()).names(uri)
+def names(patterns: Sequence[str], uri: str) -> bool:
+    """Return true if one of the patterns matches a hub reference, or the path of a model in a plain directory."""
+    references = tuple(pattern for pattern in patterns if not os.path.isabs(pattern))
+    folders = tuple(_folder(pattern) for pattern in patterns if os.path.isabs(pattern))
+    return Rule(repos=references, signers=(), folders=folders).names(uri)
 
 
 def covers(wide: str, narrow: str) -> bool:
     """Return true if `wide` certainly matches everything that `narrow` matches."""
     if _canonical(wide) == _canonical(narrow):
         return True
-    if "[" in wide:
+    if "[" in wide or os.path.isabs(wide) != os.path.isabs(narrow):
         return False
+    if os.path.isabs(wide):
+        return _folder(wide).covers(_folder(narrow))
     # Try the shortest and a very long text for each wildcard of the narrow pattern.
     single = _WILD.sub(lambda part: "*" if part[0] == "*" else "\x01", _full(narrow))
     return all(names([wide], single.replace("*", many)) for many in ("", "\x01" * (len(wide) + 1)))
@@ -284,20 +301,25 @@ def _added(draft: Draft, repos: list[str], signer: dict[str, Any], keys: dict[st
     if there is not None:
         return _extended(draft, there, signer, keys)
     index = _place_for(draft, repos)
-    new = draft.with_new_rule(index, {"repos": repos, **keys, "signers": [signer]})
+    patterns = {
+        "repos": [pattern for pattern in repos if not os.path.isabs(pattern)],
+        "paths": [pattern for pattern in repos if os.path.isabs(pattern)],
+    }
+    named = {key: listed for key, listed in patterns.items() if listed}
+    new = draft.with_new_rule(index, {**named, **keys, "signers": [signer]})
     return Added(new, index + 1, is_new=True, signer_added=True)
 
 
 def _rule_of(draft: Draft, repos: Sequence[str]) -> int | None:
     """Return the index of the rule that has exactly these patterns."""
     wanted = set(map(_canonical, repos))
-    same = (index for index, rule in enumerate(draft.rules) if set(map(_canonical, rule["repos"])) == wanted)
+    same = (index for index, rule in enumerate(draft.rules) if set(map(_canonical, draft.patterns(rule))) == wanted)
     return next(same, None)
 
 
 def _other_kind(draft: Draft, index: int, what: str) -> RefusedError:
     """Return the error for a rule with signers that would become an unsigned one, or the other way round."""
-    repos = " ".join(f"'{show(pattern)}'" for pattern in draft.rules[index]["repos"])
+    repos = " ".join(f"'{show(pattern)}'" for pattern in draft.patterns(draft.rules[index]))
     return RefusedError(
         f"rule {index + 1} of the trust policy '{draft.path}' {what} for {repos}: remove it first with `hf-sign trust "
         f"remove {repos}`"
@@ -320,7 +342,7 @@ def _extended(draft: Draft, index: int, signer: dict[str, Any], keys: dict[str, 
 def _place_for(draft: Draft, repos: Sequence[str]) -> int:
     """Return the index of the first rule that would decide about one of the patterns, or else the end."""
     for index, rule in enumerate(draft.rules):
-        if any(covers(wide, pattern) for wide in rule["repos"] for pattern in repos):
+        if any(covers(wide, pattern) for wide in draft.patterns(rule) for pattern in repos):
             return index
     return len(draft.rules)
 
@@ -328,11 +350,16 @@ def _place_for(draft: Draft, repos: Sequence[str]) -> int:
 def _without(draft: Draft, rule: dict[str, Any], repos: Sequence[str], signer: Signer | None) -> dict[str, Any] | None:
     """Return the rule without the patterns, or without the signer; None if nothing remains."""
     gone = set(map(_canonical, repos))
-    left = [pattern for pattern in rule["repos"] if _canonical(pattern) not in gone]
-    if len(left) == len(rule["repos"]):
+    written = draft.written_patterns(rule)
+    left = [(key, text) for key, text, pattern in written if _canonical(pattern) not in gone]
+    if len(left) == len(written):
         return rule
     if signer is None:
-        return {**rule, "repos": left} if left else None
+        patterns = {key: [text for each, text in left if each == key] for key in ("repos", "paths")}
+        others = {key: value for key, value in rule.items() if patterns.get(key, True)}
+        if not patterns["paths"]:
+            others.pop("signature", None)  # of the models in plain directories
+        return {**others, **{key: texts for key, texts in patterns.items() if texts}} if left else None
     there = signers_of(rule)
     signers = [other for other in there if not draft.is_same(signer, other)]
     if len(signers) == len(there):
@@ -342,9 +369,9 @@ def _without(draft: Draft, rule: dict[str, Any], repos: Sequence[str], signer: S
 
 def _check_there(draft: Draft, repos: Sequence[str], signer: Signer | None) -> None:
     for pattern in repos:
-        having = [rule for rule in draft.rules if _canonical(pattern) in set(map(_canonical, rule["repos"]))]
+        having = [rule for rule in draft.rules if _canonical(pattern) in set(map(_canonical, draft.patterns(rule)))]
         if not having:
-            there = dict.fromkeys(show(other) for rule in draft.rules for other in rule["repos"])
+            there = dict.fromkeys(show(other) for rule in draft.rules for other in draft.patterns(rule))
             which = f"; it has {', '.join(map(repr, there))}" if there else ", which has no rules"
             raise RefusedError(f"no rule has the pattern '{show(pattern)}' in the trust policy '{draft.path}'{which}")
         if signer is not None and not any(
@@ -401,10 +428,16 @@ def _rules_of(table: str) -> Any:  # noqa: ANN401 - TOML
         return None
 
 
+def _folder(pattern: str) -> FolderPattern:
+    return FolderPattern.of(pattern, os.sep, ValueError)
+
+
 def _full(pattern: str) -> str:
     return pattern if _HUB.match(pattern) else f"hf://{pattern}"
 
 
 def _canonical(pattern: str) -> str:
+    if os.path.isabs(pattern):
+        return pattern
     full = _full(pattern)
     return full.casefold() if full.casefold().startswith(("hf://", "torchhub://")) else full

@@ -48,6 +48,11 @@ class FolderPattern(NamedTuple):
             raise error(f"has {written!a}, which names directories of the whole system: name the directory of models")
         return cls(start, tuple(parts[fixed:]))
 
+    def covers(self, narrow: FolderPattern) -> bool:
+        """Return True if every path below a model that `narrow` names is below one that this pattern names."""
+        wide, others = str(self).split(os.sep), str(narrow).split(os.sep)
+        return len(wide) <= len(others) and all(wanted in (name, "*") for name, wanted in zip(others, wide))  # noqa: B905
+
     def __str__(self) -> str:
         return os.path.join(self.start, *self.below)
 

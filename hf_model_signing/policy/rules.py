@@ -28,7 +28,7 @@ class Rule:
     """A rule: patterns of repositories, and their accepted signers. `digest` is the only accepted root digest, in hex.
 
     `folders` are patterns of models in plain directories, and `signature` is where theirs are: a path in the directory,
-    or an absolute path. The path of such a model stands where a hub reference stands for others.
+    or an absolute path. Such a model is identified by its path, others by a hub reference.
     `signers` are factories of verifiers for a repository. Their `files` are read when a repository matches. With
     `first_use`, one of the signers is trusted on first use. An `unsigned` rule has no signers: its repositories need no
     signature in the guard, and whatever verifies refuses them.

@@ -100,6 +100,8 @@ def _with_keys(text: str, before: Mapping[str, Any], after: Mapping[str, Any]) -
     end = _last_content(lines, len(lines))
     document = tomlkit.parse("".join(lines[:end]))
     rule: Any = document["trust"][0]
+    for key in [key for key in before if key not in after and key in rule]:
+        del rule[key]
     for key, value in after.items():
         if value == before.get(key):
             continue

@@ -122,6 +122,8 @@ def test_add_as_json(cli: Cli, pair: KeyPair) -> None:
         "new_file": True,
         "rule": 1,
         "repos": ["acme/*"],
+        "paths": [],
+        "signature": None,
         "signers": [
             {
                 "method": "key",
@@ -297,6 +299,8 @@ def test_list_as_json(cli: Cli, pair: KeyPair) -> None:
             {
                 "rule": 1,
                 "repos": ["acme/*"],
+                "paths": [],
+                "signature": None,
                 "signers": [
                     {
                         "method": "key",
@@ -471,3 +475,51 @@ def test_no_command_is_help(cli: Cli) -> None:
     done = cli("trust")
     assert done.code == 2
     assert all(f"  {name} " in done.err for name in ("add", "remove", "list", "check"))
+
+
+class TestPaths:
+    """Rules for models in plain directories."""
+
+    @pytest.fixture
+    def models(self, cli: Cli, pair: KeyPair) -> Path:
+        models = Path("models").absolute()
+        for name in ("bert", "gpt"):
+            (models / name).mkdir(parents=True)
+        done = cli("trust", "add", "--path", "models/*", "--public-key", "acme.pub")
+        told = f"Added to trust.toml, as its rule 1: {models}/* must be signed by key P-256 {pair.hint} (acme.pub)\n"
+        assert done.out == told
+        return models
+
+    def test_list(self, cli: Cli, models: Path) -> None:
+        assert f"1. {models}/*\n" in cli("trust", "list").out
+        (rule,) = cli("trust", "list", "--json").document["rules"]
+        assert (rule["repos"], rule["paths"], rule["signature"]) == ([], [f"{models}/*"], None)
+
+    def test_add_to_a_rule(self, cli: Cli, models: Path) -> None:
+        assert "Nothing to do" in cli("trust", "add", "--path", "models/*/", "--public-key", "acme.pub").out
+        assert "now has digest" in _add(cli, "--path", "models/*", "--public-key", "acme.pub", "--digest", DIGEST)
+
+    def test_narrower_rule_comes_first(self, cli: Cli, models: Path) -> None:
+        assert "before rule 2" in _add(cli, "--path", "models/bert", "acme/bert", "--public-key", "acme.pub")
+        assert cli("trust", "check", "./models/bert").out.startswith(f"{models}/bert: rule 1 (acme/bert, {models}/bert)")
+        assert cli("trust", "check", f"{models}/gpt").out.startswith(f"{models}/gpt: rule 2 ({models}/*) decides")
+
+    def test_dead_rule(self, cli: Cli, models: Path) -> None:
+        with Path("trust.toml").open("a") as file:
+            file.write('[[trust]]\npaths = ["models/bert"]\nsigners = [{ method = "key", public_key = "acme.pub" }]\n')
+        assert "rule 2 can never decide" in cli("trust", "check").err
+
+    def test_check_of_a_path_that_no_rule_names(self, cli: Cli, models: Path) -> None:
+        done = cli("trust", "check", ".")
+        assert (done.code, "no rule of 'trust.toml' has it in its `paths`" in done.err) == (2, True)
+
+    def test_remove(self, cli: Cli, models: Path) -> None:
+        _add(cli, "--path", "models/bert", "acme/bert", "--public-key", "acme.pub")
+        assert "has the pattern no more" in cli("trust", "remove", "--path", "models/bert").out
+        assert "paths" not in Path("trust.toml").read_text().partition("[[trust]]")[2].partition("[[trust]]")[0]
+        assert "is gone" in cli("trust", "remove", "--path", "models/*").out
+        assert cli("trust", "remove", "--path", "models/*").code == 1
+
+    def test_nothing_is_named(self, cli: Cli) -> None:
+        done = cli("trust", "add", "--public-key", "acme.pub")
+        assert (done.code, "name what the rule is for" in done.err) == (2, True)

@@ -95,7 +95,7 @@ def beside(tmp_path: Path) -> Path:
 
 
 class TestWays:
-    """Whichever way a path takes to a file of the model, it is a file of the model."""
+    """A file of the model is recognized on every way that a path can take to it."""
 
     @pytest.mark.parametrize("way", WAYS)
     def test_signed(self, machine: Machine, beside: Path, way: str) -> None:
