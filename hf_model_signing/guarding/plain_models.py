@@ -129,7 +129,7 @@ class _Model:
             ) from error
         if file.size > MAX_SIGNATURE:
             raise VerificationError(f"'{show(self._signature)}' is larger than any signature can be")
-        known = state.signature(self.path, self._signature, file)
+        known = state.signature(self.path, self._signature, file[2:])
         if known is None:
             known = self.decider.verifier(self.path).verify(Bundle.read(self._signature))
             state.record_signature(self.path, self._signature, SignatureFile("", file, known))
@@ -139,7 +139,7 @@ class _Model:
         """Return the purpose of receipts: those of another policy or signature are not used."""
         if self.decider.policy.always_hash:
             return ""
-        parts = (self.decider.fingerprint, verified.bundle.payload.hex(), verified.bundle.signature.hex())
+        parts = (self.decider.fingerprint, verified.bundle.signed_digest)
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 

@@ -501,7 +501,9 @@ class TestPaths:
 
     def test_narrower_rule_comes_first(self, cli: Cli, models: Path) -> None:
         assert "before rule 2" in _add(cli, "--path", "models/bert", "acme/bert", "--public-key", "acme.pub")
-        assert cli("trust", "check", "./models/bert").out.startswith(f"{models}/bert: rule 1 (acme/bert, {models}/bert)")
+        assert cli("trust", "check", "./models/bert").out.startswith(
+            f"{models}/bert: rule 1 (acme/bert, {models}/bert)"
+        )
         assert cli("trust", "check", f"{models}/gpt").out.startswith(f"{models}/gpt: rule 2 ({models}/*) decides")
 
     def test_dead_rule(self, cli: Cli, models: Path) -> None:
