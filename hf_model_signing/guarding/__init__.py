@@ -22,6 +22,6 @@ imports only files that come after it.
 9. `directory_check.py` compares the files with the signed manifest; the hash itself is in `hashing/`.
 10. `state.py` is everything that a guard remembers. It enforces the order of the steps.
 11. `request.py` is the request of a call, and `client_cache.py` the repository in the client's cache.
-12. Small parts: `own_calls.py`, `hooked_functions.py`, `publishing.py`, `datasets_cache.py`, `import_hook.py`,
-    `real_places.py`, `watched_paths.py`, `environment.py`.
+12. Small parts: `own_calls.py`, `hooked_functions.py`, `publishing.py`, `datasets_cache.py`, `code_directory.py`,
+    `copied_code.py`, `import_hook.py`, `real_places.py`, `watched_paths.py`, `environment.py`.
 """

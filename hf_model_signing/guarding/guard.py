@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from hf_model_signing.guarding import client_hook, datasets_cache, handlers, open_hook, subprocess_hook
+from hf_model_signing.guarding import client_hook, code_directory, datasets_cache, handlers, open_hook, subprocess_hook
 from hf_model_signing.guarding.environment import GUARDS_VARIABLE, Mode, chosen_mode
 from hf_model_signing.guarding.registry import REGISTRY
 
@@ -108,3 +108,4 @@ def _install_hooks() -> None:
     open_hook.install(handlers.handle_open, is_on=REGISTRY.is_on)
     subprocess_hook.install()
     datasets_cache.install()
+    code_directory.install()

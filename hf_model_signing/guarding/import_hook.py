@@ -14,15 +14,17 @@ from typing import Any, cast
 
 Callback = Callable[[ModuleType], None]
 
-_callbacks: dict[str, Callback] = {}
+_callbacks: dict[str, list[Callback]] = {}
 
 
 def after_import(name: str, callback: Callback) -> None:
-    """Call `callback` with the module `name` each time that it is loaded from now on; one callback for each name.
+    """Call `callback` with the module `name` each time that it is loaded from now on, once however often it is given.
 
     An error in the callback fails the import.
     """
-    _callbacks[name] = callback
+    callbacks = _callbacks.setdefault(name, [])
+    if callback not in callbacks:
+        callbacks.append(callback)
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 
@@ -44,7 +46,7 @@ class _Finder:
 
 
 class _Loader:
-    """Loads a module with its own loader, gives that loader back to the module, and calls the callback."""
+    """Loads a module with its own loader, gives that loader back to the module, and calls the callbacks."""
 
     def __init__(self, loader: Any) -> None:  # noqa: ANN401 - any loader
         self._loader = loader
@@ -58,7 +60,8 @@ class _Loader:
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader
-        _callbacks[module.__name__](module)
+        for callback in _callbacks[module.__name__]:
+            callback(module)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - anything else that a loader can do
         return getattr(self._loader, name)

@@ -8,13 +8,16 @@ from functools import lru_cache, partial
 
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import VerificationError
+from hf_model_signing.guarding import code_directory
 from hf_model_signing.guarding.client_cache import CachedRepository, files_of_blob, repositories_in
+from hf_model_signing.guarding.copied_code import CopiedCode, module_names, possible_repositories
 from hf_model_signing.guarding.decider import Decider, Facts
 from hf_model_signing.guarding.own_calls import own_calls
 from hf_model_signing.guarding.repository import GuardedRepository
 from hf_model_signing.guarding.request import Request, RequestedRevision
 from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot, uri_of
 from hf_model_signing.hashing.model_hasher import hash_file
+from hf_model_signing.oms.manifest import Manifest
 from hf_model_signing.oms.names import EXEMPT_FILES
 
 
@@ -60,24 +63,44 @@ def check_blob(decider: Decider, path: str, match: re.Match[str]) -> None:
 def check_copied_code(decider: Decider, path: str, match: re.Match[str]) -> None:
     """Raise `VerificationError` for code that a library copied, unless it is the signed file of that name.
 
-    Compiled code cannot be compared with the manifest. It is reported as missing, so that Python compiles the source.
+    Bytecode cannot be compared with the manifest. It is reported as missing, so that Python compiles the source. Code
+    that does not tell its commit was verified when it was copied, or is the user's own.
     """
-    if not os.path.exists(path):
-        return
     if path.endswith(".pyc"):
         raise FileNotFoundError(path)
-    code, commit, name = (match[group].replace(os.sep, "/") for group in ("code", "commit", "name"))
-    if os.path.basename(name) == "__init__.py" and os.path.getsize(path) == 0:
+    copied = CopiedCode.at(match)
+    if code_directory.is_private(path):
+        code_directory.check_private(path)
+        code_directory.forget_earlier_modules(path)
+    if copied is None or (os.path.basename(path) == "__init__.py" and os.path.getsize(path) == 0):
         return
-    for uri, manifest in decider.state.manifests_of(commit):
-        if code in _module_names(uri):
-            with own_calls():
-                digest = hash_file(path, manifest.serialization)
-            if digest == manifest.digests.get(name):
-                return
+    manifests = dict(decider.state.manifests_of(copied.commit))
+    if any(_is_signed(path, copied, manifest) for uri, manifest in manifests.items() if copied.belongs_to(uri)):
+        return
+    if not copied.repository and not manifests:
+        return  # a directory of the user's own, with such a name
     with own_calls():
-        requested = RequestedRevision(_repository_of(decider, code), commit)
-        decider.decide("open", requested, partial(_refuse_code, path, name), lambda: None)
+        uri = _repository_of(decider, copied.repository) if copied.repository else next(iter(manifests))
+        requested = RequestedRevision(uri, copied.commit)
+        decider.decide("open", requested, partial(_check_code, decider, path, copied, uri), lambda: None)
+
+
+def _check_code(decider: Decider, path: str, copied: CopiedCode, uri: str, facts: Facts) -> None:
+    """Raise `VerificationError` unless a file of code is as signed; a child process may know no signature yet."""
+    facts.update(file=copied.name, path=path)
+    if copied.repository:
+        repository = GuardedRepository.begin(decider, _request_of_code(uri, copied.commit))
+        repository.accept_signature(copied.commit)
+        if _is_signed(path, copied, repository.call.manifest):
+            return
+    raise VerificationError(
+        f"'{show(path)}' is not the '{show(copied.name)}' that was signed; delete it, it is copied again from the cache"
+    )
+
+
+def _is_signed(path: str, copied: CopiedCode, manifest: Manifest) -> bool:
+    with own_calls():
+        return hash_file(path, manifest.serialization) == manifest.digests.get(copied.name)
 
 
 def check_tables(decider: Decider, _: str, match: re.Match[str]) -> None:
@@ -93,35 +116,31 @@ def _refuse_blob(path: str, _: Facts) -> None:
     raise VerificationError(f"no snapshot leads to '{show(path)}', so no signature lists it")
 
 
-def _refuse_code(path: str, name: str, _: Facts) -> None:
-    raise VerificationError(
-        f"'{show(path)}' is not the '{show(name)}' that was signed; delete it, it is copied anew from the cache"
-    )
-
-
 def _plain_name(name: str) -> str:
     """Return a name without what `datasets` changes when it makes the name of a directory."""
     return name.replace("_", "").casefold()
 
 
-def _module_names(uri: str) -> tuple[str, str]:
-    """Return the paths of modules that `transformers` and `diffusers` make of the name of a repository."""
-    name = uri.removeprefix("hf://")
-    parts = name.replace(".", "_dot_").replace("-", "_hyphen_").split("/")
-    return "/".join(f"_{part}" if part[:1].isdigit() else part for part in parts), name.replace("/", "--")
-
-
 def _repository_of(decider: Decider, code: str) -> str:
-    """Return the repository of such a path of modules; of several possible ones, one that a rule decides about."""
-    parts = (part[1:] if re.match(r"_\d", part) else part for part in code.split("/"))
-    plain = "/".join(parts).replace("_hyphen_", "-").replace("_dot_", ".")
-    names = [f"hf://{name}" for name in (plain, code, code.replace("--", "/", 1))]
+    """Return the repository of such a path of modules: one in the cache, or one that a rule decides about."""
+    from huggingface_hub import constants
+
+    if os.path.isdir(constants.HF_HUB_CACHE):
+        for folder in repositories_in(constants.HF_HUB_CACHE):
+            uri = uri_of(folder)
+            if uri is not None and code in module_names(uri):
+                return uri
+    names = possible_repositories(code)
     return next((name for name in names if decider.names(name)), names[0])
 
 
 @lru_cache(maxsize=1024)  # many files of a directory are opened, and only its name counts here
 def _snapshot_of(directory: str) -> CachedSnapshot | None:
     return CachedSnapshot.at(directory)
+
+
+def _request_of_code(uri: str, commit: str) -> Request:
+    return Request({"repo_id": uri.removeprefix("hf://"), "repo_type": "model", "revision": commit})
 
 
 def _request(snapshot: CachedSnapshot) -> Request:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hf_model_signing.errors import UsageError
-from hf_model_signing.guarding import datasets_cache
+from hf_model_signing.guarding import code_directory, datasets_cache
 from hf_model_signing.guarding.child_environment import ChildEnvironment, expected_guards
 from hf_model_signing.guarding.environment import GUARDS_VARIABLE, Mode
 from hf_model_signing.guarding.own_calls import own_calls
@@ -141,11 +141,12 @@ class Registry:
         return next((entry for entry in self._entries if entry.decider is decider), None)
 
     def _update(self) -> None:
-        """Describe the guards that are on in the environment, and let `datasets` keep its tables accordingly."""
+        """Describe the guards that are on in the environment, and let libraries keep tables and code accordingly."""
         self._environment.describe([entry.decider for entry in self._entries])
         self._watch()
         datasets_cache.put_back()
         datasets_cache.keep_apart()
+        code_directory.update()
 
     def _watch(self) -> None:
         """Watch the models in plain directories that the guards name."""

@@ -40,12 +40,12 @@ _WATCHED = (
         ),
     ),
     (
-        # Where `transformers` and `diffusers` put the code of a repository before they run it.
+        # Where libraries put the code of repositories before they run it; see `code_directory.py`.
         PathKind.CODE,
-        "s_modules",
+        "_modules",
         re.compile(
-            r"[/\\](?:transformers_modules|diffusers_modules[/\\]local)"
-            r"[/\\](?P<code>.+)[/\\](?P<commit>[0-9a-f]{40})[/\\](?P<name>.+)\Z"
+            r"[/\\](?P<package>transformers_modules|diffusers_modules|datasets_modules|evaluate_modules)"
+            r"[/\\](?P<inside>.+)\Z"
         ),
     ),
     (

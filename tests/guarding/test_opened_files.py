@@ -106,9 +106,23 @@ class TestCopiedCode:
         with loader.guard(), pytest.raises(hms.VerificationError):
             self._run(code)
 
-    def test_never_loaded(self, loader: Loader, code: Path) -> None:
-        with loader.guard(), pytest.raises(hms.VerificationError):
+    def test_in_a_process_that_has_loaded_nothing(self, loader: Loader, code: Path) -> None:
+        """A process of a pool, which gets the directory of code from the one that started it."""
+        with loader.guard():
+            assert self._run(code) == 1
+        (code / "modeling.py").write_text("VALUE = 2\n")
+        with loader.guard(), pytest.raises(hms.VerificationError, match=r"is not the 'modeling\.py' that was signed"):
             self._run(code)
+
+    def test_of_a_repository_that_is_not_signed(self, loader: Loader, hub: Hub, code: Path) -> None:
+        hub.create_repo("acme/other")
+        hub.commit("acme/other", {"modeling.py": b"VALUE = 1\n"})
+        other = code.parents[1] / "other" / hub.head("acme/other")
+        other.parent.mkdir()
+        code.rename(other)
+        assert self._run(other) == 1
+        with loader.guard(), pytest.raises(hms.MissingSignatureError):
+            self._run(other)
 
     def test_compiled_code_of_something_else(self, loader: Loader, code: Path, tmp_path: Path) -> None:
         (tmp_path / "evil.py").write_text("VALUE = 6\n")
