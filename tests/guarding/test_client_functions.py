@@ -7,13 +7,25 @@ import json
 import os
 import re
 import struct
+import sys
+import zipfile
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from huggingface_hub import HfApi, HfFileSystem, file_download, scan_cache_dir
+from huggingface_hub import (
+    HfApi,
+    HfFileSystem,
+    file_download,
+    get_local_safetensors_metadata,
+    hf_hub_download,
+    metadata_load,
+    parse_local_safetensors_file_metadata,
+    scan_cache_dir,
+)
 from huggingface_hub.utils import XetFileData
 
 import hf_model_signing as hms
@@ -21,9 +33,9 @@ from tests.guarded import REPO, Loader, rule, tamper
 from tests.helpers import KeyPair
 from tests.servers.fixtures import Person
 from tests.servers.hub import Hub
+from tests.servers.hub_store import RepoKey
 
 NAME, WEIGHTS = "config.json", "model.safetensors"
-CARD = b"---\nlicense: mit\n---\n# honest\n"
 
 
 def _tensors(name: str) -> bytes:
@@ -31,8 +43,22 @@ def _tensors(name: str) -> bytes:
     return struct.pack("<Q", len(header)) + header + bytes(4)
 
 
-FILES = {NAME: b'{"honest": 1}\n', WEIGHTS: _tensors("honest"), "README.md": CARD}
-EVIL = {NAME: b'{"evil!!": 1}\n', WEIGHTS: _tensors("evil!!"), "README.md": CARD.replace(b"honest", b"evil!!")}
+def _dduf(text: str) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("model_index.json", json.dumps({"_class_name": text}))
+    return made.getvalue()
+
+
+def _made(text: str) -> dict[str, bytes]:
+    """Return the files of a repository, all of which say something."""
+    card = f"---\nlicense: {text}\n---\n# {text}\n".encode()
+    config = json.dumps({text: 1}).encode()
+    more = {"model.pkl": text.encode(), "model.dduf": _dduf(text)}
+    return {NAME: config, WEIGHTS: _tensors(text), "README.md": card, **more}
+
+
+FILES, EVIL = _made("honest"), _made("evil!!")
 
 
 @pytest.fixture
@@ -59,8 +85,8 @@ def _files(loader: Loader) -> HfFileSystem:
     return HfFileSystem(endpoint=loader.hub.url, token="hf_write", skip_instance_cache=True)
 
 
-def _got(loader: Loader) -> bytes:
-    _files(loader).get(f"{REPO}/{NAME}", str(loader.home / "got"))
+def _got(loader: Loader, method: str = "get") -> bytes:
+    getattr(_files(loader), method)(f"{REPO}/{NAME}", str(loader.home / "got"))
     return (loader.home / "got").read_bytes()
 
 
@@ -96,10 +122,8 @@ def _card(loader: Loader) -> bytes:
 def _checkpoint(loader: Loader) -> bytes:
     from huggingface_hub import load_state_dict_from_file
 
-    commit = (loader.folder() / "refs" / "main").read_text()
-    path = loader.folder() / "snapshots" / commit / WEIGHTS
     try:
-        load_state_dict_from_file(path)
+        load_state_dict_from_file(_local(loader, WEIGHTS))
     except ImportError:  # it would be read by a library that is not installed here
         return b"honest"
     return b"honest"
@@ -137,9 +161,53 @@ def _dry_snapshot(loader: Loader, **more: Any) -> bytes:  # noqa: ANN401 - as th
 
 
 def _copied(loader: Loader) -> bytes:
-    loader.hub.create_repo("acme/copy")
-    _api(loader).copy_files(f"hf://{REPO}/{NAME}", f"hf://acme/copy/{NAME}")
-    return loader.hub.read("acme/copy", NAME)
+    copy = "acme/copy"
+    if RepoKey("model", copy) not in loader.hub.store.repos:
+        loader.hub.create_repo(copy)
+    _files(loader).cp_file(f"{REPO}/{NAME}", f"{copy}/{NAME}")
+    return loader.hub.read(copy, NAME)
+
+
+def _local(loader: Loader, name: str) -> Path:
+    """Return the path of a file in the cache, as a program finds it."""
+    commit = (loader.folder() / "refs" / "main").read_text()
+    return loader.folder() / "snapshots" / commit / name
+
+
+def _archive(loader: Loader) -> bytes:
+    from huggingface_hub import read_dduf_file
+
+    return read_dduf_file(_local(loader, "model.dduf"))["model_index.json"].read_text().encode()
+
+
+def _fastai(loader: Loader) -> bytes:
+    from huggingface_hub import from_pretrained_fastai
+
+    learner = SimpleNamespace(load_learner=lambda path: _native(path))
+    stubs = {"fastai": SimpleNamespace(), "fastai.learner": learner}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("huggingface_hub.fastai_utils._check_fastai_fastcore_versions", lambda: None)
+        patch.setattr("huggingface_hub.fastai_utils._check_fastai_fastcore_pyproject_versions", lambda path: None)
+        for name, stub in stubs.items():
+            patch.setitem(sys.modules, name, stub)
+        return bytes(from_pretrained_fastai(REPO))
+
+
+class _Module:
+    """A model of which the client loads the state."""
+
+    def load_state_dict(self, state: object, **_: object) -> bytes:
+        return b"honest"
+
+
+def _model(loader: Loader) -> bytes:
+    from huggingface_hub import load_torch_model
+
+    try:
+        load_torch_model(_Module(), _local(loader, WEIGHTS))
+    except ImportError:  # as above
+        return b"honest"
+    return b"honest"
 
 
 # Each function that hands out content of a repository of which there is a copy in the cache.
@@ -158,6 +226,17 @@ READS: dict[str, Callable[[Loader], bytes]] = {
     "HfFileSystem.head": lambda loader: _files(loader).head(f"{REPO}/{NAME}", 20),
     "HfFileSystem.tail": lambda loader: _files(loader).tail(f"{REPO}/{NAME}", 20),
     "HfFileSystem.get": _got,
+    "HfFileSystem.download": lambda loader: _got(loader, "download"),
+    "HfFileSystem.get_mapper": lambda loader: _files(loader).get_mapper(REPO)[NAME],
+    "HfFileSystem.cp_file": _copied,
+    "HfApi.hf_hub_download": lambda loader: _native(_api(loader).hf_hub_download(REPO, NAME)),
+    "HfApi.snapshot_download": lambda loader: _native(f"{_api(loader).snapshot_download(REPO)}/{NAME}"),
+    "HfApi.run_as_future": lambda loader: _native(
+        _api(loader).run_as_future(hf_hub_download, REPO, NAME, **loader.how).result()
+    ),
+    "HfApi.verify_repo_checksums": lambda loader: _native(
+        _api(loader).verify_repo_checksums(REPO).verified_path / NAME
+    ),
     "HfFileSystem.get_file": _got_into,
     "scan_cache_dir, file_path": lambda loader: _native(_file_of(_listed(loader)).file_path),
     "scan_cache_dir, blob_path": lambda loader: _native(_file_of(_listed(loader)).blob_path),
@@ -167,11 +246,21 @@ READS: dict[str, Callable[[Loader], bytes]] = {
     "dry_run of snapshot_download": _dry_snapshot,
     "dry_run of snapshot_download with patterns": lambda loader: _dry_snapshot(loader, allow_patterns="*.json"),
     "parse_safetensors_file_metadata": _parsed,
-    "get_safetensors_metadata": lambda loader: " ".join(
+    "HfApi.get_safetensors_metadata": lambda loader: " ".join(
         _api(loader).get_safetensors_metadata(REPO).files_metadata[WEIGHTS].tensors
     ).encode(),
+    "get_local_safetensors_metadata": lambda loader: " ".join(
+        get_local_safetensors_metadata(_local(loader, WEIGHTS)).weight_map
+    ).encode(),
+    "parse_local_safetensors_file_metadata": lambda loader: " ".join(
+        parse_local_safetensors_file_metadata(_local(loader, WEIGHTS)).tensors
+    ).encode(),
     "load_state_dict_from_file": _checkpoint,
-    "ModelCard.load": _card,
+    "load_torch_model": _model,
+    "read_dduf_file": _archive,
+    "from_pretrained_fastai": _fastai,
+    "metadata_load": lambda loader: str(metadata_load(_local(loader, "README.md"))).encode(),
+    "RepoCard.load": _card,
     "ModelHubMixin.from_pretrained": _mixin,
 }
 
