@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hub_adapters._util.repository_kinds import ANY_PLURAL, ORG_NAME, PREFIXED
+from hub_adapters._util.repository_kinds import ANY_PLURAL, BUCKETS, ORG_NAME, PREFIXED
 
 _ID = rf"(?:{'|'.join(PREFIXED)})?(?!(?:{ANY_PLURAL})/)[\w.-]{{1,96}}/[\w.-]{{1,96}}"
 _GIT = re.compile(rf"git@(?:hf\.co|huggingface\.co):({_ID}?)(?:\.git)?", re.ASCII)
@@ -24,6 +24,8 @@ def not_a_repository(text: str) -> str:
     git, file = _GIT.fullmatch(text), _FILE.fullmatch(text)
     if git:
         return f"{message}: this is an address for git, so write hf://{git[1]}"
+    if text.removeprefix("hf://").startswith(BUCKETS):
+        return f"{message}: storage buckets hold no signatures, so put the files into a repository and sign that"
     if file and ".." not in text:
         return f"{message}: a signature is of a whole repository, so write hf://{file[1]} and choose files by a pattern"
     return message

@@ -72,6 +72,7 @@ def test_parse_revision_that_is_a_path_elsewhere(revision: str) -> None:
         ("git@hf.co:datasets/acme/d.git", "so write hf://datasets/acme/d"),
         ("acme/bert/config.json", "a signature is of a whole repository, so write hf://acme/bert and choose files"),
         ("git@hf.co:kernels/acme/k", "so write hf://kernels/acme/k"),
+        ("buckets/acme/b", "storage buckets hold no signatures, so put the files into a repository and sign that"),
         ("datasets/acme/d/a/b.csv", "so write hf://datasets/acme/d and choose files"),
         ("acme/bert\n", r"'acme/bert\n' is not the name of a repository; expected [datasets/|spaces/|kernels/]ORG"),
         ("../a/b", "'../a/b' is not the name of a repository; expected [datasets/|spaces/|kernels/]ORG/NAME"),
