@@ -88,6 +88,7 @@ def test_private_parts_of_libraries_are_used_in_one_module_each(package: str) ->
 def test_each_library_has_one_module_for_its_private_parts() -> None:
     found = {path.relative_to(ROOT).as_posix() for package in PACKAGES for path in (ROOT / package).rglob("_compat.py")}
     assert found == {
+        "hf_model_signing/guarding/_compat.py",
         "hf_model_signing/methods/sigstore/_compat.py",
         "hf_model_signing/workers/_compat.py",
         "hub_adapters/_util/_compat.py",

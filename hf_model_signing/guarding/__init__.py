@@ -7,9 +7,12 @@ imports only files that come after it.
    and `downloads.py` has the two functions that verify although no guard is on.
 2. `guard.py` switches a guard on and off, and installs the hooks with their handlers.
 3. The hooks: `client_hook.py` replaces the functions of `huggingface_hub`, `open_hook.py` sees the files that a program
-   opens by their path, `subprocess_hook.py` sees the programs that it starts.
+   opens by their path, `subprocess_hook.py` sees the programs that it starts. `started_programs.py` follows such a
+   program to the Python that runs it, and `interpreters.py` asks that one whether it loads the guard; they read the
+   command lines of `interpreter_options.py`, `env_command.py` and `shell_commands.py`.
 4. `handlers.py` is what the hooks call. It finds the guards that decide, in `registry.py`, and the function that
-   answers the call. `child_environment.py` describes the guards to child processes.
+   answers the call. `earlier_workers.py` warns about processes that are older than a guard, and
+   `child_environment.py` describes the guards to child processes.
 5. The answers: `published_cards.py` while a call publishes, `several_guards.py` if more than one guard decides,
    `client_calls.py` for the functions that download, `dry_runs.py` for those that only say what they would download,
    `hf_file_system.py` for `hf://`, `direct_reads.py` for the other functions that read content, `cached_listing.py`
@@ -23,5 +26,5 @@ imports only files that come after it.
 10. `state.py` is everything that a guard remembers. It enforces the order of the steps.
 11. `request.py` is the request of a call, and `client_cache.py` the repository in the client's cache.
 12. Small parts: `own_calls.py`, `hooked_functions.py`, `publishing.py`, `datasets_cache.py`, `code_directory.py`,
-    `copied_code.py`, `import_hook.py`, `real_places.py`, `watched_paths.py`, `environment.py`.
+    `copied_code.py`, `import_hook.py`, `real_places.py`, `watched_paths.py`, `environment.py`, `_compat.py`.
 """

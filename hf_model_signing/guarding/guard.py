@@ -12,7 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from hf_model_signing.guarding import client_hook, code_directory, datasets_cache, handlers, open_hook, subprocess_hook
+from hf_model_signing.guarding import (
+    client_hook,
+    code_directory,
+    datasets_cache,
+    earlier_workers,
+    handlers,
+    open_hook,
+    subprocess_hook,
+)
 from hf_model_signing.guarding.environment import GUARDS_VARIABLE, Mode, chosen_mode
 from hf_model_signing.guarding.registry import REGISTRY
 
@@ -38,6 +46,7 @@ def guard(policy: Path | Policy | None = None, *, mode: str | None = None) -> Gu
     check_audit_log()
     _install_hooks()
     REGISTRY.add(decider)
+    earlier_workers.warn_about_workers(REGISTRY.child_variables())
     return Guard(decider)
 
 
@@ -106,6 +115,6 @@ def strictly(policy: Path | Policy | None) -> Iterator[None]:
 def _install_hooks() -> None:
     client_hook.install(handlers.handle_call)
     open_hook.install(handlers.handle_open, is_on=REGISTRY.is_on)
-    subprocess_hook.install()
+    subprocess_hook.install(REGISTRY.child_variables)
     datasets_cache.install()
     code_directory.install()

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hf_model_signing.errors import UsageError
-from hf_model_signing.guarding import code_directory, datasets_cache
-from hf_model_signing.guarding.child_environment import ChildEnvironment, expected_guards
+from hf_model_signing.guarding import code_directory, datasets_cache, earlier_workers
+from hf_model_signing.guarding._compat import replace_fork_server
+from hf_model_signing.guarding.child_environment import ChildEnvironment, Variables, expected_guards
 from hf_model_signing.guarding.environment import GUARDS_VARIABLE, Mode
 from hf_model_signing.guarding.own_calls import own_calls
 from hf_model_signing.guarding.watched_paths import watch_everything, watch_models
@@ -78,6 +79,10 @@ class Registry:
         """Return the mode for a guard that names none, if `HF_SIGN_MODE` now holds that of another guard."""
         return self._environment.mode_of_program()
 
+    def child_variables(self) -> Variables | None:
+        """Return the variables that each child process must have; None if no guard that verifies is on."""
+        return self._environment.variables()
+
     def add(self, decider: Decider) -> None:
         """Let a guard decide for the process and for the processes that it starts."""
         if self._is_expected:
@@ -116,6 +121,7 @@ class Registry:
 
     def expect(self) -> None:
         """Make the guards that the environment describes when the first call needs them."""
+        self._environment.inherit()
         self._is_expected = True
         _watch_expected()
 
@@ -125,6 +131,7 @@ class Registry:
             self._is_expected = False
             self._entries.clear()
             watch_models(())
+            self._environment.forget()
 
     @contextmanager
     def strictly(self, deciders: Iterable[Decider]) -> Iterator[None]:
@@ -141,9 +148,13 @@ class Registry:
         return next((entry for entry in self._entries if entry.decider is decider), None)
 
     def _update(self) -> None:
-        """Describe the guards that are on in the environment, and let libraries keep tables and code accordingly."""
+        """Describe the guards that are on to child processes, and let libraries keep tables and code accordingly."""
+        before = self._environment.variables()
+        earlier_workers.note_workers(before)
         self._environment.describe([entry.decider for entry in self._entries])
         self._watch()
+        if self._environment.variables() != before:
+            replace_fork_server()
         datasets_cache.put_back()
         datasets_cache.keep_apart()
         code_directory.update()

@@ -1,119 +1,168 @@
 """The hook in the start of programs: they get the guard's variables, and a Python that would ignore them is refused.
 
-Python raises an audit event for every program that is about to be started. A process that is only forked has the guard
-in its memory. A Python that is started with `exec` reads the variables when it starts (see `bootstrap.py`), unless its
-environment lacks them or its options make it skip `site`.
+Python raises an audit event for most programs that are about to be started. An event can refuse one, but cannot change
+the environment that was given for it; so the functions that accept an environment are wrapped as well. A process that
+is only forked has the guard in its memory. A Python that is started with `exec` reads the variables when it starts (see
+`bootstrap.py`); `started_programs.py` finds out whether it will.
 """
 
 from __future__ import annotations
 
+import functools
 import os
-import re
 import sys
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from typing import Any
 
-from hf_model_signing.errors import RefusedError
-from hf_model_signing.guarding.environment import (
-    AUDIT_VARIABLE,
-    GUARD_VARIABLE,
-    GUARDS_VARIABLE,
-    MODE_VARIABLE,
-    POLICY_VARIABLE,
-    is_guarded,
+from hf_model_signing.guarding._compat import replace_fork_exec
+from hf_model_signing.guarding.child_environment import Variables, completed
+
+_EVENTS = frozenset(
+    {"subprocess.Popen", "os.exec", "os.posix_spawn", "os.spawn", "os.system", "cpython.PyInterpreterState_New"}
 )
 
-_VARIABLES = (GUARD_VARIABLE, POLICY_VARIABLE, MODE_VARIABLE, GUARDS_VARIABLE, AUDIT_VARIABLE)
-_PYTHON = re.compile(r"(?:python|pypy)[\d.]*(?:\.exe)?", re.IGNORECASE)
-_WITH_VALUE = "WXcm"  # options of the interpreter that take the rest of the word, or the next one
-_installed: list[bool] = []
+_variables: list[Callable[[], Variables | None]] = []  # none or one
+_process: list[int] = []  # the process in which the hook was installed
 
 
-def install() -> None:
-    """Look at every program that is started from now on; while no guard is on, nothing is done."""
-    if not _installed:
-        _installed.append(True)
+def install(variables: Callable[[], Variables | None]) -> None:
+    """Look at every program that is started from now on, while `variables` returns what it must have."""
+    if not _variables:
         sys.addaudithook(_on_event)
+        _wrap_functions()
+    _variables[:], _process[:] = [variables], [os.getpid()]
 
 
-def is_python(program: str) -> bool:
-    """Return True if a program is a Python interpreter, by its name."""
-    return bool(_PYTHON.fullmatch(os.path.basename(program))) or program == sys.executable
-
-
-def interpreter_flags(arguments: Sequence[str]) -> list[str]:
-    """Return the options of the interpreter itself: those of its arguments before the script, `-c` or `-m`."""
-    flags: list[str] = []
-    words = iter(arguments)
-    for word in words:
-        if not word.startswith("-") or word in ("-", "--"):
-            return flags
-        if word.startswith("--"):
-            flags.append(word)
-            continue
-        letters = word[1:]
-        stop = next((at for at, letter in enumerate(letters) if letter in _WITH_VALUE), None)
-        if stop is None:
-            flags.append(word)
-            continue
-        if stop:
-            flags.append(f"-{letters[:stop]}")
-        if letters[stop] in "cm":
-            return flags
-        flags.append(f"-{letters[stop:]}" if letters[stop + 1 :] else f"-{letters[stop]}{next(words, '')}")
-    return flags
-
-
-def _on_event(event: str, arguments: tuple[object, ...]) -> None:
-    # The order of the arguments of these events: program, arguments, (directory,) environment.
+def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
+    if event not in _EVENTS:
+        return
+    variables = _needed()
+    if variables is None:
+        return
     if event == "subprocess.Popen":
-        program, words, environment = arguments[0], arguments[1], arguments[3]
-    elif event in ("os.exec", "os.posix_spawn"):
+        if os.name == "nt":  # elsewhere it ends in a function that is wrapped or has an event of its own
+            _start(variables, arguments[0], arguments[1], _added(arguments[3], variables), arguments[2])
+    elif event == "os.exec":
         program, words, environment = arguments
+        try:
+            _start(variables, program, words, environment)
+        except Exception as error:
+            _tell(error)
+            raise
+    elif event == "os.posix_spawn":
+        _start(variables, *arguments)
     elif event == "os.spawn":
-        _, program, words, environment = arguments
+        _start(variables, *arguments[1:])
     else:
-        return
-    if not is_guarded():
-        return
-    if environment is not None:
-        # For the other events, Python has already copied the environment.
-        _add_variables(environment, can_change=event == "subprocess.Popen")
-    _check_python(program, words)
+        _put_in_process(variables)
+        if event == "os.system":
+            _start(variables, "/bin/sh", ["sh", "-c", os.fsdecode(arguments[0])], None)
 
 
-def _add_variables(environment: object, *, can_change: bool) -> None:
-    if not isinstance(environment, Mapping) or environment is os.environ:
-        return
-    as_bytes = any(isinstance(name, bytes) for name in environment)
-    for name in _VARIABLES:
-        value = os.environ.get(name)
-        key: object = os.fsencode(name) if as_bytes else name
-        if value is None or environment.get(key) == (os.fsencode(value) if as_bytes else value):
-            continue
-        if not can_change or not isinstance(environment, MutableMapping):
-            raise _refusal(f"its environment has no {name}; give it that of os.environ")
-        environment[key] = os.fsencode(value) if as_bytes else value
+def _start(variables: Variables, program: Any, words: Any, environment: Any, directory: Any = None) -> None:  # noqa: ANN401
+    """Raise `RefusedError` for a program in which the guard would not hold."""
+    if environment is None:
+        _put_in_process(variables)
+        environment = completed(os.environ, variables)
+    if not isinstance(environment, Mapping) or not isinstance(words, (list, tuple)):
+        return  # the call fails by itself, or it is a command line of Windows
+    from hf_model_signing.guarding.started_programs import Start, check
+
+    programs = program if isinstance(program, (list, tuple)) else [program]
+    names = [_path_of(each) if isinstance(each, int) else os.fsdecode(each) for each in programs]
+    where = os.path.join(os.getcwd(), os.fsdecode(directory or ""))
+    check(Start(names, [os.fsdecode(word) for word in words], _as_text(environment), where), variables)
 
 
-def _check_python(program: object, words: object) -> None:
-    if isinstance(words, (str, bytes)) or not isinstance(words, Sequence):
-        return
-    texts = [os.fsdecode(word) for word in words if isinstance(word, (str, bytes, os.PathLike))]
-    name = os.fsdecode(program) if isinstance(program, (str, bytes, os.PathLike)) else (texts or [""])[0]
-    if not is_python(name):
-        return
-    letters = {letter for flag in interpreter_flags(texts[1:]) if flag[:2] not in ("-W", "-X", "--") for letter in flag}
-    if "S" in letters:
-        raise _refusal("with -S it does not read what switches the guard on; start it without")
-    if letters & {"I", "E"} and not _same_python(name):
-        raise _refusal("with -I or -E it would ignore the guard, and it is not the Python that hf-sign is installed in")
+def _needed() -> Variables | None:
+    """Return the variables that a child must have; None if no guard is on, or if the guard itself starts the child."""
+    variables = _variables[0]() if _variables else None
+    if variables is not None and "hf_model_signing.guarding.interpreters" in sys.modules:
+        from hf_model_signing.guarding.interpreters import is_asking
+
+        return None if is_asking() else variables
+    return variables
 
 
-def _same_python(name: str) -> bool:
-    """Return True if it is the interpreter of this environment, whose site-packages have `hf_sign_guard.pth`."""
-    own = {os.path.dirname(os.path.abspath(sys.executable)), os.path.join(sys.prefix, "bin")}
-    return os.path.dirname(os.path.abspath(name)) in own if os.path.dirname(name) else False
+def _put_in_process(variables: Variables) -> None:
+    """Complete the environment of the process, which a child inherits, whatever `os.environ` says of it."""
+    for name, value in completed(os.environ, variables).items():
+        if name in variables or name == "PYTHONPATH":
+            os.putenv(name, value)
+    for name, needed in variables.items():
+        if needed is None:
+            os.unsetenv(name)
 
 
-def _refusal(why: str) -> RefusedError:
-    return RefusedError(f"a Python program was not started, because the guard would not hold in it: {why}")
+def _added(environment: object, variables: Variables) -> object:
+    """Add the variables to an environment that is used after the event; return it."""
+    if isinstance(environment, MutableMapping) and environment is not os.environ:
+        environment.update(completed(environment, variables))
+    return environment
+
+
+def _tell(error: Exception) -> None:
+    """Write a refusal in a forked process, in which nobody may catch the exception (`os.spawnv`)."""
+    if _process and os.getpid() != _process[0]:
+        sys.stderr.write(f"hf-sign: refused: {error}\n")
+        sys.stderr.flush()
+
+
+def _wrap_functions() -> None:
+    """Replace the functions that accept an environment, in the modules that have them on this platform."""
+    for name in ("execve", "posix_spawn", "posix_spawnp"):
+        original = getattr(os, name, None)
+        if original is not None and os.name == "posix":
+            wrapper = _with_variables(original)
+            for module in (os, sys.modules["posix"]):
+                setattr(module, name, wrapper)
+            if original in os.supports_fd:
+                os.supports_fd.add(wrapper)
+    replace_fork_exec(_with_variables_and_check)
+
+
+def _with_variables(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def start(path: Any, argv: Any, env: Any, **options: Any) -> Any:  # noqa: ANN401 - as the original
+        variables = _needed()
+        if variables is not None and isinstance(env, Mapping):
+            env = completed(_as_text(env), variables)
+        return original(path, argv, env, **options)
+
+    return start
+
+
+def _with_variables_and_check(original: Callable[..., int]) -> Callable[..., int]:
+    """Wrap `fork_exec`, the function behind `subprocess` and `multiprocessing`, which has no audit event of its own."""
+
+    @functools.wraps(original)
+    def start(*arguments: Any) -> int:  # noqa: ANN401 - as the original
+        variables = _needed()
+        if variables is None:
+            return original(*arguments)
+        words, programs, close_fds, pass_fds, directory, pairs, *others = arguments
+        environment: dict[str, str] | None = None
+        if pairs is not None or any(callable(other) for other in others):  # `preexec_fn` may change what is inherited
+            given = dict(os.environ) if pairs is None else _environment(pairs)
+            environment = completed(given, variables)
+            pairs = [os.fsencode(f"{name}={value}") for name, value in environment.items()]
+        _start(variables, list(programs), list(words), environment, directory)
+        return original(words, programs, close_fds, pass_fds, directory, pairs, *others)
+
+    return start
+
+
+def _path_of(descriptor: int) -> str:
+    """Return a path of an open file, by its name if it still has one."""
+    path = f"/dev/fd/{descriptor}"
+    found = os.path.realpath(path)
+    return found if os.path.exists(found) else path
+
+
+def _as_text(environment: Mapping[Any, Any]) -> dict[str, str]:
+    return {os.fsdecode(name): os.fsdecode(value) for name, value in environment.items()}
+
+
+def _environment(pairs: Sequence[bytes]) -> dict[str, str]:
+    found = (os.fsdecode(pair).partition("=") for pair in pairs)
+    return {name: value for name, _, value in found}

@@ -160,48 +160,29 @@ class TestWrong:
         refused(run(sys.executable, "-c", code), "is not TOML")
 
 
-BARE = "{k: v for k, v in os.environ.items() if 'SIGN' not in k}"
 CHILD = "import subprocess, sys, os; done = {}; sys.exit(getattr(done, 'returncode', done))"
 
 
 class TestChildren:
+    """The routes by which a child is started are in `test_children.py`; here a child loads a model."""
+
     @pytest.mark.parametrize(
         "start",
         [
-            "subprocess.run([sys.executable, sys.argv[1]])",
-            "subprocess.run([sys.executable, '-I', sys.argv[1]])",
-            f"subprocess.run([sys.executable, sys.argv[1]], env={BARE})",
-            "subprocess.run(f'{sys.executable} {sys.argv[1]}', shell=True)",
+            "subprocess.run([sys.executable, sys.argv[1]], "
+            "env={name: os.environ[name] for name in ('HF_ENDPOINT', 'HF_HOME')})",
             "os.waitstatus_to_exitcode(os.system(f'{sys.executable} {sys.argv[1]}'))",
-            "os.spawnv(os.P_WAIT, sys.executable, [sys.executable, sys.argv[1]])",
-            "os.execv(sys.executable, [sys.executable, sys.argv[1]])",
-            "os.execve(sys.executable, [sys.executable, sys.argv[1]], dict(os.environ))",
-            "os.spawnve(os.P_WAIT, sys.executable, [sys.executable, sys.argv[1]], dict(os.environ))",
-            "os.waitstatus_to_exitcode(os.waitpid(os.posix_spawn(sys.executable, [sys.executable, sys.argv[1]], "
-            "os.environ), 0)[1])",
         ],
     )
     def test_child_is_guarded(self, run: Run, program: Path, repo: str, start: str) -> None:
         refused(run(sys.executable, "-c", CHILD.format(start), program), UNSIGNED)
 
-    @pytest.mark.parametrize(
-        "start",
-        [
-            "subprocess.run([sys.executable, '-S', sys.argv[1]])",
-            f"os.posix_spawn(sys.executable, [sys.executable, sys.argv[1]], {BARE})",
-            f"os.execve(sys.executable, [sys.executable, sys.argv[1]], {BARE})",
-        ],
-    )
-    def test_child_that_would_not_be_guarded_is_not_started(self, run: Run, program: Path, start: str) -> None:
-        refused(run(sys.executable, "-c", CHILD.format(start), program), "a Python program was not started")
-
-    @pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
-    def test_worker(self, run: Run, repo: str, tmp_path: Path, method: str) -> None:
+    def test_worker(self, run: Run, repo: str, tmp_path: Path) -> None:
         script = tmp_path / "workers.py"
         script.write_text(
             "import multiprocessing, sys\n"
             "def work():\n" + "".join(f"    {line}\n" for line in LOAD.splitlines()) + "if __name__ == '__main__':\n"
-            f"    worker = multiprocessing.get_context('{method}').Process(target=work)\n"
+            "    worker = multiprocessing.get_context('spawn').Process(target=work)\n"
             "    worker.start(); worker.join(); sys.exit(worker.exitcode)\n"
         )
         refused(run(sys.executable, script), UNSIGNED)
@@ -243,7 +224,7 @@ class TestSite:
         refused(run("sh", "-c", f"{bare} -c 'print(\"LOADED\")'"), "hf-sign is not installed in it")
         refused(run(bare, "-I", "-c", "print('LOADED')"), "the guard would not hold in it")
         start = f"subprocess.run([{str(bare)!r}, '-I', '-c', 'print(\"LOADED\")'])"
-        refused(run(sys.executable, "-c", CHILD.format(start)), "a Python program was not started")
+        refused(run(sys.executable, "-c", CHILD.format(start)), "was not started")
 
     def test_nothing_happens_without_a_guard(self) -> None:
         code = "import sys; print([name for name in sys.modules if name.startswith('hf_model_signing')])"

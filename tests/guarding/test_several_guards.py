@@ -453,14 +453,16 @@ print([decider.policy.path for decider in REGISTRY.deciding()])
 
     @pytest.mark.parametrize("value", ["x", "[]", "{}", '[["a.toml"]]', '[["a.toml", "never"]]', "[1]"])
     def test_malformed_list(self, pairs: list[Pair], value: str) -> None:
-        with pairs[0].strict():
-            child = self._child(HF_SIGN_GUARDS=value)
+        child = self._child(HF_SIGN_GUARD="1", HF_SIGN_GUARDS=value, HF_SIGN_POLICY=str(pairs[0].strict_policy))
         assert child.returncode != 0
         assert "HF_SIGN_GUARDS is malformed" in child.stderr
 
     def test_launcher_adds_its_policy(self, pairs: list[Pair]) -> None:
         with pairs[0].strict(), pairs[0].lenient():
             inherited = json.loads(os.environ["HF_SIGN_GUARDS"])
-            listed = launcher._environment("/own.toml", Mode.WARN)["HF_SIGN_GUARDS"]
-            assert json.loads(listed) == [*inherited, ["/own.toml", "warn"]]
-            assert json.loads(launcher._environment("/own.toml", Mode.OFF)["HF_SIGN_GUARDS"]) == inherited
+            listed = launcher._variables("/own.toml", Mode.WARN)["HF_SIGN_GUARDS"]
+            assert json.loads(listed or "") == [*inherited, ["/own.toml", "warn"]]
+            assert json.loads(launcher._variables("/own.toml", Mode.OFF)["HF_SIGN_GUARDS"] or "") == inherited
+        with pairs[0].strict():
+            listed = launcher._variables("/own.toml", Mode.WARN)["HF_SIGN_GUARDS"]
+            assert json.loads(listed or "") == [[str(pairs[0].strict_policy), "enforce"], ["/own.toml", "warn"]]

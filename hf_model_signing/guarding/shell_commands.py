@@ -1,0 +1,115 @@
+"""Reads the simple commands of a shell's command string, as far as their words can be read without running it.
+
+It is an effort, not a shell: functions, loops over names and substitutions inside of words are not followed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import string
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+_KEYWORDS = frozenset({"if", "then", "else", "elif", "do", "while", "until", "!", "{", "time", "command", "builtin"})
+_QUOTED = r"""\\.|'[^']*'|"(?:\\.|[^"\\])*"|"""
+_TOKEN = re.compile(
+    r"(?P<blank>(?:[ \t\r]|\\\n)+|\#[^\n]*)"
+    r"|(?P<redirection>\d*&?[<>]+[&|]?(?!\())"
+    r"|(?P<operator>[;&|()`\n]+|[<>](?=\())"
+    rf"|(?P<word>(?:{_QUOTED}[^\s'\"\\;&|()<>`])+)"
+    r"|(?P<other>.)",
+    re.DOTALL | re.VERBOSE,
+)
+_PIECE = re.compile(rf"{_QUOTED}[^'\"\\]+|.", re.DOTALL)
+_SUBSTITUTION = re.compile(r"\$\(([^()]*)\)|`([^`]*)`")
+
+
+class ShellCommand(NamedTuple):
+    """A simple command: its words, and the environment and directory in which the shell would start it."""
+
+    words: list[str]
+    environment: Mapping[str, str]
+    directory: str
+
+
+def read_commands(text: str, environment: Mapping[str, str], directory: str) -> Iterator[ShellCommand]:
+    """Yield the simple commands of a command string."""
+    now = dict(environment)
+    for tokens in _split(text):
+        words = [_expanded(_unquoted(token), now) for token in tokens]
+        for inner in _SUBSTITUTION.findall(" ".join(word for word in words if " " in word)):
+            yield from read_commands(inner[0] or inner[1], now, directory)
+        own, rest = _assignments(words)
+        if not rest:
+            now.update(own)
+        elif rest[0] == "cd" and len(rest) > 1:
+            directory = os.path.join(directory, rest[-1])
+        elif rest[0] in ("export", "declare", "readonly", "typeset"):
+            now.update(_assignments([word for word in rest[1:] if not word.startswith("-")])[0])
+        elif rest[0] == "unset":
+            now = {name: value for name, value in now.items() if name not in rest}
+        elif rest[0] == "eval":
+            yield from read_commands(" ".join(rest[1:]), now, directory)
+        else:
+            yield ShellCommand(*_executed(rest, {**now, **own}), directory)
+
+
+def _split(text: str) -> Iterator[list[str]]:
+    """Yield the words of each simple command, without keywords before it and redirections in it."""
+    words: list[str] = []
+    is_target = False  # of a redirection
+    for match in _TOKEN.finditer(text):
+        kind, token = match.lastgroup, match[0]
+        if kind == "operator":
+            yield words
+            words, is_target = [], False
+        elif kind == "redirection":
+            is_target = True
+        elif kind == "word" and is_target:
+            is_target = False
+        elif kind == "word" and (words or token not in _KEYWORDS):
+            words.append(token)
+    yield words
+
+
+def _unquoted(token: str) -> str:
+    found = ""
+    for piece in _PIECE.findall(token):
+        if piece[0] == "\\":
+            found += piece[1:].replace("\n", "")
+        elif piece[0] in "'\"" and len(piece) > 1:
+            found += piece[1:-1] if piece[0] == "'" else re.sub(r"\\([\\\"$`])", r"\1", piece[1:-1])
+        else:
+            found += piece
+    return found
+
+
+def _assignments(words: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Return the assignments that a command begins with, and its other words."""
+    found: dict[str, str] = {}
+    for at, word in enumerate(words):
+        match = _ASSIGNMENT.fullmatch(word)
+        if match is None:
+            return found, words[at:]
+        found[match[1]] = match[2]
+    return found, []
+
+
+def _executed(words: list[str], environment: dict[str, str]) -> tuple[list[str], Mapping[str, str]]:
+    """Return the words behind `exec` and its options; with `-c` its environment is empty."""
+    if words[0] != "exec":
+        return words, environment
+    rest = words[1:]
+    while rest and rest[0].startswith("-"):
+        option = rest.pop(0)
+        if "c" in option:
+            environment = {"PATH": environment.get("PATH", "")}
+        if option.endswith("a") and rest:
+            rest.pop(0)
+    return rest or ["exec"], environment
+
+
+def _expanded(word: str, environment: Mapping[str, str]) -> str:
+    return string.Template(word).safe_substitute(environment) if "$" in word else word
