@@ -17,7 +17,8 @@ imports only files that come after it.
    `client_calls.py` for the functions that download, `dry_runs.py` for those that only say what they would download,
    `hf_file_system.py` for `hf://`, `direct_reads.py` for the other functions that read content, `cached_listing.py`
    for the list of the cache, and `opened_files.py` and `plain_models.py` for files that are opened by their path.
-   `unverifiable.py` refuses what has no signature, such as buckets.
+   `unverifiable.py` refuses what has no signature, such as buckets. `datasets_cache.py` chooses where
+   `datasets` keeps its tables.
 6. `verified_loads.py` has the two loads, of a file and of a snapshot, and `hub_queries.py` the questions to the hub.
 7. `repository.py` has the checks of one call. `signature.py` accepts the signature, and `rejected_files.py` removes
    files that the call downloaded and refused.
@@ -25,6 +26,6 @@ imports only files that come after it.
 9. `directory_check.py` compares the files with the signed manifest; the hash itself is in `hashing/`.
 10. `state.py` is everything that a guard remembers. It enforces the order of the steps.
 11. `request.py` is the request of a call, and `client_cache.py` the repository in the client's cache.
-12. Small parts: `own_calls.py`, `hooked_functions.py`, `publishing.py`, `datasets_cache.py`, `code_directory.py`,
+12. Small parts: `own_calls.py`, `hooked_functions.py`, `publishing.py`, `code_directory.py`,
     `copied_code.py`, `import_hook.py`, `real_places.py`, `watched_paths.py`, `environment.py`, `_compat.py`.
 """

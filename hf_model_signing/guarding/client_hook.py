@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, cast
 
+from hf_model_signing.guarding.datasets_cache import TABLE_FUNCTIONS, TABLE_MODULES
 from hf_model_signing.guarding.hooked_functions import HOOKED_FUNCTIONS, MODULES
 from hf_model_signing.guarding.import_hook import after_import
 from hf_model_signing.guarding.own_calls import (
@@ -25,7 +26,7 @@ from hf_model_signing.guarding.own_calls import (
     original_of,
     own_calls,
 )
-from hf_model_signing.guarding.publishing import PUBLISHING_FUNCTIONS, PUBLISHING_MODULES, PublishingFunction
+from hf_model_signing.guarding.publishing import PUBLISHING_FUNCTIONS, PUBLISHING_MODULES
 
 # Called with the name of the hooked function and the arguments of the call; returns what the caller gets.
 Handler = Callable[[str, tuple[Any, ...], dict[str, Any]], Any]
@@ -44,7 +45,7 @@ def install(handler: Handler) -> None:
     """
     with _lock:
         _handlers[:] = [handler]
-        for name in dict.fromkeys((*MODULES, *PUBLISHING_MODULES)):
+        for name in dict.fromkeys((*MODULES, *PUBLISHING_MODULES, *TABLE_MODULES)):
             after_import(name, _hook)
             module = sys.modules.get(name)
             # A module that is being loaded does not have its functions yet; the import hook calls back at the end.
@@ -67,15 +68,16 @@ def dispatch(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  
 
 def _hook(module: ModuleType) -> None:
     with _lock:
-        for hooked in (*HOOKED_FUNCTIONS, *PUBLISHING_FUNCTIONS):
+        for hooked in (*HOOKED_FUNCTIONS, *PUBLISHING_FUNCTIONS, *TABLE_FUNCTIONS):
             if hooked.module != module.__name__:
                 continue
             function = _find(module, hooked.name)
-            if function is None and (isinstance(hooked, PublishingFunction) or not hooked.is_in_all_releases):
-                continue  # without a publishing function, a call that publishes is refused
+            if function is None and not hooked.is_in_all_releases:
+                continue
             if function is None:
+                library = hooked.module.partition(".")[0]
                 raise ImportError(
-                    f"this release of huggingface_hub cannot be guarded: it has no {hooked.module}.{hooked.name}"
+                    f"this release of {library} cannot be guarded: it has no {hooked.module}.{hooked.name}"
                 )
             if not any(function is each for each in _hooked):
                 _swap(hooked.name, function)

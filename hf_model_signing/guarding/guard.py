@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from hf_model_signing.guarding import (
     client_hook,
     code_directory,
-    datasets_cache,
     earlier_workers,
     handlers,
     open_hook,
@@ -116,5 +115,4 @@ def _install_hooks() -> None:
     client_hook.install(handlers.handle_call)
     open_hook.install(handlers.handle_open, is_on=REGISTRY.is_on)
     subprocess_hook.install(REGISTRY.child_variables)
-    datasets_cache.install()
     code_directory.install()

@@ -13,6 +13,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from hf_model_signing.guarding.datasets_cache import chooses_tables, with_own_tables
 from hf_model_signing.guarding.hooked_functions import find_hooked
 from hf_model_signing.guarding.own_calls import Original, original_of, own_calls
 from hf_model_signing.guarding.publishing import publication, publish, publishing_function
@@ -32,6 +33,8 @@ def handle_call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     if publishing is not None:
         return publish(publishing, original, args, kwargs)
     deciders = REGISTRY.deciding()
+    if chooses_tables(name):
+        return with_own_tables(name, original, args, kwargs, deciders=deciders)
     if not deciders:
         return original(*args, **kwargs)
     bound = _signature(original).bind(*args, **kwargs)

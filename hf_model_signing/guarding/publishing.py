@@ -32,6 +32,7 @@ class PublishingFunction(NamedTuple):
     parameter: str = ""
     repo_type: str | None = None  # None: its own argument
     is_created: bool = False
+    is_in_all_releases: bool = False  # without it, a call that publishes is refused
 
 
 _CREATE = "HfApi.create_repo"

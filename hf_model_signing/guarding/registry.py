@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hf_model_signing.errors import UsageError
-from hf_model_signing.guarding import code_directory, datasets_cache, earlier_workers
+from hf_model_signing.guarding import code_directory, earlier_workers
 from hf_model_signing.guarding._compat import replace_fork_server
 from hf_model_signing.guarding.child_environment import ChildEnvironment, Variables, expected_guards
 from hf_model_signing.guarding.environment import GUARDS_VARIABLE, Mode
@@ -148,15 +148,13 @@ class Registry:
         return next((entry for entry in self._entries if entry.decider is decider), None)
 
     def _update(self) -> None:
-        """Describe the guards that are on to child processes, and let libraries keep tables and code accordingly."""
+        """Describe the guards that are on to child processes, and let libraries keep code accordingly."""
         before = self._environment.variables()
         earlier_workers.note_workers(before)
         self._environment.describe([entry.decider for entry in self._entries])
         self._watch()
         if self._environment.variables() != before:
             replace_fork_server()
-        datasets_cache.put_back()
-        datasets_cache.keep_apart()
         code_directory.update()
 
     def _watch(self) -> None:

@@ -13,7 +13,7 @@ from hf_model_signing.errors import UsageError, VerificationError
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.policy.folders import NamedModel
 from hf_model_signing.policy.reader import read_values
-from hf_model_signing.policy.rules import Rule
+from hf_model_signing.policy.rules import LOCK_NAME, Rule
 
 EITHER = "say whose signature to accept: give either a verifier or a policy"
 
@@ -63,12 +63,27 @@ class Policy:
     def fingerprint(self) -> str:
         """Return the SHA-256, in hex, of the policy as it was read and of the current content of the files it names.
 
-        An unreadable file has a fingerprint, too. Pins of trust on first use are not included.
+        The directory of the policy does not matter. An unreadable file has a fingerprint, too. Pins of trust on first
+        use are not included.
         """
         whole = hashlib.sha256(hashlib.sha256(self.content).digest())
-        for name in sorted({name for rule in self.rules for name in rule.files}):
-            whole.update(hashlib.sha256(os.fsencode(name)).digest() + _digest_of(name))
+        for name in (name for rule in self.rules for name in rule.files):  # the content names them in this order
+            digest = _digest_of(name)
+            whole.update(bytes([len(digest)]) + digest)
         return whole.hexdigest()
+
+    def pinned(self, uri: str) -> str:
+        """Return what identifies the pinned signer of a repository; nothing if none is pinned or can be.
+
+        Raises `VerificationError` if the pins cannot be read.
+        """
+        rule = self.decide(uri)
+        if rule is None or not rule.first_use:
+            return ""
+        from hf_model_signing.policy.pins import TrustLock
+
+        pin = TrustLock(os.path.join(os.path.dirname(os.path.abspath(self.path)), LOCK_NAME)).find(uri)
+        return "" if pin is None else hashlib.sha256(repr(sorted(pin.signer.items())).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import pytest
 
 from tests.frameworks.conftest import Files, Loads, Repositories
 from tests.frameworks.models import LIBRARIES
+from tests.guarded import rule
 from tests.needs import ENVIRONMENTS
 
 # The state in which the program finds the world -> the attacks that are tried there.
@@ -206,7 +207,8 @@ def _forget_prepared(world: World) -> None:
     """Remove the tables that `datasets` made of verified files: it would use them instead of the files."""
     import shutil
 
-    shutil.rmtree(world.folder / "home" / "datasets-verified", ignore_errors=True)
+    for folder in (world.folder / "home" / "datasets").glob("verified-*"):
+        shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("offline", [False, True])
@@ -217,3 +219,40 @@ def test_tables_of_an_unguarded_program(make_world: Callable[[str], World], offl
     assert world.load(guarded=False)["outcome"] == "loaded"
     assert world.load(guarded=False, offline=offline)["outcome"] == "loaded"
     assert world.load(offline=offline)["outcome"] != "loaded"
+
+
+def test_tables_do_not_outlive_the_policy(make_world: Callable[[str], World], tmp_path: Path) -> None:
+    """Tables that one policy accepted are not found by another, online or offline, and are found by the same one."""
+    world = make_world("datasets")
+    acme, stranger = world.repositories.acme, world.repositories.stranger
+    world.publish_signed()
+    policies = {
+        "first": rule(acme, '"hf://datasets/acme/*"'),
+        "moved": rule(acme, '"hf://datasets/acme/*"'),
+        "removed": rule(stranger, '"hf://datasets/acme/*"'),
+    }
+    for name, text in policies.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "trust.toml").write_text(f"version = 1\n{text}")
+
+    def load(name: str, *, offline: bool) -> str:
+        policy = tmp_path / name / "trust.toml"
+        return str(world.load(guarded=False, policy=policy, offline=offline)["outcome"])
+
+    assert load("first", offline=False) == "loaded"
+    assert load("first", offline=True) == "loaded"
+    assert load("moved", offline=True) == "loaded"
+    assert load("removed", offline=False) != "loaded"
+    assert load("removed", offline=True) != "loaded"
+    assert world.load(guarded=False, offline=True)["outcome"] != "loaded"  # nor by a program without a guard
+
+
+def test_tables_of_no_rule(make_world: Callable[[str], World], tmp_path: Path) -> None:
+    """Tables of a repository that no rule names are kept where a program without a guard keeps them."""
+    world = make_world("datasets")
+    world.publish(world.bad)
+    text = f'version = 1\ndefault = "allow"\n{rule(world.repositories.acme, chr(34) + "other/*" + chr(34))}'
+    (tmp_path / "trust.toml").write_text(text)
+    assert world.load(guarded=False, policy=tmp_path / "trust.toml")["outcome"] == "loaded"
+    assert world.load(guarded=False, offline=True)["outcome"] == "loaded"
+    assert world.load(offline=True)["outcome"] != "loaded"
