@@ -18,8 +18,21 @@ class Doubler(tf.Module):
 tf.saved_model.save(Doubler(), sys.argv[1])
 """
 _RUN_SAVED_MODEL = """
-import sys, tensorflow as tf
-print("RESULT", tf.saved_model.load(sys.argv[1])(tf.constant([1.0, 21.0])).numpy().tolist())
+import pathlib, sys, tensorflow as tf
+import hf_model_signing as hms
+model, policy, guarded = sys.argv[1:]
+def run(folder):
+    return tf.saved_model.load(folder)(tf.constant([1.0, 21.0])).numpy().tolist()
+results = [run(model)]
+with hms.guard(policy):
+    results.append(run(guarded))
+    pathlib.Path(guarded, "more").write_text("x")
+try:
+    with hms.guard(policy):
+        run(guarded)
+except hms.MismatchError:
+    results.append("refused")
+print("RESULT", *results)
 """
 _ONNX = """
 import sys, numpy, onnx
@@ -45,9 +58,9 @@ def saved_model(folder: Path) -> Path:
     return folder
 
 
-def run_saved_model(folder: str) -> str:
-    """Return its results for 1 and 21."""
-    return _run(_RUN_SAVED_MODEL, folder)
+def run_saved_model(folder: str, policy: Path, guarded: Path) -> str:
+    """Return its results for 1 and 21, and those of a model that `policy` names, before and after it is changed."""
+    return _run(_RUN_SAVED_MODEL, folder, policy, guarded)
 
 
 def onnx_model(path: Path, data: str = "") -> Path:

@@ -49,8 +49,9 @@ def _make_by_policy() -> click.Command:
             _verify(values, policy=policy)
 
     about = (
-        "Verify what the first rule of a trust policy that names the repository says. REFERENCE is a reference of a "
-        "hub, or a snapshot folder of the Hugging Face cache; another path on this disk belongs to no repository."
+        "Verify what the first rule of a trust policy that names the model says. REFERENCE is a reference of a hub, "
+        "the path of a model that a rule has in its `paths`, or a snapshot folder of the Hugging Face cache; another "
+        "path on this disk belongs to no repository."
     )
     return Command(params=[policy_option(required=True), *_parameters()], callback=run, name="policy", help=about)
 

@@ -6,10 +6,11 @@ imports only files that come after it.
 1. Entry points: `bootstrap.py` switches the guard on in a Python that starts under it, `launcher.py` is `hf-sign run`,
    and `downloads.py` has the two functions that verify although no guard is on.
 2. `guard.py` switches a guard on and off, and installs the hooks with their handlers.
-3. The hooks: `client_hook.py` replaces the functions of `huggingface_hub`, `open_hook.py` sees the files that a program
-   opens by their path, `subprocess_hook.py` sees the programs that it starts. `started_programs.py` follows such a
-   program to the Python that runs it, and `interpreters.py` asks that one whether it loads the guard; they read the
-   command lines of `interpreter_options.py`, `env_command.py` and `shell_commands.py`.
+3. The hooks: `client_hook.py` replaces the functions of `huggingface_hub`, `native_readers.py` and `open_hook.py` see
+   the files that a program opens by their path, `subprocess_hook.py` sees the programs that it starts.
+   `started_programs.py` follows such a program to the Python that runs it, and `interpreters.py` asks that one whether
+   it loads the guard; they read the command lines of `interpreter_options.py`, `env_command.py` and
+   `shell_commands.py`.
 4. `handlers.py` is what the hooks call. It finds the guards that decide, in `registry.py`, and the function that
    answers the call. `earlier_workers.py` warns about processes that are older than a guard, and
    `child_environment.py` describes the guards to child processes.

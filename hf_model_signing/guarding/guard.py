@@ -17,6 +17,7 @@ from hf_model_signing.guarding import (
     code_directory,
     earlier_workers,
     handlers,
+    native_readers,
     open_hook,
     subprocess_hook,
 )
@@ -114,5 +115,6 @@ def strictly(policy: Path | Policy | None) -> Iterator[None]:
 def _install_hooks() -> None:
     client_hook.install(handlers.handle_call)
     open_hook.install(handlers.handle_open, is_on=REGISTRY.is_on)
+    native_readers.install()
     subprocess_hook.install(REGISTRY.child_variables)
     code_directory.install()

@@ -2,7 +2,8 @@
 
 Python raises an audit event for every file that it opens, and none for files that libraries in other languages open.
 Such a library gets the path from Python code that has read a configuration in the same directory, or asked the client
-for it. An audit hook cannot be removed, so it stays when the guard is switched off; nothing is looked at then.
+for it; the entries of the usual ones are hooked in `native_readers.py`. An audit hook cannot be removed, so it stays
+when the guard is switched off; nothing is looked at then.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from hf_model_signing._util.hashing_opens import is_hashing
 from hf_model_signing.guarding.own_calls import is_own_call
@@ -50,18 +52,27 @@ def _on_event(event: str, arguments: tuple[object, ...]) -> None:
         path, mode = arguments[1], "r"
     else:
         return
-    if not _is_on or not _is_on[0]() or is_own_call() or is_hashing():
-        return
     if not isinstance(path, (str, bytes, os.PathLike)):
         return  # a descriptor: the file was looked at when it was opened
     name = os.fsdecode(path)
     if event == "sqlite3.connect" and name.startswith("file:"):
         name = _path_of_uri(name)
+    _look_at(name, below_descriptors=mode is None)
+
+
+def look_at(path: str | bytes | os.PathLike[Any]) -> None:
+    """Call the handler, if it is watched, for a file that a library in another language is about to open."""
+    _look_at(os.fsdecode(path), below_descriptors=False)
+
+
+def _look_at(name: str, *, below_descriptors: bool) -> None:
+    if not _is_on or not _is_on[0]() or is_own_call() or is_hashing():
+        return
     if os.path.isabs(name):
         paths = [name]
     else:
         paths = [os.path.join(os.getcwd(), name)]
-        if mode is None:
+        if below_descriptors:
             paths += paths_below_open_directories(name)
     (handler,) = _handlers
     for each in paths:

@@ -82,7 +82,6 @@ class _Model:
         """Raise `VerificationError` unless the file is as signed, and from time to time unless the whole model is."""
         call = self.decider.state.begin(self.path)
         verified = self._verified()
-        self.rule.check_repository(verified.statement)
         call.accept_signature("", verified)
         files = _Files(self._directory, call, self._purpose(verified), own=self._own_names)
         if not self._is_directory:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from hf_model_signing._util.notes import warn
 from hf_model_signing._util.paths import StrPath
@@ -48,7 +48,8 @@ def verify(
 
     The accepted signers are those of either `verifier` or `policy`, a trust policy or the path of one. By a policy, a
     repository that no rule names is refused, also if its default allows it, and so is, on the Hugging Face Hub, a
-    signature that names neither the repository nor a model of its name.
+    signature that names neither the repository nor a model of its name. A model in a plain directory is verified by the
+    rule that has its path in `paths`, and by default with the signature that this rule names.
 
     `coverage` says how much of the model is compared. `uri` is the hub reference that a local model must have been
     signed for; with a policy it must be the repository of the snapshot, which selects the rule. `beside` names data
@@ -65,7 +66,8 @@ def verify(
     if source.on_hub is None:
         by_name = False
         if verifier is None:
-            verifier, uri, by_name = _by_policy(reference, policy, uri)
+            verifier, uri, by_name, own = _by_policy(reference, policy, uri)
+            signature = own if signature is None else signature
         found = _signature_of(source, signature)
         return verify_path(
             reference, found, verifier=verifier, coverage=coverage, uri=uri, by_name=by_name, progress=progress
@@ -80,19 +82,27 @@ def verify(
     return pulled.verification
 
 
-def _by_policy(model: StrPath, policy: StrPath | Policy | None, asked: str | None) -> tuple[Verifier, str, bool]:
-    """Return the verifier, the repository and `by_name` for a model in the Hugging Face cache.
+def _by_policy(
+    model: StrPath, given: StrPath | Policy | None, asked: str | None
+) -> tuple[Verifier, str | None, bool, str | None]:
+    """Return the verifier, the repository, `by_name` and, if the policy says so, the signature of a local model.
 
-    Raises `UsageError` if the repository that the caller asked for is another one.
+    The model is in a plain directory that the policy names, or in the Hugging Face cache. Raises `UsageError` if the
+    repository that the caller asked for is another one.
     """
     from hf_model_signing.policy.cached_model import repository_of
-    from hf_model_signing.policy.trust_policy import Trusted
+    from hf_model_signing.policy.trust_policy import Policy, Trusted
 
+    policy = given if isinstance(given, Policy) else Policy.read(cast("StrPath", given))
+    named = policy.model(model)
+    if named is not None:
+        rule, path = named
+        return rule.verifier(path), asked, False, rule.signature_of(path)
     uri = repository_of(model)
     if asked is not None and asked != uri:
         raise UsageError(f"'{show(os.fspath(model))}' is a snapshot of '{show(uri)}', and uri= names '{show(asked)}'")
     trusted = Trusted.of(uri, None, policy)
-    return trusted.verifier, uri, trusted.by_name
+    return trusted.verifier, uri, trusted.by_name, None
 
 
 def _signature_of(source: Source, signature: StrPath | Bundle | None) -> StrPath | Bundle:

@@ -20,7 +20,7 @@ def repository_of(model: str | os.PathLike[str]) -> str:
         name = show(os.fspath(model))
         raise UsageError(
             f"'{name}' is a path on this disk, and a trust policy has rules for repositories: give the reference of "
-            "the repository, such as hf://ORG/NAME, or say whose signature to accept, as in `hf-sign verify key "
-            f"--public-key FILE {name}`"
+            "the repository, such as hf://ORG/NAME, name the directory in the `paths` of a rule, or say whose "
+            f"signature to accept, as in `hf-sign verify key --public-key FILE {name}`"
         )
     return snapshot.uri

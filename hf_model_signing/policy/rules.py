@@ -54,10 +54,14 @@ class Rule:
     def verifier(self, uri: str) -> Verifier:
         """Return the verifier of a repository, for all signers; raises `UsageError` for an unusable file.
 
+        That of a model in a plain directory accepts only a model of the repositories that the rule names, if any.
         Raises `VerificationError` for an `unsigned` rule.
         """
         self.check_signed(uri)
-        return TrustedSigners([make(uri) for make in self.signers], self.digest)
+        signers = [make(uri) for make in self.signers]
+        if os.path.isabs(uri):
+            return TrustedSigners(signers, self.digest, check=self._check_repository)
+        return TrustedSigners(signers, self.digest)
 
     def check_signed(self, uri: str) -> None:
         """Raise `VerificationError` for a repository that needs no signature: no signer of it could be verified."""
@@ -80,7 +84,7 @@ class Rule:
             return os.path.join(model, self.signature)
         return f"{model}.sig" if self.signature == SIGNATURE_NAME else f"{os.path.dirname(model)}/{self.signature}"
 
-    def check_repository(self, statement: Statement) -> None:
+    def _check_repository(self, statement: Statement) -> None:
         """Raise `VerificationError` for a model of a repository that the rule does not name, if it names any."""
         if self.repos and statement.uri and not self.names(statement.uri):
             raise VerificationError(

@@ -9,6 +9,7 @@ from typing import cast
 
 from hf_model_signing._util.input_files import read_input
 from hf_model_signing._util.paths import StrPath, file_name
+from hf_model_signing._util.text import show
 from hf_model_signing.errors import UsageError, VerificationError
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.policy.folders import NamedModel
@@ -52,6 +53,17 @@ class Policy:
         """Return the model in a plain directory that an absolute path leads to, or into, and the rule that decides."""
         found = ((rule, rule.model_at(path)) for rule in self.rules)
         return next(((rule, model) for rule, model in found if model is not None), None)
+
+    def model(self, path: StrPath) -> tuple[Rule, str] | None:
+        """Return the rule that names the model at `path`, and its path in the policy; None if no rule does.
+
+        Raises `UsageError` for a path in such a model, because only all of it can be verified.
+        """
+        given = os.path.abspath(path)
+        found = self.model_at(given) or self.model_at(os.path.realpath(given))
+        if found is not None and found[1].inside:
+            raise UsageError(f"'{show(os.fspath(path))}' is in the model '{show(found[1].path)}': name that one")
+        return None if found is None else (found[0], found[1].path)
 
     def rule_for(self, uri: str) -> Rule:
         """Return the rule that decides about a hub reference; raises `VerificationError` if none matches."""

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from hf_model_signing.errors import UsageError, VerificationError
 from hf_model_signing.methods.interface import Verified, Verifier
 from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.statement import Statement
 
 
 class TrustedSigners(Verifier):
-    """Accepts what any of several signers signed; with `digest`, only the model that has this root digest."""
+    """Accepts what any of several signers signed; with `digest`, only the model that has this root digest.
+
+    `check` raises `VerificationError` for a statement of theirs that is not accepted either.
+    """
 
     method = "policy"
 
-    def __init__(self, verifiers: Sequence[Verifier], digest: str | None = None) -> None:
+    def __init__(
+        self,
+        verifiers: Sequence[Verifier],
+        digest: str | None = None,
+        *,
+        check: Callable[[Statement], None] = lambda _: None,
+    ) -> None:
         if not verifiers:
             raise UsageError("nobody is trusted: a rule without signers accepts nothing")
-        self._verifiers, self._digest = tuple(verifiers), digest
+        self._verifiers, self._digest, self._check = tuple(verifiers), digest, check
 
     def describe(self) -> str:
         """Describe all signers."""
@@ -38,6 +48,7 @@ class TrustedSigners(Verifier):
             raise VerificationError(
                 f"the model has the root digest sha256:{found}, and the trust policy wants sha256:{self._digest}"
             )
+        self._check(verified.statement)
         return verified
 
     def _verify_by_one(self, bundle: Bundle) -> Verified:

@@ -198,8 +198,8 @@ def test_verify_another_path_is_wrong_usage(cli: Cli, snapshot: Path, pair: KeyP
         _refused(
             cli("verify", "--policy", policy, path),
             f"'{path}' is a path on this disk, and a trust policy has rules for repositories: give the reference of "
-            "the repository, such as hf://ORG/NAME, or say whose signature to accept, as in `hf-sign verify key "
-            f"--public-key FILE {path}`",
+            "the repository, such as hf://ORG/NAME, name the directory in the `paths` of a rule, or say whose "
+            f"signature to accept, as in `hf-sign verify key --public-key FILE {path}`",
             code=2,
         )
     Path("model.sig").unlink()
@@ -383,3 +383,53 @@ def test_copy_of_the_trust_root_is_named(
         done = user.run(*words)
         assert "the copy that sigstore ships is used" in done.err
         assert "WARNING" not in done.err
+
+
+class TestPaths:
+    """Models in plain directories, which a rule names by their paths."""
+
+    @pytest.fixture
+    def model(self, snapshot: Path, pair: KeyPair) -> Path:
+        folder = Path("models", "bert").absolute()
+        shutil.copytree(snapshot, folder)
+        hms.sign(folder, signer=pair.signer).write(folder / "model.sig")
+        return folder
+
+    def _policy(self, keys: KeyPair, paths: str = "models/*", more: str = "") -> str:
+        return _policy(
+            f'[[trust]]\npaths = ["{paths}"]\n{more}\nsigners = [{{ method = "key", public_key = "{keys.public}" }}]'
+        )
+
+    def test_verified(self, cli: Cli, model: Path, pair: KeyPair) -> None:
+        policy = self._policy(pair)
+        Path("link").symlink_to(model)
+        for path in (str(model), f"{model}/", "models/bert", "models/../models/bert", "link"):
+            assert cli("verify", "--policy", policy, path).code == 0
+        assert hms.verify(model, policy=policy).path == str(model)
+
+    def test_changed(self, cli: Cli, model: Path, pair: KeyPair) -> None:
+        (model / "config.json").write_text("changed")
+        _refused(cli("verify", "--policy", self._policy(pair), model), "is not what was signed: 1 changed")
+
+    def test_signer_of_another_rule(self, cli: Cli, model: Path, other_pair: KeyPair) -> None:
+        _refused(cli("verify", "--policy", self._policy(other_pair), model), "nobody whom the trust policy names")
+
+    def test_without_signature(self, cli: Cli, model: Path, pair: KeyPair) -> None:
+        (model / "model.sig").unlink()
+        _refused(cli("verify", "--policy", self._policy(pair), model), "model.sig")
+
+    def test_signature_of_the_rule(self, cli: Cli, model: Path, pair: KeyPair) -> None:
+        (model / "model.sig").rename("bert.sig")
+        policy = self._policy(pair, more=f'signature = "{Path("bert.sig").absolute()}"')
+        assert cli("verify", "--policy", policy, model).code == 0
+
+    def test_part_of_a_model(self, cli: Cli, model: Path, pair: KeyPair) -> None:
+        done = cli("verify", "--policy", self._policy(pair), model / "config.json")
+        _refused(done, f"'{model}/config.json' is in the model '{model}'", code=2)
+
+    def test_repositories_of_the_rule(self, cli: Cli, model: Path, pair: KeyPair) -> None:
+        statement = hms.Statement(make_manifest(model), "hf://org/gpt", {})
+        pair.signer.sign(statement).write(model / "model.sig")
+        assert cli("verify", "--policy", self._policy(pair, more='repos = ["org/*"]'), model).code == 0
+        refused = cli("verify", "--policy", self._policy(pair, more='repos = ["org/name"]'), model)
+        _refused(refused, "it was made for 'hf://org/gpt'")

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.frameworks.models import LIBRARIES, import_library
+from tests.frameworks.plain_files import READERS, make
 from tests.frameworks.publishing import PUBLISH, missing_functions
 
 _OURS = ("hf_model_signing", "hub_adapters", "cryptography")
@@ -123,6 +124,11 @@ def _outcome(task: dict[str, Any]) -> dict[str, Any]:
         if task.get("publish"):
             PUBLISH[task["library"]](task["publish"], task["repo"])
             return {"outcome": "published"}
+        if task.get("make_files"):
+            make(Path(task["make_files"]), task["seed"])
+            return {"outcome": "made"}
+        if task.get("read"):
+            return {"outcome": "loaded", "value": READERS[task["read"]](Path(task["repo"]))}
         if task.get("missing"):
             return {"outcome": "asked", "missing": missing_functions()}
         if task.get("fill"):

@@ -43,10 +43,13 @@ def test_tensorflow_hub(hosts: StaticHosts, user: User, tmp_path: Path) -> None:
     user.sign(TFHUB)
     path = user.verify(TFHUB)
     assert names_below(Path(path)) == names_below(model)
-    assert run_saved_model(path) == "[2.0, 42.0]"
     (tmp_path / "m.tar.gz").write_bytes(tarball(model))
     _shell("mkdir recipe; tar -xzf m.tar.gz -C recipe")
     assert user.verify(tmp_path / "recipe") == str(tmp_path / "recipe")
+    signer = f'signature = "{tmp_path}/s.sig"\nsigners = [{{ method = "key", public_key = "{user.pair.public}" }}]'
+    (tmp_path / "trust.toml").write_text(f'version = 1\n[[trust]]\npaths = ["recipe"]\n{signer}\n')
+    found = run_saved_model(path, tmp_path / "trust.toml", tmp_path / "recipe")
+    assert found == "[2.0, 42.0] [2.0, 42.0] refused"
     (weights,) = (model / "variables").glob("*.data-*")
     weights.write_bytes(_flipped(weights.read_bytes(), weights.read_bytes()[:1]))
     hosts.tfhub("acme/small/double/1", tarball(model))

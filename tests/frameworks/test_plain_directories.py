@@ -1,0 +1,95 @@
+"""Models in plain directories that a rule names: loaded by their libraries, and read file by file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.frameworks.conftest import Repositories
+from tests.frameworks.models import LIBRARIES
+from tests.frameworks.plain_files import READERS
+from tests.needs import ENVIRONMENTS
+
+NEWER = [*ENVIRONMENTS][-1:]
+
+pytestmark = pytest.mark.timeout(600)  # the first one of each process starts the libraries
+
+
+@dataclass(frozen=True)
+class Models:
+    """A machine that has models in the directory `folder`/models, which a rule names."""
+
+    repositories: Repositories
+    folder: Path
+
+    def ask(self, *, guarded: bool = True, **task: object) -> dict[str, Any]:
+        policy = {"policy": self.folder / "trust.toml"} if guarded else {}
+        return self.repositories.loads.ask(home=self.folder / "home", xdg=self.folder / "xdg", **policy, **task)
+
+    def sign(self, model: Path) -> None:
+        import hf_model_signing as hms
+
+        hms.sign(model, signer=self.repositories.acme.signer).write(model / "model.sig")
+
+
+@pytest.fixture
+def models(repositories: Repositories, tmp_path: Path) -> Models:
+    paths, key = json.dumps([f"{tmp_path}/models/*"]), repositories.acme.public
+    signer = f'{{ method = "key", public_key = "{key}" }}'
+    (tmp_path / "trust.toml").write_text(f"version = 1\n[[trust]]\npaths = {paths}\nsigners = [{signer}]\n")
+    (tmp_path / "models" / "own").mkdir(parents=True)
+    return Models(repositories, tmp_path)
+
+
+@pytest.mark.parametrize("library", ["transformers", "remote-code", "sentence-transformers", "diffusers"])
+@pytest.mark.parametrize("repositories", NEWER, indirect=True)
+def test_from_pretrained(models: Models, library: str) -> None:
+    model, weights = models.folder / "models" / "own", LIBRARIES[library].weights
+    good, bad = (models.repositories.files(library, seed) for seed in (0, 1))
+    for name, content in good.items():
+        (model / name).parent.mkdir(parents=True, exist_ok=True)
+        (model / name).write_bytes(content)
+    models.sign(model)
+    own = models.ask(library=library, repo=model, guarded=False)
+    assert own["outcome"] == "loaded"
+    assert models.ask(library=library, repo=model) == own
+    (model / weights).write_bytes(bad[weights])
+    assert models.ask(library=library, repo=model)["outcome"] == "refused"
+    assert models.ask(library=library, repo=model, guarded=False)["value"] != own["value"]
+
+
+@pytest.fixture(scope="module")
+def files(repositories: Repositories, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """The files of each kind that the libraries make; another seed gives other content."""
+    folder = tmp_path_factory.mktemp("files")
+
+    def made(seed: int) -> Path:
+        path = folder / str(seed)
+        if not path.exists():
+            path.mkdir()
+            places = {"home": folder / "home", "xdg": folder / "xdg"}
+            done = repositories.loads.ask(library="transformers", make_files=path, seed=seed, **places)
+            assert done == {"outcome": "made"}
+        return path
+
+    return made
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("repositories", NEWER, indirect=True)
+def test_read_by_path(models: Models, files: Callable[[int], Path], reader: str) -> None:
+    model = models.folder / "models" / "own"
+    shutil.copytree(files(0), model, dirs_exist_ok=True)
+    models.sign(model)
+    own = models.ask(library="transformers", read=reader, repo=model, guarded=False)
+    assert own["outcome"] == "loaded"
+    assert models.ask(library="transformers", read=reader, repo=model) == own
+    shutil.copytree(files(1), model, dirs_exist_ok=True)
+    assert models.ask(library="transformers", read=reader, repo=model)["outcome"] == "refused"
+    assert models.ask(library="transformers", read=reader, repo=model, guarded=False)["value"] != own["value"]
