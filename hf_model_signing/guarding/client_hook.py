@@ -88,7 +88,7 @@ def _find(module: ModuleType, name: str) -> FunctionType | None:
     for part in name.split("."):
         found = getattr(found, part, None)
     # The client decorates some of its functions; the innermost one does the work, whichever wrapper is called.
-    found = inspect.unwrap(found) if found is not None else None
+    found = inspect.unwrap(getattr(found, "__func__", found)) if found is not None else None
     return found if isinstance(found, FunctionType) else None
 
 

@@ -68,7 +68,8 @@ def summarize_safetensors(decider: Decider, original: Original, arguments: Argum
 
 def load_local_file(decider: Decider, original: Original, arguments: Arguments) -> Any:  # noqa: ANN401 - as the client
     """Load a checkpoint by its path; the library that reads it may not be one that the guard sees."""
-    with open(arguments["checkpoint_file"], "rb"):  # the guard looks at it, as at any file that a program opens
+    path = arguments["checkpoint_file" if "checkpoint_file" in arguments else "model_file"]
+    with open(path, "rb"):  # the guard looks at it, as at any file that a program opens
         pass
     return original(**arguments)
 

@@ -51,6 +51,9 @@ HOOKED_FUNCTIONS = (
     HookedFunction("huggingface_hub.file_download", "http_get", "direct_reads.read_url"),
     HookedFunction("huggingface_hub.file_download", "xet_get", "direct_reads.read_storage"),
     HookedFunction("huggingface_hub.serialization._torch", "load_state_dict_from_file", "direct_reads.load_local_file"),
+    HookedFunction(
+        "huggingface_hub.hub_mixin", "PyTorchModelHubMixin._load_as_safetensor", "direct_reads.load_local_file"
+    ),
     HookedFunction("huggingface_hub.utils._cache_manager", "scan_cache_dir", "cached_listing.scan_cache_dir"),
 )
 

@@ -210,6 +210,20 @@ def _model(loader: Loader) -> bytes:
     return b"honest"
 
 
+def _torch_mixin(loader: Loader) -> bytes:
+    from huggingface_hub import PyTorchModelHubMixin
+
+    class Model(PyTorchModelHubMixin):
+        pass
+
+    local: dict[str, Any] = {"cache_dir": None, "token": None, "local_files_only": True, "force_download": False}
+    try:
+        Model._from_pretrained(model_id=str(_local(loader, WEIGHTS).parent), revision=None, **local)
+    except (ImportError, AttributeError):  # as above
+        return b"honest"
+    return b"honest"
+
+
 # Each function that hands out content of a repository of which there is a copy in the cache.
 READS: dict[str, Callable[[Loader], bytes]] = {
     "HfFileSystem.open": lambda loader: _files(loader).open(f"{REPO}/{NAME}").read(),
@@ -262,6 +276,7 @@ READS: dict[str, Callable[[Loader], bytes]] = {
     "metadata_load": lambda loader: str(metadata_load(_local(loader, "README.md"))).encode(),
     "RepoCard.load": _card,
     "ModelHubMixin.from_pretrained": _mixin,
+    "PyTorchModelHubMixin.from_pretrained of a path": _torch_mixin,
 }
 
 
