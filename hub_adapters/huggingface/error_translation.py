@@ -17,6 +17,7 @@ from hub_adapters.errors import (
     NoRevisionError,
     NotFoundError,
     UnavailableError,
+    UnsupportedError,
 )
 from hub_adapters.http.rate_limit_headers import retry_after
 from hub_adapters.huggingface._compat import http_error
@@ -30,6 +31,7 @@ from hub_adapters.huggingface.trusted_publishing import (
 )
 from hub_adapters.interface import Reference
 
+_UNKNOWN_KIND = "Invalid repo type"  # the client's message for a kind that a method does not accept
 _BAD_CARD = "Invalid metadata in README.md."  # the client's message for a model card that the hub rejects
 # Tokens that a server may repeat: JSON Web Tokens, which start with a brace in Base64, and those of the hub.
 _TOKEN = re.compile(r"eyJ[\w-]{5,}(?:\.[\w-]*)*|hf_jwt_[\w.-]+|hf_[A-Za-z0-9]{20,}|Bearer \S+", re.ASCII)
@@ -60,6 +62,11 @@ def translated(reference: Reference, endpoint: str, doing: str) -> Iterator[None
         if str(error).startswith(_BAD_CARD):
             why = _quoted(str(error).removeprefix(_BAD_CARD)).removeprefix("- ")
             raise HubError(f"the hub does not take the YAML block in the README.md of '{reference}': {why}") from error
+        if str(error).startswith(_UNKNOWN_KIND):
+            raise UnsupportedError(
+                f"{doing} '{reference}' failed: the installed release of huggingface_hub cannot do that with a "
+                f"{reference.kind}; upgrade it: pip install --upgrade huggingface_hub"
+            ) from error
         raise HubError(
             f"{doing} '{reference}' failed: the answer of {endpoint} makes no sense ({_first_line(error)})"
         ) from error

@@ -112,6 +112,22 @@ def test_push_and_pull_other_kinds(hub: Hub, person: People, acme: KeyPair, kind
     assert person("b").run("pull", f"hf://{kind}s/acme/things", "--public-key", acme.public).code == 0
 
 
+def test_push_to_a_kernel_with_a_client_that_cannot(
+    hub: Hub, person: People, acme: KeyPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As releases of 1.x and the first ones of 2.x."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ValueError("Invalid repo type, must be one of [None, 'model', 'dataset', 'space']")
+
+    hub.create_repo("acme/fast", repo_type="kernel")
+    hub.commit("acme/fast", {"ops.py": b"code"}, repo_type="kernel")
+    monkeypatch.setattr("huggingface_hub.HfApi.preupload_lfs_files", refuse)
+    outcome = _push(person(), acme, repo="hf://kernels/acme/fast")
+    assert outcome.code == 2
+    assert "cannot do that with a kernel; upgrade it: pip install --upgrade huggingface_hub" in outcome.err
+
+
 def test_push_to_a_branch(hub: Hub, repo: str, person: People, acme: KeyPair) -> None:
     main = hub.head(repo)
     hub.branch(repo, "dev")
