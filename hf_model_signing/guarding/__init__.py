@@ -7,10 +7,10 @@ imports only files that come after it.
    and `downloads.py` has the two functions that verify although no guard is on.
 2. `guard.py` switches a guard on and off, and installs the hooks with their handlers.
 3. The hooks: `client_hook.py` replaces the functions of `huggingface_hub`, `native_readers.py` and `open_hook.py` see
-   the files that a program opens by their path, `subprocess_hook.py` sees the programs that it starts.
-   `started_programs.py` follows such a program to the Python that runs it, and `interpreters.py` asks that one whether
-   it loads the guard; they read the command lines of `interpreter_options.py`, `env_command.py` and
-   `shell_commands.py`.
+   the files that a program opens by their path, `http_hook.py` the requests of HTTP libraries, `subprocess_hook.py` the
+   programs that it starts. `started_programs.py` follows such a program to the Python that runs it, and
+   `interpreters.py` asks that one whether it loads the guard; they read the command lines of `interpreter_options.py`,
+   `env_command.py` and `shell_commands.py`.
 4. `handlers.py` is what the hooks call. It finds the guards that decide, in `registry.py`, and the function that
    answers the call. `earlier_workers.py` warns about processes that are older than a guard, and
    `child_environment.py` describes the guards to child processes.
@@ -18,8 +18,8 @@ imports only files that come after it.
    `client_calls.py` for the functions that download, `dry_runs.py` for those that only say what they would download,
    `hf_file_system.py` for `hf://`, `direct_reads.py` for the other functions that read content, `cached_listing.py`
    for the list of the cache, and `opened_files.py` and `plain_models.py` for files that are opened by their path.
-   `unverifiable.py` refuses what has no signature, such as buckets. `datasets_cache.py` chooses where
-   `datasets` keeps its tables.
+   `unverifiable.py` refuses what has no signature, such as buckets, and `direct_downloads.py` downloads without the
+   client, which `hub_content.py` recognizes. `datasets_cache.py` chooses where `datasets` keeps its tables.
 6. `verified_loads.py` has the two loads, of a file and of a snapshot, and `hub_queries.py` the questions to the hub.
 7. `repository.py` has the checks of one call. `signature.py` accepts the signature, and `rejected_files.py` removes
    files that the call downloaded and refused.
@@ -27,6 +27,7 @@ imports only files that come after it.
 9. `directory_check.py` compares the files with the signed manifest; the hash itself is in `hashing/`.
 10. `state.py` is everything that a guard remembers. It enforces the order of the steps.
 11. `request.py` is the request of a call, and `client_cache.py` the repository in the client's cache.
-12. Small parts: `own_calls.py`, `hooked_functions.py`, `publishing.py`, `code_directory.py`,
-    `copied_code.py`, `import_hook.py`, `real_places.py`, `watched_paths.py`, `environment.py`, `_compat.py`.
+12. Small parts: `own_calls.py`, `hooked_functions.py`, `publishing.py`, `code_directory.py`, `copied_code.py`,
+    `code_swap.py`, `http_request.py`, `import_hook.py`, `real_places.py`, `watched_paths.py`, `environment.py`,
+    `_compat.py`.
 """

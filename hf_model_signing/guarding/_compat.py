@@ -1,4 +1,4 @@
-"""Private parts of the standard library that the guard uses: the start of processes, and the fork server."""
+"""Private parts of the standard library that the guard uses: processes, the fork server, and `http.client`."""
 
 from __future__ import annotations
 
@@ -52,3 +52,9 @@ def replace_fork_server() -> None:
             if not os.waitpid(process, os.WNOHANG)[0]:
                 continue
         _ended.remove(process)
+
+
+def unsent_lines(connection: Any) -> list[bytes]:  # noqa: ANN401 - an HTTPConnection
+    """Return the lines of the request that a connection of `http.client` is about to send."""
+    lines: list[bytes] = connection._buffer
+    return lines

@@ -17,6 +17,7 @@ from hf_model_signing.guarding import (
     code_directory,
     earlier_workers,
     handlers,
+    http_hook,
     native_readers,
     open_hook,
     subprocess_hook,
@@ -118,3 +119,4 @@ def _install_hooks() -> None:
     native_readers.install()
     subprocess_hook.install(REGISTRY.child_variables)
     code_directory.install()
+    http_hook.install(handlers.handle_request)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_model_signing.guarding.datasets_cache import chooses_tables, with_own_tables
 from hf_model_signing.guarding.hooked_functions import find_hooked
+from hf_model_signing.guarding.http_request import HttpRequest
 from hf_model_signing.guarding.own_calls import Original, original_of, own_calls
 from hf_model_signing.guarding.publishing import publication, publish, publishing_function
 from hf_model_signing.guarding.registry import REGISTRY
@@ -74,6 +75,24 @@ def handle_open(kind: PathKind, path: str, match: re.Match[str]) -> None:
     }
     for decider in deciders:
         checks[kind](decider, path, match)
+
+
+def handle_request(request: HttpRequest, find_library: Callable[[], str]) -> None:
+    """Raise `VerificationError` for a request for content of a hub that one of the guards refuses."""
+    if not REGISTRY.is_on() or request.method.upper() == "HEAD":
+        return
+    with own_calls():
+        from hf_model_signing.guarding.hub_content import content_of
+    requested = content_of(request)
+    if requested is None:
+        return
+    library = find_library()
+    if not library:
+        return
+    with own_calls():
+        from hf_model_signing.guarding.direct_downloads import check_request
+    for decider in REGISTRY.deciding():
+        check_request(decider, requested, request, library)
 
 
 def client_handler(name: str) -> ClientHandler:

@@ -1,0 +1,51 @@
+"""Replacing the code of functions, so that references to them that were taken earlier are covered as well.
+
+See `docs/decisions/001-code-swapping.md`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, cast
+
+NAME = "@name"  # the constant in the code of a stand-in that is replaced with the name of the function
+
+
+def find_function(module: ModuleType, name: str) -> FunctionType | None:
+    """Return the function or method `name` of a module; None if it has none."""
+    found: Any = module
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    # Libraries decorate some of their functions; the innermost one does the work, whichever wrapper is called.
+    found = inspect.unwrap(getattr(found, "__func__", found)) if found is not None else None
+    return found if isinstance(found, FunctionType) else None
+
+
+def copy_function(function: FunctionType) -> FunctionType:
+    """Return a new function with the code and the defaults of `function`."""
+    original = FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
+    original.__kwdefaults__ = function.__kwdefaults__
+    original.__qualname__ = function.__qualname__
+    original.__annotations__ = function.__annotations__
+    return original
+
+
+def replace_code(name: str, function: FunctionType, stand_in: Callable[..., Any]) -> None:
+    """Give `function` the code of a stand-in, which gets `name` in place of the constant `NAME`.
+
+    The stand-in has no defaults of its own, so the original can fill in its own. `__signature__` keeps
+    `inspect.signature` as it was, which libraries use to find out what they may pass.
+    """
+    function.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    function.__defaults__, function.__kwdefaults__ = None, cast("Mapping[str, Any]", {})  # type: ignore[assignment]
+    function.__code__ = _code(name, function.__code__, stand_in.__code__)
+
+
+def _code(name: str, replaced: CodeType, code: CodeType) -> CodeType:
+    constants = tuple(name if constant == NAME else constant for constant in code.co_consts)
+    # The function keeps its closure, and Python accepts only code with the same number of free variables.
+    return code.replace(co_consts=constants, co_freevars=replaced.co_freevars, co_name=replaced.co_name)
