@@ -379,6 +379,9 @@ def test_table_of_a_bundle_says_what_it_states(model: Path, acme: KeyPair) -> No
 
 def test_policy_and_guard_are_short(policy: Path) -> None:
     read = hms.Policy.read(policy)
-    assert repr(read) == f"Policy(path='{policy}', default='refuse', always_hash=False)"
+    assert (
+        repr(read)
+        == f"Policy(path='{policy}', default='refuse', always_hash=False, shared_cache=<SharedCache.COPY: 'copy'>)"
+    )
     with hms.guard(policy, mode="warn") as guard:
         assert repr(guard) == f"Guard(policy='{policy}', mode='warn')"

@@ -121,19 +121,21 @@ def _told_removed(removed: Removed, *, only_signer: bool) -> str:
 
 
 def _list(**values: Any) -> None:  # noqa: ANN401 - what click parsed
-    from hf_model_signing.policy.describe import DEFAULTS
+    from hf_model_signing.policy.describe import DEFAULTS, SHARED
 
     path = _policy_path(values)
     draft = _read(path)
     rules = _rules(draft)
     count = "1 rule" if len(rules) == 1 else f"{len(rules)} rules"
     lines = [f"{path}: {count}; what none of them names is {DEFAULTS[draft.policy.default]}"]
+    lines += SHARED.get(draft.policy.shared_cache, [])
     for number in range(1, len(rules) + 1):
         lines += _lines(draft, number)
     document = {
         "policy": path,
         "default": draft.policy.default,
         "always_hash": draft.policy.always_hash,
+        "shared_cache": draft.policy.shared_cache,
         "rules": rules,
     }
     output.result(document, printable("\n".join(lines)))
@@ -169,7 +171,9 @@ def _check(**values: Any) -> int:  # noqa: ANN401 - what click parsed
     files = {name for rule in draft.policy.rules for name in rule.files}
     rules = "1 rule" if len(draft.rules) == 1 else f"{len(draft.rules)} rules"
     told = "1 file" if len(files) == 1 else f"{len(files)} files"
-    document = {"policy": path, "default": draft.policy.default, "rules": len(draft.rules), "files": sorted(files)}
+    policy = draft.policy
+    count = {"rules": len(draft.rules), "files": sorted(files)}
+    document = {"policy": path, "default": policy.default, "shared_cache": policy.shared_cache, **count}
     output.result({**document, "warnings": found}, printable(f"{path}: {rules}, {told}; there is no error in it"))
     for warning in found:
         output.note(warning)

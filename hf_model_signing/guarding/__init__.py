@@ -21,8 +21,9 @@ imports only files that come after it.
    `unverifiable.py` refuses what has no signature, such as buckets, and `direct_downloads.py` downloads without the
    client, which `hub_content.py` recognizes. `datasets_cache.py` chooses where `datasets` keeps its tables.
 6. `verified_loads.py` has the two loads, of a file and of a snapshot, and `hub_queries.py` the questions to the hub.
-7. `repository.py` has the checks of one call. `signature.py` accepts the signature, and `rejected_files.py` removes
-   files that the call downloaded and refused.
+7. `repository.py` has the checks of one call. `signature.py` accepts the signature, `rejected_files.py` removes
+   files that the call downloaded and refused, and `private_copies.py` copies files that others can write, if
+   `shared_cache.py` says so.
 8. `decider.py` makes a decision of the result, and `audit_log.py` logs it.
 9. `directory_check.py` compares the files with the signed manifest; the hash itself is in `hashing/`.
 10. `state.py` is everything that a guard remembers. It enforces the order of the steps.

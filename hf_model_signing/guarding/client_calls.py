@@ -64,10 +64,10 @@ def try_to_load_from_cache(decider: Decider, original: Original, arguments: Argu
         commit = request.cache.commit_of(found)
         repository.accept_signature(commit)
         with repository.downloading(request.cache.snapshot(commit), []):
-            repository.check_file(path)
+            checked = repository.check_file(path)
         repository.settle([path], facts)
-        facts["path"] = found
-        return found
+        facts["path"] = found if checked == request.cache.snapshot(commit) else os.path.join(checked, path)
+        return facts["path"]
 
     return decider.decide("try_to_load_from_cache", request.requested, verified, lambda: found)
 

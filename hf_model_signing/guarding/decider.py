@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
 
 from hf_model_signing._util.repository_kinds import BUCKETS
+from hf_model_signing._util.text import one_line
 from hf_model_signing.errors import HfSignError
-from hf_model_signing.guarding.audit_log import Decision, DecisionKind
+from hf_model_signing.guarding.audit_log import LOGGER_NAME, Decision, DecisionKind
 from hf_model_signing.guarding.environment import Mode, policy_file
 from hf_model_signing.guarding.request import RequestedRevision
-from hf_model_signing.guarding.state import GuardState
+from hf_model_signing.guarding.state import CallState, GuardState
+from hf_model_signing.hashing.shared_files import OtherWriter
 from hf_model_signing.hub.arguments import check_policy
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.policy.trust_policy import Policy
@@ -113,6 +116,13 @@ class Decider:
     def allow(self, call: str, uri: str, facts: Facts) -> None:
         """Log that a call gets something unverified that is not handed to the program."""
         self._log(DecisionKind.ALLOWED, call, uri, facts)
+
+    def trust(self, call: CallState, other: OtherWriter) -> None:
+        """Log that files are accepted although others can write to them: the first time as a warning."""
+        call.shared = str(other)
+        if self.state.is_first_warning(call.shared):
+            message = f'{other}, so a file can change after it was verified; shared_cache = "trust" accepts that'
+            logging.getLogger(LOGGER_NAME).warning("%s", one_line(message))
 
     def check_not_refused(self, requested: RequestedRevision) -> None:
         """Raise an earlier refusal again: libraries answer an error with what they find in the cache."""

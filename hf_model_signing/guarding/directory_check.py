@@ -26,13 +26,15 @@ class DirectoryCheck:
     """The check of a directory that is handed to a program against the signature that the call has accepted.
 
     `purpose` separates receipts: those of another policy or signature are not used. Without one, every file is hashed
-    each time. A directory of the user's own is `local`; the client keeps records in it.
+    each time. A directory of the user's own is `local`; the client keeps records in it. A private copy of a directory
+    is shown to the user by the path of the original.
     """
 
     directory: str
     call: CallState
     purpose: str = ""
     local: bool = False
+    shown: str = ""
 
     def check_all(self, required: Collection[str] = ()) -> None:
         """Raise `MismatchError` unless all files in the directory are as signed, and all `required` ones are there.
@@ -40,11 +42,14 @@ class DirectoryCheck:
         Raises `VerificationError` for a file that cannot be hashed, such as a link to anything but the client's own
         cache.
         """
+        self.check_paths(self.paths(), required)
+
+    def paths(self) -> Mapping[str, str]:
+        """Return the path of every file in the directory, by its name; raise `VerificationError` if that fails."""
         try:
-            paths = self._all_paths()
+            return self._all_paths()
         except (ModelError, OSError) as error:
             raise self._unreadable(error) from error
-        self._check(paths, required)
 
     def _all_paths(self) -> Mapping[str, str]:
         """Return the path of every file that has to be signed, by its name."""
@@ -53,18 +58,24 @@ class DirectoryCheck:
             paths = {name: path for name, path in paths.items() if not is_below(name, (CLIENT_DIRECTORY,))}
         return paths
 
-    def check(self, names: Collection[str]) -> None:
-        """Raise as `check_all` does, for the files `names`, which must all be there."""
-        paths = {name: os.path.join(self.directory, *name.split("/")) for name in names}
-        self._check({name: path for name, path in paths.items() if os.path.lexists(path)}, names)
-
-    def _check(self, paths: Mapping[str, str], required: Collection[str]) -> None:
+    def check_names(self, paths: Collection[str], required: Collection[str]) -> set[str]:
+        """Return the names that must be as signed; raise `MismatchError` for unsigned ones and missing ones."""
         signed = self.call.manifest.digests
-        names = paths.keys() - EXEMPT_FILES
+        names = {*paths} - EXEMPT_FILES
         missing = sorted(name for name in required if name not in paths)
         added = sorted(name for name in names if name not in signed)
         if added or missing:
             self._refuse(Difference(missing=tuple(missing), added=tuple(added)))
+        return names
+
+    def check(self, names: Collection[str]) -> None:
+        """Raise as `check_all` does, for the files `names`, which must all be there."""
+        paths = {name: os.path.join(self.directory, *name.split("/")) for name in names}
+        self.check_paths({name: path for name, path in paths.items() if os.path.lexists(path)}, names)
+
+    def check_paths(self, paths: Mapping[str, str], required: Collection[str]) -> None:
+        """Raise as `check_all` does, for files by their names."""
+        signed, names = self.call.manifest.digests, self.check_names(paths, required)
         try:
             found = self._digests({name: paths[name] for name in names})
         except (ModelError, OSError) as error:
@@ -114,10 +125,10 @@ class DirectoryCheck:
             raise
 
     def _unreadable(self, error: Exception) -> VerificationError:
-        return VerificationError(f"'{show(self.directory)}' cannot be verified: {error}")
+        return VerificationError(f"'{show(self.shown or self.directory)}' cannot be verified: {error}")
 
     def _refuse(self, difference: Difference) -> None:
-        message = f"'{show(self.directory)}' is not what was signed: {difference.describe()}"
+        message = f"'{show(self.shown or self.directory)}' is not what was signed: {difference.describe()}"
         if difference.added:
             message += "\n  (a file that the signature does not list was signed by nobody)"
         raise MismatchError(message, difference)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 from hf_model_signing.guarding.decider import Decider, Facts
@@ -24,15 +25,23 @@ def answer_dry_run(decider: Decider, original: Original, arguments: Arguments) -
     repository = GuardedRepository.begin(decider, request)
 
     def verified(facts: Facts) -> Any:  # noqa: ANN401 - as the client
-        names, commit = [file.filename for file in present], present[0].commit_hash
+        answer, names, commit = found, [file.filename for file in present], present[0].commit_hash
         repository.accept_signature(commit)
         if request.local_dir is None:
-            with repository.downloading(request.cache.snapshot(commit), []):
-                repository.check_snapshot(names)
+            snapshot = request.cache.snapshot(commit)
+            with repository.downloading(snapshot, []):
+                checked = repository.check_snapshot(names)
+            if checked != snapshot:
+                copies = [_moved(file, checked) if file in present else file for file in files]
+                answer = copies if isinstance(found, list) else copies[0]
         else:
             for name in names:
                 repository.check_local_file(request.local_dir, name)
         repository.settle(names, facts)
-        return found
+        return answer
 
     return decider.decide(original.__name__, request.requested, verified, lambda: found)
+
+
+def _moved(file: Any, directory: str) -> Any:  # noqa: ANN401 - the client's DryRunFileInfo
+    return replace(file, local_path=os.path.join(directory, *file.filename.split("/")))

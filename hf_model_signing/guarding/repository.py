@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from hf_model_signing._util.text import show
 from hf_model_signing.guarding.decider import Decider, Facts
 from hf_model_signing.guarding.directory_check import DirectoryCheck
 from hf_model_signing.guarding.environment import Mode
+from hf_model_signing.guarding.private_copies import PrivateCopy
 from hf_model_signing.guarding.rejected_files import discarding_rejected
 from hf_model_signing.guarding.request import Request
+from hf_model_signing.guarding.shared_cache import refusal, treatment, writer_of, writer_of_any
 from hf_model_signing.guarding.signature import SignatureCheck
 from hf_model_signing.guarding.state import CallState
+from hf_model_signing.hashing.shared_files import OtherWriter
 from hf_model_signing.hub.listing import compare_listing
 from hf_model_signing.oms.difference import Difference, MismatchError
 from hf_model_signing.oms.names import EXEMPT_FILES
+from hf_model_signing.policy.shared_cache import SharedCache
 from hub_adapters.interface import RemoteFile
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -88,30 +94,59 @@ class GuardedRepository:
                 difference,
             )
 
-    def check_snapshot(self, required: Collection[str] = ()) -> None:
-        """Raise `VerificationError` unless all files in the snapshot are as signed, and `required` ones are there."""
-        self._check_of(self._snapshot).check_all(required)
+    def check_snapshot(self, required: Collection[str] = (), *, in_place: bool = False) -> str:
+        """Raise `VerificationError` unless all files in the snapshot are as signed, and `required` ones are there.
 
-    def check_file(self, name: str) -> None:
+        Return the directory that was verified: the snapshot or, if others can write to it, its private copy. With
+        `in_place`, there is no copy, because the program opens the snapshot itself.
+        """
+        check = self._check_of(self._snapshot)
+        paths = check.paths()
+        other = writer_of_any((self._snapshot, *paths.values()))
+        if other is None or not self._is_to_copy(other, in_place=in_place):
+            check.check_paths(paths, required)
+            return self._snapshot
+        copy = self._copy
+        names = check.check_names(paths, required)
+        of_copy = self._check_of(copy.directory, shown=self._snapshot)
+        copy.make(names, self.call.signature.bundle, partial(of_copy.check_all, required))
+        return copy.directory
+
+    def check_file(self, name: str, *, in_place: bool = False) -> str:
         """Raise `VerificationError` unless a file of the snapshot is as signed; from time to time check the others too.
 
-        A program that loads or opens a large snapshot file by file would otherwise wait for a check of all of it each
-        time.
+        Return the directory that was verified, as `check_snapshot` does. A program that loads or opens a large snapshot
+        file by file would otherwise wait for a check of all of it each time.
         """
         if self.call.is_resting(self._snapshot):
-            self._check_of(self._snapshot).check([name])
-            return
+            other = writer_of(os.path.join(self._snapshot, *name.split("/")))
+            if other is None or not self._is_to_copy(other, in_place=in_place):
+                self._check_of(self._snapshot).check([name])
+                return self._snapshot
+        if not in_place and self.call.is_resting(self._copy.directory) and self._copy.holds(name):
+            self._check_of(self._copy.directory, shown=self._snapshot).check([name])
+            return self._copy.directory
         started = time.monotonic()
-        self.check_snapshot([name])
-        self.call.record_full_check(self._snapshot, started)
+        directory = self.check_snapshot([name], in_place=in_place)
+        self.call.record_full_check(directory, started)
+        return directory
 
     def check_local(self, directory: str, required: Collection[str] = ()) -> None:
         """Raise `VerificationError` unless all files in a directory of the user's own are as signed."""
-        self._check_of(directory, local=True).check_all(required)
+        check = self._check_of(directory, local=True)
+        paths = check.paths()
+        self._check_unshared(directory, *paths.values())
+        check.check_paths(paths, required)
 
     def check_local_file(self, directory: str, name: str) -> None:
         """Raise `VerificationError` unless a file in a directory of the user's own is as signed."""
+        self._check_unshared(os.path.join(directory, *name.split("/")))
         self._check_of(directory, local=True).check([name])
+
+    def check_local_dir(self) -> None:
+        """Raise `VerificationError` if others can write to the `local_dir` that the call names."""
+        if self.request.local_dir:
+            self._check_unshared(self.request.local_dir)
 
     @contextmanager
     def downloading(self, directory: str, names: Collection[str]) -> Iterator[None]:
@@ -126,6 +161,8 @@ class GuardedRepository:
         """Record that the call is verified: pin the signer, advance the rollback record. It asked for `wanted`."""
         with self.call.settling(set(wanted) - EXEMPT_FILES):
             SignatureCheck(self.decider, self.request, self.call).record(facts)
+        if self.call.shared:
+            facts["shared"] = self.call.shared
 
     def move_branch(self) -> None:
         """Point the branch in the client's cache to the verified commit, as the client does after a download."""
@@ -141,9 +178,36 @@ class GuardedRepository:
     def _snapshot(self) -> str:
         return self.request.cache.snapshot(self.call.commit)
 
-    def _check_of(self, directory: str, *, local: bool = False) -> DirectoryCheck:
+    @property
+    def _copy(self) -> PrivateCopy:
+        return PrivateCopy(self._snapshot, self.call.commit)
+
+    def _check_unshared(self, *paths: str) -> None:
+        """Raise `VerificationError` for files of a `local_dir` that others can write.
+
+        The program knows their path, so it would not use a copy elsewhere.
+        """
+        other = writer_of_any(paths)
+        if other is None:
+            return
+        if treatment(self.decider.policy) is not SharedCache.TRUST:
+            raise refusal(other, "local_dir")
+        self.decider.trust(self.call, other)
+
+    def _is_to_copy(self, other: OtherWriter, *, in_place: bool) -> bool:
+        """Return True if the program gets a copy of files that others can write; raise if it gets nothing."""
+        chosen = treatment(self.decider.policy)
+        if chosen is SharedCache.TRUST:
+            self.decider.trust(self.call, other)
+            return False
+        if chosen is SharedCache.REFUSE or in_place:
+            raise refusal(other, "open" if chosen is SharedCache.COPY else "cache")
+        self.call.shared = str(other)
+        return True
+
+    def _check_of(self, directory: str, *, local: bool = False, shown: str = "") -> DirectoryCheck:
         purpose = ""
         if not self.decider.policy.always_hash:
             parts = (self.decider.fingerprint, self.call.signature.bundle.signed_digest)
             purpose = hashlib.sha256(" ".join(parts).encode()).hexdigest()
-        return DirectoryCheck(directory, self.call, purpose, local)
+        return DirectoryCheck(directory, self.call, purpose, local, shown)

@@ -19,6 +19,7 @@ from hf_model_signing.guarding.decider import Decider
 from hf_model_signing.guarding.directory_check import CLIENT_DIRECTORY
 from hf_model_signing.guarding.own_calls import Original
 from hf_model_signing.guarding.request import Arguments
+from hf_model_signing.guarding.shared_cache import treating_alike
 from hf_model_signing.hashing.file_tree import state_of
 
 Handler = Callable[..., Any]  # called with a decider, the original function and the arguments of the call
@@ -26,6 +27,11 @@ Handler = Callable[..., Any]  # called with a decider, the original function and
 
 def answer(handler: Handler, deciders: Sequence[Decider], original: Original, arguments: Arguments) -> Any:  # noqa: ANN401 - as the client
     """Return what `handler` returns under each of the guards; raise if one of them refuses, or if they differ."""
+    with treating_alike(decider.policy for decider in deciders):
+        return _answer(handler, deciders, original, arguments)
+
+
+def _answer(handler: Handler, deciders: Sequence[Decider], original: Original, arguments: Arguments) -> Any:  # noqa: ANN401 - as the client
     first, *others = deciders
     if handler in hf_file_system.HANDLERS or handler in direct_reads.HANDLERS_OF_ALL:
         return handler(first, original, arguments, others=others)
@@ -44,7 +50,9 @@ def answer(handler: Handler, deciders: Sequence[Decider], original: Original, ar
 
 def _states(result: object) -> object:
     """Return what identifies an answer: a path with the states of its files, or the commit of a repository."""
-    if isinstance(result, (SafetensorsFileMetadata, DryRunFileInfo, list)):
+    if isinstance(result, list):
+        return sorted(result, key=str)  # the client returns them in the order in which its threads end
+    if isinstance(result, (SafetensorsFileMetadata, DryRunFileInfo)):
         return result
     if not isinstance(result, str):
         return getattr(result, "sha", None), getattr(result, "resolved", None), result is None

@@ -150,6 +150,7 @@ class CallState:
         self._hashing: str | None = None  # the serialization of the accepted signature, as a part of a key
         self._names: set[str] | None = None  # of the verified files
         self._is_settled = False
+        self.shared = ""  # who else can write to the files, for the log
 
     @property
     def signature(self) -> Verified:

@@ -25,6 +25,7 @@ def load_file(repository: GuardedRepository, facts: Facts) -> str:
     request = repository.request
     path = posixpath.normpath(posixpath.join(request.arguments.get("subfolder") or "", request.arguments["filename"]))
     facts["file"] = path
+    repository.check_local_dir()
     info = _look_up(repository, path)
     commit = info.commit_hash
     repository.accept_signature(commit)
@@ -39,13 +40,15 @@ def load_file(repository: GuardedRepository, facts: Facts) -> str:
         if request.local_dir:
             repository.check_local_file(directory, path)
         else:
-            repository.check_file(path)
+            checked = repository.check_file(path)
+            found = found if checked == directory else os.path.join(checked, path)
     return _settle(repository, [path], found, facts)
 
 
 def load_snapshot(repository: GuardedRepository, original: Original, facts: Facts) -> str:
     """Return the directory of a verified revision, or of the files in it that match the patterns of the call."""
     request = repository.request
+    repository.check_local_dir()
     if request.is_local:
         return _load_cached_snapshot(repository, original, facts, None)
     try:
@@ -73,7 +76,8 @@ def load_snapshot(repository: GuardedRepository, original: Original, facts: Fact
         if request.local_dir:
             repository.check_local(directory, required)
         else:
-            repository.check_snapshot(required)
+            checked = repository.check_snapshot(required)
+            found = found if checked == directory else checked
     return _settle(repository, required, found, facts)
 
 
@@ -97,7 +101,8 @@ def _load_cached_snapshot(
     else:
         repository.accept_signature(request.cache.commit_of(found))
         with repository.downloading(found, []):
-            repository.check_snapshot()
+            checked = repository.check_snapshot()
+            found = found if os.path.realpath(found) == os.path.realpath(checked) else checked
     return _settle(repository, [], found, facts)
 
 

@@ -10,6 +10,7 @@ from hf_model_signing._util.text import show
 from hf_model_signing.errors import RefusedError, UsageError
 from hf_model_signing.policy.editing import Dead, Draft, signers_of
 from hf_model_signing.policy.rules import LOCK_NAME
+from hf_model_signing.policy.shared_cache import SharedCache
 from hf_model_signing.policy.signer_methods import policy_methods
 
 FIRST_USE = f"whoever signed it when it was first used here, as {LOCK_NAME} says"
@@ -19,6 +20,12 @@ DEFAULTS = {
     "refuse": "refused",
     "warn": "let through with a warning, without a signature",
     "allow": "let through without a signature",
+}
+
+# The effect of the key `shared_cache`, unless it has its default.
+SHARED = {
+    SharedCache.REFUSE: ["   files that others can write are refused"],
+    SharedCache.TRUST: ["   files that others can write are used"],
 }
 
 
@@ -77,8 +84,10 @@ def check_files(draft: Draft, *numbers: int) -> None:
 
 
 def warnings(draft: Draft) -> list[str]:
-    """Return a warning for each pattern that never decides."""
+    """Return a warning for each pattern that never decides, and for files of others that are trusted."""
     said: dict[str, None] = {}
+    if draft.policy.shared_cache is SharedCache.TRUST:
+        said['shared_cache = "trust": what others can write can change after it was verified'] = None
     for dead in draft.dead():
         said[why_dead(draft, dead)] = None
     return list(said)

@@ -17,6 +17,7 @@ from hf_model_signing.methods.method import Option
 from hf_model_signing.oms.names import SIGNATURE_NAME
 from hf_model_signing.policy.folders import FolderPattern
 from hf_model_signing.policy.rules import LOCK_NAME, Rule, check_pattern
+from hf_model_signing.policy.shared_cache import SharedCache
 from hf_model_signing.policy.signer_methods import SignerFactory, policy_methods
 
 if sys.version_info >= (3, 11):
@@ -35,6 +36,7 @@ class PolicyValues(NamedTuple):
     rules: tuple[Rule, ...]
     default: str
     always_hash: bool
+    shared_cache: SharedCache
 
 
 def read_values(path: str, data: bytes) -> PolicyValues:
@@ -62,17 +64,20 @@ class _Reader:
     path: str
 
     def read(self, values: Mapping[str, Any]) -> PolicyValues:
-        self._check_keys(values, "", {"version", "default", "always_hash", "trust"})
+        self._check_keys(values, "", {"version", "default", "always_hash", "shared_cache", "trust"})
         if values.get("version") != 1 or isinstance(values.get("version"), bool):
             raise self._error("version", "must be 1: this program knows no other")
         default = values.get("default", "refuse")
         if default not in _DEFAULTS:
             raise self._error("default", 'must be "refuse", "warn" or "allow"')
+        shared_cache = values.get("shared_cache", SharedCache.COPY)
+        if shared_cache not in tuple(SharedCache):
+            raise self._error("shared_cache", 'must be "copy", "refuse" or "trust"')
         rules = values.get("trust", [])
         if not isinstance(rules, list):
             raise self._error("trust", "must be written as [[trust]]")
         read = tuple(self._rule(rule, f"trust[{number}]") for number, rule in enumerate(rules, 1))
-        return PolicyValues(read, default, self._flag(values, "", "always_hash"))
+        return PolicyValues(read, default, self._flag(values, "", "always_hash"), SharedCache(shared_cache))
 
     def _rule(self, rule: Any, where: str) -> Rule:  # noqa: ANN401 - TOML
         if not isinstance(rule, dict):

@@ -15,6 +15,7 @@ from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.policy.folders import NamedModel
 from hf_model_signing.policy.reader import read_values
 from hf_model_signing.policy.rules import LOCK_NAME, Rule
+from hf_model_signing.policy.shared_cache import SharedCache
 
 EITHER = "say whose signature to accept: give either a verifier or a policy"
 
@@ -26,13 +27,15 @@ _LARGEST_NAMED = 4 * 1024 * 1024  # bytes of a file that a rule names; larger on
 class Policy:
     """A trust policy: its rules in order, of which the first that matches a repository decides.
 
-    `default` applies to a repository that no rule matches, in the guard.
+    `default` applies to a repository that no rule matches, in the guard, and `shared_cache` to files that others can
+    write.
     """
 
     path: str
     rules: tuple[Rule, ...] = field(repr=False)
     default: str = "refuse"
     always_hash: bool = False
+    shared_cache: SharedCache = SharedCache.COPY
     content: bytes = field(default=b"", repr=False)  # of the file, as it was read
 
     @classmethod

@@ -295,6 +295,7 @@ def test_list_as_json(cli: Cli, pair: KeyPair) -> None:
         "policy": "trust.toml",
         "default": "refuse",
         "always_hash": False,
+        "shared_cache": "copy",
         "rules": [
             {
                 "rule": 1,
@@ -339,10 +340,28 @@ def test_check(cli: Cli) -> None:
     assert document == {
         "policy": "trust.toml",
         "default": "refuse",
+        "shared_cache": "copy",
         "rules": 1,
         "files": sorted(f"{Path.cwd()}/{name}" for name in ("acme.pub", "root.pem")),
         "warnings": [],
     }
+
+
+@pytest.mark.parametrize(
+    ("value", "line", "warnings"),
+    [
+        ("copy", "", 0),
+        ("refuse", "\n   files that others can write are refused", 0),
+        ("trust", "can write are used", 1),
+    ],
+)
+def test_files_that_others_can_write(cli: Cli, value: str, line: str, warnings: int) -> None:
+    Path("trust.toml").write_text(f'version = 1\nshared_cache = "{value}" # of the group\n')
+    _add(cli, "acme/*", "--public-key", "acme.pub")
+    assert f'shared_cache = "{value}" # of the group\n' in Path("trust.toml").read_text()
+    assert cli("--json", "trust", "list").document["shared_cache"] == value
+    assert line in cli("trust", "list").out
+    assert len(cli("--json", "trust", "check").document["warnings"]) == warnings
 
 
 def test_check_reads_every_file(cli: Cli) -> None:
