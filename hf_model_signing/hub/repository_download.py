@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from hf_model_signing._util.text import some
@@ -13,6 +14,7 @@ from hf_model_signing.hashing.model_hasher import hash_file
 from hf_model_signing.hub.download import Download, Pulled
 from hf_model_signing.hub.listing import compare_listing, covered
 from hf_model_signing.hub.mismatch import discard_rejected
+from hf_model_signing.hub.partial_snapshot import PartialSnapshot, partial_snapshot
 from hf_model_signing.hub.signature import fetch_signature
 from hf_model_signing.hub.staging import check_target, staged
 from hf_model_signing.methods.interface import Verified
@@ -63,8 +65,7 @@ class RepositoryDownload(Download):
         self.note(f"{error}; using the copy in '{before.path}'")
         try:
             verified = self.verify(signature or Bundle.read(find_signature(before.path)))
-            own = os.path.join(before.path, SIGNATURE_NAME)
-            names = verify_files(before.path, verified.statement.manifest, self.coverage, own, self.progress)
+            path, names = self._verify_copy(before, verified.statement)
             if signature is None:
                 self._check_rollback(verified, before.commit)
             self.trusted.verifier.pin(verified)
@@ -75,8 +76,16 @@ class RepositoryDownload(Download):
         except VerificationError as refusal:
             raise VerificationError(f"{refusal}\n  (this is a copy on this disk; {error})") from refusal
         self.note_unnamed(verified)
-        self._note_unsigned(before.path, verified.statement)
-        return Pulled(before.commit, Verification(before.path, verified, names, from_cache=True))
+        self._note_unsigned(path, verified.statement)
+        return Pulled(before.commit, Verification(path, verified, names, from_cache=True))
+
+    def _verify_copy(self, before: Snapshot, statement: Statement) -> tuple[str, tuple[str, ...]]:
+        """Return the directory and the files of an earlier download that match the statement."""
+        own = {SIGNATURE_NAME} & set(os.listdir(before.path))
+        with self._directory_of(before, {*expected_files(statement.manifest, self.coverage), *own}) as directory:
+            signature_file = os.path.join(directory.made, SIGNATURE_NAME)
+            names = verify_files(directory.made, statement.manifest, self.coverage, signature_file, self.progress)
+        return directory.path, names
 
     def _from_hub(
         self, resolved: Resolved, listing: Mapping[str, RemoteFile], signature: Bundle | None, target: str | None
@@ -89,20 +98,22 @@ class RepositoryDownload(Download):
         own = verified.bundle if signature is None else None
         if target is None:
             snapshot = self._download(resolved, files, verified.statement)
-            names = self._compare(snapshot, verified.statement, own)
+            with self._directory_of(snapshot, files) as directory:
+                names = self._compare(snapshot, verified.statement, own, directory.made)
+            path = directory.path
             self.trusted.verifier.pin(verified)
             self.adapter.remember(resolved)
-            self._note_unsigned(snapshot.path, verified.statement)
+            self._note_unsigned(path, verified.statement)
         else:
-            earlier = self._earlier_files(target, files, verified)
+            path, earlier = target, self._earlier_files(target, files, verified)
             check_target(target, {*files, *earlier})
             with staged(target, files, earlier) as stage:
                 snapshot = self._download(resolved, files, verified.statement, to=stage)
-                names = self._compare(snapshot, verified.statement, own)
+                names = self._compare(snapshot, verified.statement, own, snapshot.path)
                 self.trusted.verifier.pin(verified)
         if signature is None:
             self.record_newest(verified, resolved.commit)
-        return Pulled(resolved.commit, Verification(target or snapshot.path, verified, names))
+        return Pulled(resolved.commit, Verification(path, verified, names))
 
     def _check_rollback(self, verified: Verified, commit: str) -> None:
         by_name = f"{self.reference.name}@{commit}"
@@ -126,6 +137,8 @@ class RepositoryDownload(Download):
                 difference,
             )
         git_files = {path for path in _GIT_FILES if path in listing and listing[path].size <= _MAX_GIT_FILE}
+        if self.coverage.only:
+            git_files = {path for path in git_files if matches_any(path, self.coverage.only)}
         wanted = {*expected, *git_files, *({SIGNATURE_NAME} & listing.keys())}
         left_out = sorted(path for path in listing if is_below(path, ignored) and path not in wanted)
         if left_out and not self.coverage.only:
@@ -163,16 +176,29 @@ class RepositoryDownload(Download):
         except RefusedError:
             return set()  # nothing is known about the files there, so they stay
 
-    def _compare(self, snapshot: Snapshot, statement: Statement, bundle: Bundle | None) -> tuple[str, ...]:
-        """Return the names of the files that match; raise `VerificationError` if a file, or the signature, does not."""
-        own = os.path.join(snapshot.path, SIGNATURE_NAME)
+    def _directory_of(
+        self, snapshot: Snapshot, names: Collection[str]
+    ) -> contextlib.AbstractContextManager[PartialSnapshot]:
+        """Return the directory to verify: the snapshot, or one with the files `names` if nothing else is verified."""
+        if self.coverage.only or self.coverage.ignore_unsigned_files:
+            return partial_snapshot(snapshot.path, names)
+        return contextlib.nullcontext(PartialSnapshot(snapshot.path, snapshot.path))
+
+    def _compare(
+        self, snapshot: Snapshot, statement: Statement, bundle: Bundle | None, directory: str
+    ) -> tuple[str, ...]:
+        """Return the names of the files that match; raise `VerificationError` if a file, or the signature, does not.
+
+        `directory` has the files of the snapshot that are verified.
+        """
+        own = os.path.join(directory, SIGNATURE_NAME)
         for name in EXEMPT_FILES:
-            if os.path.lexists(os.path.join(snapshot.path, name)):
-                describe_file(os.path.join(snapshot.path, name))
+            if os.path.lexists(os.path.join(directory, name)):
+                describe_file(os.path.join(directory, name))
         if bundle is not None and Bundle.read(own) != bundle:
             raise VerificationError(f"the hub gave two different {SIGNATURE_NAME} for '{self.reference}'")
         try:
-            return verify_files(snapshot.path, statement.manifest, self.coverage, own, self.progress)
+            return verify_files(directory, statement.manifest, self.coverage, own, self.progress)
         except MismatchError as error:
             self._refuse(error.difference, snapshot)
             raise

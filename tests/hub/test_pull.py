@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import KeyPair, Outcome
+import hf_model_signing as hms
+from hf_model_signing.hub.partial_snapshot import partial_snapshot
+from tests.guarded import rule
+from tests.helpers import KeyPair, Outcome, write_tree
 from tests.servers.fixtures import Person
 from tests.servers.hub import Hub
 
@@ -345,6 +348,64 @@ class TestToFolder:
         assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
 
 
+def _cached(user: Person, hub: Hub, keys: KeyPair) -> Path:
+    return Path(_pull(user, keys).out.strip())
+
+
+def _changed(user: Person, hub: Hub, keys: KeyPair) -> None:
+    path = (_cached(user, hub, keys) / "model.safetensors").resolve()
+    path.chmod(0o644)
+    path.write_bytes(b"changed")
+
+
+def _changed_afterwards(user: Person, hub: Hub, keys: KeyPair) -> None:
+    _pull(user, keys, "--only", "*.json", "--only", "sub/")
+    _changed(user, hub, keys)
+
+
+def _dangling(user: Person, hub: Hub, keys: KeyPair) -> None:
+    (_cached(user, hub, keys) / "model.safetensors").resolve().unlink()
+
+
+def _older_files(user: Person, hub: Hub, keys: KeyPair) -> None:
+    """The cache has an earlier commit with one more file, and the files of the branch in its own snapshot."""
+    _cached(user, hub, keys)
+    hub.commit("acme/model", {"LICENSE": b"free"})
+    hub.commit("acme/model", {"LICENSE": None})
+
+
+# What is in the cache before a part is pulled.
+STATES: dict[str, Callable[[Person, Hub, KeyPair], object]] = {
+    "nothing": lambda user, hub, keys: None,
+    "all of it": _cached,
+    "another part": lambda user, hub, keys: _pull(user, keys, "--only", "*.md"),
+    "changed": _changed,
+    "changed after a part was pulled": _changed_afterwards,
+    "file that is not signed": lambda user, hub, keys: (_cached(user, hub, keys) / "evil.py").write_text("evil"),
+    "link that leads nowhere": _dangling,
+    "link to outside": lambda user, hub, keys: (_cached(user, hub, keys) / "evil").symlink_to("/etc/passwd"),
+    "older files": _older_files,
+}
+
+
+def _offline(user: Person, hub: Hub, keys: KeyPair, options: list[str]) -> Outcome:
+    _pull(user, keys, *options)
+    hub.fail("ANY", ".*", 500)
+    return _pull(user, keys, "--json", *options)
+
+
+def _verified(user: Person, hub: Hub, keys: KeyPair, options: list[str]) -> Outcome:
+    return user.run("--json", "verify", "key", "--public-key", keys.public, *options, "hf://acme/model")
+
+
+WAYS: dict[str, Callable[[Person, Hub, KeyPair, list[str]], Outcome]] = {
+    "pull": lambda user, hub, keys, options: _pull(user, keys, "--json", *options),
+    "pull --to": lambda user, hub, keys, options: _pull(user, keys, "--json", "--to", "out", *options),
+    "pull without the hub": _offline,
+    "verify": _verified,
+}
+
+
 class TestOnly:
     def test_pull_only_downloads_and_verifies_a_part(
         self, hub: Hub, signed: str, person: People, acme: KeyPair, tmp_path: Path
@@ -352,7 +413,7 @@ class TestOnly:
         hub.clear_requests()
         outcome = _pull(person(), acme, "--only", "*.json", "--only", "sub/", "--to", "out", "--json")
         assert set(outcome.document["files"]) == {"config.json", "sub/a file.txt"}
-        assert _names(tmp_path / "out") == {"config.json", "sub/a file.txt", "model.sig", ".gitattributes"}
+        assert _names(tmp_path / "out") == {"config.json", "sub/a file.txt", "model.sig"}
         assert not [record for record in hub.requests if record.origin == "cdn"]
 
     def test_pull_only_refuses_a_changed_part(self, hub: Hub, signed: str, person: People, acme: KeyPair) -> None:
@@ -371,6 +432,73 @@ class TestOnly:
 
     def test_pull_only_nothing_is_refused(self, hub: Hub, signed: str, person: People, acme: KeyPair) -> None:
         _refused(_pull(person(), acme, "--only", "*.gguf"), "nothing was verified")
+
+    @pytest.mark.parametrize("state", STATES)
+    @pytest.mark.parametrize("way", WAYS)
+    def test_what_is_printed_holds_what_was_verified(
+        self, hub: Hub, signed: str, person: People, acme: KeyPair, state: str, way: str
+    ) -> None:
+        user = person()
+        STATES[state](user, hub, acme)
+        outcome = WAYS[way](user, hub, acme, ["--only", "*.json", "--only", "sub/"])
+        found = Path(outcome.document["path"])
+        assert set(outcome.document["files"]) == {"config.json", "sub/a file.txt"}
+        assert _names(found) == {"config.json", "sub/a file.txt", "model.sig"}
+        assert (found / "config.json").read_bytes() == hub.read(signed, "config.json")
+
+    @pytest.mark.parametrize("state", STATES)
+    def test_part_that_is_all_of_it(self, hub: Hub, signed: str, person: People, acme: KeyPair, state: str) -> None:
+        user = person()
+        STATES[state](user, hub, acme)
+        outcome = _pull(user, acme, "--only", "*")
+        if state.startswith("changed"):
+            _refused(outcome, "is not what was signed: 1 changed")
+        else:
+            assert _names(Path(outcome.out.strip())) == {*FILES, "model.sig", ".gitattributes"}
+
+    def test_whole_repository_afterwards(self, hub: Hub, signed: str, person: People, acme: KeyPair) -> None:
+        user = person()
+        part = Path(_pull(user, acme, "--only", "*.json").out.strip())
+        whole = Path(_pull(user, acme).out.strip())
+        assert (_names(part), _names(whole)) == ({"config.json", "model.sig"}, {*FILES, "model.sig", ".gitattributes"})
+        assert part.name == whole.name == hub.head(signed)
+        assert os.path.samefile(part / "config.json", whole / "config.json")
+
+    def test_changed_part_is_made_again(self, hub: Hub, signed: str, person: People, acme: KeyPair) -> None:
+        user = person()
+        part = Path(_pull(user, acme, "--only", "*.json").out.strip())
+        (part / "config.json").unlink()
+        (part / "config.json").write_text("changed")
+        (part / "evil.json").write_text("evil")
+        assert Path(_pull(user, acme, "--only", "*.json").out.strip()) == part
+        assert _names(part) == {"config.json", "model.sig"}
+        assert (part / "config.json").read_bytes() == hub.read(signed, "config.json")
+
+    def test_part_is_a_snapshot_of_the_repository(self, hub: Hub, signed: str, person: People, acme: KeyPair) -> None:
+        user = person()
+        Path("trust.toml").write_text(f"version = 1\n{rule(acme)}")
+        part = _pull(user, acme, "--only", "*.json").out.strip()
+        assert user.run("verify", "--policy", "trust.toml", "--only", "*.json", part).code == 0
+        with hms.guard("trust.toml"):
+            assert Path(part, "config.json").read_bytes() == hub.read(signed, "config.json")
+
+    def test_copies_where_no_link_can_be_made(
+        self, hub: Hub, signed: str, acme: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object) -> None:
+            raise OSError(18, "Invalid cross-device link")
+
+        snapshot = write_tree(tmp_path / "snapshot", {"a": b"1", "b/c": b"2", "d": b"3"})
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        monkeypatch.setattr(os, "link", fail)
+        with partial_snapshot(str(snapshot), ["a", "b/c", "missing"]) as part:
+            assert _names(Path(part.made)) == {"a", "b/c"}
+            assert not os.path.exists(part.path)
+        assert _names(Path(part.path)) == {"a", "b/c"}
+        with pytest.raises(ValueError, match="refused"), partial_snapshot(str(snapshot), ["a", "b/c", "missing"]):
+            raise ValueError("refused")
+        assert _names(Path(part.path)) == {"a", "b/c"}
+        assert os.listdir(Path(part.path).parent) == ["snapshot"]
 
 
 class TestCache:
