@@ -5,6 +5,8 @@ that imported the library before the guard was switched on calls the new one as 
 that Python opens. Entries that are not listed are not seen; `docs/security.md` says so.
 """
 
+# Why: docs/decisions/011-native-readers.md
+
 from __future__ import annotations
 
 import functools
