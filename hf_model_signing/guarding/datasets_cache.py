@@ -131,15 +131,17 @@ def _key(deciders: Iterable[Decider], sources: Sources) -> str | None:
     """Return what identifies the guards that must accept these sources; None if none of them has to."""
     marks = set()
     for decider in deciders:
-        named: Sequence[str] = [] if sources is None else sorted(each for each in sources if _names(decider, each))
+        named: Sequence[str] = [] if sources is None else sorted(each for each in sources if _judges(decider, each))
         if decider.mode is Mode.ENFORCE and (named or sources is None):
-            marks.add(" ".join((decider.fingerprint, *map(decider.policy.pinned, named))))
+            marks.add(" ".join((decider.fingerprint, *filter(None, map(decider.policy.pinned, named)))))
     return hashlib.sha256("\n".join(sorted(marks)).encode()).hexdigest()[:32] if marks else None
 
 
-def _names(decider: Decider, source: str) -> bool:
-    """Return True if a guard must accept a repository, or a path in a plain directory."""
-    return decider.policy.model_at(source) is not None if os.path.isabs(source) else decider.names(source)
+def _judges(decider: Decider, source: str) -> bool:
+    """Return True if a guard must accept a repository, or a path in a plain directory, or refuses it."""
+    if os.path.isabs(source):
+        return decider.policy.model_at(source) is not None
+    return decider.requires_signature(source)
 
 
 def _directory(chosen: object, key: str | None) -> object:

@@ -58,6 +58,10 @@ class Decider:
         rule = self.policy.decide(uri)
         return rule is not None and not rule.unsigned
 
+    def requires_signature(self, uri: str) -> bool:
+        """Return True unless the policy lets a program have the repository without a signature."""
+        return self._without_signature(uri, {}) == "refuse"
+
     def decide(
         self,
         call: str,

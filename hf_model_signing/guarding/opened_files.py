@@ -26,6 +26,7 @@ def check_cached_file(decider: Decider, path: str, _: re.Match[str]) -> None:
     path = os.path.abspath(path)
     snapshot = _snapshot_of(os.path.dirname(path))
     if snapshot is None:
+        _refuse_no_commit(decider, path)
         return
     directory = os.path.join(snapshot.repository_folder, "snapshots", snapshot.commit)
     name = path.removeprefix(directory + os.sep).replace(os.sep, "/")
@@ -110,6 +111,21 @@ def check_tables(decider: Decider, _: str, match: re.Match[str]) -> None:
         name = requested.uri.removeprefix("hf://datasets/")
         if name != requested.uri and _plain_name(name) == wanted:
             decider.check_not_refused(requested)
+
+
+def _refuse_no_commit(decider: Decider, path: str) -> None:
+    """Refuse a file of a snapshot that no commit names, unless its repository needs no signature."""
+    repository, _, inside = path.rpartition(f"{os.sep}snapshots{os.sep}")
+    revision = inside.split(os.sep)[0]
+
+    def refuse(facts: Facts) -> None:
+        facts["path"] = path
+        raise VerificationError(
+            f"'{show(revision)}' is no commit, so no signature can be for it; delete '{show(path)}'"
+        )
+
+    with own_calls():
+        decider.decide("open", RequestedRevision(uri_of(repository) or repository, revision), refuse, lambda: None)
 
 
 def _refuse_blob(path: str, _: Facts) -> None:

@@ -28,7 +28,8 @@ _WATCHED = (
     (
         PathKind.CACHE,
         "snapshots",
-        re.compile(rf"[/\\]{CACHED_PLURAL}--[^/\\]+(?P<inside>[/\\])snapshots[/\\][0-9a-f]{{40}}[/\\]"),
+        # Whatever it is called: no signature can be about a snapshot of no commit, so it is refused.
+        re.compile(rf"[/\\]{CACHED_PLURAL}--[^/\\]+(?P<inside>[/\\])snapshots[/\\]"),
     ),
     (
         # In the repository, or in the store beside them that all repositories share.

@@ -185,6 +185,15 @@ def test_ordinary_directory(home: str, policies: Policies, source: str) -> None:
         assert _root(**ORDINARY[source], cache_dir="/own") == "/own"
 
 
+@pytest.mark.parametrize(("head", "is_apart"), [("", True), ('default = "refuse"', True), ('default = "warn"', False)])
+@pytest.mark.parametrize("source", ["of no rule", "of no rule by hf://"])
+def test_repository_of_no_rule(home: str, policies: Policies, source: str, *, head: str, is_apart: bool) -> None:
+    """If the default refuses it, tables that a program without a guard made of it are not found."""
+    with policies.guard("one", head=head):
+        assert (_root(**ORDINARY[source]) != home) == is_apart
+        assert (_offline("other/words") != home) == is_apart
+
+
 @pytest.mark.parametrize("mode", ["warn", "off"])
 def test_guard_that_refuses_nothing_keeps_nothing_apart(home: str, policies: Policies, mode: str) -> None:
     with policies.guard("one", mode=mode):

@@ -51,6 +51,27 @@ class TestOpenInTheCache:
             with pytest.raises(FileNotFoundError):
                 Path(folder, "nothing").read_text()
 
+    @pytest.mark.parametrize("name", ["evil", "main", "short", "upper", "commit.old", " "])
+    def test_snapshot_of_no_commit(self, loader: Loader, signed: str, name: str, acme: KeyPair) -> None:
+        """No signature can be about it, however its directory is called and whichever way leads to a file of it."""
+        commit = Path(loader.snapshot()).name
+        name = {"short": commit[:7], "upper": commit.upper()}.get(name, name)
+        snapshot = Path(loader.snapshot()).parent / name
+        blob = snapshot.parents[1] / "blobs" / "evil"
+        blob.write_text("evil")
+        (snapshot / "sub").mkdir(parents=True)
+        (snapshot / "config.json").symlink_to(blob)
+        (snapshot / "sub" / "config.json").write_text("evil")
+        ways = (snapshot / "config.json", snapshot / "sub" / "config.json", blob)
+        with loader.guard():
+            for path in ways:
+                with pytest.raises(hms.VerificationError, match="is no commit, so no signature can be for it; delete"):
+                    path.read_text()
+            assert Path(loader.snapshot(), "config.json").read_text()
+        loader.write_policy(rule(acme, '"other/*"'), head='default = "allow"')
+        with loader.guard():
+            assert {path.read_text() for path in ways} == {"evil"}
+
     def test_not_named_by_the_policy(self, loader: Loader, repo: str, acme: KeyPair) -> None:
         loader.write_policy(rule(acme, '"other/*"'), head='default = "allow"')
         folder = loader.snapshot()
