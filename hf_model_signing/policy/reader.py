@@ -16,7 +16,7 @@ from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.methods.method import Option
 from hf_model_signing.oms.names import SIGNATURE_NAME
 from hf_model_signing.policy.folders import FolderPattern
-from hf_model_signing.policy.rules import LOCK_NAME, Rule, check_pattern
+from hf_model_signing.policy.rules import LOCK_NAME, Rule, check_pattern, names_buckets
 from hf_model_signing.policy.shared_cache import SharedCache
 from hf_model_signing.policy.signer_methods import SignerFactory, policy_methods
 
@@ -90,6 +90,11 @@ class _Reader:
             check_pattern(pattern, lambda why: self._error(f"{where}.repos", why))
         if self._flag(rule, where, "unsigned"):
             return self._unsigned_rule(rule, where, repos)
+        for pattern in filter(names_buckets, repos):
+            raise self._error(
+                f"{where}.repos",
+                f"has {pattern!a}: storage buckets hold no signatures, so only a rule with unsigned = true names them",
+            )
         signers = rule.get("signers")
         if not isinstance(signers, list) or not signers:
             raise self._error(f"{where}.signers", "must be a list that names at least one signer")

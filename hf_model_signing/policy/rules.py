@@ -116,6 +116,11 @@ def _kind(uri: str) -> str:
     return next((kind for kind in _KINDS if uri.startswith(f"hf://{kind}")), "")
 
 
+def names_buckets(pattern: str) -> bool:
+    """Return True for a pattern of storage buckets."""
+    return pattern.removeprefix("hf://").startswith(BUCKETS)
+
+
 def check_pattern(pattern: str, error: Callable[[str], UsageError]) -> None:
     """Raise the error that `error` makes from a reason, if the pattern is invalid."""
     name = pattern.removeprefix("hf://")

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import fsspec
 import pytest
 from huggingface_hub import (
     HfApi,
@@ -26,6 +27,7 @@ from huggingface_hub import (
     parse_local_safetensors_file_metadata,
     scan_cache_dir,
 )
+from huggingface_hub.hf_file_system import HfFileSystemStreamFile
 from huggingface_hub.utils import XetFileData
 
 import hf_model_signing as hms
@@ -460,6 +462,13 @@ class TestBuckets:
         "HfFileSystem.get": _get,
         "HfFileSystem.open": lambda self, loader: _files(loader).open(f"buckets/{self.BUCKET}/{NAME}").read(),
         "HfFileSystem.cat": lambda self, loader: _files(loader).cat(f"buckets/{self.BUCKET}/{NAME}"),
+        "HfFileSystemStreamFile": lambda self, loader: HfFileSystemStreamFile(
+            _files(loader), f"buckets/{self.BUCKET}/{NAME}"
+        ).read(),
+        "fsspec.open": lambda self, loader: (
+            fsspec.open(f"hf://buckets/{self.BUCKET}/{NAME}", endpoint=loader.hub.url, token="hf_write").open().read()
+        ),
+        "HfFileSystem.get_mapper": lambda self, loader: _files(loader).get_mapper(f"buckets/{self.BUCKET}")[NAME],
         "HfFileSystem.read_block": lambda self, loader: _files(loader).read_block(
             f"buckets/{self.BUCKET}/{NAME}", 0, 20
         ),

@@ -355,6 +355,7 @@ SIGSTORE = '{ method = "sigstore", identity = "a@b", identity_provider = "https:
         (_rule('""'), r"trust\[1\]\.repos must be a list of texts"),
         (_rule('"a/b/c"'), r"trust\[1\]\.repos has 'a/b/c', which names no repository"),
         (_rule('"hf://a/b/c"'), "which names no repository"),
+        (_rule('"hf://buckets/acme/*"'), "buckets hold no signatures, so only a rule with unsigned = true names"),
         (_rule('"a/"'), "which names no repository"),
         (_rule('"https://Acme.example/*"'), "write the host in small letters, without a user, and no query"),
         (_rule('"https://a@acme.example/*"'), "write the host in small letters"),
