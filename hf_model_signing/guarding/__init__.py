@@ -20,6 +20,7 @@ imports only files that come after it.
    for the list of the cache, and `opened_files.py` and `plain_models.py` for files that are opened by their path.
    `unverifiable.py` refuses what has no signature, such as buckets, and `direct_downloads.py` downloads without the
    client, which `hub_content.py` recognizes. `datasets_cache.py` chooses where `datasets` keeps its tables.
+   `bytecode.py` keeps bytecode out of verified directories.
 6. `verified_loads.py` has the two loads, of a file and of a snapshot, and `hub_queries.py` the questions to the hub.
 7. `repository.py` has the checks of one call. `signature.py` accepts the signature, `rejected_files.py` removes
    files that the call downloaded and refused, and `private_copies.py` copies files that others can write, if

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from hf_model_signing._util.text import show, some
 from hf_model_signing.errors import ModelError, VerificationError
 from hf_model_signing.guarding.state import CallState
+from hf_model_signing.hashing.bytecode import how_to_remove, remove_bytecode, unsigned_bytecode
 from hf_model_signing.hashing.file_tree import Listed, list_named, state_of
 from hf_model_signing.hashing.model_hasher import hash_listed
 from hf_model_signing.hashing.receipts import Receipts
@@ -27,7 +28,8 @@ class DirectoryCheck:
 
     `purpose` separates receipts: those of another policy or signature are not used. Without one, every file is hashed
     each time. A directory of the user's own is `local`; the client keeps records in it. A private copy of a directory
-    is shown to the user by the path of the original.
+    is shown to the user by the path of the original. Bytecode that is not signed may lie in a directory in which the
+    hooks let nobody read it. With `removes_bytecode`, it is removed.
     """
 
     directory: str
@@ -35,6 +37,7 @@ class DirectoryCheck:
     purpose: str = ""
     local: bool = False
     shown: str = ""
+    removes_bytecode: bool = False
 
     def check_all(self, required: Collection[str] = ()) -> None:
         """Raise `MismatchError` unless all files in the directory are as signed, and all `required` ones are there.
@@ -47,9 +50,16 @@ class DirectoryCheck:
     def paths(self) -> Mapping[str, str]:
         """Return the path of every file in the directory, by its name; raise `VerificationError` if that fails."""
         try:
-            return self._all_paths()
+            paths = dict(self._all_paths())
         except (ModelError, OSError) as error:
             raise self._unreadable(error) from error
+        bytecode = unsigned_bytecode(paths, self.call.manifest.digests)
+        if bytecode and self.removes_bytecode:
+            remove_bytecode(self.directory, self.call.manifest.digests)
+            bytecode = [name for name in bytecode if not os.path.lexists(paths[name])]
+        for name in bytecode:
+            del paths[name]
+        return paths
 
     def _all_paths(self) -> Mapping[str, str]:
         """Return the path of every file that has to be signed, by its name."""
@@ -131,6 +141,8 @@ class DirectoryCheck:
         message = f"'{show(self.shown or self.directory)}' is not what was signed: {difference.describe()}"
         if difference.added:
             message += "\n  (a file that the signature does not list was signed by nobody)"
+        if unsigned_bytecode(difference.added, ()):
+            message += f"\n  {how_to_remove(self.directory)}"
         raise MismatchError(message, difference)
 
 

@@ -115,7 +115,7 @@ def strictly(policy: Path | Policy | None) -> Iterator[None]:
 
 def _install_hooks() -> None:
     client_hook.install(handlers.handle_call)
-    open_hook.install(handlers.handle_open, is_on=REGISTRY.is_on)
+    open_hook.install(handlers.handle_open, on_bytecode=handlers.handle_write, is_on=REGISTRY.is_on)
     native_readers.install()
     subprocess_hook.install(REGISTRY.child_variables)
     code_directory.install()

@@ -13,15 +13,17 @@ from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from hf_model_signing.guarding import bytecode
 from hf_model_signing.guarding.datasets_cache import chooses_tables, with_own_tables
 from hf_model_signing.guarding.hooked_functions import find_hooked
 from hf_model_signing.guarding.http_request import HttpRequest
 from hf_model_signing.guarding.own_calls import Original, original_of, own_calls
 from hf_model_signing.guarding.publishing import publication, publish, publishing_function
 from hf_model_signing.guarding.registry import REGISTRY
-from hf_model_signing.guarding.watched_paths import PathKind
+from hf_model_signing.guarding.watched_paths import BYTECODE, PathKind
 
 if TYPE_CHECKING:
+    from hf_model_signing.guarding.bytecode import Check
     from hf_model_signing.guarding.decider import Decider
 
     ClientHandler = Callable[[Decider, Original, dict[str, Any]], Any]
@@ -66,12 +68,13 @@ def handle_open(kind: PathKind, path: str, match: re.Match[str]) -> None:
         return
     with own_calls():
         from hf_model_signing.guarding import opened_files, plain_models
-    checks = {
+    checks: dict[PathKind, Check] = {
+        PathKind.BYTECODE: bytecode.check_read,
         PathKind.CACHE: opened_files.check_cached_file,
         PathKind.BLOB: opened_files.check_blob,
         PathKind.CODE: opened_files.check_copied_code,
         PathKind.TABLES: opened_files.check_tables,
-        PathKind.MODEL: plain_models.check_file,
+        PathKind.MODEL: bytecode.check_read_of_model if BYTECODE in path else plain_models.check_file,
     }
     for decider in deciders:
         checks[kind](decider, path, match)
@@ -93,6 +96,17 @@ def handle_request(request: HttpRequest, find_library: Callable[[], str]) -> Non
         from hf_model_signing.guarding.direct_downloads import check_request
     for decider in REGISTRY.deciding():
         check_request(decider, requested, request, library)
+
+
+def handle_write(kind: PathKind, path: str, match: re.Match[str]) -> None:
+    """Raise `OSError` for bytecode that is about to be written to a directory which one of the guards verifies."""
+    checks: dict[PathKind, Check] = {
+        PathKind.BYTECODE: bytecode.check_write,
+        PathKind.MODEL: bytecode.check_write_to_model,
+    }
+    if kind in checks:
+        for decider in REGISTRY.deciding():
+            checks[kind](decider, path, match)
 
 
 def client_handler(name: str) -> ClientHandler:

@@ -16,8 +16,8 @@ from typing import Any
 
 from hf_model_signing._util.hashing_opens import is_hashing
 from hf_model_signing.guarding.own_calls import is_own_call
-from hf_model_signing.guarding.real_places import paths_below_open_directories, watched_places
-from hf_model_signing.guarding.watched_paths import PathKind
+from hf_model_signing.guarding.real_places import paths_below_open_directories, watched_places, watched_places_to_write
+from hf_model_signing.guarding.watched_paths import BYTECODE, PathKind
 
 # Called with the kind of the path, the absolute path, and its parts; raises to refuse.
 Handler = Callable[[PathKind, str, re.Match[str]], None]
@@ -30,42 +30,49 @@ _OTHER_EVENTS = ("sqlite3.connect", "ctypes.dlopen", "os.link")
 _NOTHING_TO_READ = os.O_TRUNC | getattr(os, "O_PATH", 0) | getattr(os, "O_DIRECTORY", 0)
 _ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
 
-_handlers: list[Handler] = []  # none or one
+_handlers: list[Handler] = []  # none, or one for what is read and one for bytecode that is written
 _is_on: list[Callable[[], bool]] = []  # none or one
 
 
-def install(handler: Handler, *, is_on: Callable[[], bool]) -> None:
-    """Call `handler` for every watched file that Python code opens for reading from now on, while `is_on` says so."""
+def install(handler: Handler, *, on_bytecode: Handler, is_on: Callable[[], bool]) -> None:
+    """Call `handler` for every watched file that Python code opens for reading from now on, while `is_on` says so.
+
+    `on_bytecode` is called for bytecode that is about to be written, and for its directory.
+    """
     if not _handlers:
         sys.addaudithook(_on_event)
-    _handlers[:], _is_on[:] = [handler], [is_on]
+    _handlers[:], _is_on[:] = [handler, on_bytecode], [is_on]
 
 
 def _on_event(event: str, arguments: tuple[object, ...]) -> None:
+    is_written = False
     if event == "open":
         path, mode, flags = arguments
-        if not _reads(mode, flags):
-            return
+        is_written = not _reads(mode, flags)
     elif event in _OTHER_EVENTS:
         path, mode = arguments[0], "r"
     elif event == "import" and arguments[1] is not None:  # an extension module: Python does not open it
         path, mode = arguments[1], "r"
+    elif event == "os.mkdir":
+        path, mode, is_written = arguments[0], "w", True
     else:
+        return
+    if is_written and not (isinstance(path, (str, bytes)) and BYTECODE in os.fsdecode(path)):
         return
     if not isinstance(path, (str, bytes, os.PathLike)):
         return  # a descriptor: the file was looked at when it was opened
     name = os.fsdecode(path)
     if event == "sqlite3.connect" and name.startswith("file:"):
         name = _path_of_uri(name)
-    _look_at(name, below_descriptors=mode is None)
+    _look_at(name, below_descriptors=mode is None, is_written=is_written)
 
 
 def look_at(path: str | bytes | os.PathLike[Any]) -> None:
     """Call the handler, if it is watched, for a file that a library in another language is about to open."""
-    _look_at(os.fsdecode(path), below_descriptors=False)
+    _look_at(os.fsdecode(path), below_descriptors=False, is_written=False)
 
 
-def _look_at(name: str, *, below_descriptors: bool) -> None:
+def _look_at(name: str, *, below_descriptors: bool, is_written: bool) -> None:
     if not _is_on or not _is_on[0]() or is_own_call() or is_hashing():
         return
     if os.path.isabs(name):
@@ -74,10 +81,10 @@ def _look_at(name: str, *, below_descriptors: bool) -> None:
         paths = [os.path.join(os.getcwd(), name)]
         if below_descriptors:
             paths += paths_below_open_directories(name)
-    (handler,) = _handlers
+    handler, on_bytecode = _handlers
     for each in paths:
-        for kind, place, match in watched_places(each):
-            handler(kind, place, match)
+        for kind, place, match in watched_places_to_write(each, BYTECODE) if is_written else watched_places(each):
+            (on_bytecode if is_written else handler)(kind, place, match)
 
 
 def _reads(mode: object, flags: object) -> bool:

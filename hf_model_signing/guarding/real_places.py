@@ -32,6 +32,12 @@ def watched_places(path: str) -> list[Found]:
     return _without_repetition(found) if found and not os.path.isdir(real) else []
 
 
+def watched_places_to_write(path: str, below: str) -> list[Found]:
+    """Return each watched place of an absolute path that need not exist yet from its last part `below` on."""
+    parent, name, rest = path.rpartition(below)
+    return watch(os.path.join(os.path.realpath(parent), name + rest))
+
+
 def paths_below_open_directories(name: str) -> list[str]:
     """Return where a relative path leads from each directory that this process has open.
 

@@ -210,4 +210,6 @@ class GuardedRepository:
         if not self.decider.policy.always_hash:
             parts = (self.decider.fingerprint, self.call.signature.bundle.signed_digest)
             purpose = hashlib.sha256(" ".join(parts).encode()).hexdigest()
-        return DirectoryCheck(directory, self.call, purpose, local, shown)
+        # The hooks prevent that bytecode is read below the cache, as long as a guard of the process is on.
+        removes = local or self.decider.strict
+        return DirectoryCheck(directory, self.call, purpose, local, shown, removes_bytecode=removes)

@@ -12,10 +12,13 @@ from typing import cast
 from hf_model_signing._util.repository_kinds import CACHED_PLURAL
 from hf_model_signing.policy.folders import FolderPattern, find_model
 
+BYTECODE = "__pycache__"
+
 
 class PathKind(Enum):
     """The directory that a watched file belongs to."""
 
+    BYTECODE = "bytecode"  # in a directory `__pycache__` in the client's cache
     CACHE = "cache"  # a snapshot in the client's cache
     BLOB = "blob"  # the content of files of snapshots, by its own path
     CODE = "code"  # code of a repository, copied by a library that is about to run it
@@ -25,6 +28,15 @@ class PathKind(Enum):
 
 # Each kind with a text that its paths contain, and the pattern. The text saves time, as every `open` comes here.
 _WATCHED = (
+    (
+        # In a snapshot, beside the blobs, or in the store of blobs that all repositories share.
+        PathKind.BYTECODE,
+        BYTECODE,
+        re.compile(
+            rf"(?:(?P<repository>[/\\]{CACHED_PLURAL}--[^/\\]+)[/\\](?:snapshots[/\\][0-9a-f]{{40}}|blobs)"
+            rf"|[/\\]blobs[/\\][0-9a-f]{{2}})[/\\](?:.+[/\\])?{BYTECODE}(?:[/\\]|\Z)"
+        ),
+    ),
     (
         PathKind.CACHE,
         "snapshots",

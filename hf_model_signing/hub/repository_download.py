@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from hf_model_signing._util.text import some
 from hf_model_signing.errors import RefusedError, UsageError, VerificationError
+from hf_model_signing.hashing.bytecode import remove_bytecode
 from hf_model_signing.hashing.file_tree import describe_file
 from hf_model_signing.hashing.model_hasher import hash_file
 from hf_model_signing.hub.download import Download, Pulled
@@ -65,6 +66,7 @@ class RepositoryDownload(Download):
         self.note(f"{error}; using the copy in '{before.path}'")
         try:
             verified = self.verify(signature or Bundle.read(find_signature(before.path)))
+            remove_bytecode(before.path, verified.statement.manifest.digests)
             path, names = self._verify_copy(before, verified.statement)
             if signature is None:
                 self._check_rollback(verified, before.commit)
@@ -197,6 +199,7 @@ class RepositoryDownload(Download):
                 describe_file(os.path.join(directory, name))
         if bundle is not None and Bundle.read(own) != bundle:
             raise VerificationError(f"the hub gave two different {SIGNATURE_NAME} for '{self.reference}'")
+        remove_bytecode(snapshot.path, statement.manifest.digests)
         try:
             return verify_files(directory, statement.manifest, self.coverage, own, self.progress)
         except MismatchError as error:

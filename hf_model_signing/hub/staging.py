@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterator
 
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import HfSignError, UsageError
+from hf_model_signing.hashing.bytecode import how_to_remove, remove_bytecode
+from hf_model_signing.oms.names import is_bytecode
 from hub_adapters._util.file_lock import locked
 from hub_adapters.errors import DishonestError, HubError
 
@@ -39,7 +41,8 @@ def _foreign(root: str, expected: set[str]) -> Iterator[str]:
         below = os.path.relpath(directory, root).replace(os.sep, "/")
         prefix = "" if below == "." else f"{below}/"
         directories[:] = [name for name in directories if prefix + name not in (_CLIENT_FILES, *ours)]
-        yield from (prefix + name for name in files if prefix + name not in (*expected, *ours))
+        others = [prefix + name for name in files if prefix + name not in (*expected, *ours)]
+        yield from (name for name in others if not is_bytecode(name))  # it is removed in the end
         links = [name for name in directories if os.path.islink(os.path.join(directory, name))]
         yield from (prefix + name for name in directories if name in links or prefix + name in expected)
 
@@ -48,7 +51,8 @@ def _foreign(root: str, expected: set[str]) -> Iterator[str]:
 def staged(target: str, names: Collection[str], earlier: Collection[str] = ()) -> Iterator[str]:
     """Yield a directory to fill; if the block succeeds, its files `names` are moved into `target`, each atomically.
 
-    Of the version that is replaced, the files `earlier` that are not among `names` are removed first.
+    Of the version that is replaced, the files `earlier` that are not among `names` are removed first, and so is
+    bytecode that Python wrote.
 
     The directory offers the files that `target` already has. After a refusal it is removed; when the hub fails, the
     finished downloads stay beside `target`, and the next call continues from there.
@@ -72,6 +76,8 @@ def staged(target: str, names: Collection[str], earlier: Collection[str] = ()) -
             shutil.rmtree(stage)
             raise
         _remove(final, set(earlier) - set(names))  # first: a file may have become a directory
+        for name in remove_bytecode(final, names):
+            raise UsageError(f"'{target}' holds '{show(name)}', which cannot be removed: {how_to_remove(target)}")
         _install(stage, final, names)
 
 

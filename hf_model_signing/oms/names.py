@@ -33,11 +33,20 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _GLOB = re.compile(r"[*?\[]")
 
 
+# Where Python keeps the bytecode of a module, and the name under which it writes it at first.
+_BYTECODE = re.compile(r"(?:.+/)?__pycache__/[^/]+\.pyc(?:\.\d+)?")
+
+
 _LONGEST = 4096  # bytes; PATH_MAX of Linux, and the largest of the common systems
 
 
 class PathError(ValueError):
     """A path that is not valid in a manifest."""
+
+
+def is_bytecode(name: str) -> bool:
+    """Return True for the name of a file that Python writes when it imports the source beside it."""
+    return bool(_BYTECODE.fullmatch(name))
 
 
 def is_plain(name: str) -> bool:
