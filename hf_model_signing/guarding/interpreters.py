@@ -17,21 +17,14 @@ import threading
 from collections.abc import Mapping
 from typing import NamedTuple
 
-_NAME = re.compile(r"(?:python|pypy|graalpy)w?[\d.]*[a-z]{0,2}(?:-dbg|-debug)?(?:\.exe)?", re.IGNORECASE)
+_NAME = re.compile(r"(?:python|pypy|graalpy)w?[\d.]*[a-z]{0,2}(?:-(?!config)\w+)?(?:\.exe)?", re.IGNORECASE)
 _MAIN_FUNCTIONS = (b"Py_BytesMain", b"\0Py_Main\0", b"pypy_main_startup")  # that a program has if it is an interpreter
 _PTH = "hf_sign_guard.pth"
 _PROBE = "import sys; sys.exit(0 if 'hf_model_signing.guarding.bootstrap' in sys.modules else 64)"
 _TIMEOUT = 60  # seconds
 # Variables that decide where an interpreter looks for its packages.
-_VARIABLES = (
-    "HOME",
-    "PYTHONPATH",
-    "PYTHONHOME",
-    "PYTHONNOUSERSITE",
-    "PYTHONPLATLIBDIR",
-    "PYTHONUSERBASE",
-    "__PYVENV_LAUNCHER__",
-)
+_VARIABLES = ("HOME", "PYTHONPATH", "PYTHONHOME", "PYTHONNOUSERSITE", "PYTHONPLATLIBDIR", "PYTHONUSERBASE")
+_LAUNCHER_VARIABLE = "__PYVENV_LAUNCHER__"  # on macOS the path by which it finds its packages, also with -I
 
 _asking = threading.local()
 _answers: dict[object, Answer] = {}
@@ -54,7 +47,7 @@ class Interpreter(NamedTuple):
 
     def loads_guard_isolated(self) -> Answer:
         """Return whether it loads the guard even with `-I`, so with every option but `-S`."""
-        if _is_own(self.path) and _is_own(self._home()):
+        if _LAUNCHER_VARIABLE not in self.environment and _is_own(self.path) and _is_own(self._home()):
             return Answer(_is_installed_here())
         return self._ask("-I")
 
@@ -68,7 +61,8 @@ class Interpreter(NamedTuple):
         return find_program(self.name, self.environment, self.directory) or self.path
 
     def _ask(self, *options: str) -> Answer:
-        relevant = [self.environment.get(name) for name in _VARIABLES] if options != ("-I",) else []
+        names = (_LAUNCHER_VARIABLE, *(_VARIABLES if options != ("-I",) else ()))
+        relevant = [self.environment.get(name) for name in names]
         where = self.directory if _is_script(self.path) else None  # a script may choose an interpreter by its directory
         key = (self.path, _identity(self.path), self._home(), _identity(self._home()), options, where, *relevant)
         if key not in _answers:

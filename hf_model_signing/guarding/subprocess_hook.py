@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ _EVENTS = frozenset(
 )
 
 _variables: list[Callable[[], Variables | None]] = []  # none or one
+_wrapped = threading.local()  # `is_complete` while a wrapper has completed the environment of the process
 _process: list[int] = []  # the process in which the hook was installed
 
 
@@ -50,7 +52,11 @@ def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
             _tell(error)
             raise
     elif event == "os.posix_spawn":
-        _start(variables, *arguments)
+        program, words, environment = arguments
+        if environment is None:
+            # Python has a pointer to the environment of the process by now, which a change would make invalid.
+            environment = completed(os.environ, variables) if getattr(_wrapped, "is_complete", False) else {}
+        _start(variables, program, words, environment)
     elif event == "os.spawn":
         _start(variables, *arguments[1:])
     else:
@@ -127,7 +133,13 @@ def _with_variables(original: Callable[..., Any]) -> Callable[..., Any]:
         variables = _needed()
         if variables is not None and isinstance(env, Mapping):
             env = completed(_as_text(env), variables)
-        return original(path, argv, env, **options)
+        elif variables is not None and env is None:
+            _put_in_process(variables)
+        _wrapped.is_complete = True
+        try:
+            return original(path, argv, env, **options)
+        finally:
+            _wrapped.is_complete = False
 
     return start
 

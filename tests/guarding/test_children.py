@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -89,6 +90,12 @@ def _bare_environment() -> dict[str, str]:
 
 def _waiting(process: int) -> None:
     os.waitpid(process, 0)
+
+
+def _posix_spawn_inherited(command: list[str]) -> int:
+    """Start it with the environment of the process, where Python offers that."""
+    environment: Any = None if sys.version_info >= (3, 13) else os.environ
+    return os.posix_spawn(command[0], command, environment)
 
 
 def _unset(remove: Callable[[str], object]) -> Route:
@@ -193,6 +200,7 @@ ROUTES: dict[str, Route] = {
     "os.execve before the guard": lambda command: in_fork(lambda: EXECVE(command[0], command, dict(os.environ))),
     "os.posix_spawn": lambda command: _waiting(os.posix_spawn(command[0], command, {})),
     "os.posix_spawn with os.environ": lambda command: _waiting(os.posix_spawn(command[0], command, os.environ)),
+    "os.posix_spawn without an environment": lambda command: _waiting(_posix_spawn_inherited(command)),
     "os.posix_spawnp": lambda command: _waiting(os.posix_spawnp(command[0], command, {})),
     "os.posix_spawn before the guard": lambda command: _waiting(POSIX_SPAWN(command[0], command, dict(os.environ))),
     "pty.spawn": _pty,
