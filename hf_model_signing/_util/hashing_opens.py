@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _thread = threading.local()
 
@@ -17,6 +19,16 @@ def open_to_hash(path: str, flags: int) -> int:
         _thread.is_hashing = False
 
 
+@contextmanager
+def only_hashing() -> Iterator[None]:
+    """Let this thread open and link files without a check by the guard: they are verified afterwards."""
+    before, _thread.is_hashing = is_hashing(), True
+    try:
+        yield
+    finally:
+        _thread.is_hashing = before
+
+
 def is_hashing() -> bool:
-    """Return True while this thread opens a file with `open_to_hash`."""
+    """Return True while this thread opens a file only to hash it."""
     return getattr(_thread, "is_hashing", False)

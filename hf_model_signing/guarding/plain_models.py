@@ -21,14 +21,17 @@ from hf_model_signing.guarding.decider import Decider, Facts
 from hf_model_signing.guarding.directory_check import CLIENT_DIRECTORY, DirectoryCheck
 from hf_model_signing.guarding.own_calls import own_calls
 from hf_model_signing.guarding.request import RequestedRevision
+from hf_model_signing.guarding.shared_cache import refusal, treatment, writer_of, writer_of_any
 from hf_model_signing.guarding.state import CallState, SignatureFile
 from hf_model_signing.hashing.file_tree import Listed, Scope, describe_file, list_names
+from hf_model_signing.hashing.shared_files import OtherWriter
 from hf_model_signing.hub.detached_signature import MAX_SIGNATURE
 from hf_model_signing.methods.interface import Verified
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.difference import Difference, MismatchError
 from hf_model_signing.oms.names import EXEMPT_FILES
 from hf_model_signing.policy.rules import Rule
+from hf_model_signing.policy.shared_cache import SharedCache
 
 # They may be in the directory; files in them are refused when they are opened. The client records its downloads there.
 _TOLERATED = frozenset({CLIENT_DIRECTORY, ".git"})
@@ -86,21 +89,34 @@ class _Model:
         files = _Files(self._directory, call, self._purpose(verified), own=self._own_names)
         if not self._is_directory:
             self._check_single(name, verified)
-            files.check([name])
+            self._check_one(name, files)
         else:
-            self._check_directory(name, files, call)
+            self._check_directory(name, files)
         with call.settling([name]):
             self.decider.verifier(self.path).pin(verified)
-        facts["signer"] = verified.signer
+        facts.update(signer=verified.signer, shared=call.shared or None)
 
-    def _check_directory(self, name: str, files: _Files, call: CallState) -> None:
-        real = os.path.realpath(self._directory)  # the path can lead to another directory next time
+    def _check_directory(self, name: str, files: _Files) -> None:
+        call, real = files.call, os.path.realpath(self._directory)  # the path can lead to another directory next time
         if call.is_resting(real):
-            files.check([name])
+            self._check_one(name, files)
             return
-        started = time.monotonic()
-        files.check_all([*call.manifest.digests, name])
+        started, paths = time.monotonic(), files.paths()
+        self._check_unshared(writer_of_any((self._directory, *paths.values())), call)
+        files.check_paths(paths, [*call.manifest.digests, name])
         call.record_full_check(real, started)
+
+    def _check_one(self, name: str, files: _Files) -> None:
+        self._check_unshared(writer_of(os.path.join(self._directory, *name.split("/"))), files.call)
+        files.check([name])
+
+    def _check_unshared(self, other: OtherWriter | None, call: CallState) -> None:
+        """Raise `VerificationError` if others can write to a file: the program opens it in its place, not a copy."""
+        if other is None:
+            return
+        if treatment(self.decider.policy) is not SharedCache.TRUST:
+            raise refusal(other, "model")
+        self.decider.trust(call, other)
 
     def _check_single(self, name: str, verified: Verified) -> None:
         listed = verified.statement.manifest.digests.keys()

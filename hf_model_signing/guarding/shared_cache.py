@@ -20,6 +20,7 @@ _strictest: ContextVar[SharedCache | None] = ContextVar("hf_sign_shared_cache", 
 _INSTEAD = {
     "cache": 'set shared_cache = "copy" in the trust policy, to load a private copy',
     "open": 'load it through huggingface_hub, which returns a copy, or set shared_cache = "trust" in the policy',
+    "model": 'set shared_cache = "trust" in the trust policy',
     "local_dir": 'name a local_dir that only you can write to, or set shared_cache = "trust" in the trust policy',
 }
 
@@ -58,7 +59,7 @@ def writer_of(path: str) -> OtherWriter | None:
 
 
 def refusal(other: OtherWriter, what: str) -> VerificationError:
-    """Return the error for a file that others can write: of the `cache`, one to `open`, or of a `local_dir`."""
+    """Return the error for a file that others can write: of the `cache`, a `model`, a `local_dir`, or one to `open`."""
     return VerificationError(
         f"{other}, so a file could change after it was verified: run `{other.remedy}`, or {_INSTEAD[what]}"
     )

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from hf_model_signing._util.hashing_opens import only_hashing
 from hf_model_signing._util.own_cache import own_cache
 from hf_model_signing.hashing.file_tree import describe_file
 from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot
@@ -71,7 +72,8 @@ def _put(source: str, target: str) -> None:
         return
     real = describe_file(source).path
     os.makedirs(os.path.dirname(target), exist_ok=True)
-    try:
-        os.link(real, target)
-    except OSError:  # another file system, or one without hard links
-        shutil.copyfile(real, target)
+    with only_hashing():
+        try:
+            os.link(real, target)
+        except OSError:  # another file system, or one without hard links
+            shutil.copyfile(real, target)

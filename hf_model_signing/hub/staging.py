@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Collection, Iterator
 
+from hf_model_signing._util.hashing_opens import only_hashing
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import HfSignError, UsageError
 from hf_model_signing.hashing.bytecode import how_to_remove, remove_bytecode
@@ -120,8 +121,8 @@ def _offer(final: str, stage: str, names: Collection[str]) -> None:
         source, copy = os.path.join(final, name), os.path.join(stage, name)
         if os.path.isfile(source) and not os.path.islink(source) and not os.path.lexists(copy):
             os.makedirs(os.path.dirname(copy), exist_ok=True)
-            with contextlib.suppress(OSError):  # a file system without hard links: it is downloaded again
-                os.link(source, copy)
+            with contextlib.suppress(OSError), only_hashing():
+                os.link(source, copy)  # on a file system without hard links, it is downloaded again
 
 
 def _install(stage: str, final: str, names: Collection[str]) -> None:

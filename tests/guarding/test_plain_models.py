@@ -17,7 +17,7 @@ import hf_model_signing as hms
 from hf_model_signing.guarding import real_places
 from hf_model_signing.guarding.guard import Guard
 from hf_model_signing.signing import make_manifest
-from tests.guarded import decisions, tamper
+from tests.guarded import REPO, Loader, decisions, rule, tamper
 from tests.guarding import test_spellings
 from tests.guarding.test_spellings import CONTENT, NAME, Way
 from tests.helpers import KeyPair, write_tree
@@ -476,6 +476,47 @@ class TestSingleFile:
             named.read_bytes()
 
 
+SHARED: dict[str, Callable[[Machine], Path]] = {
+    "the file": lambda machine: machine.bert / NAME,
+    "another file": lambda machine: machine.bert / "sub" / "a file.txt",
+    "a directory of the model": lambda machine: machine.bert / "sub",
+    "the model": lambda machine: machine.bert,
+    "the directory of models": lambda machine: machine.models,
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="nothing is known of other writers")
+class TestOtherWriters:
+    @pytest.mark.parametrize("shared", SHARED)
+    def test_refused(self, machine: Machine, shared: str) -> None:
+        with machine.guard():
+            assert (machine.bert / NAME).read_bytes() == CONTENT
+        path = SHARED[shared](machine)
+        path.chmod(path.stat().st_mode | 0o002)
+        for setting in ("", 'shared_cache = "copy"', 'shared_cache = "refuse"'):
+            machine.trust(head=setting)
+            with machine.guard(), pytest.raises(hms.VerificationError, match=r"run `chmod .*shared_cache = .trust"):
+                (machine.bert / NAME).read_bytes()
+
+    @pytest.mark.parametrize("shared", SHARED)
+    def test_trusted(self, machine: Machine, shared: str) -> None:
+        path = SHARED[shared](machine)
+        path.chmod(path.stat().st_mode | 0o002)
+        machine.trust(head='shared_cache = "trust"')
+        with machine.guard():
+            assert (machine.bert / NAME).read_bytes() == CONTENT
+        tamper(machine.bert / NAME)
+        with machine.guard(), pytest.raises(hms.MismatchError):
+            (machine.bert / NAME).read_bytes()
+
+    def test_that_is_shared_later(self, machine: Machine) -> None:
+        with machine.guard():
+            assert (machine.bert / NAME).read_bytes() == CONTENT
+            (machine.bert / NAME).chmod(0o666)
+            with pytest.raises(hms.VerificationError, match="can write to"):
+                (machine.bert / NAME).read_bytes()
+
+
 class TestModesAndGuards:
     def test_warning(self, machine: Machine) -> None:
         tamper(machine.bert / NAME)
@@ -526,6 +567,36 @@ class TestModesAndGuards:
                 pass
             with pytest.raises(hms.MismatchError):
                 (machine.bert / NAME).read_bytes()
+
+
+class TestDownloads:
+    """A guarded program fills a directory that a rule names, and loads from it."""
+
+    @pytest.fixture
+    def target(self, loader: Loader, signed: str, acme: KeyPair, tmp_path: Path) -> Path:
+        loader.write_policy(rule(acme, more=f'paths = ["{tmp_path}/models/*"]'))
+        (tmp_path / "models").mkdir()
+        return tmp_path / "models" / "bert"
+
+    def test_snapshot(self, loader: Loader, target: Path) -> None:
+        with loader.guard():
+            for _ in range(2):
+                assert loader.snapshot(local_dir=target) == str(target)
+                loader.download("model.sig", local_dir=target)
+                assert (target / NAME).read_bytes() == CONTENT
+
+    @pytest.mark.parametrize("before", ["nothing", "the same", "changed", "unsigned"])
+    def test_pull(self, loader: Loader, target: Path, before: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HF_ENDPOINT", loader.hub.url)
+        if before != "nothing":
+            hms.pull(REPO, policy=loader.policy, local_dir=target)
+        if before == "changed":
+            (target / NAME).write_bytes(b"changed")
+        elif before == "unsigned":
+            (target / "model.sig").unlink()
+        with loader.guard():
+            hms.pull(REPO, policy=loader.policy, local_dir=target)
+            assert (target / NAME).read_bytes() == CONTENT
 
 
 PROGRAM = """
