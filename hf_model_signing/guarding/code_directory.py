@@ -20,8 +20,16 @@ from hf_model_signing.errors import RefusedError
 from hf_model_signing.guarding.environment import CODE_VARIABLE, is_enforced
 from hf_model_signing.guarding.import_hook import after_import
 
-_SETTING = "HF_MODULES_CACHE"
-_MODULES = (  # those that define the setting, and those that copy it and use it
+_CODE = "HF_MODULES_CACHE"
+# Each setting that names such a directory, and its place in the private one. `evaluate` keeps the files that it has
+# downloaded, code included, and finds them again by their URL.
+_SETTINGS = {
+    _CODE: "",
+    "HF_EVALUATE_CACHE": "evaluate",
+    "DOWNLOADED_EVALUATE_PATH": os.path.join("evaluate", "downloads"),
+    "EXTRACTED_EVALUATE_PATH": os.path.join("evaluate", "extracted"),
+}
+_MODULES = (  # those that define a setting, and those that copy it and use it
     "transformers.utils.hub",
     "transformers.dynamic_module_utils",
     "diffusers.utils.constants",
@@ -30,10 +38,11 @@ _MODULES = (  # those that define the setting, and those that copy it and use it
     "evaluate.config",
 )
 _PACKAGES = ("transformers_modules", "diffusers_modules", "datasets_modules", "evaluate_modules")
+_PATHS = (str, os.PathLike)
 _PREFIX = "hf-sign-code-"
 
 _own: list[str] = []  # the private directory of this process, once there is one
-_replaced: dict[str, object] = {}  # the setting that each module had, while the private directory is in use
+_replaced: dict[tuple[str, str], object] = {}  # the setting that a module had, while the private directory is in use
 _removed: list[str] = []  # entries of `sys.path`
 
 
@@ -58,12 +67,13 @@ def keep_apart(_: ModuleType | None = None) -> None:
     if not is_enforced() or not any(name in sys.modules for name in (*_MODULES, *_PACKAGES)):
         return
     private = private_directory()
-    for module in _modules_with_setting():
-        before = getattr(module, _SETTING)
-        if str(before) != private:
-            _replaced[module.__name__] = before
-            setattr(module, _SETTING, type(before)(private))
-    ordinary = {os.path.realpath(str(before)) for before in _replaced.values()}
+    for module, setting in _loaded_settings():
+        before = getattr(module, setting)
+        place = os.path.join(private, _SETTINGS[setting]) if _SETTINGS[setting] else private
+        if str(before) != place:
+            _replaced[module.__name__, setting] = before
+            setattr(module, setting, type(before)(place))
+    ordinary = {os.path.realpath(directory) for directory in _ordinary_directories()}
     _removed.extend(entry for entry in sys.path if os.path.realpath(entry) in ordinary)
     sys.path[:] = [entry for entry in sys.path if entry not in _removed]
     for package in _loaded_packages():
@@ -77,10 +87,10 @@ def put_back() -> None:
     """
     if _own:
         os.environ.pop(CODE_VARIABLE, None)
-    ordinary = list(dict.fromkeys(str(before) for before in _replaced.values()))
-    for name, before in _replaced.items():
+    ordinary = _ordinary_directories()
+    for (name, setting), before in _replaced.items():
         if name in sys.modules:
-            setattr(sys.modules[name], _SETTING, before)
+            setattr(sys.modules[name], setting, before)
     if ordinary:
         for package in _loaded_packages():
             package.__path__ = [_place(directory, package) for directory in (*ordinary, *_own)]
@@ -147,11 +157,16 @@ class _Finder:
         return spec
 
 
-def _modules_with_setting() -> Iterator[ModuleType]:
-    """Yield each loaded module that has the setting, also one that has copied it from a library."""
+def _loaded_settings() -> Iterator[tuple[ModuleType, str]]:
+    """Yield each setting of a loaded module, also of one that has copied it from a library."""
     for module in list(sys.modules.values()):
-        if isinstance(module, ModuleType) and _SETTING in vars(module):
-            yield module
+        if isinstance(module, ModuleType):
+            yield from ((module, setting) for setting in _SETTINGS if isinstance(vars(module).get(setting), _PATHS))
+
+
+def _ordinary_directories() -> list[str]:
+    """Return the directories of code that libraries use without the guard."""
+    return list(dict.fromkeys(str(before) for (_, setting), before in _replaced.items() if setting == _CODE))
 
 
 def _loaded_packages() -> Iterator[ModuleType]:

@@ -62,6 +62,23 @@ def test_it_is_in_use_while_a_guard_is_on(loader: Loader, library: ModuleType, t
     assert ordinary != used[0] == used[1]
 
 
+def test_files_that_evaluate_has_downloaded(loader: Loader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would run code that an unguarded program has downloaded."""
+    config = ModuleType("evaluate.config")
+    before = {
+        "HF_MODULES_CACHE": tmp_path / "modules",
+        "HF_EVALUATE_CACHE": tmp_path / "evaluate",
+        "DOWNLOADED_EVALUATE_PATH": tmp_path / "evaluate" / "downloads",
+        "EXTRACTED_EVALUATE_PATH": tmp_path / "evaluate" / "downloads" / "extracted",
+    }
+    vars(config).update(before)
+    monkeypatch.setitem(sys.modules, "evaluate.config", config)
+    with loader.guard():
+        private = code_directory.private_directory()
+        assert all(str(vars(config)[name]).startswith(private) for name in before)
+    assert {name: vars(config)[name] for name in before} == before
+
+
 def test_without_a_library_nothing_is_made(loader: Loader, tmp_path: Path) -> None:
     with loader.guard():
         pass
