@@ -77,6 +77,10 @@ class ChildEnvironment:
         self._before = {**self._written, PATH_VARIABLE: os.environ.get(PATH_VARIABLE)}
         os.environ[PATH_VARIABLE] = with_site(os.environ.get(PATH_VARIABLE))
 
+    def expected(self) -> list[tuple[str, Mode]]:
+        """Return the guards with which this process was started, as `expected_guards` does for an environment."""
+        return expected_guards({name: value for name, value in self._written.items() if value is not None})
+
     def forget(self) -> None:
         """Demand nothing of children any more; the variables stay for those that read them."""
         self._written = {}
@@ -96,14 +100,14 @@ class ChildEnvironment:
         return self._before.get(MODE_VARIABLE) or Mode.ENFORCE
 
 
-def expected_guards() -> list[tuple[str, Mode]]:
-    """Return the policy file and the mode of each guard that the environment describes.
+def expected_guards(environment: Mapping[str, str] = os.environ) -> list[tuple[str, Mode]]:
+    """Return the policy file and the mode of each guard that an environment describes.
 
     Raises `UsageError` for an error in the description.
     """
-    text = os.environ.get(GUARDS_VARIABLE)
+    text = environment.get(GUARDS_VARIABLE)
     if not text:
-        return [(policy_file(), chosen_mode())]
+        return [(policy_file(environment), chosen_mode(environment=environment))]
     return listed_guards(text)
 
 

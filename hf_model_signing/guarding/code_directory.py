@@ -17,7 +17,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
 from hf_model_signing.errors import RefusedError
-from hf_model_signing.guarding.environment import CODE_VARIABLE, is_enforced
+from hf_model_signing.guarding.environment import CODE_VARIABLE
 from hf_model_signing.guarding.import_hook import after_import
 
 _CODE = "HF_MODULES_CACHE"
@@ -41,6 +41,7 @@ _PACKAGES = ("transformers_modules", "diffusers_modules", "datasets_modules", "e
 _PATHS = (str, os.PathLike)
 _PREFIX = "hf-sign-code-"
 
+_enforced: list[bool] = []  # not empty while a guard is on that refuses
 _own: list[str] = []  # the private directory of this process, once there is one
 _replaced: dict[tuple[str, str], object] = {}  # the setting that a module had, while the private directory is in use
 _removed: list[str] = []  # entries of `sys.path`
@@ -54,9 +55,10 @@ def install() -> None:
         sys.meta_path.insert(0, _Finder())
 
 
-def update() -> None:
-    """Let the libraries use the directory that fits the guards that are on now."""
-    if is_enforced():
+def update(*, is_enforced: bool) -> None:
+    """Let the libraries use the directory that fits the guards that are on now: one of them refuses, or none does."""
+    _enforced[:] = [True] if is_enforced else []
+    if is_enforced:
         keep_apart()
     else:
         put_back()
@@ -64,7 +66,7 @@ def update() -> None:
 
 def keep_apart(_: ModuleType | None = None) -> None:
     """Let the libraries that are loaded use the private directory, if this process is guarded."""
-    if not is_enforced() or not any(name in sys.modules for name in (*_MODULES, *_PACKAGES)):
+    if not _enforced or not any(name in sys.modules for name in (*_MODULES, *_PACKAGES)):
         return
     private = private_directory()
     for module, setting in _loaded_settings():
@@ -146,7 +148,7 @@ class _Finder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name not in _PACKAGES or path is not None or not is_enforced():
+        if name not in _PACKAGES or path is not None or not _enforced:
             return None
         private = private_directory()
         spec = PathFinder.find_spec(name, [private], target)

@@ -7,6 +7,7 @@ and not when this module is loaded, because a program may change them.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from hf_model_signing._util.str_enum import StrEnum
 from hf_model_signing.errors import UsageError
@@ -27,9 +28,9 @@ class Mode(StrEnum):
     OFF = "off"
 
 
-def chosen_mode(mode: str | None = None) -> Mode:
+def chosen_mode(mode: str | None = None, *, environment: Mapping[str, str] = os.environ) -> Mode:
     """Return `mode`, or else the mode that `HF_SIGN_MODE` names; raise `UsageError` for an unknown one."""
-    chosen = mode or os.environ.get(MODE_VARIABLE) or Mode.ENFORCE
+    chosen = mode or environment.get(MODE_VARIABLE) or Mode.ENFORCE
     try:
         return Mode(chosen)
     except ValueError:
@@ -37,9 +38,9 @@ def chosen_mode(mode: str | None = None) -> Mode:
         raise UsageError(f"{where} is '{chosen}', and must be one of {', '.join(Mode)}") from None
 
 
-def policy_file() -> str:
+def policy_file(environment: Mapping[str, str] = os.environ) -> str:
     """Return the path of the policy that `HF_SIGN_POLICY` names; raise `UsageError` if it names none."""
-    path = os.environ.get(POLICY_VARIABLE)
+    path = environment.get(POLICY_VARIABLE)
     if not path:
         raise UsageError(f"no trust policy is named: give one, or set {POLICY_VARIABLE} to the path of one")
     return path
@@ -49,8 +50,3 @@ def is_guarded() -> bool:
     """Return True if the environment says that this process and its children run under a guard."""
     several = os.environ.get(GUARDS_VARIABLE)
     return bool(os.environ.get(GUARD_VARIABLE)) and (bool(several) or os.environ.get(MODE_VARIABLE) != Mode.OFF)
-
-
-def is_enforced() -> bool:
-    """Return True if the environment says that this process runs under a guard that refuses."""
-    return bool(os.environ.get(GUARD_VARIABLE)) and os.environ.get(MODE_VARIABLE, Mode.ENFORCE) == Mode.ENFORCE

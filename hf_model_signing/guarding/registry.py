@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hf_model_signing.errors import UsageError
 from hf_model_signing.guarding import code_directory, earlier_workers
 from hf_model_signing.guarding._compat import replace_fork_server
-from hf_model_signing.guarding.child_environment import ChildEnvironment, Variables, expected_guards
+from hf_model_signing.guarding.child_environment import ChildEnvironment, Variables
 from hf_model_signing.guarding.environment import GUARDS_VARIABLE, Mode
 from hf_model_signing.guarding.own_calls import own_calls
 from hf_model_signing.guarding.watched_paths import watch_everything, watch_models
@@ -123,7 +123,12 @@ class Registry:
         """Make the guards that the environment describes when the first call needs them."""
         self._environment.inherit()
         self._is_expected = True
-        _watch_expected()
+        try:
+            guards = self._environment.expected()
+        except UsageError:
+            guards = None  # the first call raises it
+        _watch_expected(guards)
+        code_directory.update(is_enforced=guards is None or any(mode is Mode.ENFORCE for _, mode in guards))
 
     def clear(self) -> None:
         """Forget all guards of the process, the expected ones included."""
@@ -155,7 +160,7 @@ class Registry:
         self._watch()
         if self._environment.variables() != before:
             replace_fork_server()
-        code_directory.update()
+        code_directory.update(is_enforced=any(entry.decider.mode is Mode.ENFORCE for entry in self._entries))
 
     def _watch(self) -> None:
         """Watch the models in plain directories that the guards name."""
@@ -167,21 +172,19 @@ class Registry:
 
         with self._lock, own_calls():  # the files of a policy are not those of a model
             if self._is_expected:
-                made = [_Entry(Decider.of(policy, mode)) for policy, mode in expected_guards()]
+                made = [_Entry(Decider.of(policy, mode)) for policy, mode in self._environment.expected()]
                 self._entries[:0] = made
                 self._is_expected = False
                 self._watch()
 
 
-def _watch_expected() -> None:
-    """Watch the models in plain directories that the policies of the expected guards name."""
-    patterns = []
-    try:
-        guards = expected_guards()
-    except UsageError:
+def _watch_expected(guards: list[tuple[str, Mode]] | None) -> None:
+    """Watch the models in plain directories that the expected guards name; `guards` is None if none can be made."""
+    if guards is None:
         if os.environ.get(GUARDS_VARIABLE):
             watch_everything()  # a malformed list of guards
         return  # no policy is named, so none names a directory
+    patterns = []
     for policy, mode in guards:
         found = patterns_in(policy) if mode is not Mode.OFF else []
         if found is None:

@@ -47,6 +47,26 @@ def _setting(module: ModuleType) -> str:
     return str(vars(module)["HF_MODULES_CACHE"])
 
 
+@pytest.mark.parametrize("change", ["cleared", "off", "warn"])
+def test_environment_that_the_program_changed(
+    loader: Loader, library: ModuleType, monkeypatch: pytest.MonkeyPatch, *, change: str
+) -> None:
+    """The guards that are on decide, and not what the environment says when a library is imported."""
+    monkeypatch.delitem(sys.modules, LIBRARY)
+    with loader.guard(), monkeypatch.context() as patch:
+        if change == "cleared":
+            for name in [name for name in os.environ if name.startswith("HF_SIGN_")]:
+                patch.delenv(name)
+        else:
+            patch.setenv("HF_SIGN_MODE", change)
+        patch.setitem(sys.modules, LIBRARY, library)
+        code_directory.keep_apart()  # as after an import
+        assert "hf-sign-code-" in _setting(library)
+        assert code_directory._Finder().find_spec("json") is None
+        with pytest.raises(ModuleNotFoundError, match="in the directory of the guard"):
+            code_directory._Finder().find_spec("transformers_modules")
+
+
 def test_it_is_in_use_while_a_guard_is_on(loader: Loader, library: ModuleType, tmp_path: Path) -> None:
     ordinary = str(tmp_path / "modules")
     used = []

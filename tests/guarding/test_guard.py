@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import hf_model_signing as hms
-from hf_model_signing.guarding.registry import REGISTRY
+from hf_model_signing.guarding.registry import REGISTRY, Registry
 from hf_model_signing.hashing import model_hasher
 from tests.guarded import REPO, Loader, decisions, each, rule, tamper
 from tests.helpers import KeyPair
@@ -73,6 +73,25 @@ class TestSwitchingOn:
         with pytest.raises(hms.UsageError, match="HF_SIGN_MODE is"):
             loader.guard()
         assert REGISTRY.deciding() == ()
+
+    @pytest.mark.parametrize("change", ["cleared", "off", "other policy"])
+    def test_environment_that_is_changed_before_the_first_call(
+        self, loader: Loader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, change: str
+    ) -> None:
+        """A program that starts under the guard has the guards with which it was started."""
+        registry = Registry()
+        start = {"HF_SIGN_GUARD": "1", "HF_SIGN_POLICY": str(loader.policy), "HF_SIGN_MODE": "enforce"}
+        for name, value in {**start, "PYTHONPATH": os.environ.get("PYTHONPATH", "")}.items():
+            monkeypatch.setenv(name, value)
+        registry.expect()
+        for name in start if change == "cleared" else ():
+            monkeypatch.delenv(name)
+        monkeypatch.setenv(*{"off": ("HF_SIGN_MODE", "off")}.get(change, ("HF_SIGN_POLICY", str(tmp_path / "other"))))
+        try:
+            (decider,) = registry.deciding()
+            assert (decider.policy.path, decider.mode) == (str(loader.policy), "enforce")
+        finally:
+            registry.clear()
 
     def test_policy_with_an_error(self, loader: Loader) -> None:
         loader.write_policy("[[trust]]\nrepos = ['a/b']\nsigners = [{ method = 'key', publik_key = 'x' }]\n")
