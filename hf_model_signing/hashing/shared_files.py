@@ -55,6 +55,7 @@ class SharedFiles:
     def __init__(self, *, remember: bool = False) -> None:
         self._places: dict[str, _Place] = {}
         self._seen: list[_Seen] = []
+        self._unchanged: set[_Seen] = set()
         self._links = 0
         self._remember = remember
 
@@ -97,8 +98,11 @@ class SharedFiles:
         if place is None or user != os.geteuid():
             return None
         try:
-            if any(_kept(os.lstat(path)) != kept for path, kept in seen):
-                return None
+            for each in seen:
+                if each not in self._unchanged:  # of another directory: most are above both
+                    if _kept(os.lstat(each[0])) != each[1]:
+                        return None
+                    self._unchanged.add(each)
         except FileNotFoundError:
             return None
         self._seen += seen

@@ -148,6 +148,21 @@ def test_guarded(make_world: Callable[[str], World], library: str, route: str, a
         assert found["value"] != _value(make_world(library), unguarded=True)
 
 
+@pytest.mark.parametrize("repositories", NEWER, indirect=True)
+@pytest.mark.parametrize("library", SMALL)
+def test_cache_that_others_can_write(make_world: Callable[[str], World], library: str) -> None:
+    """The library loads a private copy: neither the cache nor what changes there later."""
+    world = make_world(library)
+    world.publish_signed()
+    world.fill()
+    (world.folder / "home" / "hub").chmod(0o777)
+    first = world.load()
+    assert first["outcome"] == "loaded", first
+    assert list((world.folder / "xdg" / "hf-sign" / "copies").rglob(world.weights))
+    world.change_cache()
+    assert world.load(offline=True) == first
+
+
 @pytest.mark.parametrize("repositories", NEWER, indirect=True)  # the attacks are the same with each client
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("library", SMALL)
