@@ -75,4 +75,5 @@ def test_start_of_a_guarded_python_loads_neither_policy_nor_client() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert "hf_model_signing.guarding.client_hook" in loaded
-    assert not loaded & {"huggingface_hub", "hub_adapters.huggingface", "hf_model_signing.policy", "cryptography"}
+    policy = {"hf_model_signing.policy.reader", "hf_model_signing.policy.trust_policy"}
+    assert not loaded & {"huggingface_hub", "hub_adapters.huggingface", "cryptography", *policy}
