@@ -18,7 +18,7 @@ def answer_dry_run(decider: Decider, original: Original, arguments: Arguments) -
     with own_calls():
         found = original(**arguments)
     files = found if isinstance(found, list) else [found]
-    present = [file for file in files if os.path.lexists(file.local_path) and file.filename not in EXEMPT_FILES]
+    present = [file for file in files if os.path.exists(file.local_path) and file.filename not in EXEMPT_FILES]
     if not present:
         return found
     request = Request(arguments)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import os
+import pickle
 import re
 import struct
 import sys
@@ -367,6 +369,11 @@ class TestDryRuns:
             assert (info.will_download, info.file_size) == (True, len(FILES[NAME]))
             assert len(snapshot_download(REPO, **machine.how, dry_run=True)) == len(hub.files(REPO))
 
+    def test_of_a_link_that_leads_nowhere(self, honest: Loader) -> None:
+        honest.blob(NAME).unlink()
+        with honest.guard():
+            assert hf_hub_download(REPO, NAME, **honest.how, dry_run=True).will_download
+
     @pytest.mark.parametrize("evil", [False, True])
     def test_of_a_directory_of_the_user(self, honest: Loader, tmp_path: Path, *, evil: bool) -> None:
         place = tmp_path / "model"
@@ -399,6 +406,7 @@ class TestListOfTheCache:
             )
             assert sum(file.size_on_disk for file in revision.files) == revision.size_on_disk
             assert len({*revision.files, *revision.files}) == len(revision.files)
+            assert pickle.loads(pickle.dumps(listed)) == copy.deepcopy(listed) == listed
             assert NAME in repr(revision)
             assert str(honest.folder().resolve()) in listed.export_as_table(verbosity=1)
             with pytest.raises(hms.MismatchError):
