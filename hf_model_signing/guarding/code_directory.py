@@ -102,10 +102,13 @@ def put_back() -> None:
 
 
 def private_directory() -> str:
-    """Return the private directory: the one of the process that started this one, or a new one."""
-    inherited = os.environ.get(CODE_VARIABLE)
+    """Return the private directory: the one of the process that started this one, or a new one.
+
+    A worker of `multiprocessing` gets `sys.path` from the process that uses it, which may not have started it.
+    """
     if not _own:
-        _own.append(inherited if inherited and _is_usable(inherited) else _make())
+        inherited = (os.environ.get(CODE_VARIABLE, ""), *(entry for entry in sys.path if isinstance(entry, str)))
+        _own.append(next((directory for directory in inherited if _is_usable(directory)), "") or _make())
     os.environ[CODE_VARIABLE] = _own[0]
     return _own[0]
 
@@ -183,10 +186,11 @@ def _place(directory: str, package: ModuleType) -> str:
 
 def _is_usable(directory: str) -> bool:
     """Return True for a directory that a guard has made and that is still private."""
+    if not os.path.basename(directory).startswith(_PREFIX) or os.path.islink(directory):
+        return False
     from hf_model_signing.hashing.shared_files import other_writer
 
-    is_own = os.path.basename(directory).startswith(_PREFIX) and not os.path.islink(directory)
-    return is_own and os.path.isdir(directory) and other_writer(directory) is None
+    return os.path.isdir(directory) and other_writer(directory) is None
 
 
 def _make() -> str:

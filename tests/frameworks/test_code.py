@@ -247,15 +247,18 @@ value = pickle.loads(pickle.dumps(own()))
     assert world.run(program, guarded=False) == HONEST
 
 
-def test_worker_process(world: World) -> None:
+@pytest.mark.parametrize("environment", ["as it is", "of an earlier process"])
+def test_worker_process(world: World, environment: str) -> None:
     """A worker gets an object of the code by its name, and imports the code by itself."""
+    earlier = "" if environment == "as it is" else "given['env'].pop('HF_SIGN_CODE_DIRECTORY')"
     program = f"""
-import multiprocessing, pickle, subprocess, sys
+import os, pickle, subprocess, sys
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
 own = get_class_from_dynamic_module("modeling_own.OwnModel", "{world.repo}")
 code = "import sys, pickle; sys.path[:] = pickle.load(sys.stdin.buffer); print(pickle.load(sys.stdin.buffer).answer())"
-given = pickle.dumps(sys.path) + pickle.dumps(own())
-done = subprocess.run([sys.executable, "-c", code], input=given, capture_output=True)
+given = dict(input=pickle.dumps(sys.path) + pickle.dumps(own()), env=dict(os.environ))
+{earlier}
+done = subprocess.run([sys.executable, "-c", code], capture_output=True, **given)
 value = done.stdout.decode() or done.stderr.decode()
 """
     assert world.run(program) == f"{HONEST}\n"

@@ -120,6 +120,15 @@ def test_of_the_process_that_started_this_one(
         assert _setting(library) == str(given)
 
 
+def test_of_the_process_that_uses_this_one(loader: Loader, library: ModuleType, tmp_path: Path) -> None:
+    """A worker that was started before there was a directory."""
+    given = tmp_path / "hf-sign-code-given"
+    given.mkdir(mode=0o700)
+    sys.path.append(str(given))
+    with loader.guard():
+        assert _setting(library) == str(given)
+
+
 @pytest.mark.parametrize("given", ["hf-sign-code-gone", "hf-sign-code-link", "hf-sign-code-shared", "modules"])
 def test_that_is_not_private_any_more(
     loader: Loader, library: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
