@@ -23,7 +23,7 @@ from hf_model_signing.guarding.own_calls import own_calls
 from hf_model_signing.guarding.request import RequestedRevision
 from hf_model_signing.guarding.shared_cache import refusal, treatment, writer_of, writer_of_any
 from hf_model_signing.guarding.state import CallState, SignatureFile
-from hf_model_signing.hashing.file_tree import Listed, Scope, describe_file, list_names
+from hf_model_signing.hashing.file_tree import Listed, Scope, describe_file, list_names, state_of
 from hf_model_signing.hashing.shared_files import OtherWriter
 from hf_model_signing.hub.detached_signature import MAX_SIGNATURE
 from hf_model_signing.methods.interface import Verified
@@ -86,7 +86,7 @@ class _Model:
         call = self.decider.state.begin(self.path)
         verified = self._verified()
         call.accept_signature("", verified)
-        files = _Files(self._directory, call, self._purpose(verified), own=self._own_names)
+        files = _Files(self._directory, call, self._purpose(verified), signature=self._signature)
         if not self._is_directory:
             self._check_single(name, verified)
             self._check_one(name, files)
@@ -97,14 +97,15 @@ class _Model:
         facts.update(signer=verified.signer, shared=call.shared or None)
 
     def _check_directory(self, name: str, files: _Files) -> None:
-        call, real = files.call, os.path.realpath(self._directory)  # the path can lead to another directory next time
-        if call.is_resting(real):
+        call, status = files.call, os.stat(self._directory)
+        directory = f"{status.st_dev}:{status.st_ino}"  # the path can lead to another one next time
+        if call.is_resting(directory):
             self._check_one(name, files)
             return
         started, paths = time.monotonic(), files.paths()
         self._check_unshared(writer_of_any((self._directory, *paths.values())), call)
         files.check_paths(paths, [*call.manifest.digests, name])
-        call.record_full_check(real, started)
+        call.record_full_check(directory, started)
 
     def _check_one(self, name: str, files: _Files) -> None:
         self._check_unshared(writer_of(os.path.join(self._directory, *name.split("/"))), files.call)
@@ -125,17 +126,15 @@ class _Model:
                 f"the signature is not for a single file '{show(name)}'", Difference(missing=tuple(sorted(listed)))
             )
 
-    @property
-    def _own_names(self) -> frozenset[str]:
-        """The names in the directory that need not be signed: the signature and what is tolerated."""
-        return frozenset({path_inside(self._directory, self._signature) or "", *EXEMPT_FILES, *_TOLERATED})
-
     def _verified(self) -> Verified:
         """Verify the signature, unless this process has verified it and its file has not changed."""
         state = self.decider.state
         try:
+            known = state.signature(self.path, self._signature, state_of(os.stat(self._signature)))
+            if known is not None:
+                return known
             file = describe_file(self._signature)
-        except ModelError as error:
+        except (ModelError, FileNotFoundError, NotADirectoryError) as error:
             if os.path.lexists(self._signature):
                 raise
             raise MissingSignatureError(
@@ -144,11 +143,9 @@ class _Model:
             ) from error
         if file.size > MAX_SIGNATURE:
             raise VerificationError(f"'{show(self._signature)}' is larger than any signature can be")
-        known = state.signature(self.path, self._signature, file[2:])
-        if known is None:
-            known = self.decider.verifier(self.path).verify(Bundle.read(self._signature))
-            state.record_signature(self.path, self._signature, SignatureFile("", file, known))
-        return known
+        verified = self.decider.verifier(self.path).verify(Bundle.read(self._signature))
+        state.record_signature(self.path, self._signature, SignatureFile("", file, verified))
+        return verified
 
     def _purpose(self, verified: Verified) -> str:
         """Return the purpose of receipts: those of another policy or signature are not used."""
@@ -162,10 +159,11 @@ class _Model:
 class _Files(DirectoryCheck):
     """The check of the files. Links are followed if the signature was made so, and refused otherwise."""
 
-    own: frozenset[str] = frozenset()
+    signature: str = ""
 
     def _all_paths(self) -> Mapping[str, str]:
-        listed = list_names(self.directory, Scope(self.own), allow_symlinks=self._follows, warn=False)
+        own = {path_inside(self.directory, self.signature) or "", *EXEMPT_FILES, *_TOLERATED}
+        listed = list_names(self.directory, Scope(own), allow_symlinks=self._follows, warn=False)
         return {file.name: os.path.join(self.directory, *file.name.split("/")) for file in listed}
 
     def _list_once(self, names: frozenset[str]) -> list[Listed]:

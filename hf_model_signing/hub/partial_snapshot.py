@@ -1,8 +1,8 @@
 """The directory of a part of a repository: it holds the files that are verified, and no others.
 
-The client's cache has one directory for each commit. In it files lie beside those of the part that another download
-brought, and that nobody verifies now. So a part gets a cache of its own with the same layout, in which the client and
-the guard find the repository as usual. Its files are hard links to the same content, or copies.
+The client's cache has one directory for each commit. In it files can lie beside those of the part that another download
+brought, and that nobody verifies now. Then the part gets a cache of its own with the same layout, in which the client
+and the guard find the repository as usual. Its files are hard links to the same content, or copies.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from hf_model_signing._util.hashing_opens import only_hashing
@@ -57,6 +57,16 @@ def partial_snapshot(snapshot: str, names: Iterable[str]) -> Iterator[PartialSna
         finally:
             shutil.rmtree(new, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
+
+
+def holds_more(snapshot: str, names: Collection[str]) -> bool:
+    """Return True if the directory `snapshot` has anything but the files `names`."""
+    for directory, directories, files in os.walk(snapshot):
+        links = (name for name in directories if os.path.islink(os.path.join(directory, name)))
+        paths = (os.path.join(directory, name) for name in (*files, *links))
+        if any(os.path.relpath(path, snapshot).replace(os.sep, "/") not in names for path in paths):
+            return True
+    return False
 
 
 def _layout(snapshot: str) -> str:

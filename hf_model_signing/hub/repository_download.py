@@ -15,7 +15,7 @@ from hf_model_signing.hashing.model_hasher import hash_file
 from hf_model_signing.hub.download import Download, Pulled
 from hf_model_signing.hub.listing import compare_listing, covered
 from hf_model_signing.hub.mismatch import discard_rejected
-from hf_model_signing.hub.partial_snapshot import PartialSnapshot, partial_snapshot
+from hf_model_signing.hub.partial_snapshot import PartialSnapshot, holds_more, partial_snapshot
 from hf_model_signing.hub.signature import fetch_signature
 from hf_model_signing.hub.staging import check_target, staged
 from hf_model_signing.methods.interface import Verified
@@ -182,7 +182,8 @@ class RepositoryDownload(Download):
         self, snapshot: Snapshot, names: Collection[str]
     ) -> contextlib.AbstractContextManager[PartialSnapshot]:
         """Return the directory to verify: the snapshot, or one with the files `names` if nothing else is verified."""
-        if self.coverage.only or self.coverage.ignore_unsigned_files:
+        is_part = self.coverage.only or self.coverage.ignore_unsigned_files
+        if is_part and holds_more(snapshot.path, names):
             return partial_snapshot(snapshot.path, names)
         return contextlib.nullcontext(PartialSnapshot(snapshot.path, snapshot.path))
 

@@ -48,6 +48,13 @@ class FolderPattern(NamedTuple):
             raise error(f"has {written!a}, which names directories of the whole system: name the directory of models")
         return cls(start, tuple(parts[fixed:]))
 
+    def spells(self, path: str) -> bool:
+        """Return True if the path of a model is spelled as in this pattern; no file system is asked."""
+        rest = path.removeprefix(self.start)
+        names = tuple(rest.split(os.sep)[1:])
+        is_below = path == self.start or (rest != path and rest.startswith(os.sep))
+        return is_below and len(names) == len(self.below) and all(map(_fits, names, self.below))
+
     def covers(self, narrow: FolderPattern) -> bool:
         """Return True if every path below a model that `narrow` names is below one that this pattern names."""
         wide, others = str(self).split(os.sep), str(narrow).split(os.sep)

@@ -47,6 +47,8 @@ class Rule:
     def names(self, uri: str) -> bool:
         """Return true if a pattern matches a hub reference without a revision, or the path of a model."""
         if os.path.isabs(uri):
+            if any(pattern.spells(uri) for pattern in self.folders):
+                return True
             found = self.model_at(uri)
             return found is not None and not found.inside
         return any(_fits(uri, pattern) for pattern in self.repos)

@@ -458,14 +458,15 @@ class TestOnly:
 
     def test_whole_repository_afterwards(self, hub: Hub, signed: str, person: People, acme: KeyPair) -> None:
         user = person()
-        part = Path(_pull(user, acme, "--only", "*.json").out.strip())
         whole = Path(_pull(user, acme).out.strip())
+        part = Path(_pull(user, acme, "--only", "*.json").out.strip())
         assert (_names(part), _names(whole)) == ({"config.json", "model.sig"}, {*FILES, "model.sig", ".gitattributes"})
         assert part.name == whole.name == hub.head(signed)
         assert os.path.samefile(part / "config.json", whole / "config.json")
 
     def test_changed_part_is_made_again(self, hub: Hub, signed: str, person: People, acme: KeyPair) -> None:
         user = person()
+        _pull(user, acme)
         part = Path(_pull(user, acme, "--only", "*.json").out.strip())
         (part / "config.json").unlink()
         (part / "config.json").write_text("changed")
@@ -477,10 +478,15 @@ class TestOnly:
     def test_part_is_a_snapshot_of_the_repository(self, hub: Hub, signed: str, person: People, acme: KeyPair) -> None:
         user = person()
         Path("trust.toml").write_text(f"version = 1\n{rule(acme)}")
+        _pull(user, acme)
         part = _pull(user, acme, "--only", "*.json").out.strip()
         assert user.run("verify", "--policy", "trust.toml", "--only", "*.json", part).code == 0
         with hms.guard("trust.toml"):
             assert Path(part, "config.json").read_bytes() == hub.read(signed, "config.json")
+
+    def test_part_that_is_alone_in_the_cache(self, hub: Hub, signed: str, person: People, acme: KeyPair) -> None:
+        user = person()
+        assert _pull(user, acme, "--only", "*.json").out == f"{user.snapshot(signed, hub.head(signed))}\n"
 
     def test_copies_where_no_link_can_be_made(
         self, hub: Hub, signed: str, acme: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
