@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
-_thread = threading.local()
+_is_hashing: ContextVar[bool] = ContextVar("hf_sign_hashing", default=False)
 
 
 def open_to_hash(path: str, flags: int) -> int:
     """Return a descriptor of a file, as `os.open` does, without a check by the guard: the bytes are only hashed."""
-    _thread.is_hashing = True
-    try:
+    with only_hashing():
         return os.open(path, flags)
-    finally:
-        _thread.is_hashing = False
 
 
 @contextmanager
 def only_hashing() -> Iterator[None]:
-    """Let this thread open and link files without a check by the guard: they are verified afterwards."""
-    before, _thread.is_hashing = is_hashing(), True
+    """Let this context open and link files without a check by the guard: they are verified afterwards."""
+    before = _is_hashing.get()
+    _is_hashing.set(True)
     try:
         yield
     finally:
-        _thread.is_hashing = before
+        _is_hashing.set(before)
 
 
 def is_hashing() -> bool:
-    """Return True while this thread opens a file only to hash it."""
-    return getattr(_thread, "is_hashing", False)
+    """Return True while this context opens a file only to hash it."""
+    return _is_hashing.get()

@@ -13,8 +13,8 @@ import re
 import site
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import NamedTuple
 
 _NAME = re.compile(r"(?:python|pypy|graalpy)w?[\d.]*[a-z]{0,2}(?:-(?!config)\w+)?(?:\.exe)?", re.IGNORECASE)
@@ -26,7 +26,7 @@ _TIMEOUT = 60  # seconds
 _VARIABLES = ("HOME", "PYTHONPATH", "PYTHONHOME", "PYTHONNOUSERSITE", "PYTHONPLATLIBDIR", "PYTHONUSERBASE")
 _LAUNCHER_VARIABLE = "__PYVENV_LAUNCHER__"  # on macOS the path by which it finds its packages, also with -I
 
-_asking = threading.local()
+_is_asking: ContextVar[bool] = ContextVar("hf_sign_asking", default=False)
 _answers: dict[object, Answer] = {}
 
 
@@ -70,7 +70,7 @@ class Interpreter(NamedTuple):
         return _answers[key]
 
     def _run(self, options: tuple[str, ...]) -> Answer:
-        _asking.is_on = True
+        _is_asking.set(True)
         try:
             done = subprocess.run(  # noqa: S603 - an interpreter that the program starts anyway
                 [self.name, *options, "-c", _PROBE],
@@ -80,14 +80,14 @@ class Interpreter(NamedTuple):
         except (OSError, ValueError, subprocess.TimeoutExpired) as error:
             return Answer(False, f"it does not answer: {error}")
         finally:
-            _asking.is_on = False
+            _is_asking.set(False)
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         return Answer(done.returncode == 0, said[-1].removeprefix("hf-sign: refused: ") if said else "")
 
 
 def is_asking() -> bool:
-    """Return True while this thread starts an interpreter to ask it."""
-    return getattr(_asking, "is_on", False)
+    """Return True while this context starts an interpreter to ask it."""
+    return _is_asking.get()
 
 
 def is_python_by_name(path: str) -> bool:

@@ -1,16 +1,16 @@
 """Calls that the guard itself makes: to the client as it was before the hook, and not verified once more.
 
 While the guard downloads or hashes something, the hooks see its calls like those of a program. They recognise them by
-the thread, or, in the threads that the client starts, by the headers. Nothing that a program or a configuration can
+the context, or, in the threads that the client starts, by the headers. Nothing that a program or a configuration can
 spell in the arguments of a call marks it.
 """
 
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from importlib import import_module
 from typing import Any
 
@@ -21,7 +21,8 @@ _ADAPTER = "hub_adapters.huggingface.response_checks"
 Original = Callable[..., Any]
 
 _originals: dict[str, Original] = {}
-_thread = threading.local()
+# Of a context and not of a thread: greenlets and tasks share a thread, and take turns in it.
+_is_own: ContextVar[bool] = ContextVar("hf_sign_own_call", default=False)
 
 
 class OwnCallHeaders(dict[str, str]):
@@ -36,12 +37,12 @@ class OwnCallHeaders(dict[str, str]):
 
 
 def is_own_call() -> bool:
-    """Return True while this thread is in a call that the guard itself makes."""
-    return bool(getattr(_thread, "depth", 0))
+    """Return True while this context is in a call that the guard itself makes."""
+    return _is_own.get()
 
 
 def is_adapter_call() -> bool:
-    """Return True while this thread is in a call of our own hub adapter: its caller verifies what it downloads."""
+    """Return True while this context is in a call of our own hub adapter: its caller verifies what it downloads."""
     if _ADAPTER not in sys.modules:  # it is not loaded for this: it would slow down every start
         return False
     from hub_adapters.huggingface.response_checks import is_checked
@@ -51,12 +52,13 @@ def is_adapter_call() -> bool:
 
 @contextmanager
 def own_calls() -> Iterator[None]:
-    """Mark the calls of this thread as the guard's own until the block ends."""
-    _thread.depth = getattr(_thread, "depth", 0) + 1
+    """Mark the calls of this context as the guard's own until the block ends."""
+    before = _is_own.get()
+    _is_own.set(True)
     try:
         yield
     finally:
-        _thread.depth -= 1
+        _is_own.set(before)
 
 
 def keep_original(name: str, function: Original) -> None:

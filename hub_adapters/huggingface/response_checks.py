@@ -11,6 +11,7 @@ import contextlib
 import re
 import threading
 from collections.abc import Iterator
+from contextvars import ContextVar
 from itertools import count
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
@@ -28,7 +29,7 @@ _MOST_ANSWERS = 5_000  # to one call: a listing of half a million entries has 50
 _LARGEST_ANSWER = 256 * 1024 * 1024  # bytes; half a million file names have a tenth of it
 _HUBS = ("https://huggingface.co", "https://hf.co")
 
-_expected = threading.local()
+_expected: ContextVar[_Expected | None] = ContextVar("hf_sign_expected", default=None)
 _install_lock = threading.Lock()
 
 
@@ -55,18 +56,18 @@ def checked(
     Once `stopped` is set, the thread makes no further request. Its requests to the hub itself keep to the `budget`.
     """
     _install()
-    before = getattr(_expected, "value", None)
-    _expected.value = _Expected(endpoint, commit, size, stopped, budget, count(1))
+    before = _expected.get()
+    _expected.set(_Expected(endpoint, commit, size, stopped, budget, count(1)))
     try:
         yield
     finally:
-        _expected.value = before
+        _expected.set(before)
 
 
 @contextlib.contextmanager
 def checked_at_least(endpoint: str, budget: Budget | None = None) -> Iterator[None]:
     """Check the answers to this thread; inside of `checked`, its expectations stay."""
-    if getattr(_expected, "value", None):
+    if _expected.get():
         yield
         return
     with checked(endpoint, budget=budget):
@@ -75,7 +76,7 @@ def checked_at_least(endpoint: str, budget: Budget | None = None) -> Iterator[No
 
 def is_checked() -> bool:
     """Return True while this thread makes requests for this package, and not for the program."""
-    return getattr(_expected, "value", None) is not None
+    return _expected.get() is not None
 
 
 def _install() -> None:
@@ -102,14 +103,14 @@ def _install() -> None:
 
 def _pacing() -> Pacing | None:
     """Return the pacing of the requests of this thread; None without a budget."""
-    expected: _Expected | None = getattr(_expected, "value", None)
+    expected = _expected.get()
     if expected is None or expected.budget is None:
         return None
     return Pacing(expected.budget, expected.endpoint, expected.stopped)
 
 
 def _check_request(request: Any) -> None:  # noqa: ANN401 - a request of either HTTP library
-    expected = getattr(_expected, "value", None)
+    expected = _expected.get()
     if expected and expected.stopped and expected.stopped.is_set():
         raise UnavailableError("stopped")
     authorization = request.headers.get("authorization", "")
@@ -118,7 +119,7 @@ def _check_request(request: Any) -> None:  # noqa: ANN401 - a request of either 
 
 
 def _check_response(response: Any) -> None:  # noqa: ANN401 - a response of either HTTP library
-    expected = getattr(_expected, "value", None)
+    expected = _expected.get()
     if not expected or is_id_token_url(str(response.request.url)):
         return  # not an answer of the hub; the client may need a new token in the middle of a download
     if is_exchange_url(str(response.request.url)) and response.is_redirect:
