@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
-from hf_model_signing.cli.global_options import Command
+from hf_model_signing.cli.global_options import Command, settings_of
 
 
 def _run(policy: str | None, mode: str | None, command: tuple[str, ...]) -> None:
     from hf_model_signing.guarding.launcher import run
+    from hf_model_signing.guarding.refusal_report import DEBUG_VARIABLE
 
+    if settings_of(click.get_current_context()).debug:
+        os.environ[DEBUG_VARIABLE] = "1"
     run(command, policy, mode)
 
 

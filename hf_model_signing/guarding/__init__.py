@@ -5,7 +5,8 @@ imports only files that come after it.
 
 1. Entry points: `bootstrap.py` switches the guard on in a Python that starts under it, `launcher.py` is `hf-sign run`,
    and `downloads.py` has the two functions that verify although no guard is on.
-2. `guard.py` switches a guard on and off, and installs the hooks with their handlers.
+2. `guard.py` switches a guard on and off, and installs the hooks with their handlers. `refusal_report.py` reports a
+   refusal that ends the program.
 3. The hooks: `client_hook.py` replaces the functions of `huggingface_hub`, `native_readers.py` and `open_hook.py` see
    the files that a program opens by their path, `http_hook.py` the requests of HTTP libraries, `subprocess_hook.py` the
    programs that it starts. `started_programs.py` follows such a program to the Python that runs it, and

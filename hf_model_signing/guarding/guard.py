@@ -20,6 +20,7 @@ from hf_model_signing.guarding import (
     http_hook,
     native_readers,
     open_hook,
+    refusal_report,
     subprocess_hook,
 )
 from hf_model_signing.guarding.environment import GUARDS_VARIABLE, Mode, chosen_mode
@@ -88,6 +89,7 @@ def start_by_environment() -> None:
         return
     REGISTRY.expect()
     _install_hooks()
+    refusal_report.install()
 
 
 def leave() -> None:

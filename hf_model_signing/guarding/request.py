@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -16,6 +17,7 @@ from hf_model_signing.guarding.own_calls import OwnCallHeaders, original_of, own
 from hf_model_signing.oms.names import SIGNATURE_NAME
 from hub_adapters.huggingface.response_checks import checked_at_least
 
+CLIENT_RECORDS = os.path.join(".cache", "huggingface")  # in a local_dir
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 # Arguments of a call, besides the file that it asks for, with which its signature is asked for as well.
@@ -102,6 +104,22 @@ class Request:
         """Return the commit that the cache has for the requested revision; raise `VerificationError` if it has none."""
         return self.commit or self.cache.resolve(self.revision)
 
+    def forget_other_listing(self, commit: str, names: Collection[str]) -> None:
+        """Remove the list of files that the client has kept of a commit, if it is not the one that the hub gives now.
+
+        The client downloads what its own list names. Of an incomplete one, files would be missing in the end.
+        """
+        directory = os.path.join(self.local_dir, CLIENT_RECORDS) if self.local_dir else self.cache.directory
+        path = os.path.join(directory, "trees", f"{commit}.json")
+        try:
+            with open(path, "rb") as file:
+                kept = json.load(file)["files"].keys()
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            return  # there is none, or the client does not read it either
+        if kept != {*names}:
+            with suppress(OSError):
+                os.unlink(path)
+
     def has_cached_signature(self) -> bool:
         """Return True if the cache has a signature for the requested revision."""
         try:
@@ -150,3 +168,10 @@ def as_keywords(arguments: Arguments) -> Arguments:
     """Return the arguments of a function that has a parameter `**kwargs` as they can be passed again."""
     rest = arguments.get("kwargs", {})
     return {**{name: value for name, value in arguments.items() if name != "kwargs"}, **rest}
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the first line of the error that the client raised another one from, such as the answer of the hub."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -9,7 +9,7 @@ from hf_model_signing.errors import MissingSignatureError, RefusedError, Verific
 from hf_model_signing.guarding.decider import Decider, Facts
 from hf_model_signing.guarding.environment import Mode
 from hf_model_signing.guarding.own_calls import own_calls
-from hf_model_signing.guarding.request import Request
+from hf_model_signing.guarding.request import Request, reason_of
 from hf_model_signing.guarding.state import CallState, SignatureFile
 from hf_model_signing.hashing.file_tree import describe_file, state_of
 from hf_model_signing.hub.detached_signature import MAX_SIGNATURE
@@ -71,15 +71,20 @@ class SignatureCheck:
             self.request.download_signature(commit)
         except LocalEntryNotFoundError as error:
             raise MissingSignatureError(
-                f"there is no {SIGNATURE_NAME} of {where} on this disk, and the hub is out of reach: load it once with "
-                f"the hub in reach ({_first_line(error)})"
+                f"there is no {SIGNATURE_NAME} of {where} on this disk, and {self._why_not_downloaded(error)}. Load it "
+                "once with the hub in reach"
             ) from error
         except EntryNotFoundError as error:
             raise MissingSignatureError(f"{where} is not signed: it has no {SIGNATURE_NAME}") from error
         except (HfHubHTTPError, OSError) as error:
             raise MissingSignatureError(
-                f"the {SIGNATURE_NAME} of {where} cannot be had: {_first_line(error)}"
+                f"the {SIGNATURE_NAME} of {where} cannot be downloaded: {reason_of(error)}"
             ) from error
+
+    def _why_not_downloaded(self, error: BaseException) -> str:
+        if self.request.is_local:
+            return "the call asks for nothing else (local_files_only)"
+        return f"the hub cannot serve it now: {reason_of(error)}"
 
     def _verify(self, path: str, commit: str) -> Verified:
         """Verify the signature in a file, unless this process has verified it and the file has not changed."""
@@ -120,7 +125,3 @@ class SignatureCheck:
 
     def _branch_key(self, branch: str) -> str:
         return f"{self.request.endpoint} {self.request.uri}@{branch}"
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

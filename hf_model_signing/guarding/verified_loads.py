@@ -17,6 +17,7 @@ from hf_model_signing.guarding.decider import Facts
 from hf_model_signing.guarding.hub_queries import list_files, resolve, select
 from hf_model_signing.guarding.own_calls import Original
 from hf_model_signing.guarding.repository import GuardedRepository
+from hf_model_signing.guarding.request import reason_of
 from hf_model_signing.oms.names import EXEMPT_FILES
 
 
@@ -67,6 +68,7 @@ def load_snapshot(repository: GuardedRepository, original: Original, facts: Fact
     repository.accept_signature(commit)
     wanted = select(request, {*listing, *repository.call.manifest.digests}) - EXEMPT_FILES
     repository.check_listing(listing, wanted)
+    request.forget_other_listing(commit, listing)
     required = wanted & repository.call.manifest.digests.keys()
     directory = request.local_dir or request.cache.snapshot(commit)
     with repository.downloading(directory, wanted):
@@ -91,10 +93,15 @@ def _load_cached_snapshot(
     repository.decider.check_not_refused(request.requested)
     try:
         found = _download_snapshot(repository, original, local_files_only=True)
-    except LocalEntryNotFoundError as nothing:
+    except LocalEntryNotFoundError:
+        if error is None:
+            raise  # the program itself asked for nothing but the disk
         if isinstance(error, RepositoryNotFoundError):
             raise error from None
-        raise nothing from error
+        where = f"'{request.uri}' at '{request.revision}'"
+        raise LocalEntryNotFoundError(
+            f"{where} is not on this disk, or not all of it, and the hub cannot list it now: {reason_of(error)}"
+        ) from error
     if request.local_dir:
         repository.accept_signature(request.cached_commit())
         repository.check_local(found)

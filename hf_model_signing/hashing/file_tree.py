@@ -249,10 +249,15 @@ class _Walk:
         if target is not None:
             return target
         if not self._allow_symlinks:
-            where = "a blob of this repository's cache" if self._snapshot else "a file of the model"
+            if self._snapshot:
+                raise ModelError(
+                    f"{show(link)} is a link to {show(os.path.realpath(link))}, and files of a cache are links to the "
+                    "blobs of their repository; remove the snapshot and download it again, or link to the whole cache "
+                    "and not to parts of it"
+                )
             raise ModelError(
-                f"{show(link)} is a symbolic link and not {where}; replace it by the file itself, or sign what links "
-                "lead to with --allow-symlinks"
+                f"{show(link)} is a symbolic link and not a file of the model; replace it by the file itself, or sign "
+                "what links lead to with --allow-symlinks"
             )
         if not os.path.exists(link):
             raise ModelError(f"{show(link)} is a symbolic link that leads nowhere; mend or ignore it")

@@ -15,6 +15,7 @@ from typing import Any
 from hf_model_signing._util.atomic_files import write_file
 from hf_model_signing._util.file_lock import changing
 from hf_model_signing._util.own_cache import own_cache
+from hf_model_signing._util.said_once import is_first
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.methods.interface import Verified, Verifier
 from hf_model_signing.oms.statement import SIGNED_AT, Statement
@@ -78,7 +79,9 @@ class RollbackRecord:
                 if after is not None:
                     write_file(self._file, json.dumps({"branch_key": self.branch_key, **asdict(after)}).encode())
         except OSError as error:
-            _logger.warning("cannot write the rollback record, so a rollback will not be detected: %s", error)
+            # Once for a program and the processes that it starts: each of many calls would say the same.
+            level = logging.WARNING if is_first("rollback record", own_cache()) else logging.DEBUG
+            _logger.log(level, "cannot write the rollback record, so a rollback will not be detected: %s", error)
 
     def _read(self) -> _Known:
         return _files.read(self._file)
