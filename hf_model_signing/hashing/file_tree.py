@@ -251,9 +251,9 @@ class _Walk:
         if not self._allow_symlinks:
             if self._snapshot:
                 raise ModelError(
-                    f"{show(link)} is a link to {show(os.path.realpath(link))}, and files of a cache are links to the "
-                    "blobs of their repository; remove the snapshot and download it again, or link to the whole cache "
-                    "and not to parts of it"
+                    f"{show(link)} is a symbolic link and not a blob of this repository's cache: it leads to "
+                    f"{show(os.path.realpath(link))}. Remove the snapshot and download it again; to keep the cache "
+                    "elsewhere, link to all of it, or set HF_HUB_CACHE"
                 )
             raise ModelError(
                 f"{show(link)} is a symbolic link and not a file of the model; replace it by the file itself, or sign "
