@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
@@ -23,6 +23,7 @@ _TOKEN = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 _PIECE = re.compile(rf"{_QUOTED}[^'\"\\]+|.", re.DOTALL)
+_PARAMETER = re.compile(r"\$\{?(\d)\}?")
 _SUBSTITUTION = re.compile(r"\$\(([^()]*)\)|`([^`]*)`")
 
 
@@ -34,11 +35,13 @@ class ShellCommand(NamedTuple):
     directory: str
 
 
-def read_commands(text: str, environment: Mapping[str, str], directory: str) -> Iterator[ShellCommand]:
-    """Yield the simple commands of a command string."""
+def read_commands(
+    text: str, environment: Mapping[str, str], directory: str, parameters: Sequence[str] = ()
+) -> Iterator[ShellCommand]:
+    """Yield the simple commands of a command string; `parameters` are `$0` and those after it."""
     now = dict(environment)
     for tokens in _split(text):
-        words = [_expanded(_unquoted(token), now) for token in tokens]
+        words = [word for token in tokens for word in _words(token, now, parameters)]
         for inner in _SUBSTITUTION.findall(" ".join(word for word in words if " " in word)):
             yield from read_commands(inner[0] or inner[1], now, directory)
         own, rest = _assignments(words)
@@ -50,8 +53,8 @@ def read_commands(text: str, environment: Mapping[str, str], directory: str) -> 
             now.update(_assignments([word for word in rest[1:] if not word.startswith("-")])[0])
         elif rest[0] == "unset":
             now = {name: value for name, value in now.items() if name not in rest}
-        elif rest[0] == "eval":
-            yield from read_commands(" ".join(rest[1:]), now, directory)
+        elif rest[0] in ("eval", "trap"):
+            yield from read_commands(" ".join(rest[1:] if rest[0] == "eval" else rest[1:2]), now, directory)
         else:
             yield ShellCommand(*_executed(rest, {**now, **own}), directory)
 
@@ -111,5 +114,12 @@ def _executed(words: list[str], environment: dict[str, str]) -> tuple[list[str],
     return rest or ["exec"], environment
 
 
-def _expanded(word: str, environment: Mapping[str, str]) -> str:
-    return string.Template(word).safe_substitute(environment) if "$" in word else word
+def _words(token: str, environment: Mapping[str, str], parameters: Sequence[str]) -> list[str]:
+    """Return the words that a token expands to: several for `$@`, otherwise one."""
+    if token.strip('"') in ("$@", "$*"):
+        return list(parameters[1:])
+    word = _unquoted(token)
+    if "$" not in word:
+        return [word]
+    word = _PARAMETER.sub(lambda match: "".join(parameters[int(match[1]) : int(match[1]) + 1]), word)
+    return [string.Template(word).safe_substitute(environment)]

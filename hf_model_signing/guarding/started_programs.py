@@ -25,12 +25,16 @@ _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "busybox
 # Programs that start the first of their arguments that is a program.
 _LAUNCHERS = re.compile(
     r"nohup|nice|ionice|setsid|stdbuf|timeout|time|taskset|numactl|chrt|strace|ltrace|valgrind|xargs|unbuffer|prlimit"
-    r"|setarch|linux\d+|catchsegv|uv|ld(?:-linux[\w.-]*|-musl[\w.-]*)?(?:-?[\d.]+)?\.so(?:\.\d+)?"
+    r"|setarch|linux\d+|catchsegv|uv|find|flock|unshare|nsenter|chroot|setpriv|runcon|script|ssh-agent|dbus-run-session"
+    r"|xvfb-run|bwrap|firejail|parallel|mpirun|mpiexec|srun|ld(?:-linux[\w.-]*|-musl[\w.-]*)?(?:-?[\d.]+)?\.so(?:\.\d+)?"
 )
-_CLEARING = frozenset({"sudo", "doas", "su", "runuser"})  # launchers that also replace the environment
+_CLEARING = frozenset({"sudo", "doas", "su", "runuser", "systemd-run"})  # launchers that also replace the environment
+_WITH_STRING = frozenset({"flock", "script", "su", "runuser"})  # launchers with a command string, after an option -c
+_AFTER = {"find": ("-exec", "-execdir", "-ok", "-okdir"), "uv": ("run",)}  # where a command begins
 _FIRST_LINES = 4096  # bytes of a script
 _MOST_STEPS = 16
-_WRAPPED_EXEC = re.compile(r"\s*'''exec'\s+(.*)")  # of pip and distlib, if the path of the interpreter is long
+# The second line of a script that a shell passes on to Python: pip writes it if the path of the interpreter is long.
+_WRAPPED_EXEC = re.compile(r"""\s*(?:'''exec'|"exec"|"''exec"|exec)\s+(.*)""")
 _IGNORING = frozenset("EIS")
 
 
@@ -119,8 +123,8 @@ def _inner_starts(path: str, start: Start) -> list[Start]:
         inner = read_env_command(start.words[1:], start.environment, start.directory)
         return [_named(*inner)] if inner else []
     if names & _SHELLS:
-        text = _command_string(start.words[1:])
-        found = [] if text is None else list(read_commands(text, start.environment, start.directory))
+        text, *parameters = _command_string(start.words[1:])
+        found = list(read_commands(text, start.environment, start.directory, parameters))
         return [_named(each.words, each.environment, each.directory) for each in found]
     if names & _CLEARING or any(_LAUNCHERS.fullmatch(each) for each in names):
         return _launched(start, is_cleared=bool(names & _CLEARING))
@@ -133,28 +137,40 @@ def _named(words: Sequence[str], environment: Mapping[str, str], directory: str)
 
 
 def _launched(start: Start, *, is_cleared: bool) -> list[Start]:
+    """Return the command that a launcher starts: the first of its arguments that is a program."""
     environment = {"PATH": start.environment.get("PATH", "")} if is_cleared else start.environment
-    for at, word in enumerate(start.words[1:], start=1):
+    name, first = os.path.basename(start.words[0]), 1
+    if name in _WITH_STRING:
+        options = [at for at, word in enumerate(start.words[:-1]) if re.fullmatch(r"-\w*c|--command", word)]
+        if options:
+            commands = read_commands(start.words[options[0] + 1], environment, start.directory)
+            return [_named(each.words, each.environment, each.directory) for each in commands]
+    if name in _AFTER:
+        first = next((at for at, word in enumerate(start.words, start=1) if word in _AFTER[name]), len(start.words))
+    for at, word in list(enumerate(start.words))[first:]:
         found = None if word.startswith("-") else find_program(word, start.environment, start.directory)
         if found is not None and os.path.isfile(found) and os.access(found, os.X_OK):
             return [Start([found], start.words[at:], environment, start.directory)]
     return []
 
 
-def _command_string(words: Sequence[str]) -> str | None:
-    """Return the command string among the arguments of a shell; None for a script, and for a shell that reads."""
+def _command_string(words: Sequence[str]) -> list[str]:
+    """Return the command string among the arguments of a shell and its parameters; an empty one if there is none."""
     has_string = False
-    rest = iter(words)
-    for word in rest:
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
         if word in ("sh", "ash"):  # busybox
             continue
-        if word[:1] not in ("-", "+") or word in ("-", "--"):
-            return (next(rest, None) if word in ("-", "--") else word) if has_string else None
+        if word[:1] not in ("-", "+"):
+            return [word, *rest] if has_string else [""]
+        if word in ("-", "--"):
+            return rest if has_string and rest else [""]
         if not word.startswith("--"):
             has_string = has_string or "c" in word
             if word.endswith(("o", "O")):
-                next(rest, None)
-    return None
+                rest = rest[1:]
+    return [""]
 
 
 def _interpreter_of_script(path: str, start: Start) -> list[Start]:

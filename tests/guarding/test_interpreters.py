@@ -188,6 +188,12 @@ def _wrapped(children: Children, python: str, options: str) -> list[str]:
     return [children.executable("tool", head + text), children.report_file]
 
 
+def _passed_on(children: Children, python: str, options: str) -> list[str]:
+    """Another form of a script that is one of a shell and of Python."""
+    head = f'#!/bin/sh\n"exec" "{python}" {options} "$0" "$@"\n'
+    return [children.executable("tool", head + Path(children.script).read_text()), children.report_file]
+
+
 def _shell(text: str) -> Way:
     """Return a way to start it in a shell."""
 
@@ -211,6 +217,7 @@ WAYS: dict[str, Way] = {
     "script with env -S and quotes": _script('/usr/bin/env -S "{python}" {options}'),
     "script of a script": _chained,
     "script that pip wrapped": _wrapped,
+    "script that a shell passes on": _passed_on,
     "env": _launched("env"),
     "env with an assignment": _launched("env", "A=b"),
     "env with a directory": _launched("env", "-C", "/"),
@@ -245,6 +252,25 @@ WAYS: dict[str, Way] = {
     "shell with export": _shell("export A=b; {all}"),
     "shell of a shell": _shell("sh -ec '{all}'"),
     "shell of bash": _shell("bash -o pipefail -c '{all}'"),
+    "shell with parameters": lambda c, python, options: ["sh", "-c", '"$@"', "x", *c.command(python, *options.split())],
+    "shell with numbered parameters": lambda c, python, options: [
+        "sh",
+        "-c",
+        f'"$0" {options} "$1" ${{2}}',
+        *c.command(python),
+    ],
+    "shell with trap": _shell("trap '{all}' EXIT"),
+    "shell with a loop": _shell("for x in 1; do {all}; done"),
+    "shell with a function": _shell("f() {{ {all}; }}; f"),
+    "find": _shell("find /dev/null -exec {all} \\;"),
+    "flock": _launched("flock", "/dev/null"),
+    "flock with a command string": lambda c, python, options: [
+        "flock",
+        "/dev/null",
+        "-c",
+        shlex.join(c.command(python, *options.split())),
+    ],
+    "setpriv": _launched("setpriv", "--no-new-privs"),
     "command": _shell("command {all}"),
     "loader": _launched(*[path for path in ("/lib64/ld-linux-x86-64.so.2",) if os.path.exists(path)] or ["env"]),
 }
@@ -413,6 +439,15 @@ class TestAsking:
         _run(children.command(children.other))
         assert len(asked) == 2
 
-    def test_other_programs_are_not_asked(self, asked: list[tuple[str, ...]]) -> None:
-        subprocess.run(["ls", "-IS", "/"], stdout=subprocess.DEVNULL, check=True)
+    @pytest.mark.parametrize(
+        "command",
+        ["ls -IS /", "find {bare} -name x", "timeout 9 ls {bare}", "env A=b ls {bare}", "echo {bare} -I",
+         "grep -E x {script}", "cp {bare} {folder}/copied", "echo 'env -i {bare}'", "cat < {script} # {bare} -S",
+         "true; # env -i {bare}"],
+    )  # fmt: skip
+    def test_other_programs_are_not_asked(self, children: Children, asked: list[tuple[str, ...]], command: str) -> None:
+        text = command.format(bare=children.bare, script=children.script, folder=children.folder)
+        subprocess.run(text, shell=True, stdout=subprocess.DEVNULL, check=False)
+        if "'" not in text and "#" not in text:
+            subprocess.run(text.split(), stdout=subprocess.DEVNULL, check=False)
         assert asked == []

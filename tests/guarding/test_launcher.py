@@ -217,12 +217,14 @@ class TestSite:
         outcome = run(sys.executable, "-c", "print('ran')", more={"PYTHONPATH": str(tmp_path / "site")})
         assert "no_such_module" in outcome.err
 
-    def test_python_without_hf_sign_does_not_run(self, run: Run, tmp_path: Path) -> None:
+    def test_python_without_hf_sign_does_not_run(self, run: Run, tmp_path: Path, loader: Loader) -> None:
         venv.create(tmp_path / "bare", with_pip=False, symlinks=True)
         bare = tmp_path / "bare" / "bin" / "python"
         refused(run(bare, "-c", "print('LOADED')"), "hf-sign is not installed in it")
         refused(run("sh", "-c", f"{bare} -c 'print(\"LOADED\")'"), "hf-sign is not installed in it")
         refused(run(bare, "-I", "-c", "print('LOADED')"), "the guard would not hold in it")
+        off = run(bare, "-c", "print('LOADED')", options=("--policy", str(loader.policy), "--mode", "off"))
+        assert off.out == "LOADED\n"
         start = f"subprocess.run([{str(bare)!r}, '-I', '-c', 'print(\"LOADED\")'])"
         refused(run(sys.executable, "-c", CHILD.format(start)), "was not started")
 
