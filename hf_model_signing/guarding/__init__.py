@@ -23,11 +23,13 @@ imports only files that come after it.
    client, which `hub_content.py` recognizes. `datasets_cache.py` chooses where `datasets` keeps its tables.
    `bytecode.py` keeps bytecode out of verified directories.
 6. `verified_loads.py` has the two loads, of a file and of a snapshot, and `hub_queries.py` the questions to the hub.
-7. `repository.py` has the checks of one call. `signature.py` accepts the signature, `rejected_files.py` removes
-   files that the call downloaded and refused, and `private_copies.py` copies files that others can write, if
-   `shared_cache.py` says so.
+   `staged_files.py` downloads files beside their place and renames the verified ones into it.
+7. `repository.py` has the checks of one call. `signature.py` accepts the signature, `rejected_files.py` names the file
+   that is to blame for a refusal, and `private_copies.py` copies files that others can write, if `shared_cache.py`
+   says so.
 8. `decider.py` makes a decision of the result, and `audit_log.py` logs it.
 9. `directory_check.py` compares the files with the signed manifest; the hash itself is in `hashing/`.
+   `writers.py` waits for files that another process is writing.
 10. `state.py` is everything that a guard remembers. It enforces the order of the steps.
 11. `request.py` is the request of a call, and `client_cache.py` the repository in the client's cache.
 12. Small parts: `own_calls.py`, `hooked_functions.py`, `publishing.py`, `code_directory.py`, `copied_code.py`,

@@ -63,7 +63,7 @@ def try_to_load_from_cache(decider: Decider, original: Original, arguments: Argu
             return found
         commit = request.cache.commit_of(found)
         repository.accept_signature(commit)
-        with repository.downloading(request.cache.snapshot(commit), []):
+        with repository.naming_rejected(request.cache.snapshot(commit)):
             checked = repository.check_file(path)
         repository.settle([path], facts)
         facts["path"] = found if checked == request.cache.snapshot(commit) else os.path.join(checked, path)

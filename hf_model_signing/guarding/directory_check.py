@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hf_model_signing._util.text import show, some
 from hf_model_signing.errors import ModelError, VerificationError
 from hf_model_signing.guarding.state import CallState
+from hf_model_signing.guarding.writers import MOST_LOOKS, wait_for_writers
 from hf_model_signing.hashing.bytecode import how_to_remove, remove_bytecode, unsigned_bytecode
-from hf_model_signing.hashing.file_tree import Listed, list_named, state_of
+from hf_model_signing.hashing.file_tree import Listed, current_state, list_named, state_of
 from hf_model_signing.hashing.model_hasher import hash_listed
-from hf_model_signing.hashing.receipts import Receipts
+from hf_model_signing.hashing.receipts import SMALLEST, Receipts
 from hf_model_signing.oms.difference import Difference, MismatchError
 from hf_model_signing.oms.names import EXEMPT_FILES, is_below
 
@@ -48,9 +49,12 @@ class DirectoryCheck:
         self.check_paths(self.paths(), required)
 
     def paths(self) -> Mapping[str, str]:
-        """Return the path of every file in the directory, by its name; raise `VerificationError` if that fails."""
+        """Return the path of every file in the directory, by its name; raise `VerificationError` if that fails.
+
+        A signed file whose link leads nowhere is not there: its blob was deleted.
+        """
         try:
-            paths = dict(self._all_paths())
+            paths = self._existing(self._all_paths())
         except (ModelError, OSError) as error:
             raise self._unreadable(error) from error
         bytecode = unsigned_bytecode(paths, self.call.manifest.digests)
@@ -60,6 +64,9 @@ class DirectoryCheck:
         for name in bytecode:
             del paths[name]
         return paths
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.directory, *name.split("/"))
 
     def _all_paths(self) -> Mapping[str, str]:
         """Return the path of every file that has to be signed, by its name."""
@@ -80,11 +87,35 @@ class DirectoryCheck:
 
     def check(self, names: Collection[str]) -> None:
         """Raise as `check_all` does, for the files `names`, which must all be there."""
-        paths = {name: os.path.join(self.directory, *name.split("/")) for name in names}
+        paths = self._existing({name: self._path(name) for name in names})
         self.check_paths({name: path for name, path in paths.items() if os.path.lexists(path)}, names)
 
+    def _existing(self, paths: Mapping[str, str]) -> dict[str, str]:
+        signed = self.call.manifest.digests
+        return {name: path for name, path in paths.items() if name not in signed or os.path.exists(path)}
+
     def check_paths(self, paths: Mapping[str, str], required: Collection[str]) -> None:
-        """Raise as `check_all` does, for files by their names."""
+        """Raise as `check_all` does, for files by their names.
+
+        If another process is writing a file, it is checked again when it is complete. Where there are no links, the
+        client copies a file to its place, and all processes see it grow.
+        """
+        looks, is_first = MOST_LOOKS, True
+        while True:
+            try:
+                return self._compare(paths, required)
+            except VerificationError as error:
+                is_mismatch = isinstance(error, MismatchError)
+                names = error.difference.changed if isinstance(error, MismatchError) else paths
+                files = [paths[name] for name in names if not os.path.islink(paths[name])]
+                if self.shown or not files or not (is_mismatch or "changed while" in str(error)):
+                    raise
+                was_written, looks = wait_for_writers(files, looks)
+                if not is_first and not was_written:
+                    raise
+                is_first = False
+
+    def _compare(self, paths: Mapping[str, str], required: Collection[str]) -> None:
         signed, names = self.call.manifest.digests, self.check_names(paths, required)
         try:
             found = self._digests({name: paths[name] for name in names})
@@ -95,9 +126,38 @@ class DirectoryCheck:
             self._refuse(Difference(changed=tuple(changed)))
         self.call.record_verified(found)
 
+    def has_content(self, name: str, path: str) -> bool:
+        """Return True if the file at `path` has the content that was signed for `name`: it may get this name here."""
+        if name not in self.call.manifest.digests:
+            return False
+        try:
+            found = self._hash([Listed(name, path)], {name: self._path(name)})
+        except (ModelError, OSError):
+            return False
+        return found[name] == self.call.manifest.digests[name]
+
+    def move(self, name: str, path: str, final: str) -> None:
+        """Rename a verified file in a private directory to `final`, from where the program gets it under its name.
+
+        The rename changes the change time of the file. A large file is not hashed again for that: it could not be
+        written to in the private directory.
+        """
+        before = state_of(os.stat(path))
+        digest = self.call.digest(path, before)
+        os.replace(path, final)
+        receipts, place = self._receipts(), Listed(name, final)
+        if receipts is None or digest is None or before[0] < SMALLEST:
+            return
+        file = current_state(place)
+        started = receipts.settle([file])
+        if current_state(place) != file or (file.size, file.modified, file.inode) != (before[0], before[1], before[3]):
+            return
+        self.call.record_digest(self._path(name), file, digest, started)
+        if receipts.serialization.shard_size is None:
+            receipts.remember([file], {name: [digest]}, started)
+
     def _digests(self, paths: Mapping[str, str]) -> dict[str, bytes]:
         """Return the digest of each file by its name; known ones by their file state, without reading the file."""
-        manifest = self.call.manifest
         digests = {}
         if self.purpose:
             for name, path in paths.items():
@@ -106,16 +166,20 @@ class DirectoryCheck:
                 if digest is not None:
                     digests[name] = digest
         rest = paths.keys() - digests.keys()
-        if rest:
-            receipts = (
-                Receipts(manifest.serialization, manifest.digests, purpose=self.purpose) if self.purpose else None
-            )
-            started = time.time_ns()
-            listed = self._list(frozenset(rest))
-            for file, digest in hash_listed(listed, manifest.serialization, receipts=receipts).items():
-                digests[file.name] = digest
+        return {**digests, **self._hash(self._list(frozenset(rest)), paths)} if rest else digests
+
+    def _hash(self, listed: Sequence[Listed], paths: Mapping[str, str]) -> dict[str, bytes]:
+        """Hash files, or use their receipts, and record the digests for their `paths` in the directory."""
+        started, digests = time.time_ns(), {}
+        for file, digest in hash_listed(listed, self.call.manifest.serialization, receipts=self._receipts()).items():
+            digests[file.name] = digest
+            if self.purpose:
                 self.call.record_digest(paths[file.name], file, digest, started)
         return digests
+
+    def _receipts(self) -> Receipts | None:
+        manifest = self.call.manifest
+        return Receipts(manifest.serialization, manifest.digests, purpose=self.purpose) if self.purpose else None
 
     def _list(self, names: frozenset[str]) -> list[Listed]:
         for _ in range(_TRIES):

@@ -29,7 +29,7 @@ def answer_dry_run(decider: Decider, original: Original, arguments: Arguments) -
         repository.accept_signature(commit)
         if request.local_dir is None:
             snapshot = request.cache.snapshot(commit)
-            with repository.downloading(snapshot, []):
+            with repository.naming_rejected(snapshot):
                 checked = repository.check_snapshot(names)
             if checked != snapshot:
                 copies = [_moved(file, checked) if file in present else file for file in files]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -43,16 +45,33 @@ def get_remote(decider: Decider, original: Original, arguments: Arguments, *, ot
         return original(**as_keywords(arguments))
 
     def copy(cached: str) -> None:
+        from fsspec.core import strip_protocol
         from fsspec.implementations.local import LocalFileSystem
 
         target = local if opened is None else opened
+        if isinstance(target, (str, os.PathLike)):
+            path = os.path.realpath(strip_protocol(os.fspath(target)))
+            if os.path.isfile(path) or not os.path.exists(path):
+                _copy_verified(cached, path)
+                return
         LocalFileSystem(auto_mkdir=True).get_file(cached, target)
-        if isinstance(target, (str, os.PathLike)) and hash_file(target) != hash_file(cached):
-            os.unlink(target)
-            raise VerificationError(f"'{target}' is not what was verified in '{cached}'")
 
     remote = _RemotePath(file_system, path, arguments.get("kwargs", {}).get("revision"))
     return _answer((decider, *others), remote, copy, lambda: original(**as_keywords(arguments)))
+
+
+def _copy_verified(cached: str, target: str) -> None:
+    """Copy a verified file; what `target` holds is replaced when the copy is complete and as verified."""
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    copy = f"{target}.{os.urandom(8).hex()}.incomplete"
+    try:
+        shutil.copyfile(cached, copy)
+        if hash_file(copy) != hash_file(cached):
+            raise VerificationError(f"'{target}' was not written: the copy is not what was verified in '{cached}'")
+        os.replace(copy, target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(copy)
 
 
 def make_remote_file(decider: Decider, original: Original, arguments: Arguments, *, others: Others = ()) -> Any:  # noqa: ANN401 - None

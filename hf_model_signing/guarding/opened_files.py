@@ -37,7 +37,7 @@ def check_cached_file(decider: Decider, path: str, _: re.Match[str]) -> None:
     def verified(facts: Facts) -> None:
         facts.update(file=name, path=path)
         repository.accept_signature(snapshot.commit)
-        with repository.downloading(directory, []):
+        with repository.naming_rejected(directory):
             repository.check_file(name, in_place=True)
         repository.settle([name], facts)
 

@@ -28,12 +28,18 @@ _is_own: ContextVar[bool] = ContextVar("hf_sign_own_call", default=False)
 class OwnCallHeaders(dict[str, str]):
     """HTTP headers that mark a call as the guard's own, also in the threads in which the client continues it.
 
-    The files that such calls download are verified together afterwards. `checked` makes the context in which they run.
+    `checked` makes the context in which they run. The calls that download one file return what `answer` returns for
+    their arguments, if there is one; otherwise the files are verified together afterwards.
     """
 
-    def __init__(self, headers: Mapping[str, str], checked: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(
+        self,
+        headers: Mapping[str, str],
+        checked: Callable[[], AbstractContextManager[None]],
+        answer: Callable[[dict[str, Any]], Any] | None = None,
+    ) -> None:
         super().__init__(headers)
-        self.checked = checked
+        self.checked, self.answer = checked, answer
 
 
 def is_own_call() -> bool:

@@ -16,7 +16,7 @@ from hf_model_signing.guarding.decider import Decider, Facts
 from hf_model_signing.guarding.directory_check import DirectoryCheck
 from hf_model_signing.guarding.environment import Mode
 from hf_model_signing.guarding.private_copies import PrivateCopy
-from hf_model_signing.guarding.rejected_files import discarding_rejected
+from hf_model_signing.guarding.rejected_files import naming_rejected
 from hf_model_signing.guarding.request import Request
 from hf_model_signing.guarding.shared_cache import refusal, treatment, writer_of, writer_of_any
 from hf_model_signing.guarding.signature import SignatureCheck
@@ -64,10 +64,13 @@ class GuardedRepository:
                 Difference(missing=(path,)),
             )
 
-    def check_announced(self, path: str, size: int | None) -> None:
-        """Raise `MismatchError` if the hub announces other content for a large file than was signed."""
+    def check_announced(self, path: str, size: int | None) -> str | None:
+        """Return the ETag that the hub announces for a file, except for a small one, which is cheaper to download.
+
+        Raises `MismatchError` if the hub announces other content than was signed.
+        """
         if path not in self._digests or (size is not None and size < _WORTH_ASKING):
-            return
+            return None
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
         from huggingface_hub.utils import build_hf_headers
 
@@ -81,6 +84,7 @@ class GuardedRepository:
             found = get_hf_file_metadata(url, token=token, endpoint=request.endpoint, headers=headers)
         sha256 = found.etag if found.etag and _SHA256.fullmatch(found.etag) else None
         self.check_listing({path: RemoteFile(path, found.size or 0, "", sha256)}, [path])
+        return found.etag
 
     def check_listing(self, listing: Mapping[str, RemoteFile], wanted: Collection[str]) -> None:
         """Raise `MismatchError` if the hub's listing of the `wanted` files differs from what was signed."""
@@ -100,7 +104,7 @@ class GuardedRepository:
         Return the directory that was verified: the snapshot or, if others can write to it, its private copy. With
         `in_place`, there is no copy, because the program opens the snapshot itself.
         """
-        check = self._check_of(self._snapshot)
+        check = self.check_of(self._snapshot)
         paths = check.paths()
         other = writer_of_any((self._snapshot, *paths.values()))
         if other is None or not self._is_to_copy(other, in_place=in_place):
@@ -108,7 +112,7 @@ class GuardedRepository:
             return self._snapshot
         copy = self._copy
         names = check.check_names(paths, required)
-        of_copy = self._check_of(copy.directory, shown=self._snapshot)
+        of_copy = self.check_of(copy.directory, shown=self._snapshot)
         copy.make(names, self.call.signature.bundle, partial(of_copy.check_all, required))
         return copy.directory
 
@@ -121,10 +125,10 @@ class GuardedRepository:
         if self.call.is_resting(self._snapshot):
             other = writer_of(os.path.join(self._snapshot, *name.split("/")))
             if other is None or not self._is_to_copy(other, in_place=in_place):
-                self._check_of(self._snapshot).check([name])
+                self.check_of(self._snapshot).check([name])
                 return self._snapshot
         if not in_place and self.call.is_resting(self._copy.directory) and self._copy.holds(name):
-            self._check_of(self._copy.directory, shown=self._snapshot).check([name])
+            self.check_of(self._copy.directory, shown=self._snapshot).check([name])
             return self._copy.directory
         started = time.monotonic()
         directory = self.check_snapshot([name], in_place=in_place)
@@ -133,7 +137,7 @@ class GuardedRepository:
 
     def check_local(self, directory: str, required: Collection[str] = ()) -> None:
         """Raise `VerificationError` unless all files in a directory of the user's own are as signed."""
-        check = self._check_of(directory, local=True)
+        check = self.check_of(directory, local=True)
         paths = check.paths()
         self._check_unshared(directory, *paths.values())
         check.check_paths(paths, required)
@@ -141,7 +145,12 @@ class GuardedRepository:
     def check_local_file(self, directory: str, name: str) -> None:
         """Raise `VerificationError` unless a file in a directory of the user's own is as signed."""
         self._check_unshared(os.path.join(directory, *name.split("/")))
-        self._check_of(directory, local=True).check([name])
+        self.check_of(directory, local=True).check([name])
+
+    @property
+    def stages(self) -> bool:
+        """True if files are downloaded beside their place first; in the mode `warn` the program gets them anyway."""
+        return self.decider.mode is Mode.ENFORCE and not self.request.is_local
 
     def check_local_dir(self) -> None:
         """Raise `VerificationError` if others can write to the `local_dir` that the call names."""
@@ -149,12 +158,12 @@ class GuardedRepository:
             self._check_unshared(self.request.local_dir)
 
     @contextmanager
-    def downloading(self, directory: str, names: Collection[str]) -> Iterator[None]:
-        """Remove those of the files `names` from the directory that the block downloads and refuses."""
+    def naming_rejected(self, directory: str) -> Iterator[None]:
+        """If the block refuses files that were there before, name the path of one."""
         if self.decider.mode is not Mode.ENFORCE:
             yield
             return
-        with discarding_rejected(self.request.cache, directory, self.call.commit, names):
+        with naming_rejected(directory):
             yield
 
     def settle(self, wanted: Collection[str], facts: Facts) -> None:
@@ -205,7 +214,8 @@ class GuardedRepository:
         self.call.shared = str(other)
         return True
 
-    def _check_of(self, directory: str, *, local: bool = False, shown: str = "") -> DirectoryCheck:
+    def check_of(self, directory: str, *, local: bool = False, shown: str = "") -> DirectoryCheck:
+        """Return the check of a directory against the accepted signature."""
         purpose = ""
         if not self.decider.policy.always_hash:
             parts = (self.decider.fingerprint, self.call.signature.bundle.signed_digest)

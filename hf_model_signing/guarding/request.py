@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 from hf_model_signing.errors import VerificationError
@@ -92,13 +92,16 @@ class Request:
         """True if the call must not ask the hub."""
         return bool(self.arguments.get("local_files_only"))
 
-    @cached_property
+    @property
     def cache(self) -> CachedRepository:
         """The repository in the client's cache."""
         if self.found_cache is not None:
             return self.found_cache
         cache_dir = self.arguments.get("cache_dir")
-        return CachedRepository.of(self.uri, self.repo_id, repo_type=self.repo_type, cache_dir=cache_dir)
+        found = CachedRepository.of(self.uri, self.repo_id, repo_type=self.repo_type, cache_dir=cache_dir)
+        # Not a `cached_property`: until Python 3.12 its lock makes the threads of a download wait for each other.
+        object.__setattr__(self, "found_cache", found)
+        return found
 
     def cached_commit(self) -> str:
         """Return the commit that the cache has for the requested revision; raise `VerificationError` if it has none."""
@@ -127,9 +130,9 @@ class Request:
         except VerificationError:
             return False
 
-    def headers(self) -> OwnCallHeaders:
-        """Return the headers of the call, for the guard's own calls."""
-        return OwnCallHeaders(self.arguments.get("headers") or {}, partial(checked_at_least, self.endpoint))
+    def headers(self, answer: Callable[[Arguments], Any] | None = None) -> OwnCallHeaders:
+        """Return the headers of the call, for the guard's own calls; `answer` is as in `OwnCallHeaders`."""
+        return OwnCallHeaders(self.arguments.get("headers") or {}, partial(checked_at_least, self.endpoint), answer)
 
     @contextmanager
     def own_calls(self) -> Iterator[None]:

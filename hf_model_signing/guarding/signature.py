@@ -38,7 +38,7 @@ class SignatureCheck:
         """
         cache = self.request.cache
         path = cache.signature(commit)
-        old_blobs = None if os.path.lexists(path) else cache.blobs()
+        old_blobs = None if os.path.exists(path) else cache.blobs()
         if old_blobs is not None:
             self._download(commit)
         try:

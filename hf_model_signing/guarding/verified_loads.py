@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.guarding.decider import Facts
 from hf_model_signing.guarding.hub_queries import list_files, resolve, select
-from hf_model_signing.guarding.own_calls import Original
+from hf_model_signing.guarding.own_calls import Original, OwnCallHeaders, original_of
 from hf_model_signing.guarding.repository import GuardedRepository
-from hf_model_signing.guarding.request import reason_of
+from hf_model_signing.guarding.request import Arguments, reason_of
+from hf_model_signing.guarding.staged_files import StagedFiles
 from hf_model_signing.oms.names import EXEMPT_FILES
+from hub_adapters.interface import RemoteFile
 
 
 def load_file(repository: GuardedRepository, facts: Facts) -> str:
@@ -31,13 +35,11 @@ def load_file(repository: GuardedRepository, facts: Facts) -> str:
     commit = info.commit_hash
     repository.accept_signature(commit)
     repository.check_listed(path)
-    if info.will_download:
-        repository.check_announced(path, info.file_size)
     directory = request.local_dir or request.cache.snapshot(commit)
-    with repository.downloading(directory, [path] if info.will_download else []):
-        found: str = request.download(revision=commit)
-        if os.path.realpath(found) != os.path.realpath(os.path.join(directory, path)):
-            raise VerificationError(f"the client gives '{found}', and '{os.path.join(directory, path)}' was verified")
+    found = _download_file(repository, path, directory, info)
+    if os.path.realpath(found) != os.path.realpath(os.path.join(directory, path)):
+        raise VerificationError(f"the client gives '{found}', and '{os.path.join(directory, path)}' was verified")
+    with repository.naming_rejected(directory):
         if request.local_dir:
             repository.check_local_file(directory, path)
         else:
@@ -66,15 +68,21 @@ def load_snapshot(repository: GuardedRepository, original: Original, facts: Fact
             raise
         return _load_cached_snapshot(repository, original, facts, error)
     repository.accept_signature(commit)
-    wanted = select(request, {*listing, *repository.call.manifest.digests}) - EXEMPT_FILES
+    selected = select(request, {*listing, *repository.call.manifest.digests})
+    wanted = selected - EXEMPT_FILES
     repository.check_listing(listing, wanted)
     request.forget_other_listing(commit, listing)
     required = wanted & repository.call.manifest.digests.keys()
     directory = request.local_dir or request.cache.snapshot(commit)
-    with repository.downloading(directory, wanted):
-        found = _download_snapshot(repository, original, revision=commit)
-        if os.path.realpath(found) != os.path.realpath(directory):
-            raise VerificationError(f"the client gives '{found}', and '{directory}' was verified")
+    with StagedFiles.of(repository, directory) as files:
+        headers = request.headers()
+        if repository.stages:
+            files.prepare(selected)
+            headers = _headers(files, listing)
+        found = _download_snapshot(repository, original, revision=commit, headers=headers)
+    if os.path.realpath(found) != os.path.realpath(directory):
+        raise VerificationError(f"the client gives '{found}', and '{directory}' was verified")
+    with repository.naming_rejected(directory):
         if request.local_dir:
             repository.check_local(directory, required)
         else:
@@ -107,10 +115,46 @@ def _load_cached_snapshot(
         repository.check_local(found)
     else:
         repository.accept_signature(request.cache.commit_of(found))
-        with repository.downloading(found, []):
+        with repository.naming_rejected(found):
             checked = repository.check_snapshot()
             found = found if os.path.realpath(found) == os.path.realpath(checked) else checked
     return _settle(repository, [], found, facts)
+
+
+def _download_file(repository: GuardedRepository, path: str, directory: str, info: Any) -> str:  # noqa: ANN401 - the client's DryRunFileInfo
+    """Return the path of a file that is at its place in the directory, downloaded if necessary."""
+    request, commit = repository.request, repository.call.commit
+    is_missing = not os.path.exists(os.path.join(directory, path))
+    etag = None
+    if info.will_download:
+        etag = repository.check_announced(path, info.file_size)
+    elif is_missing and repository.stages:
+        etag = repository.check_announced(path, None)  # it is in the cache, under another commit
+    if not repository.stages:
+        return str(request.download(revision=commit))
+    force = bool(request.arguments.get("force_download"))
+    download = partial(request.download, revision=commit)
+    with StagedFiles.of(repository, directory) as files:
+        found = files.fetch(path, download, force=force, etag=etag)
+    if request.local_dir:
+        return str(Path(request.arguments["local_dir"], path)) if os.path.exists(found) else found
+    return str(request.download(revision=commit, force_download=False))
+
+
+def _headers(files: StagedFiles, listing: Mapping[str, RemoteFile]) -> OwnCallHeaders:
+    """Return the headers with which the client downloads a snapshot; its calls for each file are answered here."""
+    request = files.repository.request
+
+    def answer(arguments: Arguments) -> str:
+        def download(**changed: Any) -> Any:  # noqa: ANN401 - as the client
+            return original_of("hf_hub_download")(**{**arguments, "headers": request.headers(), **changed})
+
+        name = arguments["filename"]
+        listed = listing.get(name)
+        etag = (listed.sha256 or listed.blob_id) if listed else None
+        return files.fetch(name, download, force=bool(arguments.get("force_download")), etag=etag)
+
+    return request.headers(answer)
 
 
 def _look_up(repository: GuardedRepository, path: str) -> Any:  # noqa: ANN401 - the client's DryRunFileInfo

@@ -10,6 +10,7 @@ in `huggingface_hub` 1.33.0 (with `httpx` 0.28.1) and 2.4.0 (with `httpx2` 2.16.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
@@ -56,3 +57,11 @@ def http_error() -> type[Exception]:
     from huggingface_hub.errors import HfHubHTTPError
 
     return next(base for base in HfHubHTTPError.__bases__ if base is not OSError)
+
+
+def recorded_commit(directory: str, name: str) -> str | None:
+    """Return the commit from which the client downloaded a file of a `local_dir`; None if it changed since then."""
+    from huggingface_hub._local_folder import read_download_metadata
+
+    record = read_download_metadata(Path(directory), name)
+    return record.commit_hash if record is not None else None

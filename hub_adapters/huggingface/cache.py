@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from hub_adapters._util.atomic_files import write_file
 from hub_adapters._util.file_lock import locked
+from hub_adapters.huggingface import _compat
 from hub_adapters.interface import Snapshot
 
 _OWN = ".hf-sign-"
@@ -32,6 +33,11 @@ def discard(snapshot: Snapshot, names: Collection[str]) -> None:
             # Never a blob that other snapshots may share, and never a file anywhere else.
             if os.path.dirname(blob) == blobs and os.path.basename(blob) not in snapshot.old_blobs:
                 os.unlink(blob)
+
+
+def is_recorded(directory: str, name: str, commit: str) -> bool:
+    """Return True if a `local_dir` has a file that the client downloaded from a commit and takes for unchanged."""
+    return _compat.recorded_commit(directory, name) == commit
 
 
 def write_ref(repository: str, revision: str, commit: str) -> None:
