@@ -53,6 +53,8 @@ _ENTRIES = (
         accepts_content=True,
     ),
     _Entry("h5py", "File.__init__", {1: "name"}),
+    _Entry("sentencepiece", "SentencePieceProcessor.LoadFromFile", {1: "filename"}),
+    _Entry("llama_cpp._internals", "LlamaModel.__init__", {1: "path_model"}),
     # Of tf.saved_model.load.
     _Entry(
         "tensorflow.python.saved_model.loader_impl", "parse_saved_model", {0: "export_dir"}, inside="saved_model.pb"
@@ -90,12 +92,13 @@ def _replace(owner: Any, name: str, entry: _Entry) -> None:  # noqa: ANN401 - a 
     raw = vars(owner).get(name)
     if isinstance(raw, classmethod) or type(raw).__name__ == "classmethod_descriptor":
         new: Any = classmethod(_looking(lambda cls, *args, **kw: raw.__get__(None, cls)(*args, **kw), entry, skipped=1))
-    elif isinstance(owner, ModuleType):
-        new = _looking(raw, entry)
     elif name == "__init__":
-        new = _looking(raw, entry) if callable(raw) else _looking(lambda *_, **__: None, entry)
-    else:
+        own = getattr(owner, name)
+        new = _looking((lambda *_, **__: None) if own is object.__init__ else own, entry)
+    elif raw is None or isinstance(raw, staticmethod):  # without one of its own, it has that of a class above
         new = staticmethod(_looking(getattr(owner, name), entry))
+    else:
+        new = _looking(raw, entry)
     try:
         setattr(owner, name, new)
     except TypeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -89,3 +90,29 @@ class TestReaders:
         _make(tmp_path, 2)
         with machine.guard():
             assert _session(tmp_path / "m.onnx") == _hdf5(tmp_path / "m.h5") == [2, 2]
+
+
+LLAMA_CPP = """
+class LlamaModel:
+    def __init__(self, *, path_model, params=None):
+        self.path_model = path_model
+"""
+
+
+def test_llama_cpp(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class like that of `llama_cpp`, which has to be compiled: imported before the second guard is switched on."""
+    write_tree(machine.home / "packages", {"llama_cpp/__init__.py": "", "llama_cpp/_internals.py": LLAMA_CPP})
+    monkeypatch.syspath_prepend(machine.home / "packages")
+    path = str(machine.bert / "model.safetensors")
+    for _ in range(2):
+        with machine.guard():
+            model = import_module("llama_cpp._internals").LlamaModel
+            assert model(path_model=path).path_model == path
+        content = Path(path).read_bytes()
+        Path(path).write_bytes(content[:-1])
+        with machine.guard(), pytest.raises(hms.MismatchError):
+            model(path_model=path)
+        assert model(path_model=path)
+        Path(path).write_bytes(content)
+    for name in ("llama_cpp._internals", "llama_cpp"):
+        monkeypatch.delitem(sys.modules, name)
