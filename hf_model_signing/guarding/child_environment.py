@@ -44,6 +44,7 @@ class ChildEnvironment:
     def __init__(self) -> None:
         self._before: dict[str, str | None] = {}  # the values of the program, while a guard is on
         self._written: dict[str, str | None] = {}
+        self._ended: tuple[dict[str, str | None], dict[str, str | None]] | None = None  # both, of the last guard
         self._audit_log: str | None = None
 
     def describe(self, deciders: Sequence[Decider]) -> None:
@@ -60,10 +61,11 @@ class ChildEnvironment:
             _set(PATH_VARIABLE, with_site(os.environ.get(PATH_VARIABLE)))
         else:
             _set(PATH_VARIABLE, _without_site(os.environ.get(PATH_VARIABLE)) or self._before[PATH_VARIABLE])
-        self._written = {name: values.get(name) for name in _NAMES} if deciders else {}
         if not deciders:
+            self._ended = (self._written, self._before)
             self._before = {}
             self._audit_log = None
+        self._written = {name: values.get(name) for name in _NAMES} if deciders else {}
 
     def inherit(self) -> None:
         """Keep the variables with which this process was started, for its own children.
@@ -88,9 +90,21 @@ class ChildEnvironment:
     def variables(self) -> Variables | None:
         """Return the variables that each child must have; None if no guard that verifies is on."""
         if not _verify(self._written):
+            self._remove_leftovers()
             return None
         self._audit_log = os.environ.get(AUDIT_VARIABLE) or self._audit_log
         return {**self._written, **({AUDIT_VARIABLE: self._audit_log} if self._audit_log else {})}
+
+    def _remove_leftovers(self) -> None:
+        """Remove the variables of a guard that has ended, if the program restored a copy of `os.environ` since."""
+        if self._ended is None or self._written:
+            return
+        written, before = self._ended
+        if written.get(GUARD_VARIABLE) and all(os.environ.get(name) == value for name, value in written.items()):
+            self._ended = None
+            for name in _NAMES:
+                _set(name, before.get(name))
+            _set(PATH_VARIABLE, _without_site(os.environ.get(PATH_VARIABLE)) or before.get(PATH_VARIABLE))
 
     def mode_of_program(self) -> str | None:
         """Return the mode that the program has set if `HF_SIGN_MODE` now holds that of a guard, and None otherwise."""

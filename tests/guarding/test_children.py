@@ -267,6 +267,19 @@ def test_nothing_is_kept_after_the_guard(children: Children, policy: str) -> Non
     assert children.report() == ["UNGUARDED", "UNGUARDED"]
 
 
+def test_nothing_is_kept_in_a_copy_of_the_environment(children: Children, policy: str) -> None:
+    """The guard ends while `os.environ` is emptied, and what was in it comes back afterwards."""
+    before = _inherited()
+    guard = hms.guard(policy)
+    with mock.patch.dict(os.environ, {}, clear=True):
+        guard.stop()
+    _run(children.command(children.own))
+    assert children.report() == ["UNGUARDED"]
+    assert _inherited() == before
+    _run(children.command(children.own), env={**os.environ, "HF_SIGN_GUARD": "1", "HF_SIGN_POLICY": policy})
+    assert children.report() == [policy]
+
+
 def test_paths_of_the_program_are_kept(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
     code = "import sys; print([path for path in sys.path if path in ('/one', '/two')])"
     output = subprocess.run(
