@@ -66,17 +66,20 @@ def with_own_tables(
     """Return what such a function returns if it keeps its files in the directory for these guards."""
     bound = inspect.signature(original).bind(*args, **kwargs)
     bound.apply_defaults()
+    deciders = tuple(deciders)
+    trusts = {decider.policy.shared_cache for decider in deciders} == {"trust"}
     if name == _ASSETS:
         from huggingface_hub import constants
 
         chosen = bound.arguments["assets_dir"] or constants.HF_ASSETS_CACHE
-        bound.arguments["assets_dir"] = _directory(chosen, _key(deciders, None))
+        bound.arguments["assets_dir"] = _directory(chosen, _key(deciders, None), trusts=trusts)
     elif name == _CACHED:
         factory = bound.arguments["self"]
-        factory.cache_dir = _directory(factory.cache_dir, _key(deciders, frozenset({_DATASETS + factory.name})))
+        key = _key(deciders, frozenset({_DATASETS + factory.name}))
+        factory.cache_dir = _directory(factory.cache_dir, key, trusts=trusts)
     else:
         bound.arguments["cache_dir"] = _directory(
-            bound.arguments.get("cache_dir"), _key(deciders, sources_of(bound.arguments))
+            bound.arguments.get("cache_dir"), _key(deciders, sources_of(bound.arguments)), trusts=trusts
         )
     return original(*bound.args, **bound.kwargs)
 
@@ -144,7 +147,7 @@ def _judges(decider: Decider, source: str) -> bool:
     return decider.requires_signature(source)
 
 
-def _directory(chosen: object, key: str | None) -> object:
+def _directory(chosen: object, key: str | None, *, trusts: bool) -> object:
     """Return the directory for tables in the one that the program chose; without a key, that one itself."""
     if chosen is None and key is None:
         return None
@@ -153,4 +156,23 @@ def _directory(chosen: object, key: str | None) -> object:
         base = base[: -len(re.split(r"[/\\]", base)[-1]) - 1]
     if key is None:
         return chosen if base == str(chosen) else base
-    return f"{base.rstrip('/')}/verified-{key}"
+    return f"{base.rstrip('/')}/verified-{key}" if "://" in base or trusts else _private(base, f"verified-{key}")
+
+
+def _private(base: str, name: str) -> str:
+    """Return a directory for tables below `base` or, if others can write there, in the cache of this program."""
+    from hf_model_signing.errors import VerificationError
+    from hf_model_signing.guarding.private_directory import private_directory
+    from hf_model_signing.hashing.shared_files import other_writer
+
+    path = f"{base.rstrip('/')}/{name}"
+    other = other_writer(os.path.abspath(path))
+    if other is None:
+        return path
+    try:
+        return private_directory("tables", hashlib.sha256(os.fsencode(os.path.abspath(base))).hexdigest()[:16], name)
+    except OSError as error:
+        raise VerificationError(
+            f"{other}, so what is made of verified files cannot be kept there: run `{other.remedy}`, or let "
+            f"XDG_CACHE_HOME name a directory that only you can write to ({error})"
+        ) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Set
@@ -21,13 +22,17 @@ from hf_model_signing._util.file_lock import changing
 from hf_model_signing._util.hashing_opens import open_to_hash
 from hf_model_signing._util.ioctls import clone
 from hf_model_signing._util.own_cache import own_cache
-from hf_model_signing._util.text import show
+from hf_model_signing._util.text import one_line, show
 from hf_model_signing.errors import ModelError, VerificationError
+from hf_model_signing.guarding.audit_log import LOGGER_NAME
+from hf_model_signing.guarding.private_directory import make_directory, private_directory
 from hf_model_signing.hashing.file_tree import Listed, list_named
-from hf_model_signing.hashing.shared_files import other_writer
+from hf_model_signing.hashing.shared_files import OtherWriter
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.difference import Difference, MismatchError
 from hf_model_signing.oms.names import SIGNATURE_NAME
+
+_logger = logging.getLogger(LOGGER_NAME)
 
 _PIECE = 1024 * 1024  # bytes
 _OPEN = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
@@ -51,10 +56,11 @@ class PrivateCopy:
         """Return True if it has a file of this name."""
         return os.path.lexists(self._path(name))
 
-    def make(self, names: Iterable[str], bundle: Bundle, check: Callable[[], None]) -> None:
+    def make(self, names: Iterable[str], bundle: Bundle, check: Callable[[], None], *, other: OtherWriter) -> None:
         """Copy the files that are missing, and what `check` refuses; raise what it raises about a fresh copy.
 
-        Raises `VerificationError` if nothing can be copied.
+        The first copy is logged with its reason, `other`: it takes time and room. Raises `VerificationError` if nothing
+        can be copied.
         """
         wanted = {*names, SIGNATURE_NAME}
         try:
@@ -64,6 +70,11 @@ class PrivateCopy:
         if all(map(self.holds, wanted)):
             with contextlib.suppress(VerificationError):
                 return check()
+        if not self.holds(SIGNATURE_NAME):
+            text = (
+                f"{other}, so '{self.snapshot}' is copied to '{self.directory}'; `{other.remedy}` makes that needless"
+            )
+            _logger.warning("%s", one_line(text))
         with self._changing():
             self._copy(wanted, bundle)
             try:
@@ -87,8 +98,8 @@ class PrivateCopy:
 
     def _error(self, error: Exception) -> VerificationError:
         return VerificationError(
-            f"'{show(self.snapshot)}' cannot be copied to a private directory: {error}; if no room is left in "
-            f"'{show(own_cache())}', let XDG_CACHE_HOME name a directory that only you can write to"
+            f"'{show(self.snapshot)}' cannot be copied to a private directory in '{show(own_cache())}': {error}; let "
+            "XDG_CACHE_HOME name a directory with enough room that only you can write to"
         )
 
     @contextmanager
@@ -111,15 +122,8 @@ class PrivateCopy:
         return os.path.join(self._cache, os.path.basename(os.path.dirname(os.path.dirname(self.snapshot))))
 
     def _make_private(self) -> None:
-        _make_directory(self.directory)
-        _make_directory(os.path.join(self._cache, _NEW))
-        mode = os.stat(own_cache()).st_mode
-        if mode & 0o022:
-            os.chmod(own_cache(), mode & 0o755)  # another part of this program has made it under an open umask
         for directory in (self.directory, os.path.join(self._cache, _NEW)):
-            other = other_writer(directory)
-            if other is not None:
-                raise PermissionError(f"{other} as well, so no copy there is private")
+            private_directory(os.path.relpath(directory, own_cache()))
 
     def _copy(self, wanted: Set[str], bundle: Bundle) -> None:
         missing = frozenset(name for name in wanted if not self.holds(name))
@@ -131,7 +135,7 @@ class PrivateCopy:
             raise self._error(error) from error
         for file in files:
             target = self._path(file.name)
-            _make_directory(os.path.dirname(target))
+            make_directory(os.path.dirname(target))
             self._copy_file(file, target)
         if SIGNATURE_NAME in missing:
             new = os.path.join(self._cache, _NEW, str(os.getpid()))
@@ -144,14 +148,6 @@ class PrivateCopy:
             if not _is_cloned(source, new):
                 write_pieces(new, iter(lambda: source.read(_PIECE) or b"", b""), mode=0o600)
         os.replace(new, target)
-
-
-def _make_directory(path: str) -> None:
-    """Make a directory and those above it that are missing, for this user alone whatever the umask."""
-    if not os.path.isdir(path):
-        _make_directory(os.path.dirname(path))
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(path, 0o700)
 
 
 def _is_cloned(source: FileIO, path: str) -> bool:

@@ -113,7 +113,7 @@ class GuardedRepository:
         copy = self._copy
         names = check.check_names(paths, required)
         of_copy = self.check_of(copy.directory, shown=self._snapshot)
-        copy.make(names, self.call.signature.bundle, partial(of_copy.check_all, required))
+        copy.make(names, self.call.signature.bundle, partial(of_copy.check_all, required), other=other)
         return copy.directory
 
     def check_file(self, name: str, *, in_place: bool = False) -> str:

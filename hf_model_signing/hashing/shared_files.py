@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from hf_model_signing._util.text import show
+from hf_model_signing.hashing.file_systems import mount_of
 from hf_model_signing.hashing.own_groups import is_own_group
 
 _MOST_LINKS = 40  # as many as Linux follows
@@ -117,6 +118,7 @@ class SharedFiles:
             return parent._replace(path=path, above=parent.above or parent.replaced_by(None), here=None)
         here = _writer(path, status, parent.status)
         above = parent.above or parent.replaced_by(here if not _is_own(status) else None)
+        above = above or _server(path, status, parent.status)
         if not stat.S_ISLNK(status.st_mode):
             return _Place(path, status, above, here)
         self._links += 1
@@ -176,6 +178,17 @@ def _writer(path: str, status: os.stat_result, parent: os.stat_result | None) ->
     if is_handed_on or not is_own_group(status.st_gid):
         return OtherWriter(path, f"the group {_name_of_group(status.st_gid)}", f"chmod g-w {quoted}")
     return None
+
+
+def _server(path: str, status: os.stat_result, parent: os.stat_result) -> OtherWriter | None:
+    """Return the other user whose program serves the file system that is mounted here: owners and modes are its say."""
+    mount = mount_of(path, status.st_dev) if status.st_dev != parent.st_dev else None
+    if mount is None or not mount.kind.startswith("fuse"):
+        return None
+    (user,) = [int(option[8:]) for option in mount.options if option.startswith("user_id=")] or [0]
+    return (
+        None if user in (0, os.geteuid()) else OtherWriter(path, _name_of_user(user), f"fusermount -u '{show(path)}'")
+    )
 
 
 def _is_own(status: os.stat_result) -> bool:

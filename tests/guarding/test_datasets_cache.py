@@ -292,3 +292,27 @@ def test_assets_of_libraries(policies: Policies, tmp_path: Path) -> None:
     with policies.guard("other key", key=policies.other):
         assert len({plain, first, assets()}) == 3
     assert assets() == plain
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="nothing is known of other users")
+@pytest.mark.parametrize("shared", [".", "verified"])
+def test_directory_that_others_can_write(
+    home: str, policies: Policies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: str
+) -> None:
+    """Tables of verified files are kept in the cache of this program: nothing verifies them when they are loaded."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    with policies.guard("first"):
+        ordinary = _root(repo_id=REPO)
+        folder = Path(ordinary if shared == "verified" else home)
+        folder.mkdir(parents=True)
+        folder.chmod(0o777)
+        found = _root(repo_id=REPO)
+        assert Path(found).is_relative_to(tmp_path / "xdg" / "hf-sign" / "tables")
+        assert Path(found).stat().st_mode & 0o077 == 0
+        assert _root(repo_id=REPO, cache_dir=found) == _offline() == found
+        (tmp_path / "xdg").chmod(0o777)
+        with pytest.raises(hms.VerificationError, match="every user can write to .*run `chmod o-w .*XDG_CACHE_HOME"):
+            _root(repo_id=REPO)
+    with policies.guard("trusting", head='shared_cache = "trust"'):
+        assert Path(_root(repo_id=REPO)).is_relative_to(home)
+    assert _root(repo_id=REPO) == home

@@ -123,6 +123,14 @@ class TestCopy:
             assert (folder / NESTED).read_bytes() == b"a\nb\n"
             assert Path(shared.download(NESTED)) == folder / NESTED
 
+    def test_is_announced_once(self, shared: Loader, caplog: pytest.LogCaptureFixture) -> None:
+        for _ in range(2):
+            with shared.guard(), caplog.at_level(logging.WARNING, "hf_model_signing.guard"):
+                shared.snapshot()
+        (warning,) = [record.message for record in caplog.records]
+        assert f"every user can write to '{shared.folder()}', so '{shared.folder()}/snapshots/" in warning
+        assert f"`chmod o-w '{shared.folder()}'` makes that needless" in warning
+
     def test_gets_files_that_come_later(self, shared: Loader) -> None:
         for link in shared.folder().glob(f"snapshots/*/{WEIGHTS}"):
             link.unlink()
@@ -186,7 +194,7 @@ class TestCopy:
     def test_is_not_made_where_others_can_write(self, shared: Loader, tmp_path: Path) -> None:
         copies(tmp_path).mkdir(parents=True)
         (tmp_path / "xdg").chmod(0o777)
-        with shared.guard(), pytest.raises(hms.VerificationError, match="no copy there is private.*XDG_CACHE_HOME"):
+        with shared.guard(), pytest.raises(hms.VerificationError, match="nothing there is private; let XDG_CACHE_HOME"):
             shared.download(NAME)
 
     def test_that_cannot_be_made(self, shared: Loader, tmp_path: Path) -> None:

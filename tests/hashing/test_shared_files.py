@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_model_signing.hashing import own_groups, shared_files
+from hf_model_signing.hashing import file_systems, own_groups, shared_files
 from hf_model_signing.hashing.own_groups import is_own_group
 from hf_model_signing.hashing.shared_files import OtherWriter, SharedFiles, other_writer
 from tests.shared_files import STRANGER, acl, as_user, needs_root
@@ -189,6 +189,17 @@ def test_group_of_root_or_of_this_user(tmp_path: Path) -> None:
     assert other_writer(str(path)) is None
     tmp_path.chmod(0o2755)
     assert other_writer(str(path)) is not None, "a directory that hands its group on is shared"
+
+
+@pytest.mark.skipif(not os.path.ismount("/dev/shm"), reason="there is no second file system")
+@pytest.mark.parametrize(("options", "own"), [(["user_id=0"], True), ([f"user_id={STRANGER}"], False), ([], True)])
+def test_file_system_of_another_user(monkeypatch: pytest.MonkeyPatch, options: list[str], own: bool) -> None:
+    mount = file_systems.Mount("fuse.sshfs", frozenset({"rw", *options}))
+    monkeypatch.setitem(file_systems._mounts, os.stat("/dev/shm").st_dev, mount)
+    found = other_writer("/dev/shm/file")
+    assert (found is None) == own
+    if found is not None:
+        assert str(found) == f"user {STRANGER} can write to '/dev/shm'"
 
 
 def test_directories_are_looked_at_again(tmp_path: Path) -> None:
