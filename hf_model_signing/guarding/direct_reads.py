@@ -8,8 +8,10 @@ from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from hf_model_signing._util.repository_kinds import ANY_PLURAL, ANY_PREFIXED
+from hf_model_signing._util.repository_kinds import ANY_PLURAL, BUCKETS
 from hf_model_signing.guarding.decider import Decider, Facts
+from hf_model_signing.guarding.http_request import HttpRequest
+from hf_model_signing.guarding.hub_content import content_of
 from hf_model_signing.guarding.own_calls import Original, own_calls
 from hf_model_signing.guarding.repository import GuardedRepository
 from hf_model_signing.guarding.request import Arguments, Request, RequestedRevision
@@ -18,9 +20,8 @@ from hf_model_signing.guarding.verified_loads import load_file
 
 Others = Sequence[Decider]  # guards that must accept as well
 
-# Paths of URLs at which a hub serves content of a repository, or tokens to read it from the storage behind.
-_PAGE = re.compile(rf"/(?P<kind>(?:{ANY_PREFIXED}|buckets)/)?(?P<id>[^/]+/[^/]+)/(?:resolve|raw)/.*")
-_API = re.compile(rf"/api/(?:resolve-cache/)?(?P<kind>(?:{ANY_PLURAL}|buckets)/)(?P<id>[^/]+/[^/]+)/.*")
+# The route of the API at which the client gets a token for the storage behind a repository.
+_TOKEN_ROUTE = re.compile(rf"/api/((?:{ANY_PLURAL}|buckets)/[^/]+/[^/]+)/.*")
 
 
 def download_bucket_files(decider: Decider, original: Original, arguments: Arguments, *, others: Others = ()) -> Any:  # noqa: ANN401 - as the client
@@ -31,12 +32,18 @@ def download_bucket_files(decider: Decider, original: Original, arguments: Argum
 
 def read_url(decider: Decider, original: Original, arguments: Arguments, *, others: Others = ()) -> Any:  # noqa: ANN401 - as the client
     """Refuse to write what a URL has to a file."""
-    return _refuse_url((decider, *others), original, arguments, str(arguments["url"]))
+    parts = urlsplit(str(arguments["url"]))
+    requested = content_of(HttpRequest("GET", (parts.netloc,), parts.path))
+    shown = parts._replace(query="", fragment="").geturl()
+    return _refuse_url((decider, *others), requested, shown, partial(original, **arguments))
 
 
 def read_storage(decider: Decider, original: Original, arguments: Arguments, *, others: Others = ()) -> Any:  # noqa: ANN401 - as the client
     """Refuse to read a file by its digest from the storage behind the hub."""
-    return _refuse_url((decider, *others), original, arguments, str(arguments["xet_file_data"].refresh_route))
+    shown = str(arguments["xet_file_data"].refresh_route)
+    found = _TOKEN_ROUTE.fullmatch(unquote(urlsplit(shown).path))
+    requested = RequestedRevision(f"hf://{found[1].removeprefix('models/')}", "main") if found else None
+    return _refuse_url((decider, *others), requested, shown, partial(original, **arguments))
 
 
 def parse_safetensors(decider: Decider, original: Original, arguments: Arguments) -> Any:  # noqa: ANN401 - as the client
@@ -74,21 +81,15 @@ def load_local_file(decider: Decider, original: Original, arguments: Arguments) 
     return original(**arguments)
 
 
-def _refuse_url(deciders: Sequence[Decider], original: Original, arguments: Arguments, url: str) -> Any:  # noqa: ANN401
-    shown = urlsplit(url)._replace(query="", fragment="").geturl()
-    path = unquote(urlsplit(url).path)
-    found = _PAGE.fullmatch(path) or _API.fullmatch(path)
-    plain = partial(original, **arguments)
-    if found and found["kind"] == "buckets/":
-        return refuse_bucket(deciders, original.__name__, found["id"], plain)
-    kind = "" if not found or found["kind"] in (None, "models/") else found["kind"]
-    return refuse(
-        deciders,
-        original.__name__,
-        RequestedRevision(f"hf://{kind}{found['id']}" if found else shown, "main"),
-        message=f"what '{shown}' has cannot be verified: load it with hf_hub_download, or open it with HfFileSystem",
-        plain=plain,
-    )
+def _refuse_url(
+    deciders: Sequence[Decider], requested: RequestedRevision | None, shown: str, plain: partial[Any]
+) -> Any:  # noqa: ANN401 - as the client
+    """Refuse to read a URL; it takes the place of the repository if it names none."""
+    call = str(plain.func.__name__)
+    if requested and requested.uri.startswith(f"hf://{BUCKETS}"):
+        return refuse_bucket(deciders, call, requested.uri.removeprefix(f"hf://{BUCKETS}"), plain)
+    message = f"what '{shown}' has cannot be verified: load it with hf_hub_download, or open it with HfFileSystem"
+    return refuse(deciders, call, requested or RequestedRevision(shown, "main"), message=message, plain=plain)
 
 
 def _own(original: Original, arguments: Arguments) -> Any:  # noqa: ANN401 - as the client

@@ -24,7 +24,6 @@ _HUBS = ("https://huggingface.co", "https://hf.co")
 # Hosts that deliver the files of the Hugging Face Hub.
 _DELIVERS = re.compile(r"(?:cdn-lfs[\w-]*\.huggingface\.co|(?:[\w-]+\.)+hf\.co)")
 _NO_CONTENT = ("HEAD", "OPTIONS", "CONNECT", "TRACE", "PUT", "PATCH", "DELETE")
-_KINDS = ("models", "datasets", "spaces", "kernels", "buckets")
 _FILES = ("resolve", "raw")
 _MOST_DECODED = 5
 _LOOPBACK = "loopback"
