@@ -1,4 +1,4 @@
-"""Calls of the guard itself are told from those of a program by their context, as greenlets share a thread."""
+"""Calls of the guard itself are distinguished from those of a program by their context, as greenlets share a thread."""
 
 from __future__ import annotations
 
