@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from hf_model_signing.guarding.http_request import HttpRequest
+from hf_model_signing.guarding.http_request import HttpRequest, named_endpoints
 from hf_model_signing.guarding.request import RequestedRevision
 
 _HUBS = ("https://huggingface.co", "https://hf.co")
@@ -94,10 +94,10 @@ def _paths(target: str) -> Iterator[list[str]]:
 
 
 def _endpoints() -> Iterator[_Endpoint]:
-    """Yield the hubs in use: the Hugging Face Hub, and the endpoint of the environment and of the client."""
+    """Yield the hubs in use: the Hugging Face Hub, and the endpoints of the environment and of the client."""
     constants = sys.modules.get("huggingface_hub.constants")
     named = (os.environ.get("HF_ENDPOINT", ""), str(getattr(constants, "ENDPOINT", "")))
-    for url in dict.fromkeys((*_HUBS, *named)):
+    for url in dict.fromkeys((*_HUBS, *named, *tuple(named_endpoints))):
         if url:
             yield _endpoint(url)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.guarding.client_cache import CachedRepository
+from hf_model_signing.guarding.http_request import named_endpoints
 from hf_model_signing.guarding.own_calls import OwnCallHeaders, original_of, own_calls
 from hf_model_signing.oms.names import SIGNATURE_NAME
 from hub_adapters.huggingface.response_checks import checked_at_least
@@ -79,7 +80,10 @@ class Request:
         """The URL of the hub."""
         from huggingface_hub import constants
 
-        return str(self.arguments.get("endpoint") or constants.ENDPOINT).rstrip("/")
+        named = self.arguments.get("endpoint")
+        if named:
+            named_endpoints.add(str(named))
+        return str(named or constants.ENDPOINT).rstrip("/")
 
     @property
     def local_dir(self) -> str | None:

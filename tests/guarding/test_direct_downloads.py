@@ -315,6 +315,15 @@ def test_spellings_of_this_machine(monkeypatch: pytest.MonkeyPatch, host: str) -
     assert content_of(HttpRequest("GET", (f"{host}:5001",), "/acme/model/resolve/main/x")) is None
 
 
+def test_endpoint_of_an_earlier_call(loader: Loader, signed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program names a hub of its own in a call of the client, and then downloads from it without the client."""
+    with loader.guard():
+        loader.download("config.json")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "https://huggingface.co")
+    with loader.guard(), pytest.raises(hms.VerificationError, match="requests downloads"):
+        requests.get(loader.hub.url + FILE, headers=TOKEN, timeout=60)
+
+
 def test_number_of_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example")
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [(2, 1, 6, "", ("203.0.113.7", 0))])
