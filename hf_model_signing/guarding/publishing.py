@@ -14,6 +14,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hf_model_signing.guarding.own_calls import own_calls
+
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
 
@@ -36,8 +38,10 @@ class PublishingFunction(NamedTuple):
 
 
 _CREATE = "HfApi.create_repo"
+_COPY = "_fetch_files_to_copy"  # downloads small files for a commit that copies them on the hub
 PUBLISHING_FUNCTIONS = (
     PublishingFunction("huggingface_hub.hf_api", _CREATE),
+    PublishingFunction("huggingface_hub._commit_api", _COPY),
     PublishingFunction("huggingface_hub.repocard", "metadata_update", "repo_id"),
     PublishingFunction("huggingface_hub._tensorboard_logger", "HFSummaryWriter.__init__", "repo_id"),
     PublishingFunction("transformers.utils.hub", "create_and_tag_model_card", "repo_id", "model", is_created=True),
@@ -98,6 +102,9 @@ def publish(
         created = original(*args, **kwargs)
         _record(uri_of(created.repo_id, created.repo_type))
         return created
+    if function.name == _COPY:
+        with own_calls():
+            return original(*args, **kwargs)
     bound = inspect.signature(original).bind(*args, **kwargs)
     bound.apply_defaults()
     name = bound.arguments.get(function.parameter)

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from huggingface_hub import HfApi, HfFileSystem, ModelCard, ModelHubMixin, metadata_update, repocard
+from huggingface_hub import (
+    CommitOperationCopy,
+    HfApi,
+    HfFileSystem,
+    ModelCard,
+    ModelHubMixin,
+    metadata_update,
+    repocard,
+)
 
 import hf_model_signing as hms
 from hf_model_signing.guarding import publishing
@@ -118,6 +126,17 @@ PUBLISH: dict[str, Callable[[str, Path], object]] = {
     "upload_folder": lambda repo, tmp: HfApi().upload_folder(repo_id=repo, folder_path=_folder(tmp)),
     "upload_file": lambda repo, _: HfApi().upload_file(repo_id=repo, path_or_fileobj=b"x", path_in_repo="x.bin"),
     "card": lambda repo, _: ModelCard("---\nlicense: mit\n---\n# Own").push_to_hub(repo),
+    "copy on the hub": lambda repo, _: HfApi().create_commit(
+        repo, [CommitOperationCopy("small.txt", "copy.txt")], commit_message="Copy"
+    ),
+    "delete": lambda repo, _: HfApi().delete_file("small.txt", repo),
+    "in the background": lambda repo, _: (
+        HfApi().upload_file(repo_id=repo, path_or_fileobj=b"x", path_in_repo="x.bin", run_as_future=True).result()
+    ),
+    "pull request": lambda repo, tmp: (
+        HfApi().upload_folder(repo_id=repo, folder_path=_folder(tmp), create_pr=True),
+        HfApi().upload_file(repo_id=repo, path_or_fileobj=b"x", path_in_repo="x.bin"),
+    ),
     "hf://": lambda repo, _: HfFileSystem(skip_instance_cache=True).pipe_file(f"{repo}/x.bin", b"x"),
 }
 
@@ -138,6 +157,7 @@ def test_publish(
         hub.create_repo(repo)
     if state == "unsigned":
         hub.commit(repo, {"README.md": b"---\nlicense: mit\n---\n# Mine"})
+    hub.commit(repo, {"small.txt": b"small"})
     with loader.guard():
         if state == "pushed again":
             hub.commit(repo, {"README.md": b"# Newer than the signature"})
