@@ -119,7 +119,7 @@ class Request:
         directory = os.path.join(self.local_dir, CLIENT_RECORDS) if self.local_dir else self.cache.directory
         path = os.path.join(directory, "trees", f"{commit}.json")
         try:
-            with open(path, "rb") as file:
+            with own_calls(), open(path, "rb") as file:  # the directory can be one that a rule names
                 kept = json.load(file)["files"].keys()
         except (OSError, ValueError, KeyError, AttributeError, TypeError):
             return  # there is none, or the client does not read it either
