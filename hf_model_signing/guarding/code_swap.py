@@ -5,10 +5,13 @@ See `docs/decisions/001-code-swapping.md`.
 
 from __future__ import annotations
 
+import gc
 import inspect
 from collections.abc import Callable, Mapping
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, cast
+
+_copies: list[FunctionType] = []
 
 NAME = "@name"  # the constant in the code of a stand-in that is replaced with the name of the function
 
@@ -18,9 +21,25 @@ def find_function(module: ModuleType, name: str) -> FunctionType | None:
     found: Any = module
     for part in name.split("."):
         found = getattr(found, part, None)
+    if found is None:
+        return None
     # Libraries decorate some of their functions; the innermost one does the work, whichever wrapper is called.
-    found = inspect.unwrap(getattr(found, "__func__", found)) if found is not None else None
-    return found if isinstance(found, FunctionType) else None
+    found = inspect.unwrap(getattr(found, "__func__", found))
+    if isinstance(found, FunctionType) and found.__globals__ is vars(module):
+        return found
+    return _find_replaced(module, name)
+
+
+def _find_replaced(module: ModuleType, name: str) -> FunctionType | None:
+    """Return the function that a module has defined, although another one now stands in its place.
+
+    A library may have put a wrapper of its own there, which calls it, and others have a reference from before.
+    """
+    for each in gc.get_objects():
+        is_own = type(each) is FunctionType and each.__globals__ is vars(module) and each.__qualname__ == name
+        if is_own and each not in _copies:
+            return cast("FunctionType", each)
+    return None
 
 
 def copy_function(function: FunctionType) -> FunctionType:
@@ -31,6 +50,7 @@ def copy_function(function: FunctionType) -> FunctionType:
     original.__kwdefaults__ = function.__kwdefaults__
     original.__qualname__ = function.__qualname__
     original.__annotations__ = function.__annotations__
+    _copies.append(original)
     return original
 
 

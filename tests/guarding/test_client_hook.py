@@ -19,6 +19,7 @@ from hf_model_signing.guarding import client_hook
 from hf_model_signing.guarding.handlers import handle_call
 from hf_model_signing.guarding.own_calls import original_of
 from tests.guarded import REPO, Loader, tamper
+from tests.servers.hub import Hub
 
 
 def test_module_that_is_reloaded(loader: Loader, repo: str) -> None:
@@ -36,6 +37,56 @@ def test_module_that_is_reloaded(loader: Loader, repo: str) -> None:
                 before["hf_hub_download"](REPO, "config.json", **loader.how)
     finally:
         vars(file_download).update(before)
+
+
+REPLACED = """
+import functools, sys
+import huggingface_hub
+from huggingface_hub import HfApi, file_download, hf_hub_download
+import hf_model_signing as hms
+
+way, policy, endpoint, cache = sys.argv[1:]
+real, method = file_download.hf_hub_download, HfApi.model_info
+
+def wrapper(*args, **kwargs):
+    return real(*args, **kwargs)
+
+def info(self, *args, **kwargs):
+    return method(self, *args, **kwargs)
+
+class Retry:
+    def __call__(self, *args, **kwargs):
+        return real(*args, **kwargs)
+
+new = {"function": wrapper, "object": Retry(), "partial": functools.partial(real)}[way]
+file_download.hf_hub_download = huggingface_hub.hf_hub_download = new
+HfApi.model_info = info
+how = {"cache_dir": cache, "endpoint": endpoint, "token": "hf_write"}
+hms.guard(policy)
+hms.guard(policy)  # the second one finds what the first one has hooked
+api = HfApi(endpoint=endpoint, token="hf_write")
+for load in (hf_hub_download, real, new, file_download.hf_hub_download):
+    for repo in ("acme/model", "acme/evil"):
+        try:
+            load(repo, "config.json", **how)
+            print("loaded", repo)
+        except hms.VerificationError:
+            print("refused", repo)
+try:
+    api.model_info("acme/evil")
+except hms.VerificationError:
+    print("refused info")
+"""
+
+
+@pytest.mark.parametrize("way", ["function", "object", "partial"])
+def test_function_that_a_library_has_replaced(loader: Loader, hub: Hub, signed: str, way: str) -> None:
+    """Another one stands in its place in the module: the client's own is hooked all the same, and that one works."""
+    hub.create_repo("acme/evil")
+    hub.commit("acme/evil", {"config.json": b"{}"})
+    arguments = (way, str(loader.policy), hub.url, str(loader.home / "hub"))
+    done = subprocess.run([sys.executable, "-c", REPLACED, *arguments], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["loaded acme/model", "refused acme/evil"] * 4 + ["refused info"], done.stderr
 
 
 def test_functions_look_as_before() -> None:
