@@ -12,6 +12,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, cast
 
 _copies: list[FunctionType] = []
+_replaced: list[FunctionType] = []
 
 NAME = "@name"  # the constant in the code of a stand-in that is replaced with the name of the function
 
@@ -35,11 +36,10 @@ def _find_replaced(module: ModuleType, name: str) -> FunctionType | None:
 
     A library may have put a wrapper of its own there, which calls it, and others have a reference from before.
     """
-    for each in gc.get_objects():
-        is_own = type(each) is FunctionType and each.__globals__ is vars(module) and each.__qualname__ == name
-        if is_own and each not in _copies:
-            return cast("FunctionType", each)
-    return None
+    functions = (each for each in gc.get_objects() if type(each) is FunctionType and each not in _copies)
+    own = [each for each in functions if each.__globals__ is vars(module) and each.__qualname__ == name]
+    # The declarations of `typing.overload` come before the function. One whose code was replaced is the function.
+    return max(own, key=lambda each: (each in _replaced, each.__code__.co_firstlineno), default=None)
 
 
 def copy_function(function: FunctionType) -> FunctionType:
@@ -62,6 +62,7 @@ def replace_code(name: str, function: FunctionType, stand_in: Callable[..., Any]
     """
     function.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
     function.__defaults__, function.__kwdefaults__ = None, cast("Mapping[str, Any]", {})  # type: ignore[assignment]
+    _replaced.append(function)
     function.__code__ = _code(name, function.__code__, stand_in.__code__)
 
 

@@ -20,6 +20,7 @@ from hf_model_signing.guarding import (
     http_hook,
     native_readers,
     open_hook,
+    own_imports,
     refusal_report,
     subprocess_hook,
 )
@@ -116,6 +117,7 @@ def strictly(policy: Path | Policy | None) -> Iterator[None]:
 
 
 def _install_hooks() -> None:
+    own_imports.install()
     client_hook.install(handlers.handle_call)
     open_hook.install(handlers.handle_open, on_bytecode=handlers.handle_write, is_on=REGISTRY.is_on)
     native_readers.install()

@@ -168,9 +168,9 @@ class Registry:
         watch_models(pattern for decider in deciders for rule in decider.policy.rules for pattern in rule.folders)
 
     def _make_expected(self) -> None:
-        from hf_model_signing.guarding.decider import Decider
-
         with self._lock, own_calls():  # the files of a policy are not those of a model
+            from hf_model_signing.guarding.decider import Decider
+
             if self._is_expected:
                 made = [_Entry(Decider.of(policy, mode)) for policy, mode in self._environment.expected()]
                 self._entries[:0] = made
