@@ -114,7 +114,8 @@ def verify_path(
     """Verify a model on this machine.
 
     `uri` is the hub reference that it must have been signed for, by default that of its snapshot in the Hugging Face
-    cache; `by_name` is as in `check_subject`. Raises `VerificationError` if it is not what a trusted signer signed.
+    cache; `by_name` is as in `check_subject`. Raises `VerificationError` if it is not what a trusted signer signed. The
+    result is about the files as they are read now; what others can write may change later.
     """
     bundle = signature if isinstance(signature, Bundle) else Bundle.read(signature)
     verified = verifier.verify(bundle)

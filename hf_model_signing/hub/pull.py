@@ -50,6 +50,8 @@ def pull(
     used instead of the `model.sig` of the repository. `token` is sent to the hub in place of the user's own. `note`
     receives messages for the user; without it, they are warnings (`HubWarning`).
 
+    It holds what was signed when `pull` returns. Files that others can write may change later; the guard handles that.
+
     The signature, the repository that it was made for, rollback and the listing of the hub are checked before anything
     large is downloaded. If the hub cannot serve the repository, its cache is verified instead. Raises
     `VerificationError` if the repository is not what a trusted signer signed, `HubError` if the hub fails, and
