@@ -16,4 +16,5 @@ pytest_plugins = [
     "tests.sigstore_js",
     "tests.softhsm",
     "tests.guarded",
+    "tests.shared_files",
 ]

@@ -6,8 +6,9 @@ import os
 import pickle
 import struct
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -41,6 +42,14 @@ def as_user(user: int, group: int, function: Callable[[], Any]) -> Any:  # noqa:
         answer = pipe.read()
     os.waitpid(child, 0)
     return pickle.loads(answer)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A directory that other users can reach; pytest keeps its own ones closed, and closes them again."""
+    with TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
 
 
 def acl(path: Path, tag: int, number: int, *, mask: int = 7) -> None:

@@ -390,15 +390,15 @@ class TestAttacks:
         assert Path(path).read_bytes() == good
 
     @needs_root
-    def test_by_another_user(self, ours: Loader, tmp_path: Path) -> None:
+    def test_by_another_user(self, ours: Loader, open_folder: Path) -> None:
         """Another user, who owns the cache, cannot change what the program got."""
-        for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-            folder.chmod(0o755)
-        for path in (ours.home, *ours.home.rglob("*")):
+        loader = replace(ours, home=open_folder)
+        loader.snapshot()
+        for path in (open_folder, *open_folder.rglob("*")):
             os.chown(path, STRANGER, STRANGER, follow_symlinks=False)
-        with ours.guard():
-            path = Path(ours.download(NAME))
-        blob = ours.blob(NAME)
+        with loader.guard():
+            path = Path(loader.download(NAME))
+        blob = loader.blob(NAME)
         assert as_user(STRANGER, STRANGER, lambda: blob.write_bytes(b"evil")) == 4
         assert "PermissionError" in as_user(STRANGER, STRANGER, lambda: path.write_bytes(b"evil"))
         assert path.read_bytes() == CONTENT

@@ -163,20 +163,16 @@ def test_shared_by_its_owner(tmp_path: Path, kind: str) -> None:
 
 @needs_root
 @pytest.mark.parametrize("mode", [0o600, 0o644, 0o1777])
-def test_of_root_read_by_another_user(tmp_path: Path, mode: int) -> None:
-    path = _in(tmp_path, mode) if mode == 0o1777 else _file(tmp_path, mode)
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-        folder.chmod(0o755)
+def test_of_root_read_by_another_user(open_folder: Path, mode: int) -> None:
+    path = _in(open_folder, mode) if mode == 0o1777 else _file(open_folder, mode)
     assert as_user(STRANGER, STRANGER, lambda: other_writer(str(path))) is None
 
 
 @needs_root
 @pytest.mark.parametrize(("mode", "own"), [(0o600, True), (0o664, True), (0o666, False)])
-def test_of_a_user_with_a_group_of_its_own(tmp_path: Path, mode: int, own: bool) -> None:
+def test_of_a_user_with_a_group_of_its_own(open_folder: Path, mode: int, own: bool) -> None:
     user = pwd.getpwnam("daemon")
-    path = _owned(_file(tmp_path, mode), user.pw_uid, user.pw_gid)
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-        folder.chmod(0o755)
+    path = _owned(_file(open_folder, mode), user.pw_uid, user.pw_gid)
     found = as_user(user.pw_uid, user.pw_gid, lambda: other_writer(str(path)))
     assert (found is None) == own, found
     assert other_writer(str(path)), "for root, that user is another one"
