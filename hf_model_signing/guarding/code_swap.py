@@ -69,4 +69,19 @@ def replace_code(name: str, function: FunctionType, stand_in: Callable[..., Any]
 def _code(name: str, replaced: CodeType, code: CodeType) -> CodeType:
     constants = tuple(name if constant == NAME else constant for constant in code.co_consts)
     # The function keeps its closure, and Python accepts only code with the same number of free variables.
-    return code.replace(co_consts=constants, co_freevars=replaced.co_freevars, co_name=replaced.co_name)
+    free = replaced.co_freevars
+    return code.replace(
+        co_consts=constants, co_freevars=free, co_name=replaced.co_name, co_code=_copying(len(free)) + code.co_code
+    )
+
+
+def _copying(count: int) -> bytes:
+    """Return the instruction that copies free variables into the frame, where Python has one (3.11 and later).
+
+    Without it, reading the variables of the frame crashes the interpreter, as a debugger does that shows a refusal.
+    """
+    if count == 0:
+        return b""
+    from opcode import opmap
+
+    return bytes((opmap["COPY_FREE_VARS"], count)) if "COPY_FREE_VARS" in opmap else b""

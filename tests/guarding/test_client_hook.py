@@ -178,3 +178,20 @@ def test_originals_are_whole() -> None:
     client_hook.install(handle_call)
     for name in ("hf_hub_download", "snapshot_download"):
         assert "repo_id" in inspect.signature(original_of(name)).parameters
+
+
+def test_variables_of_a_hooked_method_can_be_read() -> None:
+    """Debuggers and libraries that report errors read them when something was refused, or crash the interpreter."""
+    program = (
+        "import sys\n"
+        "from hf_model_signing.guarding.code_swap import replace_code\n"
+        "def stand_in(*arguments, **named):\n"
+        "    from sys import _getframe\n"
+        "    return '@name', len(_getframe().f_locals)\n"
+        "class File:\n"
+        "    def __init__(self): super().__init__()\n"
+        "replace_code('it', File.__init__, stand_in)\n"
+        "assert File.__init__(1)[0] == 'it' and File.__init__(1)[1] >= 2\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
