@@ -2,7 +2,8 @@
 
 A directory is recognised by what it is, and not by how its path is spelled: through links, mounts, another case or
 `/proc/self/root` it is the same one. So each directory above a path is compared with the one that the pattern starts
-with, by device and inode. The standard library only, because a guarded Python loads this module when it starts.
+with, and with the links that its wildcards match, by device and inode. The standard library only, because a guarded
+Python loads this module when it starts.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any, NamedTuple
+
+from hf_model_signing.policy.linked_folders import fits, linked_below
 
 _WILD = re.compile(r"[*?\[]")
 
@@ -53,7 +55,7 @@ class FolderPattern(NamedTuple):
         rest = path.removeprefix(self.start)
         names = tuple(rest.split(os.sep)[1:])
         is_below = path == self.start or (rest != path and rest.startswith(os.sep))
-        return is_below and len(names) == len(self.below) and all(map(_fits, names, self.below))
+        return is_below and len(names) == len(self.below) and all(map(fits, names, self.below))
 
     def covers(self, narrow: FolderPattern) -> bool:
         """Return True if every path below a model that `narrow` names is below one that this pattern names."""
@@ -104,19 +106,19 @@ def _parse(text: str) -> dict[str, Any]:
 
 def find_model(patterns: Sequence[FolderPattern], path: str) -> NamedModel | None:
     """Return the model that the first matching pattern names and that an absolute path leads to, or into."""
-    starts = tuple(dict.fromkeys(pattern.start for pattern in patterns))
-    found = _names_below(path, starts)
-    for pattern in patterns if found else ():
-        for start, names in found:
-            wanted = pattern.below
-            if start == pattern.start and len(names) >= len(wanted) and all(map(_fits, names, wanted)):
+    # Where the models of a pattern are: below its start, and below each link that its wildcards match.
+    places = [
+        (pattern, start, wanted)
+        for pattern in patterns
+        for start, wanted in ((pattern.start, pattern.below), *linked_below(pattern.start, pattern.below))
+    ]
+    found = _names_below(path, tuple(dict.fromkeys(start for _, start, _ in places)))
+    for pattern, start, wanted in places if found else ():
+        for at, names in found:
+            if at == start and len(names) >= len(wanted) and all(map(fits, names, wanted)):
                 model = os.path.join(start, *names[: len(wanted)])
                 return NamedModel(pattern, model, names[len(wanted) :])
     return None
-
-
-def _fits(name: str, pattern: str) -> bool:
-    return fnmatchcase(os.path.normcase(name), os.path.normcase(pattern))
 
 
 def _names_below(path: str, starts: tuple[str, ...]) -> list[tuple[str, tuple[str, ...]]]:

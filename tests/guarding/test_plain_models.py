@@ -147,6 +147,17 @@ def _link(target: Path, link: Path) -> Path:
     return link
 
 
+# Ways to open the file of a model by the real path of its directory, given one that is a link.
+RESOLVING: dict[str, Callable[[Path], object]] = {
+    "as spelled": lambda model: (model / NAME).read_bytes(),
+    "Path.resolve": lambda model: (model / NAME).resolve().read_bytes(),
+    "realpath": lambda model: Path(os.path.realpath(model), NAME).read_bytes(),
+    "readlink": lambda model: (model.parent / model.readlink() / NAME).read_bytes(),
+    "chdir": lambda model: test_spellings._in(model, Path(NAME).read_bytes),
+    "dir_fd": lambda model: test_spellings._below_descriptor(model, model),
+}
+
+
 class TestPatterns:
     """A pattern names the model, however it is spelled, and the model is found by its own path."""
 
@@ -193,6 +204,42 @@ class TestPatterns:
         machine.write_policy(wide, narrow)
         with machine.guard(), pytest.raises(hms.VerificationError, match="nobody whom"):
             (machine.bert / NAME).read_bytes()
+
+    @pytest.mark.parametrize("pattern", ["*", "ber?", "../*/bert", "../*/*"])
+    @pytest.mark.parametrize("levels", [1, 2])
+    def test_links_that_wildcards_match(self, machine: Machine, pattern: str, levels: int) -> None:
+        """A model is recognized by its real path as well, in each way that code arrives at that."""
+        place = machine.bert.rename(machine.home / "store-v3")
+        _link(_link(place, machine.home / "between") if levels == 2 else Path("../../../store-v3"), machine.bert)
+        machine.trust(f"{machine.models}/{pattern}")
+        with machine.guard():
+            assert [read(machine.bert) for read in RESOLVING.values()] == [CONTENT] * len(RESOLVING)
+        tamper(place / NAME)
+        for read in RESOLVING.values():
+            with machine.guard(), pytest.raises(hms.MismatchError):
+                read(machine.bert)
+
+    def test_links_to_files_and_above_models(self, machine: Machine) -> None:
+        """A single file may be a link, too; one that leads above the models makes not everything a model."""
+        place = write_tree(machine.home / "store", {"x.gguf": b"GGUF"}) / "x.gguf"
+        _link(place, machine.models / "x.gguf")
+        _link(Path("/"), machine.models / "root")
+        _link(Path(".."), machine.models / "above")
+        with machine.guard():
+            assert machine.policy.read_bytes()
+            assert (machine.bert / NAME).read_bytes() == CONTENT
+            with pytest.raises(hms.MissingSignatureError, match=r"x\.gguf"):
+                place.read_bytes()
+
+    def test_link_that_is_new(self, machine: Machine) -> None:
+        place = write_tree(machine.home / "store", FILES)
+        os.utime(machine.models, (1, 1))
+        with machine.guard():
+            assert (machine.bert / NAME).read_bytes() == CONTENT
+            assert (place / NAME).read_bytes() == CONTENT  # no model of a rule yet
+            _link(place, machine.models / "new")
+            with pytest.raises(hms.MissingSignatureError):
+                (place / NAME).read_bytes()
 
     @pytest.mark.parametrize("default", ["allow", "warn", "refuse"])
     def test_default_is_for_repositories(self, machine: Machine, beside: Path, default: str) -> None:
