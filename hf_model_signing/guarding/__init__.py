@@ -20,8 +20,9 @@ imports only files that come after it.
    `hf_file_system.py` for `hf://`, `direct_reads.py` for the other functions that read content, `cached_listing.py`
    for the list of the cache, and `opened_files.py` and `plain_models.py` for files that are opened by their path.
    `unverifiable.py` refuses what has no signature, such as buckets, and `direct_downloads.py` downloads without the
-   client, which `hub_content.py` recognizes. `datasets_cache.py` chooses where `datasets` keeps its tables.
-   `bytecode.py` keeps bytecode out of verified directories.
+   client, which `hub_content.py` recognizes by its host and `hub_paths.py` by its path. `datasets_cache.py` chooses
+   where `datasets` keeps its tables, and `dataset_viewer.py` what it asks the hub about them. `bytecode.py` keeps
+   bytecode out of verified directories.
 6. `verified_loads.py` has the two loads, of a file and of a snapshot, and `hub_queries.py` the questions to the hub.
    `staged_files.py` downloads files beside their place and renames the verified ones into it.
 7. `repository.py` has the checks of one call. `signature.py` accepts the signature, `rejected_files.py` names the file

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hf_model_signing.guarding.dataset_viewer import VIEWER_FUNCTIONS, VIEWER_MODULE, ask_viewer
 from hf_model_signing.guarding.environment import Mode
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class TableFunction(NamedTuple):
-    """A function of `datasets` or the client that chooses such a directory."""
+    """A function of `datasets` or the client that chooses such a directory, or asks the hub what to put there."""
 
     module: str
     name: str
@@ -38,6 +39,8 @@ TABLE_FUNCTIONS = (
     TableFunction("datasets.packaged_modules.cache.cache", "Cache.__init__"),
     TableFunction("datasets.load", _CACHED),
     TableFunction("huggingface_hub.utils._cache_assets", _ASSETS),
+    TableFunction(VIEWER_MODULE, VIEWER_FUNCTIONS[0]),
+    TableFunction(VIEWER_MODULE, VIEWER_FUNCTIONS[1]),
 )
 TABLE_MODULES = tuple(function.module for function in TABLE_FUNCTIONS)
 _NAMES = frozenset(function.name for function in TABLE_FUNCTIONS)
@@ -51,7 +54,7 @@ Sources = frozenset[str] | None
 
 
 def chooses_tables(name: str) -> bool:
-    """Return True for the name of a hooked function that chooses a directory for tables."""
+    """Return True for the name of a hooked function that chooses a directory for tables, or asks about them."""
     return name in _NAMES
 
 
@@ -67,6 +70,8 @@ def with_own_tables(
     bound = inspect.signature(original).bind(*args, **kwargs)
     bound.apply_defaults()
     deciders = tuple(deciders)
+    if name in VIEWER_FUNCTIONS:
+        return ask_viewer(deciders, original, bound.arguments)
     trusts = {decider.policy.shared_cache for decider in deciders} == {"trust"}
     if name == _ASSETS:
         from huggingface_hub import constants

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -33,16 +33,16 @@ def download_bucket_files(decider: Decider, original: Original, arguments: Argum
 def read_url(decider: Decider, original: Original, arguments: Arguments, *, others: Others = ()) -> Any:  # noqa: ANN401 - as the client
     """Refuse to write what a URL has to a file."""
     parts = urlsplit(str(arguments["url"]))
-    requested = content_of(HttpRequest("GET", (parts.netloc,), parts.path))
+    contents = content_of(HttpRequest("GET", (parts.netloc,), f"{parts.path}?{parts.query}"))
     shown = parts._replace(query="", fragment="").geturl()
-    return _refuse_url((decider, *others), requested, shown, partial(original, **arguments))
+    return _refuse_url((decider, *others), contents, shown, partial(original, **arguments))
 
 
 def read_storage(decider: Decider, original: Original, arguments: Arguments, *, others: Others = ()) -> Any:  # noqa: ANN401 - as the client
     """Refuse to read a file by its digest from the storage behind the hub."""
     shown = str(arguments["xet_file_data"].refresh_route)
     found = _TOKEN_ROUTE.fullmatch(unquote(urlsplit(shown).path))
-    requested = RequestedRevision(f"hf://{found[1].removeprefix('models/')}", "main") if found else None
+    requested = [RequestedRevision(f"hf://{found[1].removeprefix('models/')}", "main")] if found else []
     return _refuse_url((decider, *others), requested, shown, partial(original, **arguments))
 
 
@@ -82,14 +82,23 @@ def load_local_file(decider: Decider, original: Original, arguments: Arguments) 
 
 
 def _refuse_url(
-    deciders: Sequence[Decider], requested: RequestedRevision | None, shown: str, plain: partial[Any]
+    deciders: Sequence[Decider], contents: Sequence[RequestedRevision], shown: str, plain: partial[Any]
 ) -> Any:  # noqa: ANN401 - as the client
-    """Refuse to read a URL; it takes the place of the repository if it names none."""
+    """Refuse to read a URL; it takes the place of the repository if it names none. Each one it can mean is judged."""
     call = str(plain.func.__name__)
-    if requested and requested.uri.startswith(f"hf://{BUCKETS}"):
+    first, *more = contents or [RequestedRevision(shown, "main")]
+    for requested in more:
+        _refuse_content(deciders, call, requested, shown=shown, plain=lambda: None)
+    return _refuse_content(deciders, call, first, shown=shown, plain=plain)
+
+
+def _refuse_content(
+    deciders: Sequence[Decider], call: str, requested: RequestedRevision, *, shown: str, plain: Callable[[], Any]
+) -> Any:  # noqa: ANN401 - as the client
+    if requested.uri.startswith(f"hf://{BUCKETS}"):
         return refuse_bucket(deciders, call, requested.uri.removeprefix(f"hf://{BUCKETS}"), plain)
     message = f"what '{shown}' has cannot be verified: load it with hf_hub_download, or open it with HfFileSystem"
-    return refuse(deciders, call, requested or RequestedRevision(shown, "main"), message=message, plain=plain)
+    return refuse(deciders, call, requested, message=message, plain=plain)
 
 
 def _own(original: Original, arguments: Arguments) -> Any:  # noqa: ANN401 - as the client

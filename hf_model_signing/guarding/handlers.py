@@ -86,8 +86,8 @@ def handle_request(request: HttpRequest, find_library: Callable[[], str]) -> Non
         return
     with own_calls():
         from hf_model_signing.guarding.hub_content import content_of
-    requested = content_of(request)
-    if requested is None:
+    contents = content_of(request)
+    if not contents:
         return
     library = find_library()
     if not library:
@@ -95,7 +95,8 @@ def handle_request(request: HttpRequest, find_library: Callable[[], str]) -> Non
     with own_calls():
         from hf_model_signing.guarding.direct_downloads import check_request
     for decider in REGISTRY.deciding():
-        check_request(decider, requested, request, library)
+        for requested in contents:
+            check_request(decider, requested, request, library)
 
 
 def handle_write(kind: PathKind, path: str, match: re.Match[str]) -> None:

@@ -15,16 +15,19 @@ import sys
 from collections.abc import Collection, Iterator
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from hf_model_signing.guarding.http_request import HttpRequest, named_endpoints
+from hf_model_signing.guarding.hub_paths import CONVERTED, FoundContent, content_at
 from hf_model_signing.guarding.request import RequestedRevision
 
 _HUBS = ("https://huggingface.co", "https://hf.co")
 # Hosts that deliver the files of the Hugging Face Hub.
 _DELIVERS = re.compile(r"(?:cdn-lfs[\w-]*\.huggingface\.co|(?:[\w-]+\.)+hf\.co)")
 _NO_CONTENT = ("HEAD", "OPTIONS", "CONNECT", "TRACE", "PUT", "PATCH", "DELETE")
-_FILES = ("resolve", "raw")
+_PUBLIC = tuple(url.removeprefix("https://") for url in _HUBS)
+_VIEWER = "datasets-server."  # before the host of a hub: its dataset viewer
+_VIEWER_METADATA = frozenset({"", "healthcheck", "is-valid", "parquet", "size", "splits"})
 _MOST_DECODED = 5
 _LOOPBACK = "loopback"
 
@@ -35,48 +38,50 @@ class _Endpoint(NamedTuple):
     prefix: list[str]
 
 
-def content_of(request: HttpRequest) -> RequestedRevision | None:
-    """Return the repository and revision whose content a request is for; None for any other request.
+def content_of(request: HttpRequest) -> tuple[RequestedRevision, ...]:
+    """Return the repositories and revisions whose content a request is for: one for each way to understand its path.
 
     If the host delivers files and its paths do not name repositories, its URL takes the place of the repository.
     """
-    if request.method.upper() in _NO_CONTENT:
-        return None
+    method = request.method.upper()
+    if method in _NO_CONTENT:
+        return ()
+    found: dict[RequestedRevision, None] = {}
     for name in request.hosts:
         host, port = _split(name)
         if _DELIVERS.fullmatch(host):
-            return RequestedRevision(f"https://{host}", "main")
+            found[RequestedRevision(f"https://{host}", "main")] = None
+        text = _ascii(name.rpartition("@")[2].strip().lower())
+        is_viewer = text.startswith(_VIEWER)
+        if is_viewer:
+            host, port = _split(text.removeprefix(_VIEWER))
         for endpoint in _endpoints():
-            if not _is_at(endpoint, host, port):
-                continue
-            for segments in _paths(request.target):
-                below = segments[len(endpoint.prefix) :]
-                found = _file(below) if segments[: len(endpoint.prefix)] == endpoint.prefix else None
-                if found is not None:
-                    return found
-    return None
+            contents = _viewed(request.target) if is_viewer else _contents(endpoint, request.target, method)
+            # The path first: the names of the hubs are looked up only if nothing else can tell.
+            if contents and _is_at(endpoint, host, port):
+                found.update((content.requested, None) for content in contents)
+            elif any(content.is_file for content in contents) and _has_address(endpoint, host):
+                found.update((content.requested, None) for content in contents if content.is_file)
+    return tuple(found)
 
 
-def _file(segments: list[str]) -> RequestedRevision | None:
-    """Return the repository and the revision of a path below the endpoint, if it is that of a file."""
-    words = [segment.partition(";")[0].strip().lower() for segment in segments]
-    is_api = bool(words) and words[0] == "api"
-    if is_api or words[:1] == ["resolve-cache"]:
-        segments, words = segments[is_api:], words[is_api:]
-        if words[:1] == ["resolve-cache"]:  # resolve-cache/KIND/ORG/NAME/COMMIT/FILE
-            return _revision(segments[1:4], segments[4:])
-    if words[-1:] == ["git-upload-pack"]:
-        return _revision([*segments[:-2], segments[-2].removesuffix(".git")] if len(segments) > 1 else [], [])
-    ends = range(2, 4) if is_api else range(1, 4)
-    at = next((at for at in ends if at < len(words) and words[at] in _FILES), None)
-    return None if at is None else _revision(segments[:at], segments[at + 1 :])
+def _contents(endpoint: _Endpoint, target: str, method: str) -> list[FoundContent]:
+    """Return what a path can mean at an endpoint. Nobody posts to a path that names no file to get one."""
+    count = len(endpoint.prefix)
+    below = [segments[count:] for segments in _paths(target) if segments[:count] == endpoint.prefix]
+    contents = [content for content in map(content_at, below) if content is not None]
+    return [content for content in contents if content.is_file or method == "GET"]
 
 
-def _revision(repository: list[str], rest: list[str]) -> RequestedRevision:
-    if repository[:1] == ["models"] and len(repository) > 1:
-        repository = repository[1:]
-    revision = "/".join(rest[: 3 if rest[:1] == ["refs"] else 1])
-    return RequestedRevision(f"hf://{'/'.join(repository)}", revision or "main")
+def _viewed(target: str) -> list[FoundContent]:
+    """Return the datasets that a request to the dataset viewer of a hub is for, unless it asks for no content."""
+    path = next(_paths(target))
+    if path[-1:] and path[-1].lower() in _VIEWER_METADATA:
+        return []
+    names = parse_qs(urlsplit(target).query).get("dataset", [])
+    if path[:1] and path[0].lower() in ("assets", "cached-assets"):
+        names = [*names, "/".join(path[1 : path.index("--") if "--" in path else 3])]
+    return [FoundContent(RequestedRevision(f"hf://datasets/{name}", CONVERTED), is_file=True) for name in names]
 
 
 def _paths(target: str) -> Iterator[list[str]]:
@@ -111,10 +116,18 @@ def _endpoint(url: str) -> _Endpoint:
 
 
 def _is_at(endpoint: _Endpoint, host: str, port: int | None) -> bool:
-    if host == endpoint.host:
-        return host != _LOOPBACK or port is None or port == endpoint.port
-    is_address = ":" in host or host.replace(".", "").isdigit()
-    return is_address and endpoint.host != _LOOPBACK and host in _addresses(endpoint.host)
+    return host == endpoint.host and (host != _LOOPBACK or port is None or port == endpoint.port)
+
+
+def _has_address(endpoint: _Endpoint, host: str) -> bool:
+    """Return True if a host is given as an address, and an endpoint has it."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    if endpoint.host in _PUBLIC and not address.is_global:
+        return False
+    return endpoint.host != _LOOPBACK and host in _addresses(endpoint.host)
 
 
 @lru_cache(maxsize=16)
@@ -132,9 +145,13 @@ def _split(name: str) -> tuple[str, int | None]:
     head, colon, tail = text.rpartition(":")
     is_port = bool(colon) and tail.isdecimal() and ("]" in head or ":" not in head)
     host = (head if is_port else text).strip("[]").partition("%")[0]
+    return _plain(_ascii(host).rstrip(".")), int(tail) if is_port else None
+
+
+def _ascii(name: str) -> str:
     with contextlib.suppress(UnicodeError):
-        host = host.encode("idna").decode("ascii")
-    return _plain(host.rstrip(".")), int(tail) if is_port else None
+        return name.encode("idna").decode("ascii")
+    return name
 
 
 def _plain(host: str) -> str:

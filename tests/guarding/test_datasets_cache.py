@@ -50,6 +50,14 @@ class CachedDatasetModuleFactory:
         from datasets import config
         return str(self.cache_dir or config.HF_DATASETS_CACHE)
 """,
+    "utils/_dataset_viewer.py": """
+class DatasetViewerError(Exception):
+    pass
+def get_exported_dataset_infos(dataset, commit_hash, token):
+    return {"default": {"features": dataset}}
+def get_exported_parquet_files(dataset, commit_hash, token):
+    return [{"url": dataset}]
+""",
 }
 
 
@@ -253,6 +261,27 @@ def test_several_guards(home: str, policies: Policies) -> None:
     assert root("first", "second") == root("second", "first") == root("first", "second", "again")
     assert len({root("first"), root("second"), root("first", "second")}) == 3
     assert root("first", "of others") == root("first")
+
+
+@pytest.mark.parametrize("name", ["get_exported_dataset_infos", "get_exported_parquet_files"])
+def test_dataset_viewer(home: str, policies: Policies, name: str) -> None:
+    """Nobody signs what a hub says of the tables of a dataset, such as the names of its labels."""
+    viewer: Any = importlib.import_module("datasets.utils._dataset_viewer")
+
+    def ask(dataset: str = REPO) -> Any:  # noqa: ANN401 - as the library
+        return getattr(viewer, name)(dataset=dataset, commit_hash="0" * 40, token=None)
+
+    plain = ask()
+    with policies.guard("first", head='default = "allow"'):
+        with pytest.raises(viewer.DatasetViewerError, match="was not asked about 'hf://datasets/acme/words'"):
+            ask()
+        assert ask("other/words")
+    with policies.guard("default"), pytest.raises(viewer.DatasetViewerError):
+        ask("other/words")
+    with policies.guard("unsigned", text='[[trust]]\nrepos = ["hf://datasets/acme/*"]\nunsigned = true\n'):
+        assert ask() == plain
+    with policies.guard("warn", mode="warn"):
+        assert ask() == plain
 
 
 def test_pin_of_trust_on_first_use(home: str, policies: Policies) -> None:

@@ -17,6 +17,7 @@ import requests
 import urllib3
 
 import hf_model_signing as hms
+from hf_model_signing.guarding import hub_content
 from hf_model_signing.guarding.http_request import HttpRequest
 from hf_model_signing.guarding.hub_content import content_of
 from tests.guarded import REPO, Loader, rule
@@ -283,16 +284,94 @@ def mirror(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_content(mirror: None, spelling: str) -> None:
     for method in ("GET", "get", "POST"):
         found = content_of(HttpRequest(method, *CONTENT_REQUESTS[spelling]))
-        assert found is not None
-        if not found.uri.startswith("https:"):
-            assert found.uri.removesuffix("/model") in ("hf://acme", "hf://datasets/acme", "hf://spaces/acme")
-    assert content_of(HttpRequest("HEAD", *CONTENT_REQUESTS[spelling])) is None
-    assert content_of(HttpRequest("PUT", *CONTENT_REQUESTS[spelling])) is None
+        assert found
+        if not found[0].uri.startswith("https:"):
+            assert found[0].uri.removesuffix("/model") in ("hf://acme", "hf://datasets/acme", "hf://spaces/acme")
+    assert not content_of(HttpRequest("HEAD", *CONTENT_REQUESTS[spelling]))
+    assert not content_of(HttpRequest("PUT", *CONTENT_REQUESTS[spelling]))
 
 
 @pytest.mark.parametrize("spelling", OTHER_REQUESTS)
 def test_no_content(mirror: None, spelling: str) -> None:
-    assert content_of(HttpRequest("GET", *OTHER_REQUESTS[spelling])) is None
+    assert not content_of(HttpRequest("GET", *OTHER_REQUESTS[spelling]))
+
+
+# Paths of a hub that are answered with content and name no file, or that take another repository for it.
+GENERATED = {
+    "/api/datasets/acme/words/parquet/default/train/0.parquet": "hf://datasets/acme/words",
+    "/api/datasets/words/parquet/default/train/0.parquet": "hf://datasets/words",
+    "/api/datasets/acme/tree/parquet/default/train/0.parquet": "hf://datasets/acme/tree",
+    "/api/datasets/acme/words/croissant": "hf://datasets/acme/words",
+    "/api/models/acme/model/compare/main..other": "hf://acme/model",
+    "/api/models/acme/model/safetensors-metadata/model.safetensors": "hf://acme/model",
+    "/api/models/acme/model/not-known-yet": "hf://acme/model",
+    "/api/datasets/acme/words/jwt": "hf://datasets/acme/words",
+    "/acme/model/blob/main/a.csv": "hf://acme/model",
+    "/acme/model/not-known-yet/main/a.csv": "hf://acme/model",
+    "/datasets/acme/words/blob/main/a.csv": "hf://datasets/acme/words",
+    "/datasets/acme/words/media/main/a.csv": "hf://datasets/acme/words",
+    "/datasets/acme/words/MEDIA/main/a.csv": "hf://datasets/acme/words",
+    "/widgets/acme/words/resolve/main/a.csv": "hf://widgets/acme/words",
+    "/v2/acme/model/blobs/sha256:0123": "hf://acme/model",
+    "/resolve-cache/models/gpt2/0123456789012345678901234567890123456789/config.json": "hf://gpt2",
+    "/gpt2/resolve/main/raw/a": "hf://gpt2",
+}
+METADATA = (
+    "/api/models",
+    "/api/models/gpt2",
+    "/api/models/gpt2/revision/main",
+    "/api/models/gpt2/tree/main/onnx/a",
+    "/api/models/acme/model/xet-read-token/main",
+    "/api/spaces/acme/app/runtime",
+    "/api/spaces/zero-gpu/quota",
+    "/api/whoami-v2",
+    "/api/daily_papers/a/b/c/d",
+    "/acme/model/tree/main/a/b",
+    "/acme/model/discussions/1/files",
+    "/acme/model.git/info/refs",
+    "/docs/hub/en/a/b/c",
+    "/datasets/acme/words/viewer/default/train",
+)
+
+
+@pytest.mark.parametrize(("path", "uri"), GENERATED.items())
+def test_generated_content(path: str, uri: str) -> None:
+    assert [each.uri for each in content_of(HttpRequest("GET", (HUB,), path))] == [uri]
+
+
+@pytest.mark.parametrize("path", METADATA)
+def test_metadata(path: str) -> None:
+    assert not content_of(HttpRequest("GET", (HUB,), path))
+
+
+@pytest.mark.parametrize("word", ["raw", "resolve", "tree", "revision", "parquet", "blob", "refs", "v2", "datasets"])
+def test_names_that_are_words_of_the_parser(word: str) -> None:
+    """A repository, or its owner, has the name of a word that the parser knows."""
+    for name in (f"acme/{word}", f"{word}/model") if word not in ("v2", "datasets") else (f"acme/{word}",):
+        uri = f"hf://{name}"
+        for target in (f"/{name}/resolve/main/a", f"/{name}/raw/refs%2Fpr%2F1/a", f"/api/models/{name}/resolve/main/a"):
+            assert [each.uri for each in content_of(HttpRequest("GET", (HUB,), target))] == [uri]
+        for rest in ("", "/revision/main", "/tree/main/a", "/preupload/main", "/commit/main", "/paths-info/main"):
+            assert not content_of(HttpRequest("GET", (HUB,), f"/api/models/{name}{rest}"))
+            assert not content_of(HttpRequest("POST", (HUB,), f"/api/models/{name}{rest}"))
+        assert not content_of(HttpRequest("GET", (HUB,), f"/{name}/tree/main"))
+
+
+def test_each_way_to_understand_a_path() -> None:
+    target = "/allowed/x/resolve/../../../acme/model/resolve/main/f"
+    found = {each.uri for each in content_of(HttpRequest("GET", (HUB,), target))}
+    assert found == {"hf://allowed/x", "hf://acme/model"}
+
+
+@pytest.mark.parametrize("host", ["datasets-server.huggingface.co", "DATASETS-server.mirror.test:8443"])
+def test_dataset_viewer(mirror: None, host: str) -> None:
+    for target in ("/rows?dataset=acme%2Fwords&offset=0", "/info?dataset=acme/words", "/assets/acme/words/--/a/b.jpg"):
+        found = content_of(HttpRequest("GET", (host,), target))
+        assert [each.uri for each in found] == ["hf://datasets/acme/words"]
+    both = content_of(HttpRequest("GET", (host,), "/rows?dataset=other/words&dataset=acme/words"))
+    assert len(both) == 2
+    for target in ("/is-valid?dataset=acme/words", "/splits?dataset=acme/words", "/"):
+        assert not content_of(HttpRequest("GET", (host,), target))
 
 
 @pytest.mark.parametrize(
@@ -311,8 +390,8 @@ def test_no_content(mirror: None, spelling: str) -> None:
 )
 def test_spellings_of_this_machine(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://localhost:5000")
-    assert content_of(HttpRequest("GET", (f"{host}:5000",), "/acme/model/resolve/main/x")) is not None
-    assert content_of(HttpRequest("GET", (f"{host}:5001",), "/acme/model/resolve/main/x")) is None
+    assert content_of(HttpRequest("GET", (f"{host}:5000",), "/acme/model/resolve/main/x"))
+    assert not content_of(HttpRequest("GET", (f"{host}:5001",), "/acme/model/resolve/main/x"))
 
 
 def test_endpoint_of_an_earlier_call(loader: Loader, signed: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,13 +406,43 @@ def test_endpoint_of_an_earlier_call(loader: Loader, signed: str, monkeypatch: p
 def test_number_of_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example")
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [(2, 1, 6, "", ("203.0.113.7", 0))])
-    assert content_of(HttpRequest("GET", ("203.0.113.7:443",), "/acme/model/resolve/main/x")) is not None
-    assert content_of(HttpRequest("GET", ("203.0.113.8:443",), "/acme/model/resolve/main/x")) is None
+    assert content_of(HttpRequest("GET", ("203.0.113.7:443",), "/acme/model/resolve/main/x"))
+    assert not content_of(HttpRequest("GET", ("203.0.113.8:443",), "/acme/model/resolve/main/x"))
+
+
+@pytest.mark.parametrize(
+    ("address", "target", "names"),
+    [
+        ("10.0.0.5:9000", "/metrics", []),
+        ("10.0.0.5:9000", "/api/v1/query/a/b", []),
+        ("10.0.0.5:9000", "/a/b/c/d/e", []),
+        ("10.0.0.5:9000", "/acme/model/resolve/main/x", ["mirror.test"]),
+        ("8.8.8.8", "/metrics", []),
+        ("8.8.8.8", "/acme/model/resolve/main/x", ["huggingface.co", "hf.co", "mirror.test"]),
+    ],
+)
+def test_names_that_are_looked_up(
+    mirror: None, monkeypatch: pytest.MonkeyPatch, address: str, target: str, names: list[str]
+) -> None:
+    """The names of the hubs are looked up only for a path that names a file, and that may be at this address."""
+    hub_content._addresses.cache_clear()
+    looked_up: list[str] = []
+
+    def getaddrinfo(host: str, *_: object) -> list[object]:
+        looked_up.append(host)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "https://huggingface.co")
+    monkeypatch.setattr(hub_content, "named_endpoints", set())
+    assert not content_of(HttpRequest("GET", (address,), f"/hub{target}"))
+    assert not content_of(HttpRequest("GET", (address,), target))
+    assert looked_up == names
+    hub_content._addresses.cache_clear()
 
 
 def test_revisions() -> None:
     paths = {"main": "main", "refs/pr/1": "refs/pr/1", "refs%2Fpr%2F1": "refs/pr/1"}
     for spelled, revision in paths.items():
         found = content_of(HttpRequest("GET", (HUB,), f"/acme/model/resolve/{spelled}/x"))
-        assert found is not None
-        assert found.revision == revision
+        assert found[0].revision == revision
