@@ -59,8 +59,8 @@ def test_found_from_below(below: str) -> None:
         f"/cache/models--a--b/snapshots/{COMMIT}0",
         f"/cache/models--a--b/snapshots/{COMMIT.upper()}",
         f"/cache/models--a--b/blobs/{COMMIT}",
-        f"/cache/images--a--b/snapshots/{COMMIT}",
-        f"/cache/xmodels--a--b/snapshots/{COMMIT}",
+        f"/cache/image--a--b/snapshots/{COMMIT}",
+        f"/cache/x_models--a--b/snapshots/{COMMIT}",
         f"/cache/models--a--b/x/snapshots/{COMMIT}",
     ],
 )
