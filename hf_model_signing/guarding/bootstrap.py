@@ -2,6 +2,9 @@
 
 Python ignores an error in a `.pth` file and starts the program all the same. So an error here ends the process, because
 the program would run unguarded. See `docs/decisions/002-pth-file.md`.
+
+The file has moved the entries of `PYTHONPATH` to the end of `sys.path`, and they are moved back here: nothing that the
+guard imports comes from such a directory if it is installed elsewhere, because it can be that of a model.
 """
 
 from __future__ import annotations
@@ -17,10 +20,16 @@ def _stop(error: BaseException) -> None:
     os._exit(1)  # `sys.exit` raises an exception, which Python would ignore like any other in a `.pth` file
 
 
+def _put_python_path_first() -> None:
+    entries = {*map(os.path.abspath, os.environ.get("PYTHONPATH", "").split(os.pathsep))}
+    sys.path.sort(key=lambda entry: entry not in entries)  # it keeps the order of the others
+
+
 if os.environ.get("HF_SIGN_GUARD"):  # the name is not imported, because an import can fail
     try:
         from hf_model_signing.guarding.guard import start_by_environment
 
         start_by_environment()
+        _put_python_path_first()
     except BaseException as error:  # noqa: BLE001 - after any error the program does not run
         _stop(error)
