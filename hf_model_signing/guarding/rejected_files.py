@@ -11,14 +11,17 @@ from hf_model_signing.oms.difference import MismatchError
 
 
 @contextmanager
-def naming_rejected(directory: str) -> Iterator[None]:
+def naming_rejected(directory: str, *, local: bool = False) -> Iterator[None]:
     """If the block refuses changed files in `directory`, say where the content of one is: it stays until it is deleted.
 
-    The content of a file in a cache is the blob that the file leads to.
+    The content of a file in a cache is the blob that the file leads to. Files that only a directory of the user's own has
+    are the user's: the call needs another `local_dir`.
     """
     try:
         yield
     except MismatchError as error:
+        if local and error.difference.added and not error.difference.changed:
+            raise MismatchError(f"{error}\n  (name a local_dir that holds nothing else)", error.difference) from error
         paths = [os.path.realpath(os.path.join(directory, name)) for name in error.difference.changed]
         blame = Blame(sent=False, path=next((path for path in paths if os.path.exists(path)), directory))
         raise MismatchError(f"{error}\n  ({blame.describe()})", error.difference) from error

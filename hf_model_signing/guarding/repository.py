@@ -163,7 +163,7 @@ class GuardedRepository:
         if self.decider.mode is not Mode.ENFORCE:
             yield
             return
-        with naming_rejected(directory):
+        with naming_rejected(directory, local=self.request.local_dir is not None):
             yield
 
     def settle(self, wanted: Collection[str], facts: Facts) -> None:

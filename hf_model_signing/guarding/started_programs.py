@@ -36,6 +36,7 @@ _MOST_STEPS = 16
 # The second line of a script that a shell passes on to Python: pip writes it if the path of the interpreter is long.
 _WRAPPED_EXEC = re.compile(r"""\s*(?:'''exec'|"exec"|"''exec"|exec)\s+(.*)""")
 _IGNORING = frozenset("EIS")
+_NO_HF_SIGN = "hf-sign is not installed in it"
 
 
 class Start(NamedTuple):
@@ -112,6 +113,7 @@ def _check_interpreter(path: str, start: Start, variables: Variables) -> None:
     if not answer.loads:
         used = "".join(sorted(options.letters & frozenset("EIs")))
         why = answer.why or f"{f'with -{used} ' if used else ''}it does not read what switches the guard on"
+        why = _NO_HF_SIGN if _NO_HF_SIGN in why else why  # in place of the whole sentence of `site/sitecustomize.py`
         raise _refusal(path, why, "install hf-sign in the environment that it belongs to, or start another Python")
 
 

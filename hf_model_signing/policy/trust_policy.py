@@ -72,7 +72,10 @@ class Policy:
         """Return the rule that decides about a hub reference; raises `VerificationError` if none matches."""
         rule = self.decide(uri)
         if rule is None:
-            raise VerificationError(f"'{uri}' is not trusted: no rule of the trust policy '{self.path}' names it")
+            raise VerificationError(
+                f"'{uri}' is not trusted: no rule of the trust policy '{self.path}' names it; "
+                "`hf-sign trust add` adds a rule"
+            )
         return rule
 
     def fingerprint(self) -> str:

@@ -83,7 +83,10 @@ def test_verify_by_the_first_rule_only(signed: str, person: People, acme: KeyPai
 def test_what_no_rule_names_is_refused(signed: str, person: People, acme: KeyPair, default: str) -> None:
     policy, user = _policy(_rule("other/*", acme), default=default), person()
     for words in (["verify", "--policy", policy, f"hf://{signed}"], ["pull", signed, "--policy", policy]):
-        _refused(user.run(*words), f"'hf://{signed}' is not trusted: no rule of the trust policy 'p.toml' names it")
+        _refused(
+            user.run(*words),
+            f"'hf://{signed}' is not trusted: no rule of the trust policy 'p.toml' names it; `hf-sign trust add`",
+        )
 
 
 def test_verify_by_a_digest(hub: Hub, signed: str, person: People, acme: KeyPair) -> None:

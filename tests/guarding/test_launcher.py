@@ -220,7 +220,7 @@ class TestSite:
     def test_python_without_hf_sign_does_not_run(self, run: Run, tmp_path: Path, loader: Loader) -> None:
         venv.create(tmp_path / "bare", with_pip=False, symlinks=True)
         bare = tmp_path / "bare" / "bin" / "python"
-        refused(run(bare, "-c", "print('LOADED')"), "hf-sign is not installed in it")
+        refused(run(bare, "-c", "print('LOADED')"), "would not hold in it: hf-sign is not installed in it; install")
         refused(run("sh", "-c", f"{bare} -c 'print(\"LOADED\")'"), "hf-sign is not installed in it")
         refused(run(bare, "-I", "-c", "print('LOADED')"), "the guard would not hold in it")
         off = run(bare, "-c", "print('LOADED')", options=("--policy", str(loader.policy), "--mode", "off"))
