@@ -14,8 +14,8 @@ from hf_model_signing.oms.difference import MismatchError
 def naming_rejected(directory: str, *, local: bool = False) -> Iterator[None]:
     """If the block refuses changed files in `directory`, say where the content of one is: it stays until it is deleted.
 
-    The content of a file in a cache is the blob that the file leads to. Files that only a directory of the user's own has
-    are the user's: the call needs another `local_dir`.
+    The content of a file in a cache is the blob that the file leads to. What else lies in a directory of the user's own
+    may be the user's: the call needs another `local_dir`.
     """
     try:
         yield
