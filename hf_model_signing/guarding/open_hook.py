@@ -16,7 +16,13 @@ from typing import Any
 
 from hf_model_signing._util.hashing_opens import is_hashing
 from hf_model_signing.guarding.own_calls import is_own_call
-from hf_model_signing.guarding.real_places import paths_below_open_directories, watched_places, watched_places_to_write
+from hf_model_signing.guarding.real_places import (
+    path_below,
+    paths_below_open_directories,
+    watched_places,
+    watched_places_to_write,
+)
+from hf_model_signing.guarding.renames import leaving
 from hf_model_signing.guarding.watched_paths import BYTECODE, PathKind
 
 # Called with the kind of the path, the absolute path, and its parts; raises to refuse.
@@ -25,6 +31,7 @@ Handler = Callable[[PathKind, str, re.Match[str]], None]
 # Other events of code that is about to read a file, and how its path is spelled in their first argument: a database is
 # opened, a library is loaded, a file gets another name that no longer tells where it came from.
 _OTHER_EVENTS = ("sqlite3.connect", "ctypes.dlopen", "os.link")
+_RENAME = "os.rename"  # also of `os.replace`, and of what uses one of them, such as `shutil.move`
 
 # Flags of `os.open` for a descriptor that nothing can be read from, or nothing that was there before.
 _NOTHING_TO_READ = os.O_TRUNC | getattr(os, "O_PATH", 0) | getattr(os, "O_DIRECTORY", 0)
@@ -55,6 +62,9 @@ def _on_event(event: str, arguments: tuple[object, ...]) -> None:
         path, mode = arguments[1], "r"
     elif event == "os.mkdir":
         path, mode, is_written = arguments[0], "w", True
+    elif event == _RENAME:
+        _look_at_rename(*arguments)
+        return
     else:
         return
     if is_written and not (isinstance(path, (str, bytes)) and BYTECODE in os.fsdecode(path)):
@@ -62,6 +72,8 @@ def _on_event(event: str, arguments: tuple[object, ...]) -> None:
     if not isinstance(path, (str, bytes, os.PathLike)):
         return  # a descriptor: the file was looked at when it was opened
     name = os.fsdecode(path)
+    if event == "os.link" and len(arguments) > 2:
+        name = path_below(name, arguments[2])
     if event == "sqlite3.connect" and name.startswith("file:"):
         name = _path_of_uri(name)
     _look_at(name, below_descriptors=mode is None, is_written=is_written)
@@ -73,7 +85,7 @@ def look_at(path: str | bytes | os.PathLike[Any]) -> None:
 
 
 def _look_at(name: str, *, below_descriptors: bool, is_written: bool) -> None:
-    if not _is_on or not _is_on[0]() or is_own_call() or is_hashing():
+    if not _looks():
         return
     if os.path.isabs(name):
         paths = [name]
@@ -85,6 +97,16 @@ def _look_at(name: str, *, below_descriptors: bool, is_written: bool) -> None:
     for each in paths:
         for kind, place, match in watched_places_to_write(each, BYTECODE) if is_written else watched_places(each):
             (on_bytecode if is_written else handler)(kind, place, match)
+
+
+def _look_at_rename(source: Any, target: Any, below: object = -1, target_below: object = -1) -> None:  # noqa: ANN401 - paths
+    if _looks():
+        for kind, place, match in leaving(os.fsdecode(source), os.fsdecode(target), (below, target_below)):
+            _handlers[0](kind, place, match)
+
+
+def _looks() -> bool:
+    return bool(_is_on) and _is_on[0]() and not is_own_call() and not is_hashing()
 
 
 def _reads(mode: object, flags: object) -> bool:

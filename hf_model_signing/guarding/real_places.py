@@ -58,6 +58,15 @@ def paths_below_open_directories(name: str) -> list[str]:
     return paths
 
 
+def path_below(path: str, descriptor: object = -1) -> str:
+    """Return a path that may be relative to an open directory, or to the current one, as an absolute path."""
+    if os.path.isabs(path):
+        return path
+    if isinstance(descriptor, int) and descriptor >= 0 and _has_descriptors():
+        return os.path.join(os.readlink(f"{_DESCRIPTORS}/{descriptor}"), path)
+    return os.path.join(os.getcwd(), path)
+
+
 def _real_path(path: str) -> str | None:
     """Return where a path ends, with every link followed by the kernel; None if there is nothing."""
     try:
