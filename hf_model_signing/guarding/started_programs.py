@@ -118,7 +118,14 @@ def _check_interpreter(path: str, start: Start, variables: Variables) -> None:
 
 
 def _inner_starts(path: str, start: Start) -> list[Start]:
-    """Return the programs that a script, a launcher or a shell would start, as far as that can be read."""
+    """Return the programs that a script, a launcher or a shell would start, as far as that can be read.
+
+    A script may have the name of a launcher, and be none.
+    """
+    return [*_interpreter_of_script(path, start), *_started_by_name(path, start)]
+
+
+def _started_by_name(path: str, start: Start) -> list[Start]:
     name = os.path.basename(os.path.realpath(path)) if os.path.islink(path) else os.path.basename(path)
     names = {name, os.path.basename(path)}
     if "env" in names:
@@ -130,7 +137,7 @@ def _inner_starts(path: str, start: Start) -> list[Start]:
         return [_named(each.words, each.environment, each.directory) for each in found]
     if names & _CLEARING or any(_LAUNCHERS.fullmatch(each) for each in names):
         return _launched(start, is_cleared=bool(names & _CLEARING))
-    return _interpreter_of_script(path, start)
+    return []
 
 
 def _named(words: Sequence[str], environment: Mapping[str, str], directory: str) -> Start:

@@ -163,13 +163,13 @@ class TestVariables:
 Way = Callable[[Children, str, str], "list[str] | str"]
 
 
-def _script(first_line: str, *, body: str = "{}") -> Way:
+def _script(first_line: str, *, body: str = "{}", name: str = "tool") -> Way:
     """Return a way to start a script, whose first line names the Python."""
 
     def command(children: Children, python: str, options: str) -> list[str]:
         line = first_line.format(python=python, options=options, python_folder=os.path.dirname(python))
         text = Path(children.script).read_text()
-        return [children.executable("tool", f"#!{line}\n{body.format(text)}"), children.report_file]
+        return [children.executable(name, f"#!{line}\n{body.format(text)}"), children.report_file]
 
     return command
 
@@ -210,6 +210,7 @@ def _launched(*launcher: str) -> Way:
 
 WAYS: dict[str, Way] = {
     "script": _script("{python} {options}"),
+    **{f"script with the name {name}": _script("{python} {options}", name=name) for name in ("script", "sudo", "sh")},
     "script with spaces": _script(" \t {python}  {options} "),
     "script with env -S": _script("/usr/bin/env -S {python} {options}"),
     "script with env -S and an assignment": _script("/usr/bin/env -S A=b {python} {options}"),
