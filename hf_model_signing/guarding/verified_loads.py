@@ -11,7 +11,6 @@ import os
 import posixpath
 from collections.abc import Collection, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from hf_model_signing.errors import VerificationError
@@ -135,9 +134,9 @@ def _download_file(repository: GuardedRepository, path: str, directory: str, inf
     force = bool(request.arguments.get("force_download"))
     download = partial(request.download, revision=commit)
     with StagedFiles.of(repository, directory) as files:
-        found = files.fetch(path, download, force=force, etag=etag)
+        files.fetch(path, download, force=force, etag=etag)
     if request.local_dir:
-        return str(Path(request.arguments["local_dir"], path)) if os.path.exists(found) else found
+        return os.path.join(directory, *path.split("/"))
     return str(request.download(revision=commit, force_download=False))
 
 

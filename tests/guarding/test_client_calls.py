@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -107,6 +109,32 @@ class TestSigned:
             assert Path(folder, WEIGHTS).stat().st_size == 16384
             path = loader.download("config.json", local_dir=tmp_path / "there")
             assert path == str(tmp_path / "there" / "config.json")
+
+    @pytest.mark.parametrize("spelling", ["~/here", "here", "./here/", "link", "x/../here"])
+    @pytest.mark.parametrize("name", ["local_dir", "cache_dir"])
+    def test_spelled_directories(
+        self, loader: Loader, signed: str, name: str, spelling: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A program gets the paths that the client returns without the guard."""
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        for folder in ("home", "there", "x", "plain"):
+            (tmp_path / folder).mkdir()
+        found = []
+        for guard in (nullcontext(), loader.guard()):
+            (tmp_path / "start").mkdir()
+            monkeypatch.chdir(tmp_path / "start")
+            (tmp_path / "start" / "link").symlink_to(tmp_path / "there")
+            for each_name in ("x", "here"):
+                (tmp_path / "start" / each_name).mkdir()
+            with guard:
+                paths = [loader.download(file, **{name: spelling}) for file in ("config.json", "sub/a file.txt")]
+                found.append([*paths, loader.snapshot(**{name: spelling})])
+            monkeypatch.chdir(tmp_path)
+            shutil.rmtree(tmp_path / "start")
+            shutil.rmtree(tmp_path / "there")
+            (tmp_path / "there").mkdir()
+            shutil.rmtree(tmp_path / "home" / "here", ignore_errors=True)
+        assert found[0] == found[1]
 
     def test_names_that_were_taken_before(self, loader: Loader, signed: str, stranger: KeyPair) -> None:
         """Functions, partials and bound methods from before the guard was switched on are guarded as well."""
