@@ -90,7 +90,7 @@ def _look_at(name: str, *, below_descriptors: bool, is_written: bool) -> None:
     if os.path.isabs(name):
         paths = [name]
     else:
-        paths = [os.path.join(os.getcwd(), name)]
+        paths = [path_below(name)]
         if below_descriptors:
             paths += paths_below_open_directories(name)
     handler, on_bytecode = _handlers

@@ -138,16 +138,20 @@ class PrivateCopy:
             make_directory(os.path.dirname(target))
             self._copy_file(file, target)
         if SIGNATURE_NAME in missing:
-            new = os.path.join(self._cache, _NEW, str(os.getpid()))
+            new = self._new_file()
             write_file(new, bundle.to_bytes(), mode=0o600)
             os.replace(new, self._path(SIGNATURE_NAME))
 
     def _copy_file(self, file: Listed, target: str) -> None:
-        new = os.path.join(self._cache, _NEW, str(os.getpid()))
+        new = self._new_file()
         with FileIO(open_to_hash(file.path, _OPEN), "rb") as source:
             if not _is_cloned(source, new):
                 write_pieces(new, iter(lambda: source.read(_PIECE) or b"", b""), mode=0o600)
         os.replace(new, target)
+
+    def _new_file(self) -> str:
+        """Return a path that no other thread, process or container uses."""
+        return os.path.join(self._cache, _NEW, os.urandom(16).hex())
 
 
 def _is_cloned(source: FileIO, path: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -47,15 +48,14 @@ def paths_below_open_directories(name: str) -> list[str]:
         descriptors = os.listdir(_DESCRIPTORS)
     except OSError:
         return []
-    paths = []
+    directories = dict[str, None]()  # many descriptors may be of the same one
     for descriptor in descriptors:
         try:
-            target = os.readlink(f"{_DESCRIPTORS}/{descriptor}")
+            if stat.S_ISDIR(os.fstat(int(descriptor)).st_mode):  # quick, because a program may have thousands
+                directories[os.readlink(f"{_DESCRIPTORS}/{descriptor}")] = None
         except OSError:
             continue  # the one that listed the directory
-        if target.startswith("/"):
-            paths.append(os.path.join(target, name))
-    return paths
+    return [os.path.join(directory, name) for directory in directories]
 
 
 def path_below(path: str, descriptor: object = -1) -> str:
@@ -64,7 +64,10 @@ def path_below(path: str, descriptor: object = -1) -> str:
         return path
     if isinstance(descriptor, int) and descriptor >= 0 and _has_descriptors():
         return os.path.join(os.readlink(f"{_DESCRIPTORS}/{descriptor}"), path)
-    return os.path.join(os.getcwd(), path)
+    try:
+        return os.path.join(os.getcwd(), path)
+    except FileNotFoundError:
+        return os.path.join(os.sep, "(deleted)", path)  # the current directory is gone, and nothing can be below it
 
 
 def _real_path(path: str) -> str | None:

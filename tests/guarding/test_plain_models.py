@@ -275,6 +275,40 @@ class TestPatterns:
             machine.guard()
 
 
+class TestDescriptors:
+    """Honest programs that use descriptors of directories."""
+
+    @pytest.mark.parametrize("route", ["dir_fd", "rmtree", "rename", "link"])
+    def test_current_directory_that_is_gone(self, machine: Machine, beside: Path, route: str) -> None:
+        gone = beside / "gone" / "inside"
+        write_tree(beside, {"gone/inside/x": "x", "file": "y", "other/a/b/c": "z"})
+        folder = os.open(beside, os.O_RDONLY)
+
+        def use() -> object:
+            shutil.rmtree(beside / ("gone" if route != "rmtree" else ""))
+            if route == "rmtree":
+                return b"y"
+            if route == "dir_fd":
+                return test_spellings._read(os.open("file", os.O_RDONLY, dir_fd=folder))
+            (os.rename if route == "rename" else os.link)("file", "new", src_dir_fd=folder, dst_dir_fd=folder)
+            return (beside / "new").read_bytes()
+
+        with machine.guard():
+            assert test_spellings._in(gone, use) == b"y"
+        os.close(folder)
+        assert beside.exists() == (route != "rmtree")
+
+    def test_many(self, beside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Only directories are looked at, each once."""
+        (beside / "file").write_bytes(b"")
+        opened = [os.open(path, os.O_RDONLY) for path in [beside] * 5 + [beside / "file"] * 5]
+        paths = real_places.paths_below_open_directories("x")
+        for descriptor in opened:
+            os.close(descriptor)
+        assert paths.count(f"{beside}/x") == 1
+        assert f"{beside}/file/x" not in paths
+
+
 def _add(machine: Machine) -> None:
     (machine.bert / "evil.py").write_text("evil")
 

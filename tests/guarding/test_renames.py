@@ -77,7 +77,7 @@ class TestPlainModel:
         assert (machine.bert / NAME).exists()
 
     def test_that_stays(self, machine: Machine, beside: Path) -> None:
-        """What is written there is renamed into its place, and versions are exchanged; none of it is opened."""
+        """A program renames new files into their place, and exchanges versions; it opens none of them."""
         with machine.guard():
             (machine.bert / "new.tmp").write_bytes(b"new")
             os.replace(machine.bert / "new.tmp", machine.bert / "new")
