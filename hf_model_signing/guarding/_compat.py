@@ -1,4 +1,4 @@
-"""Private parts of the standard library that the guard uses: processes, the fork server, and `http.client`."""
+"""Private parts of the standard library that the guard uses: imports, processes, the fork server, and `http.client`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import _bootstrap
+from types import ModuleType
 from typing import Any
 
 _ended: list[int] = []  # fork servers that will end
@@ -52,6 +54,30 @@ def replace_fork_server() -> None:
             if not os.waitpid(process, os.WNOHANG)[0]:
                 continue
         _ended.remove(process)
+
+
+def wait_for_import(name: str) -> None:
+    """Wait until no other thread is loading a module, unless that thread waits for this one."""
+    _bootstrap._lock_unlock_module(name)  # type: ignore[attr-defined]
+
+
+def call_when_loaded(module: ModuleType, callback: Callable[[ModuleType], None]) -> bool:
+    """Return False for a module that is loaded; otherwise call `callback` with it when it is.
+
+    The import system marks the end of loading in the `__spec__` of the module, whichever finder has made it.
+    """
+    spec: Any = getattr(module, "__spec__", None)
+    if not getattr(spec, "_initializing", False):
+        return False
+
+    class WatchedSpec(type(spec)):  # type: ignore[misc]
+        def __setattr__(self, name: str, value: object) -> None:
+            super().__setattr__(name, value)
+            if name == "_initializing" and not value and self.name in sys.modules:  # it is not if loading has failed
+                callback(sys.modules[self.name])
+
+    spec.__class__ = WatchedSpec
+    return bool(spec._initializing)  # a thread that this one cannot wait for may have ended it meanwhile
 
 
 def unsent_lines(connection: Any) -> list[bytes]:  # noqa: ANN401 - an HTTPConnection

@@ -8,7 +8,6 @@ reaches each of them. See `docs/decisions/001-code-swapping.md`.
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable
 from types import FunctionType, ModuleType
@@ -41,14 +40,9 @@ def install(handler: Handler) -> None:
 
     Raises `ImportError` for a release of the client that lacks one of the functions.
     """
-    with _lock:
-        _handlers[:] = [handler]
-        for name in dict.fromkeys((*MODULES, *PUBLISHING_MODULES, *TABLE_MODULES)):
-            after_import(name, _hook)
-            module = sys.modules.get(name)
-            # A module that is being loaded does not have its functions yet; the import hook calls back at the end.
-            if module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False):
-                _hook(module)
+    _handlers[:] = [handler]
+    for name in dict.fromkeys((*MODULES, *PUBLISHING_MODULES, *TABLE_MODULES)):
+        after_import(name, _hook)
 
 
 def dispatch(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401 - as the hooked function

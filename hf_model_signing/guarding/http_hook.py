@@ -8,7 +8,6 @@ that of the client's functions is; no library is loaded for this. `requests`, `u
 from __future__ import annotations
 
 import inspect
-import sys
 import threading
 from collections.abc import Callable
 from types import FunctionType, ModuleType
@@ -45,13 +44,9 @@ _lock = threading.RLock()
 
 def install(handler: Handler) -> None:
     """Call `handler` for every request of a library that is loaded, or is loaded later."""
-    with _lock:
-        _handlers[:] = [handler]
-        for name in _HOOKED:
-            after_import(name, _hook)
-            module = sys.modules.get(name)
-            if module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False):
-                _hook(module)
+    _handlers[:] = [handler]
+    for name in _HOOKED:
+        after_import(name, _hook)
 
 
 def send(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401 - as the hooked function

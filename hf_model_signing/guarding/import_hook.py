@@ -1,7 +1,8 @@
-"""A hook in Python's import system: calls a function with a module each time that the module has been loaded.
+"""A hook in Python's import system: calls a function with a module that is loaded, and each time that it is.
 
-Programs import the client and their libraries at any time after the guard was switched on, and some load a module a
-second time (`importlib.reload`). There is no other way to see a module between its loading and its first use.
+Programs import the client and their libraries at any time, also in a thread while the guard is switched on, and some
+load a module a second time (`importlib.reload`). There is no other way to see a module between its loading and its
+first use.
 """
 
 from __future__ import annotations
@@ -12,21 +13,28 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, cast
 
+from hf_model_signing.guarding._compat import call_when_loaded, wait_for_import
+
 Callback = Callable[[ModuleType], None]
 
 _callbacks: dict[str, list[Callback]] = {}
 
 
 def after_import(name: str, callback: Callback) -> None:
-    """Call `callback` with the module `name` each time that it is loaded from now on, once however often it is given.
+    """Call `callback` with the module `name` if it is loaded, and each time that it is loaded from now on.
 
-    An error in the callback fails the import.
+    A module that another thread is loading is waited for. If this thread is loading it, or that one waits for this one,
+    the callback is called at its end. It may be called twice. An error in the callback fails the import.
     """
     callbacks = _callbacks.setdefault(name, [])
     if callback not in callbacks:
         callbacks.append(callback)
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
+    wait_for_import(name)  # its loader may have been found before the finder was there
+    module = sys.modules.get(name)
+    if module is not None and not call_when_loaded(module, callback):
+        callback(module)
 
 
 class _Finder:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -71,9 +70,6 @@ def install() -> None:
     """
     for name in dict.fromkeys(entry.module for entry in _ENTRIES):
         after_import(name, _hook)
-        module = sys.modules.get(name)
-        if module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False):
-            _hook(module)
 
 
 def _hook(module: ModuleType) -> None:
