@@ -26,9 +26,9 @@ def replace_fork_exec(wrap: Callable[[Callable[..., int]], Callable[..., int]]) 
 
 
 def running_workers() -> list[Any]:
-    """Return the processes of `multiprocessing`, and of libraries that build on it, that this process has started."""
-    module = sys.modules.get("multiprocessing.process")
-    return list(module.active_children()) if module is not None else []
+    """Return the processes that this process has started with `multiprocessing`, a library on top or a copy of it."""
+    found = [sys.modules[f"{package}.process"].active_children() for package in _packages()]
+    return list({id(worker): worker for workers in found for worker in workers}.values())
 
 
 def replace_fork_server() -> None:
@@ -36,24 +36,36 @@ def replace_fork_server() -> None:
 
     It is not waited for, because each forked process keeps it alive. While workers of it run, it has to stay as well.
     """
-    module = sys.modules.get("multiprocessing.forkserver")
-    server = getattr(module, "_forkserver", None)
-    if server is None:
-        return
-    with server._lock:
-        if server._forkserver_pid is not None:
-            has_workers = any(
-                getattr(getattr(worker, "_popen", None), "method", None) == "forkserver" for worker in running_workers()
-            )
-            if not has_workers:
-                os.close(server._forkserver_alive_fd)  # it ends when nobody has this pipe open
-                _ended.append(server._forkserver_pid)
-            server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
+    for package in _packages():
+        server = getattr(sys.modules.get(f"{package}.forkserver"), "_forkserver", None)
+        if server is not None:
+            _leave_server(server, sys.modules[f"{package}.process"].active_children())
     for process in list(_ended):
         with suppress(ChildProcessError):
             if not os.waitpid(process, os.WNOHANG)[0]:
                 continue
         _ended.remove(process)
+
+
+def _packages() -> list[str]:
+    """Return the loaded packages that have the parts of `multiprocessing`: itself, `multiprocess`, `billiard`."""
+    names = [name.removesuffix(".process") for name in list(sys.modules) if name.endswith(".process")]
+    return [
+        name
+        for name in names
+        if f"{name}.context" in sys.modules and hasattr(sys.modules[f"{name}.process"], "active_children")
+    ]
+
+
+def _leave_server(server: Any, workers: list[Any]) -> None:  # noqa: ANN401 - a ForkServer
+    with server._lock:
+        if server._forkserver_alive_fd is not None:
+            pid = getattr(server, "_forkserver_pid", None)  # billiard does not keep it
+            methods = {getattr(getattr(worker, "_popen", None), "method", None) for worker in workers}
+            if "forkserver" not in methods:
+                os.close(server._forkserver_alive_fd)  # it ends when nobody has this pipe open
+                _ended.extend([pid] if pid is not None else [])
+            server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
 
 
 def wait_for_import(name: str) -> None:
@@ -77,7 +89,7 @@ def call_when_loaded(module: ModuleType, callback: Callable[[ModuleType], None])
                 callback(sys.modules[self.name])
 
     spec.__class__ = WatchedSpec
-    return bool(spec._initializing)  # a thread that this one cannot wait for may have ended it meanwhile
+    return bool(spec._initializing)  # a thread that this one cannot wait for may just have ended it
 
 
 def unsent_lines(connection: Any) -> list[bytes]:  # noqa: ANN401 - an HTTPConnection

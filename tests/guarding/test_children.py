@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import importlib
 import json
 import multiprocessing
 import multiprocessing.spawn
 import multiprocessing.util
 import os
 import pty
+import re
 import shlex
 import subprocess
 import sys
@@ -294,15 +296,30 @@ def _work(path: str) -> str:
     return (REGISTRY.child_variables() or {}).get("HF_SIGN_POLICY") or "UNGUARDED"
 
 
+@pytest.fixture
+def copy_of_multiprocessing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The package `multiprocess`, which is a copy of `multiprocessing` with other names."""
+    for path in Path(multiprocessing.__file__).parent.glob("*.py"):
+        copy = tmp_path / "site" / "multiprocess" / path.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(re.sub(r"(?<!_)multiprocessing", "multiprocess", path.read_text("utf-8")))
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"), prepend=os.pathsep)
+    yield
+    for name in [name for name in sys.modules if name.partition(".")[0] == "multiprocess"]:
+        del sys.modules[name]
+
+
 class TestEarlierWorkers:
     """Processes that were started before the guard."""
 
-    def test_fork_server(self, policy: str) -> None:
-        context = multiprocessing.get_context("forkserver")
+    @pytest.mark.parametrize("package", ["multiprocessing", "multiprocess"])
+    def test_fork_server(self, policy: str, package: str, copy_of_multiprocessing: None) -> None:
+        context = importlib.import_module(package).get_context("forkserver")
 
         def policy_of_worker() -> str:
-            with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
-                return pool.submit(_work, "").result()
+            with context.Pool(1) as pool:
+                return str(pool.apply(_work, ("",)))
 
         assert policy_of_worker() == "UNGUARDED"
         with hms.guard(policy):
