@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +17,15 @@ from hf_model_signing.hashing.file_tree import Listed, current_state, list_named
 from hf_model_signing.hashing.model_hasher import hash_listed
 from hf_model_signing.hashing.receipts import SMALLEST, Receipts
 from hf_model_signing.oms.difference import Difference, MismatchError
-from hf_model_signing.oms.names import EXEMPT_FILES, is_below
+from hf_model_signing.oms.names import EXEMPT_FILES
 
 CLIENT_DIRECTORY = ".cache/huggingface"  # where the client records in a local_dir what it downloaded
+
+# What the client and downloads of ours write there. A program that searches the directory for weights finds the rest.
+_RECORD = re.compile(
+    rf"{re.escape(CLIENT_DIRECTORY)}/(?:\.gitignore(?:\.lock)?|CACHEDIR\.TAG|trees/(?:[0-9a-f]+\.json|[^/]+\.tmp)"
+    r"|(?:download|upload)/.+\.(?:metadata|lock|incomplete)|\.hf-sign-[^/]+(?:/.+)?)"
+)
 
 _TRIES = 5  # for a file that another process moves into place at the same time
 
@@ -72,7 +79,7 @@ class DirectoryCheck:
         """Return the path of every file that has to be signed, by its name."""
         paths = dict(_walk(self.directory, ""))
         if self.local:
-            paths = {name: path for name, path in paths.items() if not is_below(name, (CLIENT_DIRECTORY,))}
+            paths = {name: path for name, path in paths.items() if not _RECORD.fullmatch(name)}
         return paths
 
     def check_names(self, paths: Collection[str], required: Collection[str]) -> set[str]:

@@ -357,6 +357,36 @@ class TestRefused:
         with guarded.guard(), pytest.raises(hms.MismatchError, match=f"changed: {WEIGHTS}"):
             guarded.snapshot()
 
+    @pytest.mark.parametrize(
+        ("name", "refused"),
+        [
+            ("evil.safetensors", True),
+            ("download/evil.safetensors", True),
+            ("download/sub/evil.bin", True),
+            ("upload/evil.bin", True),
+            ("trees/evil.safetensors", True),
+            ("other/evil.metadata", True),
+            ("download/x.bin.metadata", False),
+            ("download/sub/x.bin.lock", False),
+            ("download/x.0123.incomplete", False),
+            ("upload/x.bin.metadata", False),
+            (f"trees/{'0' * 40}.json", False),
+            ("trees/x.tmp", False),
+            (".gitignore.lock", False),
+            (".hf-sign-0123456789abcdef/x.safetensors", False),  # of a killed process: it is removed
+        ],
+    )
+    def test_records_of_the_client(
+        self, loader: Loader, signed: str, tmp_path: Path, name: str, *, refused: bool
+    ) -> None:
+        """Something lies beside the records of the client: a program that searches for weights finds it."""
+        path = tmp_path / "here" / ".cache" / "huggingface" / name
+        path.parent.mkdir(parents=True)
+        path.write_text("evil")
+        with loader.guard(), pytest.raises(hms.MismatchError, match="1 added") if refused else nullcontext():
+            loader.snapshot(local_dir=tmp_path / "here")
+            assert not list((tmp_path / "here" / ".cache").rglob("*.safetensors"))
+
     def test_local_folder(self, loader: Loader, signed: str, tmp_path: Path) -> None:
         with loader.guard():
             folder = loader.snapshot(local_dir=tmp_path / "here")
