@@ -11,6 +11,7 @@ from hf_model_signing._util.repository_kinds import KINDS
 from hf_model_signing.errors import RefusedError
 from hf_model_signing.guarding.decider import Decider, Facts
 from hf_model_signing.guarding.dry_runs import answer_dry_run
+from hf_model_signing.guarding.environment import Mode
 from hf_model_signing.guarding.own_calls import Original, own_calls
 from hf_model_signing.guarding.repository import GuardedRepository
 from hf_model_signing.guarding.request import Arguments, Request, as_keywords
@@ -52,7 +53,8 @@ def try_to_load_from_cache(decider: Decider, original: Original, arguments: Argu
     if found is None and decider.state.refusal_of(request.requested) is None:
         return None
     if found is not None and not isinstance(found, str) and not request.has_cached_signature():
-        return found  # the cache knows that the file does not exist, and there is no signature that could list it
+        # The cache says that the file does not exist, and no signature is there that could list it: ask the hub.
+        return None if decider.mode is Mode.ENFORCE and decider.requires_signature(request.uri) else found
 
     def verified(facts: Facts) -> Any:  # noqa: ANN401 - as the client
         decider.check_not_refused(request.requested)

@@ -52,6 +52,8 @@ def install(handler: Handler, *, on_bytecode: Handler, is_on: Callable[[], bool]
 
 
 def _on_event(event: str, arguments: tuple[object, ...]) -> None:
+    if sys is None or sys.is_finalizing():
+        return  # at the end of the process, modules have lost their names
     is_written = False
     if event == "open":
         path, mode, flags = arguments

@@ -291,6 +291,26 @@ class TestRefused:
                 with pytest.raises(hms.MismatchError, match=f"added: {name}"):
                     load()
 
+    def test_absence_that_somebody_noted_in_the_cache(
+        self, loader: Loader, hub: Hub, signed: str, acme: KeyPair
+    ) -> None:
+        """Without a signature that could list the file, the answer is that the cache does not know."""
+        commit = hub.head(signed)
+        (loader.folder() / "snapshots" / commit).mkdir(parents=True)
+        for path in ("refs/main", f".no_exist/{commit}/config.json"):
+            (loader.folder() / path).parent.mkdir(parents=True, exist_ok=True)
+            (loader.folder() / path).write_text(commit)
+        noted = loader.cached("config.json")
+        assert noted is not None
+        with loader.guard():
+            assert loader.cached("config.json") is None
+            assert loader.download("README.md")
+            with pytest.raises(hms.VerificationError):
+                loader.cached("config.json")
+        loader.write_policy(rule(acme, '"other/*"'), head='default = "allow"')
+        with loader.guard():
+            assert loader.cached("config.json") is noted
+
     def test_link_that_leads_out_of_the_cache(self, guarded: Loader, tmp_path: Path) -> None:
         (link,) = guarded.folder().glob("snapshots/*/config.json")
         (tmp_path / "config.json").write_bytes(link.read_bytes())
