@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ class _Stage:
     def __init__(self, beside: str, stack: ExitStack) -> None:
         self._beside, self._stack = beside, stack
         self._lock = threading.Lock()
+        self._contents: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._path: str | None = None
 
     def path(self) -> str:
@@ -43,6 +45,11 @@ class _Stage:
             if self._path is None:
                 self._path = self._stack.enter_context(own_cache(self._beside))
             return self._path
+
+    def lock(self, content: str) -> threading.Lock:
+        """Return the lock of a content: threads of the client download equal files to one blob."""
+        with self._lock:
+            return self._contents[content]
 
 
 @dataclass(frozen=True)
@@ -87,8 +94,9 @@ class StagedFiles:
         """
         self.repository.check_listed(name)
         target = self._path(self.directory, name)
-        if force or not self._is_there(name, target, etag):
-            self._download(name, download)
+        with self.stage.lock(etag or name):
+            if force or not self._is_there(name, target, etag):
+                self._download(name, download)
         return target
 
     def _is_there(self, name: str, target: str, etag: str | None) -> bool:
@@ -186,7 +194,8 @@ class StagedFiles:
             final = self._path(self.directory, f"{CLIENT_DIRECTORY}/{record}")
             if os.path.exists(source) and (record == records[0] or not os.path.exists(final)):
                 os.makedirs(os.path.dirname(final), exist_ok=True)
-                os.replace(source, final)
+                with suppress(FileNotFoundError):  # another thread has moved a record that all files share
+                    os.replace(source, final)
 
     @property
     def _check(self) -> DirectoryCheck:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 from huggingface_hub import HfFileSystem
 
 from hf_model_signing.guarding import own_calls
+from hf_model_signing.guarding.staged_files import StagedFiles
 from tests.guarded import REPO, Loader
 from tests.helpers import KeyPair
 from tests.servers.fixtures import Person
@@ -261,6 +264,39 @@ def test_reader_sees_only_what_is_verified(
         assert reader.looks > 1
         shutil.rmtree(machine.home)
     assert problems == []
+
+
+def test_files_of_the_same_content_in_several_threads(
+    loader: Loader,
+    hub: Hub,
+    repo: str,
+    person: Callable[..., Person],
+    acme: KeyPair,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The client downloads them to one blob, which the first thread moves to its place."""
+    names = [f"shard-{number}.txt" for number in range(4)]
+    hub.commit(repo, dict.fromkeys(names, b"the same"))
+    assert person().run("push", REPO, "--private-key", str(acme.private)).code == 0
+    install, replace_file, barrier = StagedFiles._install, os.replace, threading.Barrier(2)
+
+    def wait_for_another(*arguments: Any) -> None:  # noqa: ANN401 - as the method
+        with suppress(threading.BrokenBarrierError):
+            barrier.wait(0.1)
+        install(*arguments)
+
+    def replace_before_this_thread(source: str, target: str) -> None:
+        if os.path.basename(target) in (".gitignore", "CACHEDIR.TAG"):
+            replace_file(source, target)
+        replace_file(source, target)
+
+    monkeypatch.setattr(StagedFiles, "_install", wait_for_another)
+    monkeypatch.setattr(os, "replace", replace_before_this_thread)
+    with loader.guard():
+        for how in ({}, {"local_dir": tmp_path / "local"}):
+            directory = Path(loader.snapshot(**how))
+            assert {(directory / name).read_bytes() for name in names} == {b"the same"}
 
 
 def _contents(reader: Reader) -> dict[str, bytes]:
