@@ -94,7 +94,7 @@ class GuardedRepository:
         if difference:
             raise MismatchError(
                 f"it is not what was signed, as the hub itself lists it; nothing was downloaded: "
-                f"{difference.describe()}",
+                f"{difference.describe()}\n  (if its owner changed it since, `hf-sign push` signs it anew)",
                 difference,
             )
 

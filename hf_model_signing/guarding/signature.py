@@ -75,7 +75,9 @@ class SignatureCheck:
                 "once with the hub in reach"
             ) from error
         except EntryNotFoundError as error:
-            raise MissingSignatureError(f"{where} is not signed: it has no {SIGNATURE_NAME}") from error
+            raise MissingSignatureError(
+                f"{where} is not signed: it has no {SIGNATURE_NAME}; its owner signs it with `hf-sign push`"
+            ) from error
         except (HfHubHTTPError, OSError) as error:
             raise MissingSignatureError(
                 f"the {SIGNATURE_NAME} of {where} cannot be downloaded: {reason_of(error)}"
