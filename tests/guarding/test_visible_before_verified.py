@@ -279,23 +279,31 @@ def test_files_of_the_same_content_in_several_threads(
     names = [f"shard-{number}.txt" for number in range(4)]
     hub.commit(repo, dict.fromkeys(names, b"the same"))
     assert person().run("push", REPO, "--private-key", str(acme.private)).code == 0
-    install, replace_file, barrier = StagedFiles._install, os.replace, threading.Barrier(2)
+    download, replace_file = StagedFiles._download, os.replace
+    downloaded, installed = threading.Barrier(2), threading.Event()
 
-    def wait_for_another(*arguments: Any) -> None:  # noqa: ANN401 - as the method
-        with suppress(threading.BrokenBarrierError):
-            barrier.wait(0.1)
-        install(*arguments)
+    def download_at_once(files: StagedFiles, name: str, client: Callable[..., Any]) -> None:
+        def wait_for_another(**changed: Any) -> Any:  # noqa: ANN401 - as the client
+            found = client(**changed)
+            with suppress(threading.BrokenBarrierError):
+                if downloaded.wait(0.2):
+                    installed.wait(1)
+            return found
+
+        download(files, name, wait_for_another if name in names else client)
+        if name in names:
+            installed.set()
 
     def replace_before_this_thread(source: str, target: str) -> None:
         if os.path.basename(target) in (".gitignore", "CACHEDIR.TAG"):
             replace_file(source, target)
         replace_file(source, target)
 
-    monkeypatch.setattr(StagedFiles, "_install", wait_for_another)
+    monkeypatch.setattr(StagedFiles, "_download", download_at_once)
     monkeypatch.setattr(os, "replace", replace_before_this_thread)
     with loader.guard():
-        for how in ({}, {"local_dir": tmp_path / "local"}):
-            directory = Path(loader.snapshot(**how))
+        for local in (None, tmp_path / "local"):
+            directory = Path(loader.snapshot(local_dir=local))
             assert {(directory / name).read_bytes() for name in names} == {b"the same"}
 
 
