@@ -19,6 +19,7 @@ from typing import Any
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import ModelError, VerificationError
 from hf_model_signing.guarding.directory_check import CLIENT_DIRECTORY, DirectoryCheck
+from hf_model_signing.guarding.own_calls import own_calls
 from hf_model_signing.guarding.repository import GuardedRepository
 from hf_model_signing.hashing.model_hasher import git_blob_id, hash_file
 from hf_model_signing.oms.difference import MismatchError
@@ -140,10 +141,9 @@ class StagedFiles:
             except MismatchError as error:
                 raise MismatchError(f"{error}\n  ({_SENT})", error.difference) from error
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        if self._is_local:
-            self._install_local(name, path, target)
-        else:
-            self._install(name, path, target)
+        install = self._install_local if self._is_local else self._install
+        with own_calls():  # the hooks would look at the renames
+            install(name, path, target)
 
     def _install(self, name: str, path: str, target: str) -> None:
         """Move a verified file to the blobs, and link to it; in a cache without links, move it to its place."""
