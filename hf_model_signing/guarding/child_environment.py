@@ -19,17 +19,19 @@ from hf_model_signing.guarding.environment import (
     AUDIT_VARIABLE,
     GUARD_VARIABLE,
     GUARDS_VARIABLE,
+    HOME_VARIABLE,
     MODE_VARIABLE,
     POLICY_VARIABLE,
     Mode,
     chosen_mode,
     policy_file,
 )
+from hf_model_signing.policy.folders import expand_home, keep_home
 
 if TYPE_CHECKING:
     from hf_model_signing.guarding.decider import Decider
 
-_NAMES = (GUARD_VARIABLE, POLICY_VARIABLE, MODE_VARIABLE, GUARDS_VARIABLE)
+_NAMES = (GUARD_VARIABLE, POLICY_VARIABLE, MODE_VARIABLE, GUARDS_VARIABLE, HOME_VARIABLE)
 _STRICTEST_FIRST = (Mode.ENFORCE, Mode.WARN, Mode.OFF)
 PATH_VARIABLE = "PYTHONPATH"
 _SITE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "site")
@@ -54,7 +56,9 @@ class ChildEnvironment:
             if name not in self._written or value != self._written[name]:
                 self._before[name] = value  # first seen, or changed by the program while a guard was on
         self._before.setdefault(PATH_VARIABLE, os.environ.get(PATH_VARIABLE))
-        values = _variables(deciders) if deciders else dict(self._before)
+        values = dict(_variables(deciders)) if deciders else dict(self._before)
+        if deciders and self._written.get(HOME_VARIABLE):
+            values[HOME_VARIABLE] = self._written[HOME_VARIABLE]  # of the first guard, whatever the program does later
         for name in _NAMES:
             _set(name, values.get(name))
         if _verify(values):
@@ -75,6 +79,9 @@ class ChildEnvironment:
         policy = os.environ.get(POLICY_VARIABLE)
         if policy:
             os.environ[POLICY_VARIABLE] = os.path.abspath(policy)
+        if not os.environ.get(HOME_VARIABLE):
+            os.environ[HOME_VARIABLE] = expand_home("~")
+        keep_home(os.environ[HOME_VARIABLE])
         self._written = {name: os.environ.get(name) for name in _NAMES}
         self._before = {**self._written, PATH_VARIABLE: os.environ.get(PATH_VARIABLE)}
         os.environ[PATH_VARIABLE] = with_site(os.environ.get(PATH_VARIABLE))
@@ -85,6 +92,7 @@ class ChildEnvironment:
 
     def forget(self) -> None:
         """Demand nothing of children any more; the variables stay for those that read them."""
+        keep_home(None)
         self._written = {}
 
     def variables(self) -> Variables | None:
@@ -191,7 +199,13 @@ def described(guards: Sequence[tuple[str, Mode]]) -> Variables:
     # Of equally strict ones the last, whose policy a program that names none then uses.
     policy, mode = min(reversed(listed), key=lambda guard: _STRICTEST_FIRST.index(guard[1]))
     several = list_guards(listed) if verifying and len(listed) > 1 else None
-    return {GUARD_VARIABLE: "1", POLICY_VARIABLE: policy, MODE_VARIABLE: mode.value, GUARDS_VARIABLE: several}
+    return {
+        GUARD_VARIABLE: "1",
+        POLICY_VARIABLE: policy,
+        MODE_VARIABLE: mode.value,
+        GUARDS_VARIABLE: several,
+        HOME_VARIABLE: expand_home("~"),
+    }
 
 
 def _variables(deciders: Sequence[Decider]) -> Variables:

@@ -17,6 +17,7 @@ POLICY_VARIABLE = "HF_SIGN_POLICY"
 MODE_VARIABLE = "HF_SIGN_MODE"
 GUARDS_VARIABLE = "HF_SIGN_GUARDS"  # set as well if several guards are on; see `child_environment.py`
 AUDIT_VARIABLE = "HF_SIGN_AUDIT_LOG"
+HOME_VARIABLE = "HF_SIGN_HOME"  # set as well: the directory that `~` means in the paths of a policy
 CODE_VARIABLE = "HF_SIGN_CODE_DIRECTORY"  # set by a guard that has one; see `code_directory.py`
 
 

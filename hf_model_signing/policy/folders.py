@@ -21,7 +21,21 @@ _WILD = re.compile(r"[*?\[]")
 
 _Identity = tuple[int, int]  # device and inode
 
+_home: list[str] = []  # none or one: that of the program which was started with the guard
+
 _last: dict[str, _Identity] = {}  # of directories that patterns start with: one that is renamed stays recognisable
+
+
+def keep_home(home: str | None) -> None:
+    """Let `~` in policies mean this directory from now on, whatever `HOME` says; None for that of the moment."""
+    _home[:] = [] if home is None else [home]
+
+
+def expand_home(path: str) -> str:
+    """Return a path with `~` replaced by the home directory, as `os.path.expanduser` does."""
+    if _home and re.split(r"[/\\]", path, maxsplit=1)[0] == "~":
+        return _home[0] + path[1:]
+    return os.path.expanduser(path)
 
 
 class FolderPattern(NamedTuple):
@@ -33,7 +47,7 @@ class FolderPattern(NamedTuple):
     @classmethod
     def of(cls, written: str, base: str, error: Callable[[str], Exception]) -> FolderPattern:
         """Parse a pattern; a relative one is below the directory `base`. Raises what `error` makes of a reason."""
-        path = os.path.expanduser(written)
+        path = expand_home(written)
         if "://" in written or "\0" in written:
             raise error(f"has {written!a}, which is no path; references of hubs belong in `repos`")
         if path.startswith("~"):

@@ -15,7 +15,7 @@ from hf_model_signing.errors import UsageError
 from hf_model_signing.methods.interface import Verifier
 from hf_model_signing.methods.method import Option
 from hf_model_signing.oms.names import SIGNATURE_NAME
-from hf_model_signing.policy.folders import FolderPattern
+from hf_model_signing.policy.folders import FolderPattern, expand_home
 from hf_model_signing.policy.rules import LOCK_NAME, Rule, check_pattern, names_buckets
 from hf_model_signing.policy.shared_cache import SharedCache
 from hf_model_signing.policy.signer_methods import SignerFactory, policy_methods
@@ -125,7 +125,7 @@ class _Reader:
         base = os.path.dirname(os.path.abspath(self.path))
         paths = self._texts(rule, where, "paths")
         read = (FolderPattern.of(path, base, lambda why: self._error(f"{where}.paths", why)) for path in paths)
-        return tuple(read), os.path.expanduser(signature)
+        return tuple(read), expand_home(signature)
 
     def _unsigned_rule(self, rule: Mapping[str, Any], where: str, repos: tuple[str, ...]) -> Rule:
         others = sorted(rule.keys() - {"repos", "unsigned"})

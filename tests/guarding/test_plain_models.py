@@ -691,6 +691,31 @@ print(json.dumps([load(path) for path in sys.argv[1:]]))
 """
 
 
+# Opens files after `HOME` has changed: in children with another environment, or with none, and itself.
+HOME_PROGRAM = """
+import json, os, subprocess, sys
+LOAD = '''
+import sys
+for path in sys.argv[1:]:
+    try:
+        print(open(path).read(), end="|")
+    except Exception as error:
+        print(type(error).__name__, end="|")
+'''
+found = []
+for environment in ({**os.environ, "HOME": "/tmp"}, {}):
+    command = [sys.executable, "-c", LOAD, *sys.argv[1:]]
+    found += subprocess.check_output(command, env=environment, text=True).split("|")[:-1]
+os.environ["HOME"] = "/tmp"
+for path in sys.argv[1:]:
+    try:
+        found.append(open(path).read())
+    except Exception as error:
+        found.append(type(error).__name__)
+print(json.dumps(found))
+"""
+
+
 class TestChildren:
     """A program under `hf-sign run`, or a child of a guarded one, knows the directories from its start."""
 
@@ -723,3 +748,21 @@ class TestChildren:
         machine.policy.unlink() if policy is None else machine.policy.write_text(policy)
         for found in run(machine.bert / NAME, machine.home / "other"):
             assert found.startswith("UsageError: ")
+
+    def test_home_that_changes(self, machine: Machine) -> None:
+        """`~` in `paths` means the home directory with which the program was started, in all of its processes."""
+        machine.trust("~/srv/volumes/models/*")
+        tamper(machine.model("gpt") / NAME)
+        program = machine.home / "program.py"
+        program.write_text(HOME_PROGRAM)
+        paths = [machine.models / "gpt" / NAME, machine.bert / NAME]
+        environment = {
+            **os.environ,
+            "HF_SIGN_GUARD": "1",
+            "HF_SIGN_POLICY": str(machine.policy),
+            "HOME": str(machine.home),
+        }
+        done = subprocess.run([sys.executable, program, *paths], env=environment, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        found = json.loads(done.stdout)
+        assert found == ["MismatchError", CONTENT.decode()] * 3
