@@ -121,4 +121,7 @@ def _reads(mode: object, flags: object) -> bool:
 def _path_of_uri(uri: str) -> str:
     from urllib.parse import unquote
 
-    return unquote(uri.removeprefix("file:").partition("?")[0].partition("#")[0])
+    path = unquote(uri.removeprefix("file:").partition("?")[0].partition("#")[0])
+    if path.startswith("//"):  # the authority, which is empty or `localhost`
+        path = f"/{path[2:].partition('/')[2]}"
+    return path

@@ -362,7 +362,7 @@ class TestOtherReaders:
         assert person("signer").run("push", REPO, "--private-key", acme.private).code == 0
         return Path(loader.snapshot())
 
-    @pytest.mark.parametrize("spelling", ["{}", "file:{}?mode=ro", "file:{}?immutable=1"])
+    @pytest.mark.parametrize("spelling", ["{}", "file:{}?mode=ro", "file://{}", "file://localhost{}?immutable=1"])
     def test_database(self, loader: Loader, database: Path, beside: Path, spelling: str) -> None:
         uri = spelling.format(_link(database, beside / "model") / "index.db")
         with loader.guard():
