@@ -219,7 +219,13 @@ class DirectoryCheck:
 
 def _walk(directory: str, prefix: str) -> Iterator[tuple[str, str]]:
     """Yield everything below a directory except directories: the name, with `/`, and the path."""
-    with os.scandir(directory) as entries:
+    try:
+        found = os.scandir(directory)
+    except FileNotFoundError:
+        if not prefix:
+            raise
+        return  # it is gone since it was listed, as the directory for downloads of another process
+    with found as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 yield from _walk(entry.path, f"{prefix}{entry.name}/")

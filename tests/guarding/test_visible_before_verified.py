@@ -307,5 +307,25 @@ def test_files_of_the_same_content_in_several_threads(
             assert {(directory / name).read_bytes() for name in names} == {b"the same"}
 
 
+def test_directory_of_another_process_that_goes_while_it_is_listed(
+    loader: Loader, signed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several processes may download to the same `local_dir`, each with a directory of its own in it."""
+    local = tmp_path / "local"
+    other, list_directory = local / ".cache" / "huggingface" / "other", os.scandir
+
+    def remove_first(path: Any = ".") -> Any:  # noqa: ANN401 - as the function
+        if path == str(other) and other.is_dir():
+            other.rmdir()
+        return list_directory(path)
+
+    with loader.guard():
+        loader.snapshot(local_dir=local)
+        other.mkdir()
+        monkeypatch.setattr(os, "scandir", remove_first)
+        assert loader.snapshot(local_dir=local)
+    assert not other.exists()
+
+
 def _contents(reader: Reader) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in reader._paths() if path.is_file()}
