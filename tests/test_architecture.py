@@ -31,8 +31,8 @@ BREACHES = {
         "Folders import downwards",
     ),
     "cycle": (
-        "hf_model_signing/guarding/state.py",
-        "def late() -> None:\n    import hf_model_signing.guarding.decider",
+        "hf_model_signing/guarding/checks/state.py",
+        "def late() -> None:\n    import hf_model_signing.guarding.checks.decider",
         "No two files or folders import each other",
     ),
     "hub": ("hf_model_signing/methods/key/signer.py", "import hub_adapters.interface", "Only the hub side"),

@@ -16,7 +16,7 @@ from hf_model_signing._util.http import reason_of
 from hf_model_signing.cli import output
 from hf_model_signing.cli.global_options import _start_logging
 from hf_model_signing.errors import GuardWarning, ServiceError
-from hf_model_signing.guarding.audit_log import Decision, DecisionKind
+from hf_model_signing.guarding.checks.audit_log import Decision, DecisionKind
 from hf_model_signing.guarding.environment import AUDIT_VARIABLE, Mode
 from hf_model_signing.methods.sigstore.http import with_service
 from hf_model_signing.methods.sigstore.identity import CertificateIdentity, IdentityPolicy

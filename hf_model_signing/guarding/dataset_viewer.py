@@ -14,7 +14,7 @@ from hf_model_signing.guarding.environment import Mode
 from hf_model_signing.guarding.own_calls import Original, own_calls
 
 if TYPE_CHECKING:
-    from hf_model_signing.guarding.decider import Decider
+    from hf_model_signing.guarding.checks.decider import Decider
 
 VIEWER_MODULE = "datasets.utils._dataset_viewer"
 VIEWER_FUNCTIONS = ("get_exported_dataset_infos", "get_exported_parquet_files")

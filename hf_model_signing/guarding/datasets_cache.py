@@ -21,7 +21,7 @@ from hf_model_signing.guarding.dataset_viewer import VIEWER_FUNCTIONS, VIEWER_MO
 from hf_model_signing.guarding.environment import Mode
 
 if TYPE_CHECKING:
-    from hf_model_signing.guarding.decider import Decider
+    from hf_model_signing.guarding.checks.decider import Decider
 
 
 class TableFunction(NamedTuple):

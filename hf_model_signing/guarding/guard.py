@@ -12,23 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from hf_model_signing.guarding import (
-    client_hook,
-    code_directory,
-    earlier_workers,
-    handlers,
-    http_hook,
-    native_readers,
-    open_hook,
-    own_imports,
-    refusal_report,
-    subprocess_hook,
-)
+from hf_model_signing.guarding import code_directory, handlers, refusal_report
+from hf_model_signing.guarding.children import earlier_workers, subprocess_hook
 from hf_model_signing.guarding.environment import GUARDS_VARIABLE, Mode, chosen_mode
+from hf_model_signing.guarding.hooks import client_hook, http_hook, native_readers, open_hook, own_imports
 from hf_model_signing.guarding.registry import REGISTRY
 
 if TYPE_CHECKING:
-    from hf_model_signing.guarding.decider import Decider
+    from hf_model_signing.guarding.checks.decider import Decider
     from hf_model_signing.policy.trust_policy import Policy
 
 Path = str | os.PathLike[str]
@@ -42,8 +33,8 @@ def guard(policy: Path | Policy | None = None, *, mode: str | None = None) -> Gu
     code calls them, raise `VerificationError` for what is not verified. Raises `UsageError` for a policy with an error
     in it, for an unknown mode, and for an audit log that cannot be written to.
     """
-    from hf_model_signing.guarding.audit_log import check_audit_log
-    from hf_model_signing.guarding.decider import Decider
+    from hf_model_signing.guarding.checks.audit_log import check_audit_log
+    from hf_model_signing.guarding.checks.decider import Decider
 
     decider = Decider.of(policy, chosen_mode(mode or REGISTRY.mode_of_program()))
     check_audit_log()
@@ -105,7 +96,7 @@ def strictly(policy: Path | Policy | None) -> Iterator[None]:
     The guards that are on must accept as well. Without a `policy`, theirs decide strictly, and without a guard, the
     policy that `HF_SIGN_POLICY` names.
     """
-    from hf_model_signing.guarding.decider import Decider
+    from hf_model_signing.guarding.checks.decider import Decider
 
     policies: list[Path | Policy | None] = [policy]
     if policy is None:

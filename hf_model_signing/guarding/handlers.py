@@ -13,18 +13,18 @@ from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from hf_model_signing.guarding import bytecode
+from hf_model_signing.guarding.answers import bytecode
 from hf_model_signing.guarding.datasets_cache import chooses_tables, with_own_tables
 from hf_model_signing.guarding.hooked_functions import find_hooked
+from hf_model_signing.guarding.hooks.watched_paths import BYTECODE, PathKind
 from hf_model_signing.guarding.http_request import HttpRequest
 from hf_model_signing.guarding.own_calls import Original, original_of, own_calls
 from hf_model_signing.guarding.publishing import publication, publish, publishing_function
 from hf_model_signing.guarding.registry import REGISTRY
-from hf_model_signing.guarding.watched_paths import BYTECODE, PathKind
 
 if TYPE_CHECKING:
-    from hf_model_signing.guarding.bytecode import Check
-    from hf_model_signing.guarding.decider import Decider
+    from hf_model_signing.guarding.answers.bytecode import Check
+    from hf_model_signing.guarding.checks.decider import Decider
 
     ClientHandler = Callable[[Decider, Original, dict[str, Any]], Any]
 
@@ -45,14 +45,14 @@ def handle_call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     published = publication()
     if published is not None:
         with own_calls():
-            from hf_model_signing.guarding.published_cards import NO_CARD, card_of
+            from hf_model_signing.guarding.answers.published_cards import NO_CARD, card_of
         card = card_of(published, name, original, bound.arguments, deciders=deciders)
         if card is not NO_CARD:
             return card
     if len(deciders) == 1:
         return client_handler(name)(deciders[0], original, bound.arguments)
     with own_calls():
-        from hf_model_signing.guarding import several_guards
+        from hf_model_signing.guarding.answers import several_guards
     return several_guards.answer(client_handler(name), deciders, original, bound.arguments)
 
 
@@ -67,7 +67,7 @@ def handle_open(kind: PathKind, path: str, match: re.Match[str]) -> None:
     if not deciders:
         return
     with own_calls():
-        from hf_model_signing.guarding import opened_files, plain_models
+        from hf_model_signing.guarding.answers import opened_files, plain_models
     checks: dict[PathKind, Check] = {
         PathKind.BYTECODE: bytecode.check_read,
         PathKind.CACHE: opened_files.check_cached_file,
@@ -85,7 +85,7 @@ def handle_request(request: HttpRequest, find_library: Callable[[], str]) -> Non
     if not REGISTRY.is_on() or request.method.upper() == "HEAD":
         return
     with own_calls():
-        from hf_model_signing.guarding.hub_content import content_of
+        from hf_model_signing.guarding.answers.hub_content import content_of
     contents = content_of(request)
     if not contents:
         return
@@ -93,7 +93,7 @@ def handle_request(request: HttpRequest, find_library: Callable[[], str]) -> Non
     if not library:
         return
     with own_calls():
-        from hf_model_signing.guarding.direct_downloads import check_request
+        from hf_model_signing.guarding.answers.direct_downloads import check_request
     for decider in REGISTRY.deciding():
         for requested in contents:
             check_request(decider, requested, request, library)
@@ -113,5 +113,5 @@ def handle_write(kind: PathKind, path: str, match: re.Match[str]) -> None:
 def client_handler(name: str) -> ClientHandler:
     """Return the function that answers the calls of the hooked function `name` under the guard."""
     file, _, function = find_hooked(name).handler.partition(".")
-    handler: ClientHandler = getattr(import_module(f"{__package__}.{file}"), function)
+    handler: ClientHandler = getattr(import_module(f"{__package__}.answers.{file}"), function)
     return handler

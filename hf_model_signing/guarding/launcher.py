@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 
 from hf_model_signing.errors import UsageError
-from hf_model_signing.guarding.audit_log import check_audit_log
-from hf_model_signing.guarding.child_environment import Variables, completed, described, expected_guards
+from hf_model_signing.guarding.checks.audit_log import check_audit_log
+from hf_model_signing.guarding.children.child_environment import Variables, completed, described, expected_guards
+from hf_model_signing.guarding.children.started_programs import Start, check
 from hf_model_signing.guarding.environment import MODE_VARIABLE, Mode, chosen_mode, is_guarded, policy_file
-from hf_model_signing.guarding.started_programs import Start, check
 from hf_model_signing.policy.trust_policy import Policy
 
 

@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hf_model_signing.errors import UsageError
-from hf_model_signing.guarding import code_directory, earlier_workers
+from hf_model_signing.guarding import code_directory
 from hf_model_signing.guarding._compat import replace_fork_server
-from hf_model_signing.guarding.child_environment import ChildEnvironment, Variables
+from hf_model_signing.guarding.children import earlier_workers
+from hf_model_signing.guarding.children.child_environment import ChildEnvironment, Variables
 from hf_model_signing.guarding.environment import GUARDS_VARIABLE, Mode
+from hf_model_signing.guarding.hooks.watched_paths import watch_everything, watch_models
 from hf_model_signing.guarding.own_calls import own_calls
-from hf_model_signing.guarding.watched_paths import watch_everything, watch_models
 from hf_model_signing.policy.folders import patterns_in
 
 if TYPE_CHECKING:
-    from hf_model_signing.guarding.decider import Decider
+    from hf_model_signing.guarding.checks.decider import Decider
 
 _MODES = (Mode.ENFORCE, Mode.WARN, Mode.OFF)  # the strictest first
 
@@ -169,7 +170,7 @@ class Registry:
 
     def _make_expected(self) -> None:
         with self._lock, own_calls():  # the files of a policy are not those of a model
-            from hf_model_signing.guarding.decider import Decider
+            from hf_model_signing.guarding.checks.decider import Decider
 
             if self._is_expected:
                 made = [_Entry(Decider.of(policy, mode)) for policy, mode in self._environment.expected()]

@@ -78,7 +78,7 @@ def _look_up(path: str) -> Mount | None:
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
-            with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as file:
+            with open(f"/proc/self/fdinfo/{descriptor}", encoding="utf-8") as file:
                 number = next(line.split()[1] for line in file if line.startswith("mnt_id:"))
         finally:
             os.close(descriptor)

@@ -21,9 +21,9 @@ _WHY = re.compile(rf"(?:# Why: |See `)({_LINK.pattern})")
 # Code that does something unusual -> its record.
 EXPLAINED = {
     "setup.py": "002-pth-file.md",
-    "hf_model_signing/guarding/client_hook.py": "001-code-swapping.md",
+    "hf_model_signing/guarding/hooks/client_hook.py": "001-code-swapping.md",
     "hf_model_signing/guarding/bootstrap.py": "002-pth-file.md",
-    "hf_model_signing/guarding/site/sitecustomize.py": "002-pth-file.md",
+    "hf_model_signing/guarding/children/site/sitecustomize.py": "002-pth-file.md",
     "hub_adapters/archives/tar.py": "003-archive-readers.md",
     "hub_adapters/archives/unpack.py": "003-archive-readers.md",
     "hub_adapters/archives/zip.py": "003-archive-readers.md",

@@ -299,7 +299,7 @@ def test_pin_of_trust_on_first_use(home: str, policies: Policies) -> None:
 
 
 def test_release_of_the_library_that_cannot_be_guarded(home: str, policies: Policies) -> None:
-    from hf_model_signing.guarding.client_hook import _hook
+    from hf_model_signing.guarding.hooks.client_hook import _hook
 
     module = type(sys)("datasets.builder")
     with pytest.raises(

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from hf_model_signing.guarding import direct_reads, hf_file_system
+from hf_model_signing.guarding.answers import direct_reads, hf_file_system
 from hf_model_signing.guarding.handlers import client_handler
 from hf_model_signing.guarding.hooked_functions import HOOKED_FUNCTIONS, HookedFunction
 from tests.helpers import ROOT
@@ -74,6 +74,6 @@ def test_start_of_a_guarded_python_loads_neither_policy_nor_client() -> None:
     code = "import sys, hf_model_signing.guarding.guard; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert "hf_model_signing.guarding.client_hook" in loaded
+    assert "hf_model_signing.guarding.hooks.client_hook" in loaded
     policy = {"hf_model_signing.policy.reader", "hf_model_signing.policy.trust_policy"}
     assert not loaded & {"huggingface_hub", "hub_adapters.huggingface", "cryptography", *policy}

@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 import hf_model_signing as hms
-from hf_model_signing.guarding import writers
+from hf_model_signing.guarding.checks import writers
 from tests.guarded import Loader
 
 SMALL, LARGE = "config.json", "model.safetensors"

@@ -84,7 +84,7 @@ def library(loader: Loader, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         PublishingFunction(LIBRARY, "Dataset.push_to_hub", "repo_id", "dataset"),
         PublishingFunction(LIBRARY, "load"),
     )
-    from hf_model_signing.guarding import client_hook
+    from hf_model_signing.guarding.hooks import client_hook
 
     monkeypatch.setattr(client_hook, "PUBLISHING_FUNCTIONS", entries)
     monkeypatch.setattr(client_hook, "PUBLISHING_MODULES", (*publishing.PUBLISHING_MODULES, LIBRARY))

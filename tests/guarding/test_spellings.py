@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import hf_model_signing as hms
-from hf_model_signing.guarding import real_places
+from hf_model_signing.guarding.hooks import real_places
 from tests.guarded import REPO, Loader, rule, tamper
 from tests.helpers import KeyPair
 from tests.servers.fixtures import Person

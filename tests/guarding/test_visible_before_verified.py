@@ -16,7 +16,7 @@ import pytest
 from huggingface_hub import HfFileSystem
 
 from hf_model_signing.guarding import own_calls
-from hf_model_signing.guarding.staged_files import StagedFiles
+from hf_model_signing.guarding.answers.staged_files import StagedFiles
 from tests.guarded import REPO, Loader
 from tests.helpers import KeyPair
 from tests.servers.fixtures import Person

@@ -1,0 +1,1 @@
+"""Programs that a guarded process starts: each gets the guard, or is refused."""
