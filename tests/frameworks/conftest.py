@@ -27,6 +27,7 @@ from tests.servers.hub import Hub
 _START_TIME = 240  # seconds; on a busy machine the libraries take their time
 
 Files = dict[str, bytes]
+OLDER = next(iter(ENVIRONMENTS))  # the environment with the older client
 
 
 class Loads:
@@ -129,6 +130,13 @@ class Repositories:
     @staticmethod
     def kind(library: str) -> str:
         return "dataset" if library == "datasets" else "model"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests with the older client."""
+    for item in items:
+        if getattr(item, "callspec", None) and item.callspec.params.get("repositories") == OLDER:  # type: ignore[attr-defined]
+            item.add_marker("older_client")
 
 
 @pytest.fixture(scope="session")
