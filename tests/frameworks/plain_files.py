@@ -33,6 +33,10 @@ def make(folder: Path, seed: int) -> None:
         str(folder / "tokenizer.json")
     )
     (folder / "vocab.txt").write_text("\n".join(words))
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"a": [float(seed + 1)]}), folder / "table.parquet")
     # The header of GGUF: magic, version, numbers of tensors and of key-value pairs; then one pair with a number.
     pair = struct.pack("<Q1sII", 1, b"a", 4, seed + 1)
     (folder / "model.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + pair)
@@ -106,6 +110,24 @@ def _vocabulary(folder: Path) -> float:
     return float(WordPiece.read_file(str(folder / "vocab.txt"))["a"])
 
 
+def _pandas(folder: Path) -> float:
+    import pandas as pd
+
+    return float(pd.read_parquet(str(folder / "table.parquet"))["a"].sum())
+
+
+def _parquet_table(folder: Path) -> float:
+    import pyarrow.parquet as pq
+
+    return float(pq.read_table(str(folder / "table.parquet"))["a"][0].as_py())
+
+
+def _parquet_file(folder: Path) -> float:
+    import pyarrow.parquet as pq
+
+    return float(pq.ParquetFile(folder / "table.parquet").read()["a"][0].as_py())
+
+
 def _gguf(folder: Path) -> float:
     """As the package `gguf` reads it."""
     import numpy as np
@@ -131,6 +153,9 @@ READERS: dict[str, Reader] = {
     "Tokenizer.from_file": _tokenizer,
     "WordPiece.from_file": _word_piece,
     "WordPiece.read_file": _vocabulary,
+    "pandas.read_parquet": _pandas,
+    "pyarrow.parquet.read_table": _parquet_table,
+    "pyarrow.parquet.ParquetFile": _parquet_file,
     "gguf": _gguf,
     "gguf mapped": _gguf_mapped,
 }

@@ -52,6 +52,9 @@ _ENTRIES = (
         accepts_content=True,
     ),
     _Entry("h5py", "File.__init__", {1: "name"}),
+    _Entry("pyarrow.parquet.core", "ParquetFile.__init__", {1: "source"}),
+    _Entry("pyarrow.parquet.core", "ParquetDataset.__init__", {1: "path_or_paths"}),  # of read_table, and of pandas
+    _Entry("_cffi_backend", "load_library", {0: "filename"}),  # of FFI.dlopen
     _Entry("sentencepiece", "SentencePieceProcessor.LoadFromFile", {1: "filename"}),
     _Entry("llama_cpp._internals", "LlamaModel.__init__", {1: "path_model"}),
     # Of tf.saved_model.load.

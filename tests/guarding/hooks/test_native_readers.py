@@ -116,3 +116,18 @@ def test_llama_cpp(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
         Path(path).write_bytes(content)
     for name in ("llama_cpp._internals", "llama_cpp"):
         monkeypatch.delitem(sys.modules, name)
+
+
+def test_library_of_cffi(machine: Machine) -> None:
+    """`FFI.dlopen` opens a library in C. A file that is none fails there, unless the guard refuses it before."""
+    cffi = import_module("cffi")
+    library = machine.bert / "planted.so"
+    for _ in range(2):
+        with machine.guard():
+            assert cffi.FFI().dlopen(None)  # the program itself
+            library.write_bytes(b"x")
+            with pytest.raises(hms.VerificationError):
+                cffi.FFI().dlopen(str(library))
+        with pytest.raises(OSError, match="cannot load library"):
+            cffi.FFI().dlopen(str(library))
+        library.unlink()
