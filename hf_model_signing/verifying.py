@@ -14,7 +14,6 @@ from hf_model_signing._util.repository_kinds import ANY_PLURAL, PREFIXED
 from hf_model_signing._util.results import Result
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import MissingSignatureError, ModelError, VerificationError
-from hf_model_signing.hashing.bytecode import how_to_remove, unsigned_bytecode
 from hf_model_signing.hashing.file_tree import Scope, names_in_model
 from hf_model_signing.hashing.git_objects import is_lfs_pointer
 from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot
@@ -240,8 +239,11 @@ def _explain(model: StrPath, difference: Difference, signature_file: str | None)
     message = f"'{show(os.fspath(model))}' is not what was signed: {difference.describe()}"
     if signature_file is not None:
         message += f"\n  signature: {show(signature_file)}"
-    if unsigned_bytecode(difference.added, ()):
-        message += f"\n  {how_to_remove(show(os.fspath(model)))}"
+    if difference.added:
+        from hf_model_signing.hashing.bytecode import how_to_remove, unsigned_bytecode  # late: only this error needs it
+
+        if unsigned_bytecode(difference.added, ()):
+            message += f"\n  {how_to_remove(show(os.fspath(model)))}"
     pointers = [name for name in difference.changed[:50] if _is_pointer(os.path.join(model, name))]
     if pointers:
         message += f"\n  {show(pointers[0])} is a Git LFS pointer, not the file itself: run `git lfs pull`"

@@ -326,16 +326,17 @@ def test_references_that_are_none(acme: KeyPair) -> None:
 # Results
 
 
-def test_results_are_short_and_complete(model: Path, acme: KeyPair) -> None:
-    bundle = hms.sign(model, signer=acme.signer)
-    verification = hms.verify(model, bundle, verifier=acme.verifier)
+def test_results_are_short_and_complete(model: Path, acme: KeyPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(model.parent)
+    bundle = hms.sign(model.name, signer=acme.signer)
+    verification = hms.verify(model.name, bundle, verifier=acme.verifier)
     for result in (bundle, verification, verification.verified):
         assert len(repr(result)) < 400
         assert json.dumps(result.to_dict())
         assert result._repr_html_().startswith(f"<table><caption>{type(result).__name__}</caption>")
     assert json.loads(bundle.to_bytes()) == bundle.to_dict()
     assert repr(bundle).startswith("Bundle(method='key', size='")
-    assert f"Verification(path='{model}', signer='key " in repr(verification)
+    assert f"Verification(path='{model.name}', signer='key " in repr(verification)
     assert repr(verification).endswith("files=3)")
     assert "weights" not in repr(verification.statement.manifest)
 

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from tests.servers.hub import Hub
 _START_TIME = 240  # seconds; on a busy machine the libraries take their time
 
 Files = dict[str, bytes]
+_numbers = itertools.count()
 OLDER = next(iter(ENVIRONMENTS))  # the environment with the older client
 
 
@@ -89,7 +90,7 @@ class Repositories:
     folder: Path
     acme: KeyPair
     stranger: KeyPair
-    numbers: Iterator[int] = field(default_factory=itertools.count)
+    numbers: Iterator[int] = field(default_factory=lambda: _numbers)
 
     @functools.cached_property
     def policy(self) -> Path:
@@ -145,15 +146,30 @@ def framework_hub() -> Iterator[Hub]:
         yield hub
 
 
+@pytest.fixture(scope="session")
+def loads(framework_hub: Hub) -> Iterator[Callable[[str], Loads]]:
+    """The process of an environment, which starts when it is first needed: that takes seconds."""
+    made: dict[str, Loads] = {}
+
+    def make(name: str) -> Loads:
+        if name not in made:
+            made[name] = Loads(ENVIRONMENTS[name], framework_hub)
+        return made[name]
+
+    yield make
+    for each in made.values():
+        each.stop()
+
+
 @pytest.fixture(scope="session", params=ENVIRONMENTS)
 def repositories(
     request: pytest.FixtureRequest,
     framework_hub: Hub,
+    loads: Callable[[str], Loads],
     tmp_path_factory: pytest.TempPathFactory,
     acme: KeyPair,
     stranger: KeyPair,
-) -> Iterator[Repositories]:
-    """The repositories, and a process of each environment that loads them."""
-    loads = Loads(ENVIRONMENTS[request.param], framework_hub)
-    yield Repositories(request.param, framework_hub, loads, tmp_path_factory.mktemp(request.param), acme, stranger)
-    loads.stop()
+) -> Repositories:
+    """The repositories of an environment; pytest makes this fixture again when it comes back to the environment."""
+    folder = tmp_path_factory.mktemp(request.param)
+    return Repositories(request.param, framework_hub, loads(request.param), folder, acme, stranger)

@@ -94,7 +94,10 @@ def test_functions_look_as_before() -> None:
         "hub.try_to_load_from_cache, hub.HfApi.model_info, s.HfFileSystem._open, s.HfFileSystem.get_file)])\n"
         "print(hub.hf_hub_download.__doc__[:40], hub.hf_hub_download.__qualname__, hub.hf_hub_download.__module__)"
     )
-    hook = "from hf_model_signing.guarding import client_hook, handlers; client_hook.install(handlers.handle_call)\n"
+    hook = (
+        "from hf_model_signing.guarding import handlers\nfrom hf_model_signing.guarding.hooks import client_hook\n"
+        "client_hook.install(handlers.handle_call)\n"
+    )
     plain, hooked = (
         subprocess.run([sys.executable, "-c", code.format(more)], capture_output=True, text=True, check=True).stdout
         for more in ("", hook)
