@@ -66,8 +66,9 @@ class TestDeletedBlob:
 
 class TestWithoutLinks:
     @pytest.fixture
-    def half(self, snapshot: Path) -> Path:
+    def half(self, snapshot: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         """The large file, of which another process has copied the first half to its place."""
+        monkeypatch.setattr(writers, "_PAUSE", 0.1)  # the pauses are those of the test
         path = snapshot / LARGE
         content = path.read_bytes()
         path.unlink()

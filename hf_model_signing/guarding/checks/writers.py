@@ -23,7 +23,7 @@ def wait_for_writers(paths: Sequence[str], looks: int) -> tuple[bool, int]:
     Return True if they were written to and no longer are, and the number of looks that are left.
     """
     first = last = [_state(path) for path in paths]
-    still = 0
+    still = _STILL if _are_still(last) else 0
     while still < _STILL and looks > 0:
         time.sleep(_PAUSE)
         looks -= 1
@@ -31,6 +31,12 @@ def wait_for_writers(paths: Sequence[str], looks: int) -> tuple[bool, int]:
         still = still + 1 if now == last else 0
         last = now
     return last != first and still >= _STILL, looks
+
+
+def _are_still(states: Sequence[tuple[int, ...] | None]) -> bool:
+    """Return True if the times of the files tell that they have not changed for as long as one would wait."""
+    now = time.time_ns()
+    return all(state is not None and max(state[1:3]) + _STILL * _PAUSE * 1e9 < now for state in states)
 
 
 def _state(path: str) -> tuple[int, ...] | None:
