@@ -119,7 +119,7 @@ def test_llama_cpp(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_library_of_cffi(machine: Machine) -> None:
-    """`FFI.dlopen` opens a library in C. A file that is none fails there, unless the guard refuses it before."""
+    """`FFI.dlopen` opens a library in C. Another kind of file fails there, unless the guard refuses it before."""
     cffi = import_module("cffi")
     library = machine.bert / "planted.so"
     for _ in range(2):
