@@ -25,6 +25,7 @@ _MOST_ACCEPTED = 10_000  # directories
 _ACL = "system.posix_acl_access"
 _ACL_USER, _ACL_GROUP, _ACL_MASK = 2, 8, 16  # tags of entries
 _ACL_WRITE = 2
+_NO_ACL = (errno.ENODATA, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # no list, or a system without them
 
 
 class OtherWriter(NamedTuple):
@@ -205,8 +206,10 @@ def _acl_writers(path: str) -> Iterator[tuple[int, int]]:
         return
     try:
         data = os.getxattr(path, _ACL, follow_symlinks=False)
-    except OSError:
-        return  # no list, or a file system without them
+    except OSError as error:
+        if error.errno not in _NO_ACL:
+            raise  # there may be one that lets others write
+        return
     entries = [struct.unpack_from("<HHI", data, at) for at in range(4, len(data) - 7, 8)]
     if all(permissions & _ACL_WRITE for tag, permissions, _ in entries if tag == _ACL_MASK):
         for tag, permissions, number in entries:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 from collections.abc import Callable
@@ -262,3 +263,17 @@ def test_without_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = _file(tmp_path, 0o666)
     monkeypatch.delattr(os, "geteuid")
     assert other_writer(str(path)) is None
+
+
+def test_access_control_list_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows then who else can write, so no answer is given."""
+    path = tmp_path / "f"
+    path.touch()
+    path.chmod(0o660)
+
+    def fail(*_: object, **__: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "getxattr", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        other_writer(str(path))

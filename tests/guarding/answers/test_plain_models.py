@@ -87,13 +87,6 @@ def machine(tmp_path: Path, acme: KeyPair, monkeypatch: pytest.MonkeyPatch) -> M
     return machine
 
 
-@pytest.fixture
-def beside(tmp_path: Path) -> Path:
-    folder = tmp_path / "beside"
-    folder.mkdir()
-    return folder.resolve()
-
-
 class TestWays:
     """A file of the model is recognized on every way that a path can take to it."""
 

@@ -30,7 +30,7 @@ import pytest
 
 import hf_model_signing as hms
 from hf_model_signing.guarding.guard import Guard
-from tests.guarding.children.children import Children, in_fork, make_children
+from tests.guarding.children.children import Children, in_fork
 
 if sys.platform == "win32":
     pytest.skip("fork and exec", allow_module_level=True)
@@ -41,18 +41,6 @@ import _posixsubprocess
 Route = Callable[[list[str]], object]
 WAIT = os.P_WAIT
 EXECVE, POSIX_SPAWN, FORK_EXEC = os.execve, os.posix_spawn, _posixsubprocess.fork_exec  # before a guard was on
-
-
-@pytest.fixture(scope="module")
-def children(tmp_path_factory: pytest.TempPathFactory) -> Children:
-    return make_children(tmp_path_factory.mktemp("children"))
-
-
-@pytest.fixture(scope="module")
-def policy(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("policy") / "trust.toml"
-    path.write_text("version = 1\n")
-    return str(path)
 
 
 @pytest.fixture

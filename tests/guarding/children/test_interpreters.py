@@ -20,22 +20,10 @@ import hf_model_signing as hms
 from hf_model_signing.guarding.children import interpreters
 from hf_model_signing.guarding.children.interpreter_options import read_options
 from hf_model_signing.guarding.guard import Guard
-from tests.guarding.children.children import Children, make_children
+from tests.guarding.children.children import Children
 
 if sys.platform == "win32":
     pytest.skip("scripts with an interpreter in their first line", allow_module_level=True)
-
-
-@pytest.fixture(scope="module")
-def children(tmp_path_factory: pytest.TempPathFactory) -> Children:
-    return make_children(tmp_path_factory.mktemp("children"))
-
-
-@pytest.fixture(scope="module")
-def policy(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("policy") / "trust.toml"
-    path.write_text("version = 1\n")
-    return str(path)
 
 
 @pytest.fixture(autouse=True)

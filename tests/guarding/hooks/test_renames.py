@@ -56,13 +56,6 @@ WAYS: dict[str, Way] = {
 }
 
 
-@pytest.fixture
-def beside(tmp_path: Path) -> Path:
-    folder = tmp_path / "beside"
-    folder.mkdir()
-    return folder.resolve()
-
-
 class TestPlainModel:
     @pytest.mark.parametrize("way", WAYS)
     def test_signed(self, machine: Machine, beside: Path, way: str) -> None:
