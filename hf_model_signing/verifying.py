@@ -6,11 +6,10 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hf_model_signing._util.argument_types import check_arguments
 from hf_model_signing._util.paths import StrPath, several, true_place
-from hf_model_signing._util.repository_kinds import ANY_PLURAL, PREFIXED
 from hf_model_signing._util.results import Result
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import MissingSignatureError, ModelError, VerificationError
@@ -20,14 +19,13 @@ from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot
 from hf_model_signing.hashing.model_hasher import Progress, hash_model
 from hf_model_signing.methods.interface import Verified, Verifier
 from hf_model_signing.oms.bundle import Bundle
-from hf_model_signing.oms.difference import Difference, MismatchError, compare
 from hf_model_signing.oms.manifest import Manifest
 from hf_model_signing.oms.names import SIGNATURE_NAME, default_ignores, folders_above, matches_any
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.signing import relative_ignore
 
-# Kind, namespace and name of a repository; the words for the kinds are no namespaces.
-_REPOSITORY = re.compile(rf"hf://({'|'.join(PREFIXED)})?(?:(?!(?:{ANY_PLURAL})/)([^/]+)/)?([^/]+)")
+if TYPE_CHECKING:
+    from hf_model_signing.oms.difference import Difference
 
 
 @dataclass(frozen=True)
@@ -150,7 +148,7 @@ def check_subject(statement: Statement, uri: str | None, *, by_name: bool = Fals
         raise VerificationError(
             f"the signature is for another repository: it was made for '{made}', and '{uri}' was asked for"
         )
-    wanted, name = _REPOSITORY.fullmatch(uri), statement.manifest.name
+    wanted, name = _parse_reference(uri), statement.manifest.name
     if by_name and not statement.uri and wanted and name != wanted[3]:
         raise VerificationError(
             f"the signature does not say for which repository it was made, and its model is named '{show(name)}', not "
@@ -162,9 +160,16 @@ def check_subject(statement: Statement, uri: str | None, *, by_name: bool = Fals
 def _same_repository(asked: str, signed: str) -> bool:
     if asked == signed:
         return True
-    wanted, found = _REPOSITORY.fullmatch(asked), _REPOSITORY.fullmatch(signed)
+    wanted, found = _parse_reference(asked), _parse_reference(signed)
     # A legacy name has no namespace, so it matches the one that the trusted signer signed for.
     return bool(wanted and found and not wanted[2] and (wanted[1], wanted[3]) == (found[1], found[3]))
+
+
+def _parse_reference(uri: str) -> re.Match[str] | None:
+    """Split a reference into kind, namespace and name of the repository; the words for the kinds are no namespaces."""
+    from hf_model_signing._util.repository_kinds import ANY_PLURAL, PREFIXED  # late, as the pattern is: only for a hub
+
+    return re.fullmatch(rf"hf://({'|'.join(PREFIXED)})?(?:(?!(?:{ANY_PLURAL})/)([^/]+)/)?([^/]+)", uri)
 
 
 def expected_files(manifest: Manifest, coverage: Coverage) -> Mapping[str, bytes]:
@@ -221,10 +226,12 @@ def verify_files(
         found = hash_model(model, manifest.serialization, scope=scope, progress=progress).digests
     except ModelError as error:
         raise VerificationError(str(error)) from error
+    if expected == found:
+        return tuple(expected)
+    from hf_model_signing.oms.difference import MismatchError, compare  # late: only this error needs it
+
     difference = compare(expected, found)
-    if difference:
-        raise MismatchError(_explain(model, difference, signature_file), difference)
-    return tuple(expected)
+    raise MismatchError(_explain(model, difference, signature_file), difference)
 
 
 def _single_file(model: StrPath, expected: Mapping[str, bytes]) -> Mapping[str, bytes]:

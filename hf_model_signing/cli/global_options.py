@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -12,14 +11,14 @@ from hf_model_signing._version import __version__
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
-@dataclass
 class Settings:
     """The global options of one run; the only mutable object that commands share."""
 
-    json: bool = False
-    progress: bool = True
-    debug: bool = False
-    log_level: str = "warning"
+    def __init__(self, *, json: bool = False, debug: bool = False) -> None:
+        self.json = json
+        self.progress = True
+        self.debug = debug
+        self.log_level = "warning"
 
 
 class GlobalOptions:

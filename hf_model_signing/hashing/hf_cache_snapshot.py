@@ -9,14 +9,15 @@ from functools import cached_property
 
 from hf_model_signing._util.repository_kinds import CACHED_PLURAL
 
-_REPOSITORY = re.compile(rf"({CACHED_PLURAL})--(.+)")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-_SHARED = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}")  # a blob in the client's store that all repositories share
+# Patterns are compiled when they are used: the start of the program pays for each.
+_REPOSITORY = rf"({CACHED_PLURAL})--(.+)"
+_COMMIT = r"[0-9a-f]{40}"
+_SHARED = r"[0-9a-f]{2}/[0-9a-f]{64}"  # a blob in the client's store that all repositories share
 
 
 def uri_of(folder: str) -> str | None:
     """Return the hub reference of a repository by its folder in a cache; None for a folder of another kind."""
-    repository = _REPOSITORY.fullmatch(os.path.basename(folder))
+    repository = re.fullmatch(_REPOSITORY, os.path.basename(folder))
     return f"hf://{_prefix(repository[1])}{repository[2].replace('--', '/', 1)}" if repository else None
 
 
@@ -38,8 +39,9 @@ class CachedSnapshot:
         """Return the snapshot that contains `path`, or None when `path` is not in such a cache."""
         parts = os.path.abspath(path).split(os.sep)
         for index in range(len(parts) - 1, 1, -1):
-            repository = _REPOSITORY.fullmatch(parts[index - 2])
-            if repository and parts[index - 1] == "snapshots" and _COMMIT.fullmatch(parts[index]):
+            if parts[index - 1] != "snapshots" or not re.fullmatch(_COMMIT, parts[index]):
+                continue
+            if repository := re.fullmatch(_REPOSITORY, parts[index - 2]):
                 folder = os.sep.join(parts[: index - 1])
                 return cls(folder, _prefix(repository[1]), repository[2].replace("--", "/", 1), parts[index])
         return None
@@ -69,4 +71,4 @@ class CachedSnapshot:
             return final
         # A blob that repositories share is itself a link, to the store beside the repositories.
         inside = os.path.relpath(final, self._shared).replace(os.sep, "/")
-        return final if _SHARED.fullmatch(inside) else None
+        return final if re.fullmatch(_SHARED, inside) else None

@@ -22,7 +22,6 @@ from hf_model_signing._util.hashing_opens import open_to_hash
 from hf_model_signing._util.paths import true_place
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import ModelError
-from hf_model_signing.hashing.file_systems import LARGE, write_back
 from hf_model_signing.hashing.file_tree import (
     FileState,
     Listed,
@@ -257,7 +256,7 @@ class _Work:
         if receipts:
             self.started = receipts.settle(large)
             digests.update(receipts.recall(large))
-            _write_back([state for state in large if state.size >= LARGE and state.name not in digests])
+            _write_back_large([state for state in large if state.name not in digests])
         digests.update(self._hash_large([file for file in large if file.name not in digests]))
         if len(digests) != len(self.files):
             raise ModelError("not every file was hashed")
@@ -270,8 +269,7 @@ class _Work:
             handle = open_to_hash(listed.path, _OPEN)
             try:
                 status = os.fstat(handle)
-                if self.is_lasting and stat.S_ISREG(status.st_mode) and status.st_size < LARGE:
-                    write_back(handle, status.st_size)
+                if self.is_lasting and stat.S_ISREG(status.st_mode) and _write_back_small(handle, status.st_size):
                     status = os.fstat(handle)
                 file = FileState._make((*listed, *state_of(status)))
                 self.states.append(file)
@@ -377,9 +375,23 @@ class _Work:
         return result
 
 
-def _write_back(files: Iterable[FileState]) -> None:
+# The module of file systems is imported late: a run that keeps no receipts does not need it.
+def _write_back_small(handle: int, size: int) -> bool:
+    from hf_model_signing.hashing.file_systems import LARGE, write_back
+
+    if size >= LARGE:
+        return False
+    write_back(handle, size)
+    return True
+
+
+def _write_back_large(files: Iterable[FileState]) -> None:
+    from hf_model_signing.hashing.file_systems import LARGE, write_back
+
     # After the clock has moved on from their last change: the next write sets another time.
     for file in files:
+        if file.size < LARGE:
+            continue
         try:
             with FileIO(open_to_hash(file.path, _OPEN), "rb") as source:
                 write_back(source.fileno(), file.size)

@@ -6,6 +6,7 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 from hf_model_signing._util.results import Result
@@ -123,12 +124,11 @@ class DirectSigner(Signer):
         """Sign `message`."""
 
 
-@dataclass(frozen=True, eq=False)
-class SignerFound:
+class SignerFound(NamedTuple):
     """The signer whose signature was checked: a description, and facts for programs."""
 
     words: str
-    facts: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, repr=False)

@@ -27,14 +27,15 @@ EXEMPT_FILES = frozenset({SIGNATURE_NAME, ".gitattributes", ".gitignore"})
 _SUSPECT = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]|(?:^|/)\.{0,2}(?:/|$)")
 
 
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# The others are compiled when they are used: the start of the program pays for each.
+_UNPRINTABLE = r"[\x00-\x1f\x7f-\x9f]"
 
 
-_GLOB = re.compile(r"[*?\[]")
+_GLOB = r"[*?\[]"
 
 
 # Where Python keeps the bytecode of a module, and the name under which it writes it at first.
-_BYTECODE = re.compile(r"(?:.+/)?__pycache__/[^/]+\.pyc(?:\.\d+)?")
+_BYTECODE = r"(?:.+/)?__pycache__/[^/]+\.pyc(?:\.\d+)?"
 
 
 _LONGEST = 4096  # bytes; PATH_MAX of Linux, and the largest of the common systems
@@ -46,7 +47,7 @@ class PathError(ValueError):
 
 def is_bytecode(name: str) -> bool:
     """Return True for the name of a file that Python writes when it imports the source beside it."""
-    return bool(_BYTECODE.fullmatch(name))
+    return bool(re.fullmatch(_BYTECODE, name))
 
 
 def is_plain(name: str) -> bool:
@@ -62,7 +63,7 @@ def check_name(name: str) -> str:
         return name
     if not name:
         raise PathError("an empty name")
-    if _UNPRINTABLE.search(name):
+    if re.search(_UNPRINTABLE, name):
         raise PathError(f"the name {name!a} contains a control character")
     if "\\" in name:
         raise PathError(f"the name {name!a} contains a backslash, which is a separator on some systems")
@@ -76,7 +77,7 @@ def check_name(name: str) -> str:
 def check_ignore_path(path: str) -> str:
     """Return `path` without a trailing `/` if section 6.2.1 allows it in `ignore_paths`; raise `PathError` if not."""
     plain = check_name(path.rstrip("/") or path)
-    if _GLOB.search(plain):
+    if re.search(_GLOB, plain):
         raise PathError(f"the ignored path {path!a} contains a wildcard; ignored paths are exact")
     return plain
 
