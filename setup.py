@@ -1,4 +1,4 @@
-"""Build steps that add `hf_sign_guard.pth` to wheels, beside the packages; setuptools has no setting for that."""
+"""Build steps that add `_hf_sign_guard.pth` to wheels, beside the packages; setuptools has no setting for that."""
 
 # Why: docs/decisions/002-pth-file.md
 
@@ -10,7 +10,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 from setuptools.command.editable_wheel import editable_wheel
 
-PTH = "hf_sign_guard.pth"
+PTH = "_hf_sign_guard.pth"
 
 
 class BuildWithPth(build_py):

@@ -20,7 +20,7 @@ DATA = (
     "hub_adapters/py.typed",
 )
 DATA_FOLDERS = ("hf_model_signing/guarding/children/site/*.py", "hf_model_signing/report/page/*")
-PTH = "hf_sign_guard.pth"
+PTH = "_hf_sign_guard.pth"
 NOT_SOURCE = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "node_modules")
 
 

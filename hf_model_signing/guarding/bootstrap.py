@@ -1,4 +1,4 @@
-"""Switches the guard on in a Python that starts under it; imported by `hf_sign_guard.pth` in site-packages.
+"""Switches the guard on in a Python that starts under it; imported by `_hf_sign_guard.pth` in site-packages.
 
 Python ignores an error in a `.pth` file and starts the program all the same. So an error here ends the process, because
 the program would run unguarded. See `docs/decisions/002-pth-file.md`.

@@ -1,7 +1,7 @@
 """Finds out which programs are Python interpreters, and asks those whether they load the guard.
 
 An interpreter is asked once, and the answer is kept for the identity of its file. The interpreter of this environment
-is not asked: `hf_sign_guard.pth` lies in its site-packages.
+is not asked: `_hf_sign_guard.pth` lies in its site-packages.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 _NAME = re.compile(r"(?:python|pypy|graalpy)w?[\d.]*[a-z]{0,2}(?:-(?!config)\w+)?(?:\.exe)?", re.IGNORECASE)
 _MAIN_FUNCTIONS = (b"Py_BytesMain", b"\0Py_Main\0", b"pypy_main_startup")  # that a program has if it is an interpreter
-_PTH = "hf_sign_guard.pth"
+_PTH = "_hf_sign_guard.pth"
 _PROBE = "import sys; sys.exit(0 if 'hf_model_signing.guarding.bootstrap' in sys.modules else 64)"
 _TIMEOUT = 60  # seconds
 # Variables that decide where an interpreter looks for its packages.

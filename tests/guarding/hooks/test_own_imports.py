@@ -109,7 +109,7 @@ def test_planted_modules_on_the_python_path(loader: Loader, acme: KeyPair, tmp_p
     loader.write_policy(rule(acme, more=f'paths = ["{planted.parent}/*"]'))
     done = _start(loader, "import own", planted)
     assert done.returncode == 1
-    assert "it is not signed" in done.stderr
+    assert "it is not signed" in done.stderr, done.stderr
     assert not ran.exists(), ran.read_text()
 
 
