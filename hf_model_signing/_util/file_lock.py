@@ -9,10 +9,10 @@ from hub_adapters._util.file_lock import locked
 
 
 @contextlib.contextmanager
-def changing(path: str) -> Iterator[None]:
-    """Wait until no other process changes the file `path`; raises `OSError` where its directory cannot be written to.
+def changing(path: str, *, long: bool = False) -> Iterator[None]:
+    """Wait until no other process changes the file `path`; `long` and the errors are those of `locked`.
 
     The lock is a file of its own beside it, because an atomic write replaces the file.
     """
-    with locked(f"{path}.busy"):
+    with locked(f"{path}.busy", long=long):
         yield

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from hub_adapters._util.own_cache import own_cache
+from hub_adapters._util.own_cache import make_private, own_cache, own_directory
 
-__all__ = ["own_cache"]
+__all__ = ["make_private", "own_cache", "own_directory"]

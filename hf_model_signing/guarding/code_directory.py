@@ -197,13 +197,13 @@ def _make() -> str:
     """Make the directory where nobody else can replace it, if there is such a place."""
     import tempfile  # late, as the others: a guarded Python loads this file when it starts
 
-    from hf_model_signing._util.own_cache import own_cache
+    from hf_model_signing._util.own_cache import make_private, own_cache
     from hf_model_signing.hashing.shared_files import other_writer
 
     made: list[str] = []
     for parent in (tempfile.gettempdir(), own_cache()):
         try:
-            os.makedirs(parent, mode=0o700, exist_ok=True)
+            make_private(parent)
             directory = tempfile.mkdtemp(prefix=_PREFIX, dir=parent)
             atexit.register(_remove, directory, os.getpid())
             made.append(directory)

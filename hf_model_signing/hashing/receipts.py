@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hf_model_signing._util.own_cache import own_cache
+from hf_model_signing._util.own_cache import own_directory
 from hf_model_signing.hashing.file_systems import LARGE, shows_writes
 from hf_model_signing.hashing.file_tree import FileState
 from hf_model_signing.hashing.shared_files import other_writer
@@ -33,6 +33,8 @@ SMALLEST = LARGE  # bytes; hashing a smaller file is faster than looking up its 
 _TICK = 20_000_000  # nanoseconds; kernels record change times in steps of up to 10 ms
 _COARSE_TICK = 2_000_000_000  # nanoseconds, for file systems with whole seconds (FAT: only even ones)
 _MOST = 100_000  # receipts; the oldest are removed
+# In messages of SQLite that tell nothing about the content of the file.
+_TROUBLE = ("locked", "full", "readonly", "unable to open", "disk I/O")
 _TABLE = """
 CREATE TABLE IF NOT EXISTS receipts (
     device TEXT, inode TEXT, size INTEGER, modified INTEGER, changed INTEGER,
@@ -160,18 +162,26 @@ def _log(level: str, message: str, error: Exception) -> None:
 def _open() -> Iterator[sqlite3.Connection]:
     import sqlite3
 
-    # A directory of its own: the parent may be writable for a group. Anyone who can write here could forge receipts.
-    folder = os.path.join(own_cache(), "receipts")
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    status, other = os.stat(folder), other_writer(folder)
-    if other is not None or (hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022)):
-        raise PermissionError(str(other or f"others can write to '{folder}'"))
-    database = sqlite3.connect(os.path.join(folder, "receipts.sqlite"), timeout=2)
+    folder = own_directory("receipts")
+    other = other_writer(folder)
+    if other is not None:
+        raise PermissionError(str(other))  # anyone who can write here could forge receipts
+    path = os.path.join(folder, "receipts.sqlite")
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600))
+    database = sqlite3.connect(path, timeout=2)
     deadline = time.monotonic() + 5  # a manipulated database can make a query take forever
     database.set_progress_handler(lambda: time.monotonic() > deadline, 100_000)
+    is_damaged = False
     try:
         with database:  # commits, or rolls back
             database.execute(_TABLE)
             yield database
+    except sqlite3.DatabaseError as error:
+        is_damaged = not any(words in str(error) for words in _TROUBLE)
+        raise
     finally:
         database.close()
+        if is_damaged:  # or not what this program makes: it would fail each time, so the next run begins a new one
+            for end in ("", "-journal", "-wal", "-shm"):
+                with contextlib.suppress(OSError):
+                    os.unlink(path + end)

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from hf_model_signing._util.hashing_opens import only_hashing
-from hf_model_signing._util.own_cache import own_cache
+from hf_model_signing._util.own_cache import make_private, own_directory
 from hf_model_signing.hashing.file_tree import describe_file
 from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot
 from hub_adapters._util.file_lock import locked
@@ -37,22 +37,21 @@ def partial_snapshot(snapshot: str, names: Iterable[str]) -> Iterator[PartialSna
     """
     wanted = sorted(set(names))
     key = hashlib.sha256("\0".join((os.path.realpath(snapshot), *wanted)).encode("utf-8", "surrogatepass")).hexdigest()
-    directory = os.path.join(own_cache(), "parts", key)
-    os.makedirs(directory, mode=0o700, exist_ok=True)
-    with locked(os.path.join(directory, "lock")):
+    directory = own_directory("parts", key)
+    with locked(os.path.join(directory, "lock"), long=True):
         final = os.path.join(directory, _layout(snapshot))
         new, old = os.path.join(directory, "new"), os.path.join(directory, "old")
         for leftover in (new, old):  # of a process that was stopped
             shutil.rmtree(leftover, ignore_errors=True)
         made = os.path.join(new, _layout(snapshot))
-        os.makedirs(made)
+        make_private(made)
         try:
             for name in wanted:
                 _put(os.path.join(snapshot, *name.split("/")), os.path.join(made, *name.split("/")))
             yield PartialSnapshot(final, made)
             if os.path.lexists(final):
                 os.rename(final, old)
-            os.makedirs(os.path.dirname(final), exist_ok=True)
+            make_private(os.path.dirname(final))
             os.rename(made, final)
         finally:
             shutil.rmtree(new, ignore_errors=True)
@@ -81,7 +80,7 @@ def _put(source: str, target: str) -> None:
     if not os.path.exists(source):
         return
     real = describe_file(source).path
-    os.makedirs(os.path.dirname(target), exist_ok=True)
+    make_private(os.path.dirname(target))
     with only_hashing():
         try:
             os.link(real, target)

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
-from hf_model_signing._util.own_cache import own_cache
-from hf_model_signing.errors import UsageError
+from hf_model_signing._util.own_cache import own_directory
+from hf_model_signing.errors import HfSignError, UsageError
 from hf_model_signing.methods.interface import Signer
 from hf_model_signing.organisation.journal import Journal, State
 from hf_model_signing.organisation.options import BatchOptions, Observer, Phase
@@ -101,9 +101,18 @@ def _settled(listed: ListedRepository) -> Status | None:
 
 
 def default_journal(endpoint: str, owner: str) -> str:
-    """Return the path of the journal of an organisation; a batch without it only has to plan again."""
+    """Return the path of the journal of an organisation; a batch without it only has to plan again.
+
+    Raises `HfSignError` if its directory cannot be made, or is not private.
+    """
     name = re.sub(r"[^\w.-]+", "-", f"{endpoint.partition('://')[2]}-{owner}", flags=re.ASCII)
-    return os.path.join(own_cache(), "batches", f"{name}.sqlite")
+    try:
+        return os.path.join(own_directory("batches"), f"{name}.sqlite")
+    except OSError as error:
+        raise HfSignError(
+            f"the journal of this batch cannot be kept in '{error.filename}': {error.strerror}; name a file for it "
+            "with --journal"
+        ) from error
 
 
 def _check_logged_in(adapter: HuggingFaceAdapter, owner: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hf_model_signing._util.own_cache import make_private
 from hf_model_signing.errors import HfSignError, RefusedError, UsageError
 
 _FORMAT_VERSION = 1
@@ -39,7 +40,7 @@ class Database:
         self.path, self._schema, self._lock = path, schema, threading.RLock()
         with _translated(path):
             if path:
-                os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+                make_private(os.path.dirname(os.path.abspath(path)))
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # it names private repositories
             self._connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
             self._finalizer = weakref.finalize(self, self._connection.close)

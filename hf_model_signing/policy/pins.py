@@ -103,7 +103,8 @@ class TrustLock:
                 with changing(self.path):
                     entries = self._read()
                     if _name(entries, uri) not in entries:
-                        write_file(self.path, self._encode({**entries, uri: pin.entry()}))
+                        mode = None if os.path.exists(self.path) else 0o600  # it can name private repositories
+                        write_file(self.path, self._encode({**entries, uri: pin.entry()}), mode=mode)
             except OSError as error:
                 raise VerificationError(
                     f"'{uri}' is used here for the first time, and who signed it cannot be noted in '{self.path}': "

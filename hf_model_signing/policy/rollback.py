@@ -14,7 +14,7 @@ from typing import Any
 
 from hf_model_signing._util.atomic_files import write_file
 from hf_model_signing._util.file_lock import changing
-from hf_model_signing._util.own_cache import own_cache
+from hf_model_signing._util.own_cache import own_cache, own_directory
 from hf_model_signing._util.said_once import is_first
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.methods.interface import Verified, Verifier
@@ -23,6 +23,7 @@ from hf_model_signing.policy.unchanged_files import UnchangedFiles
 
 _logger = logging.getLogger(__name__)
 
+_FOLDER = "newest"  # in the cache of this program
 _MOST = 1_000  # root digests of one branch; a repository with a release a day has as many in three years
 
 
@@ -73,11 +74,12 @@ class RollbackRecord:
         if self._read().after(statement, commit) is None:
             return
         try:
-            os.makedirs(os.path.dirname(self._file), mode=0o700, exist_ok=True)
+            own_directory(_FOLDER)
             with changing(self._file):
                 after = self._read().after(statement, commit)  # again: another process may have been faster
                 if after is not None:
-                    write_file(self._file, json.dumps({"branch_key": self.branch_key, **asdict(after)}).encode())
+                    data = json.dumps({"branch_key": self.branch_key, **asdict(after)}).encode()
+                    write_file(self._file, data, mode=0o600)
         except OSError as error:
             # Once for a program and the processes that it starts: each of many calls would say the same.
             level = logging.WARNING if is_first("rollback record", own_cache()) else logging.DEBUG
@@ -89,7 +91,7 @@ class RollbackRecord:
     @property
     def _file(self) -> str:
         key = hashlib.sha256(f"{self.branch_key}\n{self.signer}".encode()).hexdigest()
-        return os.path.join(own_cache(), "newest", f"{key}.json")
+        return os.path.join(own_cache(), _FOLDER, f"{key}.json")
 
 
 @dataclass(frozen=True)

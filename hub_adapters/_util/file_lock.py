@@ -5,35 +5,51 @@ the lock of a file that other processes cannot find. `filelock` notices only tha
 another one, by a hard link or on NFS, which renames removed files. So the locked file is compared with the one at the
 path. A symbolic link in its place is an error. So is a file system without locks: a marker file instead would stay
 behind when a process is killed.
+
+Who waits says so after a second, and gives up after a minute in which the lock file stays as it is: its holder may be
+stopped. A holder that takes longer sets the time of the file again and again while it lives.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from hub_adapters._util._compat import descriptor_of
+from hub_adapters._util.lock_holder import holder_of
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
+SAY_AFTER = 1.0  # seconds of waiting
+GIVE_UP_AFTER = 60.0  # seconds in which the lock file stays as it is
+_SIGN_OF_LIFE = 10.0  # seconds between two signs of life of a holder
 _ATTEMPTS = 100  # until the locked file is the one at the path; more than a few means that a program replaces it
+_logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def locked(path: str, *, wait: bool = True, waiting: Callable[[], None] = lambda: None) -> Iterator[bool]:
+def locked(
+    path: str, *, wait: bool = True, waiting: Callable[[], None] | None = None, long: bool = False
+) -> Iterator[bool]:
     """Hold the lock `path`; yields whether another process or thread had to be waited for.
 
-    `waiting` is called once before a wait. Without `wait`, a lock that is held is a `BlockingIOError`. Raises `OSError`
-    when the lock file cannot be made, for one because its directory cannot be written to.
+    `waiting` is called once after a second of waiting; without it a warning is logged then. A `long` block may take
+    longer than the minute for which others wait. Without `wait`, a lock that is held is a `BlockingIOError`. Raises
+    `TimeoutError` after a minute without a sign of life of the holder, and another `OSError` when the lock file cannot
+    be made, for one because its directory cannot be written to.
     """
     os.stat(os.path.join(os.path.dirname(path), "") or os.curdir)  # `filelock` would make a missing directory
     lock, waited = _acquired(path, wait, waiting)
     try:
-        yield waited
+        with _signs_of_life(path) if long else contextlib.nullcontext():
+            yield waited
     finally:
         with contextlib.suppress(OSError):
             if _is_at(path, lock):
@@ -41,12 +57,12 @@ def locked(path: str, *, wait: bool = True, waiting: Callable[[], None] = lambda
         lock.release()
 
 
-def _acquired(path: str, wait: bool, waiting: Callable[[], None]) -> tuple[BaseFileLock, bool]:
+def _acquired(path: str, wait: bool, waiting: Callable[[], None] | None) -> tuple[BaseFileLock, bool]:
     """Return the lock of the file that is at `path`, and True if it had to be waited for."""
     from filelock import FileLock, Timeout  # late: it takes longer to import than most locks are held
 
     lock = FileLock(path, mode=0o600, fallback_to_soft=False)
-    waited = False
+    patience: _Patience | None = None
     for _ in range(_ATTEMPTS):
         try:
             lock.acquire(timeout=0)
@@ -55,14 +71,75 @@ def _acquired(path: str, wait: bool, waiting: Callable[[], None]) -> tuple[BaseF
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
             if not wait:
                 raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK), path) from None
-            if not waited:
-                waiting()
-            waited = True
-            lock.acquire()
+            patience = patience or _Patience(path, waiting)
+            patience.acquire(lock)
         if _is_at(path, lock):
-            return lock, waited
+            return lock, patience is not None
         lock.release()
     raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), path)
+
+
+class _Patience:
+    """Waiting for a lock: it is said once, and ends when nothing happens to the file for too long."""
+
+    def __init__(self, path: str, waiting: Callable[[], None] | None) -> None:
+        self.path, self._waiting = path, waiting or self._log
+        self._is_said = False
+        self._state, self._since = _state_of(path), time.monotonic()
+
+    def acquire(self, lock: BaseFileLock) -> None:
+        """Wait for the lock; raises `TimeoutError`."""
+        from filelock import Timeout
+
+        while True:
+            try:
+                lock.acquire(timeout=min(SAY_AFTER, GIVE_UP_AFTER))
+            except Timeout:
+                self._look()
+            else:
+                return
+
+    def _look(self) -> None:
+        if not self._is_said:
+            self._is_said = True
+            self._waiting()
+        state, now = _state_of(self.path), time.monotonic()
+        if state != self._state:
+            self._state, self._since = state, now
+        elif now - self._since >= GIVE_UP_AFTER:
+            text = f"{holder_of(self.path)} has held this lock for {now - self._since:.0f} seconds; end it if it hangs"
+            raise TimeoutError(errno.ETIMEDOUT, text, self.path)
+
+    def _log(self) -> None:
+        _logger.warning("waiting for %s, which holds the lock '%s'", holder_of(self.path), self.path)
+
+
+@contextlib.contextmanager
+def _signs_of_life(path: str) -> Iterator[None]:
+    """Set the time of the lock file while the block runs; not while the process is stopped."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(_SIGN_OF_LIFE):
+            with contextlib.suppress(OSError):
+                os.utime(path)
+
+    thread = threading.Thread(target=beat, name="hf-sign lock", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _state_of(path: str) -> tuple[int, int] | None:
+    """Return what changes when the lock changes hands, and with a sign of life."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def _is_at(path: str, lock: BaseFileLock) -> bool:

@@ -24,12 +24,13 @@ from typing import Any, cast
 
 from hub_adapters._util.atomic_files import remove_leftovers, write_file
 from hub_adapters._util.file_lock import locked
-from hub_adapters._util.own_cache import own_cache
+from hub_adapters._util.own_cache import own_directory
 from hub_adapters.errors import HubError, UnavailableError
 from hub_adapters.http.download import Download, NotModifiedError, Received, too_large
 from hub_adapters.http.urls import shown
 from hub_adapters.interface import FetchOptions
 
+_FOLDER = "downloads"
 _LIST = "files.json"  # the state of each file of the model when it was built
 _LEFT = 60.0  # seconds; writing a record takes milliseconds, so an older temporary file is not in use
 _MODEL = "model"  # a directory of its own, so that the name of a model cannot be that of the list
@@ -53,9 +54,6 @@ class Stored:
 
 class DownloadCache:
     """The directory `downloads` in the cache of this program; any number of processes may use it."""
-
-    def __init__(self) -> None:
-        self.root = os.path.join(own_cache(), "downloads")
 
     def get(self, address: str, options: FetchOptions) -> Stored:
         """Download the URL `address`, unless the server confirms the cached copy; raises `HubError`."""
@@ -174,13 +172,11 @@ class DownloadCache:
 
     def _place(self, folder: str, name: str) -> str:
         with _disk():
-            for level in (os.path.dirname(self.root), self.root, os.path.join(self.root, folder)):
-                os.makedirs(level, mode=0o700, exist_ok=True)
-        return os.path.join(self.root, folder, name)
+            return os.path.join(own_directory(_FOLDER, folder), name)
 
     @contextlib.contextmanager
-    def _locked(self, key: str, waiting: Callable[[], None] = lambda: None) -> Iterator[bool]:
-        with _disk(), locked(self._place("locks", key), waiting=waiting) as waited:
+    def _locked(self, key: str, waiting: Callable[[], None] | None = None) -> Iterator[bool]:
+        with _disk(), locked(self._place("locks", key), waiting=waiting, long=True) as waited:
             self._clear_up(key)
             yield waited
 

@@ -109,12 +109,28 @@ def test_without_receipts_everything_is_hashed(model: Path, pair: KeyPair, old: 
     assert _hashed(model, pair, old) == set(FILES)
 
 
-@pytest.mark.parametrize("content", [b"junk" * 1000, b""])
+@pytest.mark.parametrize("damage", ["junk", "empty", "page", "columns", "view"])
 def test_damaged_receipts_are_not_believed(
-    model: Path, pair: KeyPair, old: hms.Bundle, cache: Path, content: bytes
+    model: Path, pair: KeyPair, old: hms.Bundle, cache: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (cache / "receipts.sqlite").write_bytes(content)
+    """And replaced: the run after the next one finds receipts again."""
+    database = cache / "receipts.sqlite"
+    if damage in ("junk", "empty"):
+        database.write_bytes(b"junk" * 1000 if damage == "junk" else b"")
+    elif damage == "page":
+        with database.open("r+b") as file:
+            file.seek(100)
+            file.write(b"\xff" * (database.stat().st_size - 100))
+    else:
+        made = "TABLE receipts (device, inode)" if damage == "columns" else "VIEW receipts AS SELECT 1"
+        with sqlite3.connect(database) as connection:
+            connection.execute("DROP TABLE receipts")
+            connection.execute(f"CREATE {made}")
     assert _hashed(model, pair, old) == set(FILES)
+    _hashed(model, pair, old)
+    caplog.clear()
+    assert _hashed(model, pair, old) == {"README.md"}
+    assert not caplog.records
 
 
 def test_receipts_that_never_end(

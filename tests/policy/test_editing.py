@@ -312,7 +312,8 @@ def test_concurrent_edits_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "trust.toml"
     with ThreadPoolExecutor() as pool:
         done = list(pool.map(lambda name: run_python(code, path, name), ["a", "b", "c", "d"]))
-    assert [process.stderr for process in done] == [""] * 4
+    said = [line for process in done for line in process.stderr.splitlines()]
+    assert all(line.startswith("waiting for ") for line in said), said  # for longer than a second, on a busy machine
     assert len(Draft.read(str(path)).rules) == 32
     assert [name.name for name in tmp_path.iterdir()] == ["trust.toml"]
 

@@ -21,11 +21,11 @@ from hf_model_signing._util.atomic_files import write_file, write_pieces
 from hf_model_signing._util.file_lock import changing
 from hf_model_signing._util.hashing_opens import open_to_hash
 from hf_model_signing._util.ioctls import clone
-from hf_model_signing._util.own_cache import own_cache
+from hf_model_signing._util.own_cache import make_private, own_cache
 from hf_model_signing._util.text import one_line, show
 from hf_model_signing.errors import ModelError, VerificationError
 from hf_model_signing.guarding.checks.audit_log import LOGGER_NAME
-from hf_model_signing.guarding.private_directory import make_directory, private_directory
+from hf_model_signing.guarding.private_directory import private_directory
 from hf_model_signing.hashing.file_tree import Listed, list_named
 from hf_model_signing.hashing.shared_files import OtherWriter
 from hf_model_signing.oms.bundle import Bundle
@@ -106,7 +106,7 @@ class PrivateCopy:
     def _changing(self) -> Iterator[None]:
         """Let no other process or thread change it."""
         try:
-            with changing(self._repository):
+            with changing(self._repository, long=True):
                 yield
                 _remove_copies_without_original(os.path.dirname(self._cache))
         except OSError as error:
@@ -135,7 +135,7 @@ class PrivateCopy:
             raise self._error(error) from error
         for file in files:
             target = self._path(file.name)
-            make_directory(os.path.dirname(target))
+            make_private(os.path.dirname(target))
             self._copy_file(file, target)
         if SIGNATURE_NAME in missing:
             new = self._new_file()

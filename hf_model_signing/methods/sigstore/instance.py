@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from hf_model_signing._util.atomic_files import write_file
 from hf_model_signing._util.input_files import read_input
+from hf_model_signing._util.own_cache import make_private
 from hf_model_signing._util.paths import file_name
 from hf_model_signing._util.text import show
 from hf_model_signing.crypto.certificates import parse_certificate
@@ -202,7 +203,7 @@ class Instance:
             if not (self._cache / name).exists():
                 with contextlib.suppress(FileNotFoundError):  # sigstore-python ships no copy of other repositories
                     data = self._shipped(name)
-                    self._cache.mkdir(parents=True, exist_ok=True)
+                    make_private(str(self._cache))
                     write_file(self._cache / name, data)
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from hub_adapters._util import file_lock
 from hub_adapters._util.file_lock import locked
 from tests.helpers import environment, names_below
 
@@ -33,6 +36,12 @@ for _ in range(50):
         with open(sys.argv[2], "w") as file:
             file.write(str(count + 1))
 """
+
+
+@pytest.fixture(autouse=True)
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_lock, "SAY_AFTER", 0.05)
+    monkeypatch.setattr(file_lock, "GIVE_UP_AFTER", 10)
 
 
 @pytest.fixture
@@ -123,8 +132,9 @@ def test_lock_of_another_thread_is_waited_for(lock: str) -> None:
     assert order == ["waiting", "first", "second"]
 
 
-def test_lock_of_the_same_thread_is_an_error(lock: str) -> None:
-    with locked(lock), pytest.raises(RuntimeError, match="Deadlock"), locked(lock):
+def test_lock_of_the_same_thread_is_an_error(lock: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_lock, "GIVE_UP_AFTER", 0.1)
+    with locked(lock), pytest.raises(TimeoutError, match="this program itself has held this lock for"), locked(lock):
         pass
 
 
@@ -252,3 +262,75 @@ def test_file_system_without_locks_is_an_error(lock: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(fcntl, "flock", flock)
     with pytest.raises(OSError, match="not implemented"), locked(lock):
         pass
+
+
+class TestPatience:
+    """A wait is mentioned with the holder of the lock, and has an end."""
+
+    @pytest.fixture(autouse=True)
+    def _short(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(file_lock, "GIVE_UP_AFTER", 0.2)
+        monkeypatch.setattr(file_lock, "_SIGN_OF_LIFE", 0.05)
+
+    def test_stopped_holder(self, lock: str, caplog: pytest.LogCaptureFixture) -> None:
+        with held(lock) as process:
+            process.send_signal(signal.SIGSTOP)
+            try:
+                with pytest.raises(TimeoutError) as raised, locked(lock):
+                    pass
+            finally:
+                process.send_signal(signal.SIGCONT)
+        holder = f"the process {process.pid} ({sys.executable} -c"
+        assert f"waiting for {holder}" in caplog.text
+        assert len(caplog.records) == 1
+        assert re.search(rf"{re.escape(holder)}.* has held this lock .*; end it if it hangs", str(raised.value))
+        assert raised.value.filename == lock
+
+    def test_quick_holder_is_not_mentioned(
+        self, lock: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(file_lock, "SAY_AFTER", 5)
+        monkeypatch.setattr(file_lock, "GIVE_UP_AFTER", 5)
+        with in_thread(lock, 0.1), locked(lock) as waited:
+            assert waited
+        assert not caplog.records
+
+    @pytest.mark.parametrize("long", [True, False])
+    def test_long_work(self, lock: str, long: bool, caplog: pytest.LogCaptureFixture) -> None:
+        expected = contextlib.nullcontext() if long else pytest.raises(TimeoutError)
+        with in_thread(lock, 0.6, long=long), expected, locked(lock) as waited:
+            assert waited
+        assert "waiting for this program itself" in caplog.text
+
+    def test_one_after_another(self, lock: str) -> None:
+        """Together the others take longer than one may."""
+        begun, threads = time.monotonic(), []
+        with locked(lock):
+            for _ in range(6):
+                threads.append(threading.Thread(target=_hold, args=(lock, 0.08)))
+                threads[-1].start()
+        with locked(lock):
+            pass
+        for thread in threads:
+            thread.join()
+        assert time.monotonic() - begun > 0.2
+
+
+def _hold(lock: str, seconds: float, held: threading.Event | None = None, long: bool = False) -> None:
+    with locked(lock, long=long):
+        if held:
+            held.set()
+        time.sleep(seconds)
+
+
+@contextlib.contextmanager
+def in_thread(lock: str, seconds: float, *, long: bool = False) -> Iterator[None]:
+    """Hold the lock in another thread for some time."""
+    held = threading.Event()
+    thread = threading.Thread(target=_hold, args=(lock, seconds, held, long))
+    thread.start()
+    assert held.wait(10)
+    try:
+        yield
+    finally:
+        thread.join()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from hub_adapters._util import file_lock
 from hub_adapters.errors import ContentError, HubError, NotFoundError, UnavailableError
 from hub_adapters.http.cache import DownloadCache, Stored
 from hub_adapters.interface import FetchOptions
@@ -176,10 +177,10 @@ def test_limit_is_also_for_what_is_here(hosts: StaticHosts) -> None:
     assert hosts.sent == DATA.size
 
 
-def test_relative_cache_counts_for_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_relative_cache_counts_for_nothing(hosts: StaticHosts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert DownloadCache().root == str(tmp_path / ".cache" / "hf-sign" / "downloads")
+    assert Path(_get(hosts.put("/a.onnx", DATA)).path).is_relative_to(tmp_path / ".cache" / "hf-sign" / "downloads")
 
 
 # Interruptions
@@ -223,7 +224,8 @@ def test_two_processes_download_once(hosts: StaticHosts, cache: Path, page: Page
     assert not _left(cache)
 
 
-def test_wait_is_reported(hosts: StaticHosts) -> None:
+def test_wait_is_reported(hosts: StaticHosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_lock, "SAY_AFTER", 0.1)
     address = hosts.put("/a.onnx", Slow(DATA, 0.5), Page(etag='"1"'))
     told: list[str] = []
     threads = [

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,7 +30,7 @@ def test_who_waited_for_nothing_new_asks(hosts: StaticHosts, monkeypatch: pytest
     hosts.put("/a.onnx", b"new")
 
     @contextlib.contextmanager
-    def waited(path: str, waiting: Callable[[], None]) -> Iterator[bool]:
+    def waited(path: str, **_: object) -> Iterator[bool]:
         yield True
 
     monkeypatch.setattr("hub_adapters.http.cache.locked", waited)
