@@ -13,7 +13,7 @@ imports only files that come after it.
    `interpreters.py` asks that one whether it loads the guard; they read the command lines of `interpreter_options.py`,
    `env_command.py` and `shell_commands.py`.
 4. `handlers.py` is what the hooks call. It finds the guards that decide, in `registry.py`, and the function that
-   answers the call. `earlier_workers.py` warns about processes that are older than a guard, and
+   answers the call. `earlier_workers.py` gives no work to processes that are older than a guard, and
    `child_environment.py` describes the guards to child processes.
 5. The answers: `published_cards.py` while a call publishes, `several_guards.py` if more than one guard decides,
    `client_calls.py` for the functions that download, `dry_runs.py` for those that only say what they would download,

@@ -1,4 +1,4 @@
-"""Private parts of the standard library that the guard uses: imports, processes, the fork server, and `http.client`."""
+"""Private parts of other libraries that the guard uses: imports, processes, pools, fork servers, and `http.client`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib import _bootstrap
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 _ended: list[int] = []  # fork servers that will end
 
@@ -29,6 +29,47 @@ def running_workers() -> list[Any]:
     """Return the processes that this process has started with `multiprocessing`, a library on top or a copy of it."""
     found = [sys.modules[f"{package}.process"].active_children() for package in _packages()]
     return list({id(worker): worker for workers in found for worker in workers}.values())
+
+
+class PoolFunction(NamedTuple):
+    """A function that gives work to a pool of processes, and the attribute of the pool that has its workers."""
+
+    module: ModuleType
+    name: str
+    workers: str
+
+
+def pool_functions() -> list[PoolFunction]:
+    """Return the functions through which all work for pools goes, in the libraries that are loaded."""
+    found = [
+        PoolFunction(module, "ProcessPoolExecutor.submit", "_processes")
+        for name, module in list(sys.modules.items())
+        if name == "concurrent.futures.process" or name.endswith("loky.process_executor")
+    ]
+    for package in _packages():
+        module = sys.modules.get(f"{package}.pool")
+        if module is not None:
+            is_billiard = not hasattr(module.Pool, "_check_running")
+            names = ("apply_async", "_map_async", "imap", "imap_unordered") if is_billiard else ("_check_running",)
+            found.extend(PoolFunction(module, f"Pool.{name}", "_pool") for name in names)
+    loader = sys.modules.get("torch.utils.data.dataloader")
+    if loader is not None:
+        found.append(PoolFunction(loader, "_MultiProcessingDataLoaderIter._try_put_index", "_workers"))
+    return found
+
+
+def forget_reusable_executors() -> list[Any]:
+    """Let loky make a new reusable executor for the next call of `joblib`; return the workers of those until now.
+
+    An executor that is still used goes on, and another one ends by itself. The lock of loky is not taken, because a
+    call holds it while it waits for the end of all work.
+    """
+    workers: list[Any] = []
+    for name, module in list(sys.modules.items()):
+        if name.endswith("loky.reusable_executor") and getattr(module, "_executor", None) is not None:
+            workers.extend(list(module._executor._processes.values()))
+            module._executor = None  # type: ignore[attr-defined]
+    return workers
 
 
 def replace_fork_server() -> None:

@@ -113,5 +113,6 @@ def _install_hooks() -> None:
     open_hook.install(handlers.handle_open, on_bytecode=handlers.handle_write, is_on=REGISTRY.is_on)
     native_readers.install()
     subprocess_hook.install(REGISTRY.child_variables)
+    earlier_workers.install(REGISTRY.child_variables)
     code_directory.install()
     http_hook.install(handlers.handle_request)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from hf_model_signing.errors import UsageError
 from hf_model_signing.guarding import code_directory
-from hf_model_signing.guarding._compat import replace_fork_server
 from hf_model_signing.guarding.children import earlier_workers
 from hf_model_signing.guarding.children.child_environment import ChildEnvironment, Variables
 from hf_model_signing.guarding.environment import GUARDS_VARIABLE, Mode
@@ -160,7 +159,7 @@ class Registry:
         self._environment.describe([entry.decider for entry in self._entries])
         self._watch()
         if self._environment.variables() != before:
-            replace_fork_server()
+            earlier_workers.replace_workers()
         code_directory.update(is_enforced=any(entry.decider.mode is Mode.ENFORCE for entry in self._entries))
 
     def _watch(self) -> None:

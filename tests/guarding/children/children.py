@@ -67,7 +67,7 @@ def make_children(folder: Path) -> Children:
     packages = folder / "other" / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
     shutil.copy(ROOT / "_hf_sign_guard.pth", packages)
     # A name before that of the guard's file, because Python reads these files in the order of their names.
-    (packages / "_installed.pth").write_text(f"{ROOT}\n{sysconfig.get_path('purelib')}\n", encoding="utf-8")
+    (packages / "_a_installed.pth").write_text(f"{ROOT}\n{sysconfig.get_path('purelib')}\n", encoding="utf-8")
     children = Children(folder, sys.executable, *[str(folder / name / "bin" / "python") for name in ("bare", "other")])
     Path(children.script).write_text(SCRIPT, encoding="utf-8")
     return children

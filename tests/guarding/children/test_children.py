@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import importlib
 import json
 import multiprocessing
 import multiprocessing.spawn
 import multiprocessing.util
 import os
 import pty
-import re
 import shlex
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -282,53 +279,6 @@ def _work(path: str) -> str:
     from hf_model_signing.guarding.registry import REGISTRY
 
     return (REGISTRY.child_variables() or {}).get("HF_SIGN_POLICY") or "UNGUARDED"
-
-
-@pytest.fixture
-def copy_of_multiprocessing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The package `multiprocess`, which is a copy of `multiprocessing` with other names."""
-    for path in Path(multiprocessing.__file__).parent.glob("*.py"):
-        copy = tmp_path / "site" / "multiprocess" / path.name
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(re.sub(r"(?<!_)multiprocessing", "multiprocess", path.read_text("utf-8")))
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"), prepend=os.pathsep)
-    yield
-    for name in [name for name in sys.modules if name.partition(".")[0] == "multiprocess"]:
-        del sys.modules[name]
-
-
-class TestEarlierWorkers:
-    """Processes that were started before the guard."""
-
-    @pytest.mark.parametrize("package", ["multiprocessing", "multiprocess"])
-    def test_fork_server(self, policy: str, package: str, copy_of_multiprocessing: None) -> None:
-        context = importlib.import_module(package).get_context("forkserver")
-
-        def policy_of_worker() -> str:
-            with context.Pool(1) as pool:
-                return str(pool.apply(_work, ("",)))
-
-        assert policy_of_worker() == "UNGUARDED"
-        with hms.guard(policy):
-            assert policy_of_worker() == policy
-        assert policy_of_worker() == "UNGUARDED"
-
-    def test_pool(self, policy: str) -> None:
-        """It goes on working, and the user is warned once."""
-        context = multiprocessing.get_context("forkserver")
-        with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
-            assert pool.submit(_work, "").result() == "UNGUARDED"
-            with pytest.warns(hms.GuardWarning, match=r"1 worker process\(es\) that were started before the guard"):
-                guard = hms.guard(policy)
-            assert pool.submit(_work, "").result() == "UNGUARDED"
-            with concurrent.futures.ProcessPoolExecutor(1, context) as later:
-                assert later.submit(_work, "").result() == policy
-                guard.stop()
-                with warnings.catch_warnings():
-                    warnings.simplefilter("error")
-                    hms.guard(policy).stop()
-            assert pool.submit(_work, "").result() == "UNGUARDED"
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])

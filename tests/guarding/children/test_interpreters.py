@@ -139,7 +139,7 @@ class TestVariables:
 
     def test_package_in_pythonpath(self, children: Children, policy: str) -> None:
         """No `.pth` file is read there, so `sitecustomize` switches the guard on."""
-        packages = (Path(children.other).parents[1] / "lib").glob("python*/site-packages/_installed.pth")
+        packages = (Path(children.other).parents[1] / "lib").glob("python*/site-packages/_a_installed.pth")
         path = next(packages).read_text().split()
         _run(children.command(children.bare), PYTHONPATH=os.pathsep.join(path))
         assert children.report() == [policy]
