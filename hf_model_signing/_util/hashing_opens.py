@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import AbstractContextManager
 
-_is_hashing: ContextVar[bool] = ContextVar("hf_sign_hashing", default=False)
+from hf_model_signing._util.marks import Mark
+
+_is_hashing = Mark[bool]("hf_sign_hashing")
 
 
 def open_to_hash(path: str, flags: int) -> int:
@@ -16,17 +16,11 @@ def open_to_hash(path: str, flags: int) -> int:
         return os.open(path, flags)
 
 
-@contextmanager
-def only_hashing() -> Iterator[None]:
+def only_hashing() -> AbstractContextManager[None]:
     """Let this context open and link files without a check by the guard: they are verified afterwards."""
-    before = _is_hashing.get()
-    _is_hashing.set(True)
-    try:
-        yield
-    finally:
-        _is_hashing.set(before)
+    return _is_hashing.set(True)
 
 
 def is_hashing() -> bool:
     """Return True while this context opens a file only to hash it."""
-    return _is_hashing.get()
+    return _is_hashing.get() is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
+import functools
 import os
 import sys
 from collections.abc import Callable
@@ -107,6 +109,25 @@ def _leave_server(server: Any, workers: list[Any]) -> None:  # noqa: ANN401 - a 
                 os.close(server._forkserver_alive_fd)  # it ends when nobody has this pipe open
                 _ended.extend([pid] if pid is not None else [])
             server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
+
+
+def replace_signal_functions(wrap: Callable[[Any], Any], unwrap: Callable[[Any], Any]) -> None:
+    """Wrap each handler of a signal that a program sets, or has set; it gets its own one when it asks.
+
+    Those that were set before stay as they are if this is not the main thread. That for the keyboard is Python's own.
+    """
+    get, put = _signal.getsignal, _signal.signal
+
+    def wrapped(handler: Any) -> Any:  # noqa: ANN401 - a handler or a number
+        return wrap(handler) if callable(handler) and handler is not _signal.default_int_handler else handler
+
+    for number in _signal.valid_signals():
+        handler = get(number)
+        with suppress(ValueError, OSError):
+            if wrapped(handler) is not handler:
+                put(number, wrapped(handler))
+    _signal.getsignal = functools.wraps(get)(lambda number, /: unwrap(get(number)))
+    _signal.signal = functools.wraps(put)(lambda number, handler, /: unwrap(put(number, wrapped(handler))))
 
 
 def wait_for_import(name: str) -> None:

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 from hf_model_signing.guarding import code_directory, handlers, refusal_report
 from hf_model_signing.guarding.children import earlier_workers, subprocess_hook
 from hf_model_signing.guarding.environment import GUARDS_VARIABLE, Mode, chosen_mode
-from hf_model_signing.guarding.hooks import client_hook, http_hook, native_readers, open_hook, own_imports
+from hf_model_signing.guarding.hooks import (
+    client_hook,
+    http_hook,
+    native_readers,
+    open_hook,
+    own_imports,
+    signal_handlers,
+)
 from hf_model_signing.guarding.registry import REGISTRY
 
 if TYPE_CHECKING:
@@ -108,6 +115,7 @@ def strictly(policy: Path | Policy | None) -> Iterator[None]:
 
 
 def _install_hooks() -> None:
+    signal_handlers.install()
     own_imports.install()
     client_hook.install(handlers.handle_call)
     open_hook.install(handlers.handle_open, on_bytecode=handlers.handle_write, is_on=REGISTRY.is_on)

@@ -2,18 +2,18 @@
 
 While the guard downloads or hashes something, the hooks see its calls like those of a program. They recognise them by
 the context, or, in the threads that the client starts, by the headers. Nothing that a program or a configuration can
-spell in the arguments of a call marks it.
+spell in the arguments of a call marks it, and nothing that interrupts such a call has its mark.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import Any
 
+from hf_model_signing._util.marks import Mark
 from hf_model_signing.guarding.hooked_functions import find_hooked
 
 _ADAPTER = "hub_adapters.huggingface.response_checks"
@@ -22,7 +22,7 @@ Original = Callable[..., Any]
 
 _originals: dict[str, Original] = {}
 # Of a context and not of a thread: greenlets and tasks share a thread, and take turns in it.
-_is_own: ContextVar[bool] = ContextVar("hf_sign_own_call", default=False)
+_is_own = Mark[bool]("hf_sign_own_call")
 
 
 class OwnCallHeaders(dict[str, str]):
@@ -44,7 +44,7 @@ class OwnCallHeaders(dict[str, str]):
 
 def is_own_call() -> bool:
     """Return True while this context is in a call that the guard itself makes."""
-    return _is_own.get()
+    return _is_own.get() is not None
 
 
 def is_adapter_call() -> bool:
@@ -56,15 +56,9 @@ def is_adapter_call() -> bool:
     return is_checked()
 
 
-@contextmanager
-def own_calls() -> Iterator[None]:
+def own_calls() -> AbstractContextManager[None]:
     """Mark the calls of this context as the guard's own until the block ends."""
-    before = _is_own.get()
-    _is_own.set(True)
-    try:
-        yield
-    finally:
-        _is_own.set(before)
+    return _is_own.set(True)
 
 
 def keep_original(name: str, function: Original) -> None:

@@ -11,11 +11,11 @@ import contextlib
 import re
 import threading
 from collections.abc import Iterator
-from contextvars import ContextVar
 from itertools import count
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
+from hub_adapters._util.marks import Mark
 from hub_adapters.errors import DishonestError, UnavailableError
 from hub_adapters.http.rate_budget import Budget
 from hub_adapters.huggingface._compat import client_factory, set_body
@@ -29,8 +29,7 @@ _MOST_ANSWERS = 5_000  # to one call: a listing of half a million entries has 50
 _LARGEST_ANSWER = 256 * 1024 * 1024  # bytes; half a million file names have a tenth of it
 _HUBS = ("https://huggingface.co", "https://hf.co")
 
-_expected: ContextVar[_Expected | None] = ContextVar("hf_sign_expected", default=None)
-_install_lock = threading.Lock()
+_install_lock = threading.RLock()  # a signal handler may make a request while it is held
 
 
 class _Expected(NamedTuple):
@@ -40,6 +39,9 @@ class _Expected(NamedTuple):
     stopped: threading.Event | None
     budget: Budget | None
     answers: Iterator[int]
+
+
+_expected = Mark[_Expected]("hf_sign_expected")
 
 
 @contextlib.contextmanager
@@ -56,12 +58,8 @@ def checked(
     Once `stopped` is set, the thread makes no further request. Its requests to the hub itself keep to the `budget`.
     """
     _install()
-    before = _expected.get()
-    _expected.set(_Expected(endpoint, commit, size, stopped, budget, count(1)))
-    try:
+    with _expected.set(_Expected(endpoint, commit, size, stopped, budget, count(1))):
         yield
-    finally:
-        _expected.set(before)
 
 
 @contextlib.contextmanager

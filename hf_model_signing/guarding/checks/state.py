@@ -50,7 +50,7 @@ class GuardState:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may load something while it is held
         self._signatures: dict[tuple[str, str], SignatureFile] = {}
         self._digests: _Digests = {}
         self._branches: dict[tuple[str, str], str] = {}

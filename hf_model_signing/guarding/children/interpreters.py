@@ -14,8 +14,9 @@ import site
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextvars import ContextVar
 from typing import NamedTuple
+
+from hf_model_signing._util.marks import Mark
 
 _NAME = re.compile(r"(?:python|pypy|graalpy)w?[\d.]*[a-z]{0,2}(?:-(?!config)\w+)?(?:\.exe)?", re.IGNORECASE)
 _MAIN_FUNCTIONS = (b"Py_BytesMain", b"\0Py_Main\0", b"pypy_main_startup")  # that a program has if it is an interpreter
@@ -26,7 +27,7 @@ _TIMEOUT = 60  # seconds
 _VARIABLES = ("HOME", "PYTHONPATH", "PYTHONHOME", "PYTHONNOUSERSITE", "PYTHONPLATLIBDIR", "PYTHONUSERBASE")
 _LAUNCHER_VARIABLE = "__PYVENV_LAUNCHER__"  # on macOS the path by which it finds its packages, also with -I
 
-_is_asking: ContextVar[bool] = ContextVar("hf_sign_asking", default=False)
+_is_asking = Mark[bool]("hf_sign_asking")
 _answers: dict[object, Answer] = {}
 
 
@@ -70,24 +71,22 @@ class Interpreter(NamedTuple):
         return _answers[key]
 
     def _run(self, options: tuple[str, ...]) -> Answer:
-        _is_asking.set(True)
         try:
-            done = subprocess.run(  # noqa: S603 - an interpreter that the program starts anyway
-                [self.name, *options, "-c", _PROBE],
-                executable=self.path, env=dict(self.environment), cwd=self.directory, stdin=subprocess.DEVNULL,
-                capture_output=True, timeout=_TIMEOUT, check=False,
-            )  # fmt: skip
+            with _is_asking.set(True):
+                done = subprocess.run(  # noqa: S603 - an interpreter that the program starts anyway
+                    [self.name, *options, "-c", _PROBE],
+                    executable=self.path, env=dict(self.environment), cwd=self.directory, stdin=subprocess.DEVNULL,
+                    capture_output=True, timeout=_TIMEOUT, check=False,
+                )  # fmt: skip
         except (OSError, ValueError, subprocess.TimeoutExpired) as error:
             return Answer(False, f"it does not answer: {error}")
-        finally:
-            _is_asking.set(False)
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         return Answer(done.returncode == 0, said[-1].removeprefix("hf-sign: refused: ") if said else "")
 
 
 def is_asking() -> bool:
     """Return True while this context starts an interpreter to ask it."""
-    return _is_asking.get()
+    return _is_asking.get() is not None
 
 
 def is_python_by_name(path: str) -> bool:
