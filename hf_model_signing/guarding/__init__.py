@@ -15,11 +15,14 @@ imports only files that come after it.
    `env_command.py` and `shell_commands.py`.
 4. `handlers.py` is what the hooks call. It finds the guards that decide, in `registry.py`, and the function that
    answers the call. `earlier_workers.py` gives no work to processes that are older than a guard, and
-   `child_environment.py` describes the guards to child processes.
+   `child_environment.py` describes the guards to child processes. `listing_cache.py` makes `HfFileSystem` ask the hub
+   again under other guards.
 5. The answers: `published_cards.py` while a call publishes, `several_guards.py` if more than one guard decides,
    `client_calls.py` for the functions that download, `dry_runs.py` for those that only say what they would download,
-   `hf_file_system.py` for `hf://`, `direct_reads.py` for the other functions that read content, `cached_listing.py`
-   for the list of the cache, and `opened_files.py` and `plain_models.py` for files that are opened by their path.
+   `hf_file_system.py` for `hf://`, `direct_reads.py` for the other functions that read content,
+   `repository_information.py` for those that describe a repository, `listings.py` for those that list its files,
+   `cached_listing.py` for the list of the cache, and `opened_files.py` and `plain_models.py` for files that are opened
+   by their path.
    `unverifiable.py` refuses what has no signature, such as buckets, and `direct_downloads.py` downloads without the
    client, which `hub_content.py` recognizes by its host and `hub_paths.py` by its path. `datasets_cache.py` chooses
    where `datasets` keeps its tables, and `dataset_viewer.py` what it asks the hub about them. `bytecode.py` keeps
@@ -27,8 +30,8 @@ imports only files that come after it.
 6. `verified_loads.py` has the two loads, of a file and of a snapshot, and `hub_queries.py` the questions to the hub.
    `staged_files.py` downloads files beside their place and renames the verified ones into it.
 7. `repository.py` has the checks of one call. `signature.py` accepts the signature, `rejected_files.py` names the file
-   that is to blame for a refusal, and `private_copies.py` copies files that others can write, if `shared_cache.py`
-   says so.
+   that is to blame for a refusal, `hub_listing.py` compares a listing of the hub, and `private_copies.py` copies files
+   that others can write, if `shared_cache.py` says so.
 8. `decider.py` makes a decision of the result, and `audit_log.py` logs it.
 9. `directory_check.py` compares the files with the signed manifest; the hash itself is in `hashing/`.
    `writers.py` waits for files that another process is writing.

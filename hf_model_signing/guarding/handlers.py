@@ -18,6 +18,7 @@ from hf_model_signing.guarding.datasets_cache import chooses_tables, with_own_ta
 from hf_model_signing.guarding.hooked_functions import find_hooked
 from hf_model_signing.guarding.hooks.watched_paths import BYTECODE, PathKind
 from hf_model_signing.guarding.http_request import HttpRequest
+from hf_model_signing.guarding.listing_cache import reads_listings, with_own_listings
 from hf_model_signing.guarding.own_calls import Original, original_of, own_calls
 from hf_model_signing.guarding.publishing import publication, publish, publishing_function
 from hf_model_signing.guarding.registry import REGISTRY
@@ -38,6 +39,8 @@ def handle_call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     deciders = REGISTRY.deciding()
     if chooses_tables(name):
         return with_own_tables(name, original, args, kwargs, deciders=deciders)
+    if reads_listings(name):
+        return with_own_listings(original, args, kwargs, deciders=deciders)
     if not deciders:
         return original(*args, **kwargs)
     bound = _signature(original).bind(*args, **kwargs)

@@ -19,6 +19,7 @@ from hf_model_signing.guarding.own_calls import own_calls
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
 
+HOW_TO_PUBLISH = "a program that publishes to it calls create_repo(…, exist_ok=True) first"
 CARDS = frozenset({"README.md", "dataset_infos.json"})  # the second is where `datasets` had the data of a card before
 
 
@@ -38,10 +39,13 @@ class PublishingFunction(NamedTuple):
 
 
 _CREATE = "HfApi.create_repo"
-_COPY = "_fetch_files_to_copy"  # downloads small files for a commit that copies them on the hub
+# They prepare a commit, and the program gets nothing of what they read: small files that the commit copies on the hub,
+# and the names of files that it deletes.
+_COPY, _DELETE = "_fetch_files_to_copy", "HfApi._prepare_folder_deletions"
 PUBLISHING_FUNCTIONS = (
     PublishingFunction("huggingface_hub.hf_api", _CREATE),
     PublishingFunction("huggingface_hub._commit_api", _COPY),
+    PublishingFunction("huggingface_hub.hf_api", _DELETE),
     PublishingFunction("huggingface_hub.repocard", "metadata_update", "repo_id"),
     PublishingFunction("huggingface_hub._tensorboard_logger", "HFSummaryWriter.__init__", "repo_id"),
     PublishingFunction("transformers.utils.hub", "create_and_tag_model_card", "repo_id", "model", is_created=True),
@@ -94,6 +98,12 @@ def publication() -> Publication | None:
     return _current.get()
 
 
+def publishes_to(uri: str) -> bool:
+    """Return True for a repository that this process asked the hub to create, or that this context publishes to."""
+    current = _current.get()
+    return uri in _created or (current is not None and uri in current.uris)
+
+
 def publish(
     function: PublishingFunction, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:  # noqa: ANN401 - as the function
@@ -102,7 +112,7 @@ def publish(
         created = original(*args, **kwargs)
         _record(uri_of(created.repo_id, created.repo_type))
         return created
-    if function.name == _COPY:
+    if function.name in (_COPY, _DELETE):
         with own_calls():
             return original(*args, **kwargs)
     bound = inspect.signature(original).bind(*args, **kwargs)

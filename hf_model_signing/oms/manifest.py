@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
+from hf_model_signing.oms.directories import Directory, directories_of
 from hf_model_signing.oms.shards import content_of, join_shards, shard_name, shard_ranges
 
 
@@ -70,6 +71,11 @@ class Manifest:
             return dict(self.entries)
         empty = dict.fromkeys(self.empty_files, content_of(0, ()))
         return {**empty, **join_shards(self.entries, self.serialization.shard_size)}
+
+    @cached_property
+    def directories(self) -> Mapping[str, Directory]:
+        """Every directory of the model by its name; that of the root is empty."""
+        return directories_of(self.digests)
 
     @cached_property
     def root_digest(self) -> str:

@@ -25,24 +25,25 @@ OF_BUCKETS = "HfApi.sync_bucket"
 # Each reason with the functions that it is true of.
 HARMLESS = {
     "It lists or describes, and returns no content of a repository.": """
-        BucketFollower.run BucketFollower.stop
-        HfApi.auth_check HfApi.bucket_info HfApi.file_exists HfApi.get_bucket_file_metadata HfApi.get_bucket_paths_info
-        HfApi.get_collection HfApi.get_dataset_leaderboard HfApi.get_dataset_tags HfApi.get_full_repo_name
-        HfApi.get_hf_file_metadata HfApi.get_model_tags HfApi.get_organization_overview HfApi.get_paths_info
+        BucketFollower.run BucketFollower.stop HfApi.auth_check HfApi.bucket_info HfApi.get_bucket_file_metadata
+        HfApi.get_bucket_paths_info HfApi.get_collection HfApi.get_dataset_leaderboard HfApi.get_dataset_tags
+        HfApi.get_full_repo_name HfApi.get_hf_file_metadata HfApi.get_model_tags HfApi.get_organization_overview
         HfApi.get_user_overview HfApi.get_webhook HfApi.list_accepted_access_requests HfApi.list_bucket_tree
         HfApi.list_buckets HfApi.list_collections HfApi.list_daily_papers HfApi.list_datasets HfApi.list_lfs_files
         HfApi.list_liked_repos HfApi.list_models HfApi.list_organization_followers HfApi.list_organization_members
         HfApi.list_papers HfApi.list_pending_access_requests HfApi.list_rejected_access_requests
-        HfApi.list_repo_commits HfApi.list_repo_files HfApi.list_repo_likers HfApi.list_repo_refs HfApi.list_repo_tree
-        HfApi.list_space_templates HfApi.list_spaces HfApi.list_user_followers HfApi.list_user_following
-        HfApi.list_user_repos HfApi.list_webhooks HfApi.paper_info HfApi.repo_exists HfApi.revision_exists
-        HfApi.search_spaces HfApi.whoami
-        HfFileSystem.checksum HfFileSystem.created HfFileSystem.disk_usage HfFileSystem.du HfFileSystem.exists
-        HfFileSystem.expand_path HfFileSystem.find HfFileSystem.glob HfFileSystem.info HfFileSystem.isdir
-        HfFileSystem.isfile HfFileSystem.lexists HfFileSystem.listdir HfFileSystem.ls HfFileSystem.modified
-        HfFileSystem.resolve_path HfFileSystem.size HfFileSystem.sizes HfFileSystem.stat HfFileSystem.tree
-        HfFileSystem.ukey HfFileSystem.walk HfFileSystemResolvedPath.unresolve
-        get_cached_repo_tree get_hf_file_metadata read_download_metadata read_tree_cache
+        HfApi.list_repo_commits HfApi.list_repo_likers HfApi.list_repo_refs HfApi.list_space_templates
+        HfApi.list_spaces HfApi.list_user_followers HfApi.list_user_following HfApi.list_user_repos HfApi.list_webhooks
+        HfApi.paper_info HfApi.repo_exists HfApi.revision_exists HfApi.search_spaces HfApi.whoami
+        HfFileSystem.resolve_path HfFileSystemResolvedPath.unresolve get_hf_file_metadata read_download_metadata
+        read_tree_cache
+    """,
+    "It lists files, through functions that compare the listing with the signature.": """
+        HfApi.list_repo_files HfFileSystem.checksum HfFileSystem.created HfFileSystem.disk_usage HfFileSystem.du
+        HfFileSystem.exists HfFileSystem.expand_path HfFileSystem.find HfFileSystem.glob HfFileSystem.info
+        HfFileSystem.isdir HfFileSystem.isfile HfFileSystem.lexists HfFileSystem.listdir HfFileSystem.ls
+        HfFileSystem.modified HfFileSystem.size HfFileSystem.sizes HfFileSystem.stat HfFileSystem.tree
+        HfFileSystem.ukey HfFileSystem.walk
     """,
     "It calls one of the functions model_info, dataset_info, space_info and kernel_info, which are replaced.": """
         HfApi.repo_info

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from hf_model_signing.guarding.answers import direct_reads, hf_file_system
+from hf_model_signing.guarding.answers.several_guards import HANDLERS_OF_ALL
 from hf_model_signing.guarding.handlers import client_handler
 from hf_model_signing.guarding.hooked_functions import HOOKED_FUNCTIONS, HookedFunction
 from tests.helpers import ROOT
@@ -43,7 +43,7 @@ def test_client_has_it(hooked: HookedFunction) -> None:
 @each_function
 def test_it_has_a_handler(hooked: HookedFunction) -> None:
     handler = client_handler(hooked.name)
-    more = ["others"] if handler in (*hf_file_system.HANDLERS, *direct_reads.HANDLERS_OF_ALL) else []
+    more = ["others"] if handler in HANDLERS_OF_ALL else []
     parameters = inspect.signature(handler).parameters
     assert list(parameters) == ["decider", "original", "arguments", *more]
 

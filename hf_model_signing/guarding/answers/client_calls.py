@@ -7,13 +7,11 @@ import posixpath
 from functools import partial
 from typing import Any
 
-from hf_model_signing._util.repository_kinds import KINDS
-from hf_model_signing.errors import RefusedError
 from hf_model_signing.guarding.answers.dry_runs import answer_dry_run
 from hf_model_signing.guarding.answers.verified_loads import load_file, load_snapshot
 from hf_model_signing.guarding.checks.decider import Decider, Facts
 from hf_model_signing.guarding.checks.repository import GuardedRepository
-from hf_model_signing.guarding.checks.request import Arguments, Request, as_keywords
+from hf_model_signing.guarding.checks.request import Arguments, Request
 from hf_model_signing.guarding.environment import Mode
 from hf_model_signing.guarding.own_calls import Original, own_calls
 
@@ -72,28 +70,3 @@ def try_to_load_from_cache(decider: Decider, original: Original, arguments: Argu
         return facts["path"]
 
     return decider.decide("try_to_load_from_cache", request.requested, verified, lambda: found)
-
-
-def repository_info(decider: Decider, original: Original, arguments: Arguments) -> Any:  # noqa: ANN401 - as the client
-    """Return the hub's information about a repository, and record the commit that it has for a branch.
-
-    A library that asks for the commit afterwards means the branch.
-    """
-    found = original(**as_keywords(arguments))
-    kind = original.__name__.removesuffix("_info")
-    request = Request({**arguments, "repo_type": arguments.get("repo_type") or (kind if kind in KINDS else None)})
-    commit = getattr(found, "resolved", None) or getattr(found, "sha", None)
-    if not isinstance(commit, str) or request.revision == commit:
-        return found
-    decider.state.record_branch(request.uri, commit, request.revision)
-    try:
-        if decider.names(request.uri) and os.path.exists(request.cache.signature(commit)):
-            # Some libraries download no file then, and use what they once made of that revision.
-            GuardedRepository.begin(decider, request).accept_signature(commit)
-    except RefusedError as error:
-        decider.decide(original.__name__, request.requested, partial(_raise, error), lambda: None)
-    return found
-
-
-def _raise(error: RefusedError, _: Facts) -> None:
-    raise error

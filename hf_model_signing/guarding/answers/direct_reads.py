@@ -48,7 +48,7 @@ def read_storage(decider: Decider, original: Original, arguments: Arguments, *, 
 
 def parse_safetensors(decider: Decider, original: Original, arguments: Arguments) -> Any:  # noqa: ANN401 - as the client
     """Return the tensors that a file of a repository lists; it is downloaded and verified for that."""
-    request = _request(arguments)
+    request = Request.of_method(arguments)
 
     def verified(facts: Facts) -> Any:  # noqa: ANN401 - as the client
         from huggingface_hub import parse_local_safetensors_file_metadata
@@ -67,7 +67,7 @@ def summarize_safetensors(decider: Decider, original: Original, arguments: Argum
     return refuse(
         (decider, *others),
         "get_sharded_safetensors_metadata",
-        _request(arguments).requested,
+        Request.of_method(arguments).requested,
         message="the hub's summary of the tensors cannot be verified: call get_safetensors_metadata, which reads files",
         plain=partial(original, **arguments),
     )
@@ -104,20 +104,6 @@ def _refuse_content(
 def _own(original: Original, arguments: Arguments) -> Any:  # noqa: ANN401 - as the client
     with own_calls():
         return original(**arguments)
-
-
-def _request(arguments: Arguments) -> Request:
-    """Return the request for a file that a method of `HfApi` reads."""
-    api = arguments["self"]
-    names = ("repo_id", "repo_type", "revision", "filename")
-    token = arguments.get("token")
-    return Request(
-        {
-            **{name: arguments.get(name) for name in names},
-            "endpoint": api.endpoint,
-            "token": api.token if token is None else token,
-        }
-    )
 
 
 HANDLERS_OF_ALL = (download_bucket_files, read_url, read_storage, summarize_safetensors)

@@ -14,13 +14,22 @@ from huggingface_hub import DryRunFileInfo
 from huggingface_hub.utils import SafetensorsFileMetadata
 
 from hf_model_signing.errors import VerificationError
-from hf_model_signing.guarding.answers import direct_reads, hf_file_system
+from hf_model_signing.guarding.answers import direct_reads, hf_file_system, listings
+from hf_model_signing.guarding.answers.repository_information import repository_info
 from hf_model_signing.guarding.checks.decider import Decider
 from hf_model_signing.guarding.checks.directory_check import CLIENT_DIRECTORY
 from hf_model_signing.guarding.checks.request import Arguments
 from hf_model_signing.guarding.checks.shared_cache import treating_alike
 from hf_model_signing.guarding.own_calls import Original
 from hf_model_signing.hashing.file_tree import state_of
+
+# They ask all guards about one answer of the hub.
+HANDLERS_OF_ALL = (
+    *hf_file_system.HANDLERS,
+    *direct_reads.HANDLERS_OF_ALL,
+    *listings.HANDLERS,
+    repository_info,
+)
 
 Handler = Callable[..., Any]  # called with a decider, the original function and the arguments of the call
 
@@ -33,7 +42,7 @@ def answer(handler: Handler, deciders: Sequence[Decider], original: Original, ar
 
 def _answer(handler: Handler, deciders: Sequence[Decider], original: Original, arguments: Arguments) -> Any:  # noqa: ANN401 - as the client
     first, *others = deciders
-    if handler in hf_file_system.HANDLERS or handler in direct_reads.HANDLERS_OF_ALL:
+    if handler in HANDLERS_OF_ALL:
         return handler(first, original, arguments, others=others)
     result = handler(first, original, dict(arguments))
     before = _states(result)

@@ -42,6 +42,14 @@ class Request:
     arguments: Mapping[str, Any]
     found_cache: CachedRepository | None = None
 
+    @classmethod
+    def of_method(cls, arguments: Arguments) -> Request:
+        """Return the request of a call of a method of `HfApi`, which has an endpoint and a token of its own."""
+        api, token = arguments["self"], arguments.get("token")
+        names = ("repo_id", "repo_type", "revision", "filename", "cache_dir")
+        shared = {name: arguments[name] for name in names if name in arguments}
+        return cls({**shared, "endpoint": api.endpoint, "token": api.token if token is None else token})
+
     @property
     def repo_id(self) -> str:
         """ORG/NAME, or a legacy name."""

@@ -14,9 +14,10 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from hf_model_signing.guarding.code_swap import copy_function, find_function, replace_code
-from hf_model_signing.guarding.datasets_cache import TABLE_FUNCTIONS, TABLE_MODULES
-from hf_model_signing.guarding.hooked_functions import HOOKED_FUNCTIONS, MODULES
+from hf_model_signing.guarding.datasets_cache import TABLE_FUNCTIONS, TABLE_MODULES, TableFunction
+from hf_model_signing.guarding.hooked_functions import HOOKED_FUNCTIONS, MODULES, HookedFunction
 from hf_model_signing.guarding.import_hook import after_import
+from hf_model_signing.guarding.listing_cache import LISTING_FUNCTIONS, ListingFunction
 from hf_model_signing.guarding.own_calls import (
     OwnCallHeaders,
     is_adapter_call,
@@ -25,7 +26,7 @@ from hf_model_signing.guarding.own_calls import (
     original_of,
     own_calls,
 )
-from hf_model_signing.guarding.publishing import PUBLISHING_FUNCTIONS, PUBLISHING_MODULES
+from hf_model_signing.guarding.publishing import PUBLISHING_FUNCTIONS, PUBLISHING_MODULES, PublishingFunction
 
 # Called with the name of the hooked function and the arguments of the call; returns what the caller gets.
 Handler = Callable[[str, tuple[Any, ...], dict[str, Any]], Any]
@@ -64,8 +65,10 @@ def dispatch(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  
 
 
 def _hook(module: ModuleType) -> None:
+    every: tuple[HookedFunction | PublishingFunction | TableFunction | ListingFunction, ...]
+    every = (*HOOKED_FUNCTIONS, *PUBLISHING_FUNCTIONS, *TABLE_FUNCTIONS, *LISTING_FUNCTIONS)
     with _lock:
-        for hooked in (*HOOKED_FUNCTIONS, *PUBLISHING_FUNCTIONS, *TABLE_FUNCTIONS):
+        for hooked in every:
             if hooked.module != module.__name__:
                 continue
             function = find_function(module, hooked.name)
