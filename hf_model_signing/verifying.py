@@ -19,8 +19,9 @@ from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot
 from hf_model_signing.hashing.model_hasher import Progress, hash_model
 from hf_model_signing.methods.interface import Verified, Verifier
 from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.folders import Folders
 from hf_model_signing.oms.manifest import Manifest
-from hf_model_signing.oms.names import SIGNATURE_NAME, default_ignores, folders_above, matches_any
+from hf_model_signing.oms.names import SIGNATURE_NAME, default_ignores, matches_any
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.signing import relative_ignore
 
@@ -198,10 +199,9 @@ def ignored_paths(manifest: Manifest, coverage: Coverage, model: StrPath = "") -
     """Return the ignored paths (section 6.2.1), except those in the manifest: a listed file is always compared."""
     own = (relative_ignore(model, path) for path in coverage.ignore_paths)
     default = (path for path in default_ignores(git=coverage.ignore_git_paths) if path != SIGNATURE_NAME)
-    return frozenset({*own, *manifest.serialization.ignore_paths, *default}) - {
-        *manifest.digests,
-        *folders_above(manifest.digests),
-    }
+    listed, folders = manifest.digests, Folders(manifest.digests)
+    ignored = frozenset({*own, *manifest.serialization.ignore_paths, *default})
+    return frozenset(path for path in ignored if path not in listed and path not in folders)
 
 
 def verify_files(

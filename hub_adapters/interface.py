@@ -10,8 +10,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, runtime_checkable
 
+from hub_adapters._util.path_depth import MAX_DEPTH, is_too_deep
 from hub_adapters.errors import BadReferenceError, DishonestError, UnsupportedError
 from hub_adapters.limits import Limits
+
+_LONGEST_PATH = 4096  # characters; no common file system has more
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Resolved:
         return Reference(self.reference.hub, self.reference.kind, self.name).uri
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # half a million of them may be in memory
 class RemoteFile:
     """A file in a listing: path, size, id of the git blob, and the SHA-256 in hex if the hub states it."""
 
@@ -262,9 +265,14 @@ class HubAdapter(ABC):
 
 
 def check_listed_path(path: object, where: str) -> str:
-    """Return a path from a listing if it is below the root; raise `DishonestError` if not."""
+    """Return a path from a listing if a file below the root can have it; raise `DishonestError` if not."""
     if not isinstance(path, str) or not is_plain_path(path):
-        raise DishonestError(f"the hub lists a file of '{where}' with a path that leads elsewhere: {path!a}")
+        raise DishonestError(f"the hub lists a file of '{where}' with a path that leads elsewhere: {path!a:.300}")
+    if len(path) > _LONGEST_PATH or is_too_deep(path):
+        raise DishonestError(
+            f"the hub lists a file of '{where}' with a path of more than {MAX_DEPTH} names or {_LONGEST_PATH:,} "
+            f"characters: {path!a:.300}"
+        )
     return path
 
 

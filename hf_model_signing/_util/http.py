@@ -22,10 +22,12 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from hf_model_signing._util.json_memory import MemoryMeter, TooMuchMemoryError
 from hf_model_signing._util.text import show
 
 _CHUNK = 64 * 1024
 _LONGEST = 400  # characters of the reason of an error
+_MAX_MEMORY = 150_000_000  # bytes, for an answer that is parsed as JSON; an honest one has a thousandth of it
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Bounds:
 
 
 class TooLongError(requests.RequestException):
-    """An answer has more bytes than its bounds allow."""
+    """An answer has more bytes than its bounds allow, or could take too much memory when it is parsed."""
 
 
 class BoundedAdapter(HTTPAdapter):
@@ -66,6 +68,7 @@ class _BoundedBody:
 
     def __init__(self, raw: Any, bounds: Bounds) -> None:  # noqa: ANN401 - a class of urllib3
         self._raw, self._left = raw, bounds.size
+        self._meter = MemoryMeter(_MAX_MEMORY)
         self._arriving = _Arriving(raw, bounds)
         # It decodes what has arrived; `raw` compares the length itself.
         self._decoded = urllib3.HTTPResponse(
@@ -81,6 +84,10 @@ class _BoundedBody:
                 self._left -= len(piece)
                 if self._left < 0:
                     raise TooLongError
+                try:
+                    self._meter.add(piece)
+                except TooMuchMemoryError as error:
+                    raise TooLongError from error
                 yield piece
 
     def read(self, *_: object, **__: object) -> bytes:

@@ -11,15 +11,17 @@ from functools import cached_property
 from operator import itemgetter
 from typing import NamedTuple
 
+from hf_model_signing._util.path_depth import is_too_deep
 from hf_model_signing._util.paths import path_inside, true_place
+from hf_model_signing._util.regular_files import kind_of
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import ModelError, ModelWarning
 from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot
-from hf_model_signing.oms.names import SIGNATURE_NAME, PathError, check_name, folders_above, is_plain, matches_any
+from hf_model_signing.oms.folders import Folders
+from hf_model_signing.oms.names import SIGNATURE_NAME, PathError, check_name, is_plain, matches_any
 
 _MAX_FILES = 1_000_000  # four times as many as a bundle can list; followed links can multiply directories
 _MAX_FOLDERS = 100_000  # with followed links: two links in each of a few dozen directories make millions of paths
-_SPECIAL = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFBLK: "a device", stat.S_IFCHR: "a device"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,8 +46,8 @@ class Scope:
         return self.names is None or folder in self._folders
 
     @cached_property
-    def _folders(self) -> Set[str]:
-        return folders_above(self.names or ())
+    def _folders(self) -> Folders:
+        return Folders(self.names or ())
 
     def includes(self, name: str) -> bool:
         """Return True if the file `name` is in the scope. `ignored` is not checked: the walk does that."""
@@ -92,7 +94,7 @@ def list_named(root: str, names: Set[str]) -> list[Listed]:
     """
     walk = _Walk(root, Scope(), allow_symlinks=False, warn=False)
     with _readable(root):
-        for folder in sorted(folders_above(names)):
+        for folder in Folders(names):
             path = os.path.join(root, *folder.split("/"))
             if not stat.S_ISDIR(os.lstat(path).st_mode):
                 raise ModelError(f"{show(path)} is not a directory of the model itself; replace it by a directory")
@@ -221,6 +223,8 @@ class _Walk:
             )
 
     def _enter(self, folder: _Folder, name: str, path: str) -> _Folder:
+        if is_too_deep(name):
+            _check(name)
         # Only a link can lead to a parent directory.
         above = (*folder.above, _identity(path)) if self._allow_symlinks else folder.above
         return _Folder(f"{name}/", path, above)
@@ -240,8 +244,7 @@ class _Walk:
             path = self._target(path)
             status = os.stat(path, follow_symlinks=False)
         if not stat.S_ISREG(status.st_mode):
-            what = _SPECIAL.get(stat.S_IFMT(status.st_mode), "not a regular file")
-            raise ModelError(f"{show(path)} is {what}; a model holds regular files only")
+            raise ModelError(f"{show(path)} is {kind_of(status.st_mode)}; a model holds regular files only")
         return Listed(name, path)
 
     def _target(self, link: str) -> str:

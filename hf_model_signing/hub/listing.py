@@ -15,7 +15,8 @@ from hub_adapters.interface import RemoteFile
 
 def covered(listing: Mapping[str, RemoteFile], ignored: Collection[str]) -> dict[str, RemoteFile]:
     """Return the listed files that a signature must cover: all that are not ignored."""
-    return {path: file for path, file in listing.items() if not is_below(path, ignored)}
+    left_out = frozenset(ignored)
+    return {path: file for path, file in listing.items() if not is_below(path, left_out)}
 
 
 def compare_listing(

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
+from hf_model_signing._util.json_memory import TooMuchMemoryError, check_memory
 from hf_model_signing._util.results import Result
 from hf_model_signing.errors import ModelError, RefusedError, UsageError, VerificationError
 from hf_model_signing.oms.bundle import UNSIGNED, Bundle
 from hf_model_signing.oms.dsse import pae
 from hf_model_signing.oms.predicate import check_writable
 from hf_model_signing.oms.statement import Statement
-from hf_model_signing.oms.strict_json import MAX_BYTES
+from hf_model_signing.oms.strict_json import MAX_BYTES, MAX_MEMORY
 
 NOBODY_SIGNED = "nobody signed this bundle (method 'skip'): anybody could have written it"
 
@@ -64,6 +65,10 @@ class Signer(_Named):
         payload = statement.to_payload()
         check_writable(statement.manifest)
         _check_size(4 * len(payload) // 3)  # in Base64, as in the bundle
+        try:
+            check_memory(payload, MAX_MEMORY)  # as every verifier does
+        except TooMuchMemoryError as error:
+            raise ModelError(f"the model has too many files for a signature: {error}") from error
         return payload
 
     @abstractmethod

@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import Any
 
 from hf_model_signing._util.argument_types import ONE_PATH, check_arguments
+from hf_model_signing._util.input_files import read_start
 from hf_model_signing._util.paths import file_name
 from hf_model_signing._util.results import Result
 from hf_model_signing.errors import BundleError, FileError
@@ -35,7 +36,7 @@ READ_MEDIA_TYPES = frozenset(
     }
 )
 
-_MAX_VALUES = 100_000  # JSON values; a bundle has a few dozen, since the statement in it is one Base64 string
+_MAX_MEMORY = 150_000_000  # bytes to parse a bundle, whose statement is one string in Base64, at most twice `MAX_BYTES`
 
 UNSIGNED = "skip"  # the method of a bundle without a signature
 
@@ -89,7 +90,7 @@ class Bundle(Result):
     def parse(cls, data: bytes) -> Bundle:
         """Parse a bundle (section 8.1); raises `BundleError` when it is malformed. Nothing is verified."""
         try:
-            document = strict_json.loads(data, max_values=_MAX_VALUES)
+            document = strict_json.loads(data, max_memory=_MAX_MEMORY)
         except ValueError as error:
             raise BundleError(f"this is not a model signature: {error}") from error
         closed_object(
@@ -106,8 +107,7 @@ class Bundle(Result):
         """Read and parse the bundle in the file `path`; raises `BundleError` with the path in its message."""
         path = file_name(path, "signature")
         try:
-            with open(path, "rb") as file:
-                data = file.read(strict_json.MAX_BYTES + 1)
+            data = read_start(path, strict_json.MAX_BYTES + 1)
         except OSError as error:
             raise BundleError(f"cannot read the signature '{os.fspath(path)}': {error.strerror}") from error
         try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+
+from hf_model_signing._util.path_depth import MAX_DEPTH, is_too_deep
 
 # Section 6.2: every signer leaves these out.
 GIT_PATHS = (".git", ".gitattributes", ".github", ".gitignore")
@@ -52,13 +54,15 @@ def is_bytecode(name: str) -> bool:
 
 def is_plain(name: str) -> bool:
     """Return True for a name that `check_name` accepts; a fast test that may return False for a long valid name."""
-    return 4 * len(name) <= _LONGEST and not _SUSPECT.search(name)
+    return 4 * len(name) <= _LONGEST and not _SUSPECT.search(name) and not is_too_deep(name)
 
 
 def check_name(name: str) -> str:
     """Return `name` if it is valid (section 6.1.2) and means the same on every system; raise `PathError` if not."""
     if 4 * len(name) > _LONGEST and len(name.encode("utf-8", "replace")) > _LONGEST:
         raise PathError(f"the path {name[:60]!a}… is longer than {_LONGEST:,} bytes")
+    if is_too_deep(name):
+        raise PathError(f"the path {name[:60]!a}… has more than {MAX_DEPTH} names")
     if not _SUSPECT.search(name):
         return name
     if not name:
@@ -87,20 +91,13 @@ def default_ignores(*, git: bool = True) -> tuple[str, ...]:
     return tuple(sorted((*GIT_PATHS, *TOOL_PATHS) if git else TOOL_PATHS))
 
 
-def is_below(name: str, ignored: Iterable[str]) -> bool:
+def is_below(name: str, ignored: Container[str]) -> bool:
     """Return True if `name` is one of the ignored paths or below one."""
-    return any(name == path or name.startswith(f"{path}/") for path in ignored)
-
-
-def folders_above(names: Iterable[str]) -> set[str]:
-    """Return every parent directory of the names, direct or not."""
-    folders: set[str] = set()
-    for name in names:
-        folder = name.rpartition("/")[0]
-        while folder and folder not in folders:
-            folders.add(folder)
-            folder = folder.rpartition("/")[0]
-    return folders
+    while name not in ignored:
+        name = name.rpartition("/")[0]
+        if not name:
+            return False
+    return True
 
 
 def matches_any(name: str, patterns: Iterable[str]) -> bool:

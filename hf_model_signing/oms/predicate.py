@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from hf_model_signing.errors import BundleError
+from hf_model_signing.oms.folders import Folders
 from hf_model_signing.oms.hash_algorithms import HASHES
 from hf_model_signing.oms.json_shapes import closed_object
 from hf_model_signing.oms.manifest import Entry, Manifest, Serialization
-from hf_model_signing.oms.names import PathError, check_ignore_path, check_name, folders_above, is_plain
+from hf_model_signing.oms.names import PathError, check_ignore_path, check_name, is_plain
 from hf_model_signing.oms.shards import ShardError, content_of
 
 _HEX = re.compile(r"[0-9a-f]*")
@@ -144,10 +145,9 @@ def _algorithm_names(serialization: Serialization) -> tuple[str, ...]:
     return (hash_type,) if size is None else (hash_type, f"{hash_type}-sharded-{size}")
 
 
-def _check_no_file_is_a_folder(files: Iterable[str]) -> None:
-    names = set(files)
-    both = sorted(folders_above(names) & names)
-    if both:
-        raise BundleError(f"the signed file list has {both[0]!a} both as a file and as a folder")
-    if "." in names and len(names) > 1:
+def _check_no_file_is_a_folder(files: Collection[str]) -> None:
+    both = Folders(files).first_file()
+    if both is not None:
+        raise BundleError(f"the signed file list has {both!a} both as a file and as a folder")
+    if "." in files and len(files) > 1:
         raise BundleError("the signed file list mixes a single-file model with others")

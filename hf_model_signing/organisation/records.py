@@ -68,7 +68,7 @@ def _states(
     listing: Mapping[str, RemoteFile], statement: Statement | None, difference: Difference | None
 ) -> dict[str, FileCoverage]:
     signed = statement.manifest.digests if statement else {}
-    ignored = statement.manifest.serialization.ignore_paths if statement else ()
+    ignored = EXEMPT_FILES.union(statement.manifest.serialization.ignore_paths if statement else ())
     changed = frozenset(difference.changed) if difference else frozenset()
     states = {path: FileCoverage.MISSING for path in signed if path not in listing}
     for path in listing:
@@ -77,6 +77,5 @@ def _states(
         if path in signed:
             states[path] = FileCoverage.CHANGED if path in changed else FileCoverage.SIGNED
         else:
-            left_out = is_below(path, (*ignored, *EXEMPT_FILES))
-            states[path] = FileCoverage.IGNORED if left_out else FileCoverage.UNSIGNED
+            states[path] = FileCoverage.IGNORED if is_below(path, ignored) else FileCoverage.UNSIGNED
     return states

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -22,13 +21,9 @@ from hf_model_signing.errors import RefusedError, UsageError
 from hf_model_signing.policy.folders import FolderPattern
 from hf_model_signing.policy.rules import Rule
 from hf_model_signing.policy.signer_methods import file_keys, policy_methods
+from hf_model_signing.policy.toml_parsing import parse_toml
 from hf_model_signing.policy.toml_text import Tables, changed_rule, rule_text
 from hf_model_signing.policy.trust_policy import Policy
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 POLICY_VARIABLE = "HF_SIGN_POLICY"
 DEFAULT_POLICY = "trust.toml"
@@ -72,7 +67,7 @@ class Draft:
         text = policy.content.decode("utf-8")
         lines = text.replace("\r\n", "\n")
         windows = lines != text and text.count("\n") == text.count("\r\n")
-        rules = tuple(tomllib.loads(text).get("trust", []))
+        rules = tuple(parse_toml(policy.content).get("trust", []))
         return cls(policy, lines if windows else text, rules, windows)
 
     @classmethod
@@ -414,7 +409,7 @@ def _check(draft: Draft, data: bytes) -> None:
         except UsageError as error:
             why = error.why or str(error).replace(trial, draft.path)
             raise UsageError(f"the trust policy '{draft.path}' stays as it is, for with this change {why}") from error
-    if tuple(tomllib.loads(draft.text).get("trust", [])) != draft.rules:
+    if tuple(parse_toml(draft.text.encode("utf-8")).get("trust", [])) != draft.rules:
         raise UsageError(
             f"the trust policy '{draft.path}' stays as it is: it is written in a form that is read and not edited; "
             "change it by hand"
@@ -423,7 +418,7 @@ def _check(draft: Draft, data: bytes) -> None:
 
 def _rules_of(table: str) -> Any:  # noqa: ANN401 - TOML
     try:
-        return tomllib.loads(table).get("trust")
+        return parse_toml(table.encode("utf-8")).get("trust")
     except ValueError:
         return None
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 import re
-import sys
+import stat
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hf_model_signing.policy.linked_folders import fits, linked_below
+from hf_model_signing.policy.toml_parsing import MAX_BYTES, parse_toml
 
 _WILD = re.compile(r"[*?\[]")
 
@@ -99,23 +100,17 @@ def patterns_in(policy: str) -> list[FolderPattern] | None:
     A guarded Python calls it when it starts. TOML is parsed only if the file can have such patterns.
     """
     try:
+        if not stat.S_ISREG(os.stat(policy).st_mode):
+            return None  # opening a FIFO would wait
         with open(policy, "rb") as file:
-            data = file.read()
-        if b"paths" not in data and b"\\" not in data:
+            data = file.read(MAX_BYTES + 1)
+        if b"paths" not in data and b"\\" not in data and len(data) <= MAX_BYTES:
             return []
-        rules = _parse(data.decode("utf-8"))["trust"]
+        rules = parse_toml(data)["trust"]
         base = os.path.dirname(os.path.abspath(policy))
         return [FolderPattern.of(path, base, ValueError) for rule in rules for path in rule.get("paths", ())]
     except Exception:  # noqa: BLE001 - its reader reports the error when the policy is needed
         return None
-
-
-def _parse(text: str) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    return tomllib.loads(text)
 
 
 def find_model(patterns: Sequence[FolderPattern], path: str) -> NamedModel | None:

@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 
 from hf_model_signing._util.atomic_files import write_file
 from hf_model_signing._util.file_lock import changing
+from hf_model_signing._util.regular_files import open_regular
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.methods.method import Pinning
@@ -120,7 +121,7 @@ class TrustLock:
     def read_entries(self) -> dict[str, object]:
         """Read the entries from the file; raises `VerificationError` for an unreadable or malformed one."""
         try:
-            with open(self.path, "rb") as file:
+            with open_regular(self.path) as file:
                 data = file.read(_MAX_BYTES + 1)
         except FileNotFoundError as error:
             if os.path.lexists(self.path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -19,12 +18,7 @@ from hf_model_signing.policy.folders import FolderPattern, expand_home
 from hf_model_signing.policy.rules import LOCK_NAME, Rule, check_pattern, names_buckets
 from hf_model_signing.policy.shared_cache import SharedCache
 from hf_model_signing.policy.signer_methods import SignerFactory, policy_methods
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
+from hf_model_signing.policy.toml_parsing import parse_toml
 
 _DEFAULTS = ("refuse", "warn", "allow")
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
@@ -42,8 +36,8 @@ class PolicyValues(NamedTuple):
 def read_values(path: str, data: bytes) -> PolicyValues:
     """Parse the content of a policy file (TOML); raises `UsageError`, with the location, for anything unknown."""
     try:
-        values = tomllib.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        values = parse_toml(data)
+    except ValueError as error:
         raise UsageError(f"the trust policy '{path}' is not TOML: {error}") from error
     return _Reader(path).read(values)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from hf_model_signing._util.atomic_files import write_file
 from hf_model_signing._util.file_lock import changing
+from hf_model_signing._util.json_memory import read_json
 from hf_model_signing._util.own_cache import own_cache, own_directory
 from hf_model_signing._util.said_once import is_first
 from hf_model_signing.errors import VerificationError
@@ -24,6 +25,7 @@ from hf_model_signing.policy.unchanged_files import UnchangedFiles
 _logger = logging.getLogger(__name__)
 
 _FOLDER = "newest"  # in the cache of this program
+_LARGEST = 4_000_000  # bytes of memory of a record
 _MOST = 1_000  # root digests of one branch; a repository with a release a day has as many in three years
 
 
@@ -123,8 +125,7 @@ class _Known:
 
 def _read(path: str) -> _Known:
     try:
-        with open(path, encoding="utf-8") as file:
-            values = json.load(file)
+        values = read_json(path, _LARGEST)
     except FileNotFoundError:
         return _Known()
     except OSError as error:

@@ -16,10 +16,10 @@ from hf_model_signing.policy.folders import NamedModel
 from hf_model_signing.policy.reader import read_values
 from hf_model_signing.policy.rules import LOCK_NAME, Rule
 from hf_model_signing.policy.shared_cache import SharedCache
+from hf_model_signing.policy.toml_parsing import MAX_BYTES
 
 EITHER = "say whose signature to accept: give either a verifier or a policy"
 
-_LARGEST = 1024 * 1024  # bytes
 _LARGEST_NAMED = 4 * 1024 * 1024  # bytes of a file that a rule names; larger ones are refused
 
 
@@ -42,7 +42,7 @@ class Policy:
     def read(cls, path: StrPath) -> Policy:
         """Read a policy file (TOML); raises `UsageError`, with the location, for anything unknown in it."""
         name = file_name(path, "trust policy")
-        data = read_input(name, "trust policy", _LARGEST)
+        data = read_input(name, "trust policy", MAX_BYTES)
         return cls(name, *read_values(name, data), data)
 
     def decide(self, uri: str) -> Rule | None:

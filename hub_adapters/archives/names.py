@@ -6,11 +6,11 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 
+from hub_adapters._util.path_depth import MAX_DEPTH
 from hub_adapters.errors import ContentError
 
 _LONGEST_NAME = 255  # bytes of one component, on all common file systems
 _LONGEST_PATH = 3800  # bytes; with the directory in front, below the 4096 of Linux (PATH_MAX)
-_DEEPEST = 100  # directories; programs that walk the tree later may use one level of recursion for each
 _CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")  # they can forge lines of a log or drive a terminal
 
 
@@ -91,8 +91,8 @@ def _parts(name: str) -> list[str]:
         raise refuse(name, "climbs out of the folder with '..'")
     if length > _LONGEST_PATH or any(len(part.encode()) > _LONGEST_NAME for part in parts):
         raise refuse(name, "has a longer name than a file system can hold")
-    if len(parts) > _DEEPEST:
-        raise refuse(name, f"lies below more than {_DEEPEST} folders")
+    if len(parts) > MAX_DEPTH:
+        raise refuse(name, f"has a path of more than {MAX_DEPTH} names")
     return parts
 
 

@@ -24,6 +24,7 @@ from typing import Any, cast
 
 from hub_adapters._util.atomic_files import remove_leftovers, write_file
 from hub_adapters._util.file_lock import locked
+from hub_adapters._util.json_memory import read_json
 from hub_adapters._util.own_cache import own_directory
 from hub_adapters.errors import HubError, UnavailableError
 from hub_adapters.http.download import Download, NotModifiedError, Received, too_large
@@ -32,6 +33,8 @@ from hub_adapters.interface import FetchOptions
 
 _FOLDER = "downloads"
 _LIST = "files.json"  # the state of each file of the model when it was built
+_LARGEST_LIST = 400_000_000  # bytes of memory, for 300,000 files
+_LARGEST_NOTES = 1_000_000  # bytes of memory
 _LEFT = 60.0  # seconds; writing a record takes milliseconds, so an older temporary file is not in use
 _MODEL = "model"  # a directory of its own, so that the name of a model cannot be that of the list
 
@@ -156,10 +159,10 @@ class DownloadCache:
 
     def _read(self, address: str) -> Stored | None:
         try:
-            with open(self._notes(address), encoding="utf-8") as file:
-                stored = replace(Stored(**_checked(json.load(file), Stored)), fresh=False)
+            notes = read_json(self._notes(address), _LARGEST_NOTES)
+            stored = replace(Stored(**_checked(notes, Stored)), fresh=False)
             size = os.stat(stored.path).st_size
-        except (OSError, ValueError, TypeError, RecursionError):
+        except (OSError, ValueError, TypeError):
             return None  # a damaged record only causes another download
         whole = size == stored.size and stored.path == self._place("blobs", stored.sha256)
         return stored if whole else None
@@ -212,9 +215,8 @@ def _remove(*paths: str) -> None:
 
 def _read_notes(path: str) -> Received:
     try:
-        with open(path, encoding="utf-8") as file:
-            return Received(**_checked(json.load(file), Received))
-    except (OSError, ValueError, TypeError, RecursionError):
+        return Received(**_checked(read_json(path, _LARGEST_NOTES), Received))
+    except (OSError, ValueError, TypeError):
         return Received()
 
 
@@ -231,9 +233,8 @@ def _checked(values: Any, kind: type[Stored] | type[Received]) -> dict[str, Any]
 
 def _is_intact(home: str) -> bool:
     try:
-        with open(os.path.join(home, _LIST), encoding="utf-8") as file:
-            return bool(json.load(file) == _states(os.path.join(home, _MODEL)))
-    except (OSError, ValueError, RecursionError):
+        return bool(read_json(os.path.join(home, _LIST), _LARGEST_LIST) == _states(os.path.join(home, _MODEL)))
+    except (OSError, ValueError):
         return False
 
 

@@ -9,8 +9,10 @@ in `huggingface_hub` 1.33.0 (with `httpx` 0.28.1) and 2.4.0 (with `httpx2` 2.16.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 
@@ -44,12 +46,51 @@ def wrap_transports(client: Any, wrap: Callable[[Any], Any]) -> None:  # noqa: A
             mounts[pattern] = wrap(transport)
 
 
-def set_body(response: Any, body: bytes) -> None:  # noqa: ANN401 - a response of either HTTP library
-    """Give `response` a body that was read from it in pieces.
+def meter_body(response: Any, count: Callable[[bytes], None]) -> None:  # noqa: ANN401 - of either HTTP library
+    """Call `count` with each piece of the body of `response` when it is decoded, before anybody gets it.
 
-    `Response.read` has no limit on what it reads, and returns this attribute when it is set.
+    The library has no such hook; it decodes with an object that it makes at the first read.
     """
-    response._content = body
+    response._decoder = _MeteredDecoder(response._get_content_decoder(), count)
+
+
+class _MeteredDecoder:
+    """A decoder of either HTTP library: `httpx` decodes to bytes, and `httpx2` to pieces."""
+
+    def __init__(self, decoder: Any, count: Callable[[bytes], None]) -> None:  # noqa: ANN401
+        self._decoder, self._count = decoder, count
+
+    def decode(self, data: bytes) -> bytes | Iterator[bytes]:
+        return self._counted(self._decoder.decode(data))
+
+    def flush(self) -> bytes | Iterator[bytes]:
+        return self._counted(self._decoder.flush())
+
+    def _counted(self, decoded: bytes | Iterator[bytes]) -> bytes | Iterator[bytes]:
+        if not isinstance(decoded, bytes):
+            return self._counted_pieces(decoded)
+        self._count(decoded)
+        return decoded
+
+    def _counted_pieces(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            self._count(piece)
+            yield piece
+
+
+def replace_listing_parser(make: Callable[[ModuleType], object]) -> None:
+    """Replace the module `json` with which the client reads the lists of files that it has kept in its cache.
+
+    A release of the client before 2.0 keeps none.
+    """
+    import importlib
+
+    try:
+        module: Any = importlib.import_module("huggingface_hub._tree_cache")
+    except ModuleNotFoundError:
+        return
+    if module.json is json:
+        module.json = make(json)
 
 
 def http_error() -> type[Exception]:

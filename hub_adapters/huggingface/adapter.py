@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
-from itertools import islice
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -28,7 +27,7 @@ from hub_adapters.huggingface.error_translation import (
     traceable,
     translated,
 )
-from hub_adapters.huggingface.listing import remote_file
+from hub_adapters.huggingface.listing import listed_files
 from hub_adapters.huggingface.organisation import (
     MOST_REPOSITORIES,
     check_owner,
@@ -68,7 +67,6 @@ _ID = re.compile(rf"(?:{_NAME}/)?{_NAME}", re.ASCII)
 _REFERENCE = re.compile(rf"(?:({ANY_PLURAL})/)?((?:{_NAME}/)?{_NAME})(?:@(.+))?")
 _WEB = re.compile(rf"(?:({ANY_PREFIXED})/)?({_NAME}/{_NAME})(?:/tree/(refs/pr/\d+|[^/?#]+))?/?(?:[?#].*)?")
 _DOWNLOADS = 8  # the number that the client itself uses
-_MOST_ENTRIES = 500_000  # several times what the Hub accepts in one repository
 _PULL = re.compile(r"refs/pr/(\d{1,9})")
 _PULLS = 20  # of the newest pull requests are looked at
 _TRIES = 5
@@ -168,28 +166,16 @@ class HuggingFaceAdapter(HubAdapter):
 
     def remote_manifest(self, resolved: Resolved) -> Mapping[str, RemoteFile]:
         """Return the whole tree at the commit, with the SHA-256 of every LFS file and the blob id of all others."""
-        from huggingface_hub.hf_api import RepoFile
-
         reference = resolved.reference
-        listed = self._call(
-            reference,
-            "listing",
-            lambda: list(
-                islice(
-                    self._api.list_repo_tree(
-                        reference.name, recursive=True, revision=resolved.commit, repo_type=reference.kind
-                    ),
-                    _MOST_ENTRIES + 1,
+
+        def entries() -> Iterator[Any]:
+            return iter(
+                self._api.list_repo_tree(
+                    reference.name, recursive=True, revision=resolved.commit, repo_type=reference.kind
                 )
-            ),
-        )
-        if len(listed) > _MOST_ENTRIES:
-            raise DishonestError(f"the hub lists more than {_MOST_ENTRIES:,} entries for '{reference}'")
-        files = [remote_file(item, reference) for item in listed if isinstance(item, RepoFile)]
-        tree = {file.path: file for file in files}
-        if len(tree) != len(files):
-            raise DishonestError(f"the hub lists a file of '{reference}' twice")
-        return tree
+            )
+
+        return self._call(reference, "listing", lambda: listed_files(entries(), reference))
 
     def fetch(
         self,

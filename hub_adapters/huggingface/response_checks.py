@@ -18,7 +18,9 @@ from urllib.parse import urljoin
 from hub_adapters._util.marks import Mark
 from hub_adapters.errors import DishonestError, UnavailableError
 from hub_adapters.http.rate_budget import Budget
-from hub_adapters.huggingface._compat import client_factory, set_body
+from hub_adapters.huggingface._compat import client_factory
+from hub_adapters.huggingface.answer_bounds import ask_for_bounded_encoding, bound_answer
+from hub_adapters.huggingface.kept_listings import bound_kept_listings
 from hub_adapters.huggingface.pacing import Pacing, pace
 from hub_adapters.huggingface.trusted_publishing import is_exchange_url, is_id_token_url, may_carry, origin
 
@@ -26,7 +28,6 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 # Usually a digest; it must not lead to another directory.
 _ETAG = re.compile(r'(?:W/)?"?(?!\.+"?$)[\w.+=-]{1,128}"?', re.ASCII)
 _MOST_ANSWERS = 5_000  # to one call: a listing of half a million entries has 500 pages
-_LARGEST_ANSWER = 256 * 1024 * 1024  # bytes; half a million file names have a tenth of it
 _HUBS = ("https://huggingface.co", "https://hf.co")
 
 _install_lock = threading.RLock()  # a signal handler may make a request while it is held
@@ -82,6 +83,7 @@ def _install() -> None:
     from huggingface_hub import set_client_factory
 
     with _install_lock:
+        bound_kept_listings()
         factory = client_factory()
         if getattr(factory, "__module__", None) == __name__:
             return
@@ -109,6 +111,8 @@ def _pacing() -> Pacing | None:
 
 def _check_request(request: Any) -> None:  # noqa: ANN401 - a request of either HTTP library
     expected = _expected.get()
+    if expected:
+        ask_for_bounded_encoding(request)
     if expected and expected.stopped and expected.stopped.is_set():
         raise UnavailableError("stopped")
     authorization = request.headers.get("authorization", "")
@@ -118,7 +122,10 @@ def _check_request(request: Any) -> None:  # noqa: ANN401 - a request of either 
 
 def _check_response(response: Any) -> None:  # noqa: ANN401 - a response of either HTTP library
     expected = _expected.get()
-    if not expected or is_id_token_url(str(response.request.url)):
+    if not expected:
+        return
+    bound_answer(response, (expected.endpoint, *_HUBS), is_own=True)
+    if is_id_token_url(str(response.request.url)):
         return  # not an answer of the hub; the client may need a new token in the middle of a download
     if is_exchange_url(str(response.request.url)) and response.is_redirect:
         raise DishonestError("the hub sends the proof of this job to another address, and it is not sent there")
@@ -130,29 +137,10 @@ def _check_response(response: Any) -> None:  # noqa: ANN401 - a response of eith
         raise DishonestError(f"the hub answers with another commit than was asked for: {named!a}")
     if response.request.method == "HEAD" and not _is_followed(response):
         _check_file(response, size)
-    if _is_listing(str(response.request.url), expected.endpoint):
-        _read(response)
     length = response.headers.get("Content-Length", "")
     whole = response.request.method == "GET" and response.status_code == 200
     if size is not None and whole and length.isdecimal() and "Content-Encoding" not in response.headers:
         _check_size(int(length), size)
-
-
-def _is_listing(url: str, endpoint: str) -> bool:
-    """Return whether the client reads the answer of this URL into memory as a whole, because it is not a file."""
-    path = url.removeprefix(endpoint)
-    return path.startswith("/api/") and not path.startswith("/api/resolve-cache/")
-
-
-def _read(response: Any) -> None:  # noqa: ANN401 - a response of either HTTP library
-    """Read an answer as the client would, up to a limit: a small compressed answer can be huge."""
-    pieces, size = [], 0
-    for piece in response.iter_bytes():
-        size += len(piece)
-        if size > _LARGEST_ANSWER:
-            raise DishonestError(f"the hub sends an answer of more than {_LARGEST_ANSWER:,} bytes")
-        pieces.append(piece)
-    set_body(response, b"".join(pieces))
 
 
 def _check_file(response: Any, size: int | None) -> None:  # noqa: ANN401 - a response of either HTTP library

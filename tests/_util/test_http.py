@@ -63,6 +63,14 @@ def test_compressed_answer_counts_with_its_real_size(url: str, replies: list[Rep
         _get(url)
 
 
+def test_answer_that_would_take_too_much_memory_when_it_is_parsed(url: str, replies: list[Reply]) -> None:
+    bomb = gzip.compress(b"[" + b"[]," * 500_000 + b"[]]")
+    replies.append(Reply(200, {"Content-Encoding": "gzip"}, [bomb], len(bomb)))
+    session = bound(requests.Session(), Bounds(connect=5, read=5, size=16 * 1024 * 1024))
+    with session, pytest.raises(TooLongError):
+        session.get(url)
+
+
 def test_body_that_comes_byte_by_byte(url: str, replies: list[Reply]) -> None:
     def drops() -> Iterator[bytes]:
         for _ in range(100):

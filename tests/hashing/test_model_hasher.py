@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from hf_model_signing._util.path_depth import MAX_DEPTH
 from hf_model_signing.errors import ModelError
 from hf_model_signing.hashing import model_hasher
 from hf_model_signing.hashing.file_tree import Scope
@@ -80,8 +81,16 @@ def test_ignored_folder_is_not_opened(model: Path) -> None:
 
 
 def test_deep_tree(tmp_path: Path) -> None:
-    name = "/".join(["d"] * 300 + ["f"])
+    name = "/".join(["d"] * (MAX_DEPTH - 1) + ["f"])
     assert _names(write_tree(tmp_path / "m", {name: b"x"})) == [name]
+    with pytest.raises(ModelError, match="has more than 100 names"):
+        _names(write_tree(tmp_path / "m", {f"d/{name}": b"x"}))
+
+
+def test_deep_tree_without_files(tmp_path: Path) -> None:
+    (tmp_path / "m" / "/".join(["d"] * (MAX_DEPTH + 1))).mkdir(parents=True)
+    with pytest.raises(ModelError, match="has more than 100 names"):
+        _names(tmp_path / "m")
 
 
 @pytest.mark.parametrize(

@@ -167,14 +167,11 @@ class TestDocuments:
         assert outcome.out == ""
         assert "unforeseen" not in outcome.err
 
-    def test_listing_without_end(
-        self, hub: Hub, signed: str, person: People, acme: KeyPair, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("hub_adapters.huggingface.adapter._MOST_ENTRIES", 100)
+    def test_listing_without_end(self, hub: Hub, signed: str, person: People, acme: KeyPair) -> None:
         hub.spoil("GET", r"/tree/", _header("Link", f'<{hub.url}/api/models/{signed}/tree/main>; rel="next"'))
         outcome = _pull(person(), acme)
         assert outcome.code == 1
-        assert "more than 100 entries" in outcome.err
+        assert "lists a file of 'hf://acme/model' twice" in outcome.err
 
     @pytest.mark.parametrize("text", [b"<html>login</html>", b"", b"[" * 5000, b"\xff"])
     def test_answer_that_is_not_json(self, hub: Hub, signed: str, person: People, acme: KeyPair, text: bytes) -> None:

@@ -365,7 +365,7 @@ def test_key_file_is_folder(tmp_path: Path, make: Callable[[Path], object]) -> N
 
 @pytest.mark.parametrize("make", [KeySigner, KeyVerifier])
 def test_key_file_without_end(make: Callable[[str], object]) -> None:
-    with pytest.raises(UsageError, match="'/dev/zero' is too large to be a key file"):
+    with pytest.raises(UsageError, match="cannot read the key file '/dev/zero': it is a device"):
         make("/dev/zero")
 
 

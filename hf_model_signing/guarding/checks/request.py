@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -11,11 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from hf_model_signing._util.json_memory import read_json
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.guarding.checks.client_cache import CachedRepository
 from hf_model_signing.guarding.http_request import named_endpoints
 from hf_model_signing.guarding.own_calls import OwnCallHeaders, original_of, own_calls
 from hf_model_signing.oms.names import SIGNATURE_NAME
+from hub_adapters.huggingface.kept_listings import LARGEST_LISTING
 from hub_adapters.huggingface.response_checks import checked_at_least
 
 CLIENT_RECORDS = os.path.join(".cache", "huggingface")  # in a local_dir
@@ -127,8 +128,8 @@ class Request:
         directory = os.path.join(self.local_dir, CLIENT_RECORDS) if self.local_dir else self.cache.directory
         path = os.path.join(directory, "trees", f"{commit}.json")
         try:
-            with own_calls(), open(path, "rb") as file:  # the directory can be one that a rule names
-                kept = json.load(file)["files"].keys()
+            with own_calls():  # the directory can be one that a rule names
+                kept = read_json(path, LARGEST_LISTING)["files"].keys()
         except (OSError, ValueError, KeyError, AttributeError, TypeError):
             return  # there is none, or the client does not read it either
         if kept != {*names}:

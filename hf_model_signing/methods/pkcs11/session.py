@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from hf_model_signing._util.input_files import read_start
 from hf_model_signing.errors import HfSignError, UsageError
 from hf_model_signing.methods.pkcs11.module import device_errors, load_module
 from hf_model_signing.methods.pkcs11.slot import Slot, choose_slot, read_slot
@@ -136,8 +137,7 @@ def _obtain_pin(api: Any, slot: Slot, uri: Pkcs11Uri, ask: Callable[[str], str] 
 
 def _read_pin(path: str) -> Pin:
     try:
-        with open(path, "rb") as file:
-            pin = Pin(file.read(_MAX_PIN_FILE + 1))
+        pin = Pin(read_start(path, _MAX_PIN_FILE + 1))
     except OSError as error:
         raise UsageError(f"cannot read the PIN from '{path}': {error.strerror}") from error
     if len(pin.value) > _MAX_PIN_FILE:

@@ -22,8 +22,10 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from hf_model_signing._util.atomic_files import write_file
 from hf_model_signing._util.input_files import read_input
+from hf_model_signing._util.json_memory import parse_json
 from hf_model_signing._util.own_cache import make_private
 from hf_model_signing._util.paths import file_name
+from hf_model_signing._util.regular_files import open_regular
 from hf_model_signing._util.text import show
 from hf_model_signing.crypto.certificates import parse_certificate
 from hf_model_signing.errors import HfSignError, SigstoreWarning, UsageError
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 PRODUCTION = "https://tuf-repo-cdn.sigstore.dev"
 STAGING = "https://tuf-repo-cdn.sigstage.dev"
 
+_MAX_MEMORY = 100_000_000  # bytes, to parse either of its parts
 _MAX_CONFIG = 4 * 1024 * 1024  # bytes; that of the public instance has 10 KB
 _REFRESH = 20.0  # seconds; some files of a few KB
 _TRIES, _PAUSE = 4, 0.1  # seconds between them
@@ -179,15 +182,20 @@ class Instance:
         """Return the copy in the cache if it is valid, or else the one that sigstore ships; and a name for it."""
         # As in sigstore-python, the user's own cache is trusted.
         with contextlib.suppress(Exception):
-            return self._assembled(lambda name: (self._cache / name).read_bytes()), f"in '{self._cache}'"
+            return self._assembled(self._cached), f"in '{self._cache}'"
         try:
             return self._assembled(self._shipped), "that sigstore ships"
         except Exception as error:  # a damaged installation can raise anything
             raise HfSignError(f"there is no trust root for {self.tuf_url} on this machine: {_brief(error)}") from error
 
     def _assembled(self, read: Callable[[str], bytes]) -> ClientTrustConfig:
-        parts = {"trustedRoot": json.loads(read(_TRUSTED_ROOT)), "signingConfig": json.loads(read(_SIGNING_CONFIG))}
+        names = {"trustedRoot": _TRUSTED_ROOT, "signingConfig": _SIGNING_CONFIG}
+        parts = {part: parse_json(read(name), _MAX_MEMORY) for part, name in names.items()}
         return _parse(json.dumps({"mediaType": _CONFIG_TYPE, **parts}))
+
+    def _cached(self, name: str) -> bytes:
+        with open_regular(self._cache / name) as file:
+            return file.read(_MAX_CONFIG)
 
     def _shipped(self, name: str) -> bytes:
         return shipped_file(self.tuf_url, name)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hf_model_signing._util.deadline import in_time
+from hf_model_signing._util.input_files import read_start
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import HfSignError, UsageError
 from hf_model_signing.methods.sigstore.identity import CertificateIdentity, IdentityPolicy
@@ -198,10 +199,10 @@ def _read(text: str, what: str) -> str:
     if not os.path.exists(given) or os.path.isdir(given):
         return given
     try:
-        with open(given, encoding="ascii") as file:
-            return file.read(_MAX_TOKEN).strip()
+        return read_start(given, _MAX_TOKEN).decode("ascii").strip()
     except (OSError, ValueError) as error:
-        raise UsageError(f"the file '{show(given)}' cannot be read as {what}") from error
+        why = f": {error.strerror}" if isinstance(error, OSError) else ""
+        raise UsageError(f"the file '{show(given)}' cannot be read as {what}{why}") from error
 
 
 def _in_time(client_id: str) -> str | None:

@@ -88,7 +88,7 @@ def test_depth(tmp_path: Path, kind: str) -> None:
         return _tar_member(name) + END if kind == "tar" else zip_of(_zip_member(name))
 
     assert _files(tmp_path, pack("a/" * 99 + "f")) == {"a/" * 99 + "f": b"data"}
-    with pytest.raises(ContentError, match="lies below more than 100 folders"):
+    with pytest.raises(ContentError, match="has a path of more than 100 names"):
         unpacked(tmp_path / "folder", pack("a/" * 100 + "f"))
 
 

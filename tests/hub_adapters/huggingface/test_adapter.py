@@ -133,6 +133,37 @@ def test_remote_manifest_with_a_path_elsewhere(hub: Hub, adapter: HuggingFaceAda
         adapter.remote_manifest(adapter.resolve(HuggingFaceAdapter.named(repo)))
 
 
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"path": "d/" * 100 + "f"}, "with a path of more than 100 names or 4,096 characters"),
+        ({"path": "f" * 4097}, "with a path of more than 100 names or 4,096 characters"),
+        ({"oid": "0" * 39}, "without a size or a blob id"),
+        ({"oid": "0" * 1_000_000}, "without a size or a blob id"),
+        ({"size": -1}, "without a size or a blob id"),
+        ({"size": 1 << 63}, "without a size or a blob id"),
+    ],
+)
+def test_remote_manifest_with_an_impossible_entry(
+    hub: Hub, adapter: HuggingFaceAdapter, repo: str, entry: dict[str, object], words: str
+) -> None:
+    whole = {"type": "file", "path": "f", "size": 1, "oid": "0" * 40, **entry}
+    hub.spoil("GET", r"/tree/", lambda _: json_reply([whole]))
+    with pytest.raises(DishonestError, match=words):
+        adapter.remote_manifest(adapter.resolve(HuggingFaceAdapter.named(repo)))
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"), [("_MOST_ENTRIES", "more than 2 entries"), ("_MOST_CHARACTERS", "too long")]
+)
+def test_remote_manifest_of_too_many_files(
+    hub: Hub, adapter: HuggingFaceAdapter, repo: str, monkeypatch: pytest.MonkeyPatch, *, limit: str, words: str
+) -> None:
+    monkeypatch.setattr(f"hub_adapters.huggingface.listing.{limit}", 2)
+    with pytest.raises(DishonestError, match=words):
+        adapter.remote_manifest(adapter.resolve(HuggingFaceAdapter.named(repo)))
+
+
 def test_fetch_says_what_was_not_there_before(hub: Hub, adapter: HuggingFaceAdapter, repo: str) -> None:
     resolved = adapter.resolve(HuggingFaceAdapter.named(repo))
     assert adapter.fetch(resolved, _files(adapter, resolved, "config.json")).fresh == {"config.json"}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib
+import itertools
 import subprocess
+import zlib
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -95,12 +98,37 @@ def test_client_of_another_kind_has_no_transports() -> None:
     assert not _compat.has_transports(object())
 
 
-def test_body_that_was_read_in_pieces(client: Any) -> None:  # noqa: ANN401
+@pytest.mark.parametrize("encoding", ["identity", "gzip", "deflate"])
+def test_body_is_counted_when_it_is_decoded(client: Any, encoding: str) -> None:  # noqa: ANN401
     library = importlib.import_module(type(client).__module__.partition(".")[0])
-    response = library.Response(200, stream=iter(()), headers={"Content-Type": "application/json"})
-    _compat.set_body(response, b'{"a": 1}')
-    assert response.read() == b'{"a": 1}', f"the HTTP library reads a response anew: adapt {USED_BY}"
-    assert response.json() == {"a": 1}
+    body = b"a" * 100_000
+    packed = {"identity": body, "gzip": gzip.compress(body), "deflate": zlib.compress(body)}[encoding]
+    response = library.Response(200, stream=library.ByteStream(packed), headers={"Content-Encoding": encoding})
+    http_has(response, "_get_content_decoder")
+    counted: list[bytes] = []
+    _compat.meter_body(response, counted.append)
+    assert response.read() == body
+    assert b"".join(counted) == body, f"the HTTP library decodes in another way: adapt {USED_BY}"
+
+
+def test_body_that_is_refused_is_not_read_to_its_end(client: Any) -> None:  # noqa: ANN401
+    library = importlib.import_module(type(client).__module__.partition(".")[0])
+
+    class Endless(library.SyncByteStream):  # type: ignore[misc, name-defined]
+        def __iter__(self) -> Iterator[bytes]:
+            return itertools.repeat(b"x")
+
+    counted: list[bytes] = []
+
+    def count(piece: bytes) -> None:
+        counted.append(piece)
+        if len(counted) > 10:
+            raise ValueError("enough")
+
+    response = library.Response(200, stream=Endless(), request=client.build_request("GET", "http://hub.invalid/"))
+    _compat.meter_body(response, count)
+    with pytest.raises(ValueError, match="enough"):
+        response.read()
 
 
 def test_http_error_is_that_of_the_http_library() -> None:
@@ -120,6 +148,12 @@ def test_each_supported_release_has_them() -> None:
         "assert _compat.has_transports(client) and isinstance(client._mounts, dict)\n"
         "assert hasattr(client.build_request('GET', 'http://hub.invalid/'), 'url')\n"
         "assert _compat.http_error().__name__ == 'HTTPError'\n"
+        "import importlib, gzip\n"
+        "library = importlib.import_module(_compat.http_error().__module__.partition('.')[0])\n"
+        "body = library.ByteStream(gzip.compress(b'a' * 1000))\n"
+        "response, counted = library.Response(200, stream=body, headers={'Content-Encoding': 'gzip'}), []\n"
+        "_compat.meter_body(response, counted.append)\n"
+        "assert response.read() == b''.join(counted) == b'a' * 1000\n"
     )
     for python in others:
         done = subprocess.run([python, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -138,6 +138,12 @@ def test_token_in_a_pipe(keyless: Keyless) -> None:
     os.close(end)
 
 
+def test_token_in_a_fifo_into_which_nobody_writes(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "token")
+    with pytest.raises(hms.UsageError, match="cannot be read as the identity token: it is a pipe"):
+        GivenToken(str(tmp_path / "token"), "sigstore")
+
+
 @pytest.mark.parametrize(
     "claims",
     [
