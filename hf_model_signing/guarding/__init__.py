@@ -11,8 +11,8 @@ imports only files that come after it.
    the files that a program opens by their path, `http_hook.py` the requests of HTTP libraries, `subprocess_hook.py` the
    programs that it starts. `signal_handlers.py` keeps handlers apart from the calls that they interrupt.
    `started_programs.py` follows such a program to the Python that runs it, and
-   `interpreters.py` asks that one whether it loads the guard; they read the command lines of `interpreter_options.py`,
-   `env_command.py` and `shell_commands.py`.
+   `interpreters.py` asks that one whether it loads the guard; `early_imports.py` looks at the modules that it would
+   load before. They read the command lines of `interpreter_options.py`, `env_command.py` and `shell_commands.py`.
 4. `handlers.py` is what the hooks call. It finds the guards that decide, in `registry.py`, and the function that
    answers the call. `earlier_workers.py` gives no work to processes that are older than a guard, and
    `child_environment.py` describes the guards to child processes. `listing_cache.py` makes `HfFileSystem` ask the hub

@@ -12,6 +12,8 @@ from hf_model_signing.guarding.checks.audit_log import check_audit_log
 from hf_model_signing.guarding.children.child_environment import Variables, completed, described, expected_guards
 from hf_model_signing.guarding.children.started_programs import Start, check
 from hf_model_signing.guarding.environment import MODE_VARIABLE, Mode, chosen_mode, is_guarded, policy_file
+from hf_model_signing.guarding.hooks.watched_paths import watch_models
+from hf_model_signing.policy.folders import patterns_in
 from hf_model_signing.policy.trust_policy import Policy
 
 
@@ -26,12 +28,14 @@ def run(command: Sequence[str], policy: str | None, mode: str | None) -> None:
         raise UsageError(f"there is no program '{command[0]}'")
     chosen = chosen_mode(mode)
     path = os.path.abspath(policy or policy_file())
-    Policy.read(path)
+    rules = Policy.read(path).rules
     check_audit_log()
     variables = _variables(path, chosen)
     environment = dict(os.environ) if variables[MODE_VARIABLE] == Mode.OFF else completed(os.environ, variables)
     environment.update({name: value for name, value in variables.items() if value is not None})
     if variables[MODE_VARIABLE] != Mode.OFF:
+        earlier = [pattern for other, _ in _earlier_guards() for pattern in patterns_in(other) or ()]
+        watch_models([*(pattern for rule in rules for pattern in rule.folders), *earlier])
         check(Start([program], command, environment, os.getcwd()), variables)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -40,4 +44,9 @@ def run(command: Sequence[str], policy: str | None, mode: str | None) -> None:
 
 def _variables(policy: str, mode: Mode) -> Variables:
     """Return the variables of the program's guards: this one, and those under which this program was started."""
-    return described([*(expected_guards() if is_guarded() else []), (policy, mode)])
+    return described([*_earlier_guards(), (policy, mode)])
+
+
+def _earlier_guards() -> list[tuple[str, Mode]]:
+    """Return the guards under which this program was started."""
+    return expected_guards() if is_guarded() else []

@@ -12,31 +12,36 @@ _LONG_WITH_VALUE = "check-hash-based-pycs"
 
 
 class InterpreterOptions(NamedTuple):
-    """The options of an interpreter: the letters of those without a value, and whether it only prints and exits."""
+    """The options of an interpreter: the letters of those without a value, and whether it only prints and exits.
+
+    `settings` are the values of `-X`.
+    """
 
     letters: frozenset[str]
     exits: bool
+    settings: tuple[str, ...] = ()
 
 
 def read_options(words: Sequence[str]) -> InterpreterOptions:
     """Return the options among the arguments of an interpreter, up to the script, `-c` or `-m`."""
     letters: set[str] = set()
+    settings: list[str] = []
     rest = list(words)
     while rest and rest[0].startswith("-") and rest[0] not in ("-", "--"):
-        if _read_word(rest.pop(0)[1:], rest, letters):
+        if _read_word(rest.pop(0)[1:], rest, letters, settings):
             break
-    return InterpreterOptions(frozenset(letters - _EXITING), bool(letters & _EXITING))
+    return InterpreterOptions(frozenset(letters - _EXITING), bool(letters & _EXITING), tuple(settings))
 
 
-def _read_word(word: str, rest: list[str], letters: set[str]) -> bool:
+def _read_word(word: str, rest: list[str], letters: set[str], settings: list[str]) -> bool:
     """Read one word without its dash, and its value in `rest`; return True if the options end with it."""
     for at, letter in enumerate(word):
         if letter == "-":  # a long option, which Python also accepts behind short ones
             _read_long(word[at + 1 :], rest, letters)
             return False
         if letter in _WITH_VALUE:
-            if not word[at + 1 :] and rest:
-                rest.pop(0)
+            value = word[at + 1 :] or (rest.pop(0) if rest else "")
+            settings += [value] if letter == "X" else []
             return letter in _ENDING
         letters.add(letter)
     return False

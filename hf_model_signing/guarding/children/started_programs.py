@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from hf_model_signing.errors import GuardWarning, RefusedError
 from hf_model_signing.guarding.children.child_environment import Variables, has_site, missing_variable
+from hf_model_signing.guarding.children.early_imports import Early, early_bytecode, early_import
 from hf_model_signing.guarding.children.env_command import read_env_command
 from hf_model_signing.guarding.children.interpreter_options import read_options
 from hf_model_signing.guarding.children.interpreters import (
@@ -41,6 +42,7 @@ _MOST_STEPS = 16
 # The second line of a script that a shell passes on to Python: pip writes it if the path of the interpreter is long.
 _WRAPPED_EXEC = re.compile(r"""\s*(?:'''exec'|"exec"|"''exec"|exec)\s+(.*)""")
 _IGNORING = frozenset("EIS")
+_WITHOUT_VARIABLES = frozenset("EI")
 _NO_HF_SIGN = "hf-sign is not installed in it"
 
 
@@ -77,6 +79,7 @@ def _check(start: Start, variables: Variables, steps: int) -> None:
     if is_python_by_name(path) or _is_disguised(path, start.words):
         _check_interpreter(path, start, variables)
         return
+    _check_early(path, early_import(start.environment, start.directory))  # it may start a Python
     for inner in _inner_starts(path, start):
         _check(inner, variables, steps - 1)
 
@@ -96,7 +99,9 @@ def _path(start: Start) -> str | None:
 
 def _is_disguised(path: str, words: Sequence[str]) -> bool:
     """Return True for an interpreter with another name, if its options matter: otherwise its environment is enough."""
-    return bool(read_options(words[1:]).letters & _IGNORING) and is_python_by_content(path)
+    options = read_options(words[1:])
+    matters = bool(options.letters & _IGNORING) or any("pycache_prefix" in setting for setting in options.settings)
+    return matters and is_python_by_content(path)
 
 
 def _check_interpreter(path: str, start: Start, variables: Variables) -> None:
@@ -109,6 +114,9 @@ def _check_interpreter(path: str, start: Start, variables: Variables) -> None:
     if missing is not None:
         raise _refusal(path, f"its environment does not have the guard's {missing}", "let it inherit the environment")
     is_path_read = not options.letters & _IGNORING
+    _check_early(path, early_bytecode(options.settings, start.directory))
+    if not options.letters & _WITHOUT_VARIABLES:
+        _check_early(path, early_import(start.environment, start.directory))
     interpreter = Interpreter(path, start.words[0], start.environment, start.directory)
     if not (is_path_read and "PYTHONHOME" in start.environment) and interpreter.loads_guard_isolated().loads:
         return
@@ -120,6 +128,11 @@ def _check_interpreter(path: str, start: Start, variables: Variables) -> None:
         why = answer.why or f"{f'with -{used} ' if used else ''}it does not read what switches the guard on"
         why = _NO_HF_SIGN if _NO_HF_SIGN in why else why  # in place of the whole sentence of `site/sitecustomize.py`
         raise _refusal(path, why, "install hf-sign in the environment that it belongs to, or start another Python")
+
+
+def _check_early(path: str, early: Early | None) -> None:
+    if early is not None:
+        raise _refusal(path, *early)
 
 
 def _inner_starts(path: str, start: Start) -> list[Start]:

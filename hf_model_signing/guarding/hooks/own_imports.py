@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
-from hf_model_signing.guarding.hooks.watched_paths import watch
+from hf_model_signing.guarding.hooks.watched_paths import is_of_model
 from hf_model_signing.guarding.own_calls import is_own_call
 
 
@@ -34,7 +34,7 @@ class _Finder:
         if not is_own_call():
             return None
         entries = list(sys.path if path is None else path)
-        others = [entry for entry in entries if not _is_of_model(entry)]
+        others = [entry for entry in entries if not is_of_model(entry or os.curdir)]
         if len(others) == len(entries):
             return None  # the next finders see the same
         spec = PathFinder.find_spec(name, others, target)
@@ -44,11 +44,3 @@ class _Finder:
         if spec is None:
             raise ModuleNotFoundError(f"No module named {name!r} outside of the directories of models", name=name)
         return spec
-
-
-def _is_of_model(entry: str) -> bool:
-    try:
-        path = os.path.abspath(entry or os.curdir)
-        return any(watch(os.path.join(place, "x.py")) for place in (path, os.path.realpath(path)))
-    except (OSError, TypeError):
-        return False

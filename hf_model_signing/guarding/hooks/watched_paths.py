@@ -106,5 +106,15 @@ def watch(path: str) -> list[tuple[PathKind, str, re.Match[str]]]:
     return found
 
 
+def is_of_model(path: str) -> bool:
+    """Return True for a directory or a file of a model, by its path as it is spelled or by its real one."""
+    try:
+        spelled = os.path.abspath(path)
+        places = (spelled, os.path.realpath(spelled))
+        return any(watch(each) for place in places for each in (os.path.join(place, "x.py"), place))
+    except (OSError, TypeError, ValueError):
+        return False
+
+
 def _whole(path: str) -> tuple[PathKind, str, re.Match[str]]:
     return PathKind.MODEL, path, cast("re.Match[str]", _EVERYTHING.match(path))

@@ -55,9 +55,9 @@ WITHOUT_SITE = [
 class TestOptions:
     @pytest.mark.parametrize("options", HARMLESS)
     def test_harmless(self, options: str) -> None:
-        letters, exits = read_options([*options.split(), "x.py", "-S"])
-        assert "S" not in letters
-        assert not exits
+        found = read_options([*options.split(), "x.py", "-S"])
+        assert "S" not in found.letters
+        assert not found.exits
 
     @pytest.mark.parametrize("options", WITHOUT_SITE)
     def test_without_site(self, children: Children, options: str) -> None:
