@@ -33,6 +33,9 @@ __all__ = [
     "WorkerError",
 ]
 
+# For a `MemoryError`, which says nothing about what was verified and is no refusal.
+OUT_OF_MEMORY = "this machine has not enough free memory for that: end other programs, or use a machine with more"
+
 
 class UsageError(HfSignError):
     """Invalid arguments: an option, a path, a reference or a key file.

@@ -89,6 +89,8 @@ def _parse(hub: str, adapter: type[HubAdapter], text: str) -> Reference | None:
         reference = adapter.parse(text)
     except BadReferenceError:
         raise
+    except MemoryError:
+        raise
     except Exception as error:  # the adapter of another package may raise anything
         from hub_adapters.http.urls import named
 
@@ -141,6 +143,8 @@ def _load(point: EntryPoint) -> type[HubAdapter]:
     package = point.dist.name if point.dist else point.value
     try:
         adapter = point.load()
+    except MemoryError:
+        raise
     except Exception as error:  # importing another package may raise anything
         raise HubError(
             f"the package '{package}' has an adapter for {point.name}:// that cannot be loaded: {error}"

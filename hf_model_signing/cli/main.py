@@ -15,7 +15,7 @@ import click
 from hf_model_signing._util.text import message_text, one_line, traceback_text
 from hf_model_signing.cli.global_options import GlobalOptions, Settings
 from hf_model_signing.cli.output import warnings_as_notes
-from hf_model_signing.errors import FileError, HfSignError, ModelWarning
+from hf_model_signing.errors import OUT_OF_MEMORY, FileError, HfSignError, ModelWarning
 
 # Command -> (module, one line for the help). A module is imported when its command runs.
 COMMANDS = {
@@ -118,6 +118,8 @@ def explain(error: BaseException) -> tuple[str, int]:
         return error.format_message(), error.exit_code
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         return "interrupted", _INTERRUPTED
+    if isinstance(error, MemoryError):
+        return OUT_OF_MEMORY, EXIT_UNFINISHED
     if isinstance(error, OSError) and error.strerror:
         return str(FileError.of(error)), EXIT_UNFINISHED
     return (

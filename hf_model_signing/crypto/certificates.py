@@ -43,6 +43,8 @@ def load_certificates(path: str | os.PathLike[str]) -> list[x509.Certificate]:
         )
     try:
         return [_read_all(certificate) for certificate in x509.load_pem_x509_certificates(data)]
+    except MemoryError:
+        raise
     except Exception as error:  # the library has no common error for malformed certificates
         raise UsageError(f"'{where}' holds a certificate that cannot be read: {error}") from error
 
@@ -55,6 +57,8 @@ def parse_certificate(data: bytes) -> x509.Certificate:
         )
     try:
         return _read_all(x509.load_der_x509_certificate(data))
+    except MemoryError:
+        raise
     except Exception as error:  # as above
         raise CertificateError(f"a certificate is malformed: {error}") from error
 
@@ -180,6 +184,8 @@ def has_issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     """Return True if `issuer` has the issuer name of `certificate` and its key signed the certificate."""
     try:
         certificate.verify_directly_issued_by(issuer)
+    except MemoryError:
+        raise
     except Exception:  # noqa: BLE001 - each type of key has errors of its own, and all of them mean no
         return False
     return True

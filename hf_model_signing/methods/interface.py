@@ -190,7 +190,7 @@ def rejecting_unknown_errors() -> Iterator[None]:
     """Turn every unknown error into a `VerificationError`: this is the edge of a verifier."""
     try:
         yield
-    except RefusedError:
+    except (RefusedError, MemoryError):
         raise
     except Exception as error:  # the edge of a verifier: an unknown failure is a rejection
         raise VerificationError(f"the signature could not be checked: {error}") from error

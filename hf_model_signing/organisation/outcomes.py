@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from hf_model_signing._util.text import one_line
 from hf_model_signing.errors import (
+    OUT_OF_MEMORY,
     EmptyModelError,
     HfSignError,
     RefusedError,
@@ -84,6 +85,8 @@ def flat(text: str) -> str:
 def _message(error: Exception) -> str:
     if isinstance(error, HfSignError):
         return str(error)
+    if isinstance(error, MemoryError):
+        return OUT_OF_MEMORY
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: '{error.filename}'" if error.filename else error.strerror
     return f"something unforeseen happened ({type(error).__name__}: {error})"

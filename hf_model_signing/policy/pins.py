@@ -150,6 +150,8 @@ class TrustLock:
             return None
         try:
             return Pin.parse(entries[name])
+        except MemoryError:
+            raise
         except Exception as error:  # a malformed key can raise anything in the library
             raise self._refusal(f"is damaged: its entry '{show(name)}' cannot be understood: {error}") from error
 

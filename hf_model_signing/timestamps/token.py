@@ -91,7 +91,7 @@ def refusing_all() -> Iterator[None]:
     """Turn every error in the block into a `VerificationError`, also a panic in the compiled part of a library."""
     try:
         yield
-    except (RefusedError, KeyboardInterrupt, SystemExit):
+    except (RefusedError, MemoryError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic of Rust code is not an Exception
         raise VerificationError("the timestamp could not be checked, most likely because it or a certificate in it is "

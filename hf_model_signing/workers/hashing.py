@@ -141,6 +141,8 @@ class HashingElsewhere:
                 if idle >= _MAX_IDLE or time.monotonic() > end or not self.workers.is_there(worker.name):
                     future.cancel()
                     raise WorkerError(f"the worker '{worker.name}' was lost while it hashed") from None
+            except MemoryError:
+                raise
             except Exception as error:  # a cluster may raise any error for a worker that died
                 raise WorkerError(
                     f"the worker '{worker.name}' did not finish ({type(error).__name__}): see its log, and whether "

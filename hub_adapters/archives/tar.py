@@ -261,7 +261,7 @@ class _Source:
             data = self._file.read(size)
         except (EOFError, zlib.error) as error:
             raise _cut_off() from error
-        except ContentError:
+        except (ContentError, MemoryError):
             raise
         except Exception as error:  # each decompression library has errors of its own
             if isinstance(error, OSError) and error.errno is not None:

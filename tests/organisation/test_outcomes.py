@@ -8,6 +8,7 @@ import sqlite3
 import pytest
 
 from hf_model_signing.errors import (
+    OUT_OF_MEMORY,
     EmptyModelError,
     HfSignError,
     MissingSignatureError,
@@ -58,6 +59,7 @@ from hub_adapters.errors import (
         (WorkerError("x"), ("failed", True)),
         (OSError(errno.EIO, "x"), ("failed", True)),
         (RuntimeError("x"), ("failed", False)),
+        (MemoryError(), ("failed", False)),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -83,4 +85,5 @@ def test_reason_names_the_file() -> None:
     assert reason_of(PermissionError(errno.EACCES, "Permission denied", "/a")) == "Permission denied: '/a'"
     assert reason_of(ModelError("a\n  b:\n\n  \ud800" + "c" * 9000)).startswith("a; b:; \\ud800cccc")
     assert len(reason_of(ModelError("c" * 9000))) == 2000
+    assert reason_of(MemoryError()) == OUT_OF_MEMORY
     assert reason_of(KeyError("x")) == "something unforeseen happened (KeyError: 'x')"

@@ -58,7 +58,7 @@ def load_snapshot(repository: GuardedRepository, original: Original, facts: Fact
         if commit is None:
             raise VerificationError(f"the hub names no commit for '{request.revision}'")
         listing = list_files(request, commit)
-    except VerificationError:
+    except (VerificationError, MemoryError):
         raise
     except Exception as error:  # the client has no common class for "the hub cannot be reached"
         from huggingface_hub.errors import RevisionNotFoundError

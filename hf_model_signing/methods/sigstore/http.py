@@ -61,7 +61,7 @@ def with_service(who: str, work: Callable[[], _T], *, more: float = 0, secrets: 
     patience = PATIENCE + more
     try:
         return in_time(work, patience)
-    except HfSignError:
+    except (HfSignError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - an answer can make the libraries below sigstore-python raise anything
         what = _without(secrets, _what_happened(error, patience))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import time
 import warnings
@@ -34,6 +35,8 @@ from hf_model_signing.oms import strict_json
 
 if TYPE_CHECKING:
     from sigstore.models import ClientTrustConfig, TrustedRoot
+
+_logger = logging.getLogger(__name__)
 
 PRODUCTION = "https://tuf-repo-cdn.sigstore.dev"
 STAGING = "https://tuf-repo-cdn.sigstage.dev"
@@ -127,6 +130,8 @@ class Instance:
             if kind != _CONFIG_TYPE:
                 raise ValueError(f"its media type is {show(str(kind))}; expected '{_CONFIG_TYPE}'")
             config = _parse(data.decode("utf-8"))
+        except MemoryError:
+            raise
         except Exception as error:  # a malformed file can raise anything in the libraries
             raise UsageError(f"'{path}' is not a trust config of Sigstore: {_brief(error)}") from error
         return config.trusted_root, config
@@ -181,10 +186,16 @@ class Instance:
     def _stored(self) -> tuple[ClientTrustConfig, str]:
         """Return the copy in the cache if it is valid, or else the one that sigstore ships; and a name for it."""
         # As in sigstore-python, the user's own cache is trusted.
-        with contextlib.suppress(Exception):
+        try:
             return self._assembled(self._cached), f"in '{self._cache}'"
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a damaged file can raise anything in the libraries
+            _logger.debug("the copy of the trust root in '%s' is not used: %s", self._cache, _brief(error))
         try:
             return self._assembled(self._shipped), "that sigstore ships"
+        except MemoryError:
+            raise
         except Exception as error:  # a damaged installation can raise anything
             raise HfSignError(f"there is no trust root for {self.tuf_url} on this machine: {_brief(error)}") from error
 

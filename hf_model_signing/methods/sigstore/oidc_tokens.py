@@ -171,6 +171,8 @@ def parse_token(text: str, client_id: str, what: str) -> Token:
     except IdentityError as error:
         # From None: the cause of the library's error contains the token.
         raise UsageError(_why(error, text, client_id, what)) from None
+    except MemoryError:
+        raise
     except Exception:  # noqa: BLE001 - malformed claims can raise anything; its text may contain the token
         raise UsageError(f"{what} cannot be used: its claims are not those of an identity token") from None
     _check_claims(claims, what)

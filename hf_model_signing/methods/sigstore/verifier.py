@@ -43,6 +43,8 @@ class InstanceVerifier(MethodVerifier):
             return True
         try:
             self._check_holder(signing_certificate(bundle))
+        except MemoryError:
+            raise
         except Exception:  # noqa: BLE001 - `verify` rejects a malformed certificate, too
             return True
         return False
@@ -62,6 +64,8 @@ class InstanceVerifier(MethodVerifier):
             times = proven_times(theirs, trusted)
             root = in_service(trusted, theirs, times)
             _, payload = SigstoreChecks(trusted_root=root).verify_dsse(theirs, holder)
+        except MemoryError:
+            raise
         except Exception as error:  # the edge of a verifier: an untrusted bundle can raise anything in the library
             ours = isinstance(error, VerificationError)
             reason = str(error) if ours else explain(error, bundle.material, certificate)
