@@ -6,7 +6,6 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 from hf_model_signing._util.json_memory import TooMuchMemoryError, check_memory
@@ -133,7 +132,7 @@ class SignerFound(NamedTuple):
     """The signer whose signature was checked: a description, and facts for programs."""
 
     words: str
-    facts: Mapping[str, str] = MappingProxyType({})
+    facts: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, repr=False)
