@@ -11,8 +11,8 @@ import pytest
 
 from tests.helpers import KeyPair, environment
 
-FILES = 100_000
-LIMIT = 1024  # MiB
+FILES = 40_000
+LIMIT = 450  # MiB; of these, 50 are for the program itself
 
 
 @pytest.fixture(scope="module")
