@@ -40,17 +40,23 @@ def _text(inspection: Inspection) -> str:
     from hf_model_signing._util.text import show
     from hf_model_signing.hub.inspect import method_of
     from hf_model_signing.oms.bundle import UNSIGNED
+    from hf_model_signing.oms.statement import REVISION, SIGNED_AT
 
     bundle, statement, values = inspection.bundle, inspection.statement, inspection.to_dict()
     method = method_of(bundle)
     how = statement.manifest.serialization
+    misused = {
+        SIGNED_AT: not statement.signed_at,
+        REVISION: not statement.revision,
+    }  # with another text than belongs there
+    labels = {name: label for name, label in _KNOWN.items() if not misused.get(name)}
     rows: list[tuple[str, Any]] = [
         ("method", _UNSIGNED if bundle.method == UNSIGNED else bundle.method),
         *(method.rows(bundle) if method is not None and method.rows is not None else []),
         ("timestamped", ", ".join(values["timestamps"])),
         ("subject", statement.manifest.name),
         ("uri", statement.uri),
-        *((label, _annotation(statement, name)) for name, label in _KNOWN.items()),
+        *((label, _annotation(statement, name)) for name, label in labels.items()),
         ("root digest", values["digest"]),
         ("hash", how.hash_type),
         ("shard size", f"{how.shard_size:,} bytes" if how.shard_size else ""),
@@ -63,7 +69,7 @@ def _text(inspection: Inspection) -> str:
     width = max(14, *(len(name) + 2 for name, _ in rows))
     lines = [f"{name + ':':<{width}}{show(value)}" for name, value in rows]
     lines += [f"{'certificate:':<{width}}{_certificate(row)}" for row in values["certificates"]]
-    others = statement.annotations.keys() - _KNOWN.keys()
+    others = statement.annotations.keys() - labels.keys()
     lines += [f"annotation {show(name)}: {show(statement.annotations[name])}" for name in sorted(others)]
     files = [f"  {entry.digest.hex()}  {show(entry.name)}" for entry in statement.manifest.entries]
     files += [f"  {'empty':<64}  {show(name)}" for name in statement.manifest.empty_files]

@@ -11,7 +11,7 @@ from hf_model_signing.hub.signature import read_signature
 from hf_model_signing.methods.interface import Signer
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.names import SIGNATURE_NAME
-from hf_model_signing.oms.statement import DIGESTS_FROM, SIGNED_AT, Statement
+from hf_model_signing.oms.statement import DIGESTS_FROM, Statement
 
 _REPLACED = f"the {SIGNATURE_NAME} that is there will be replaced"
 
@@ -63,8 +63,7 @@ def is_current(existing: Statement, model: RepositoryAtRevision) -> bool:
 
 def check_clock(statement: Statement, existing: Statement | None) -> None:
     """Raise `HfSignError` if the clock of this machine is behind the signing time of the existing signature."""
-    before = existing.annotations.get(SIGNED_AT, "") if existing else ""
-    now = statement.annotations[SIGNED_AT]
+    before, now = existing.signed_at if existing else "", statement.signed_at
     if before > now:
         raise HfSignError(
             f"the signature that is there was made at {before}, and this machine says it is {now}: set its clock, "

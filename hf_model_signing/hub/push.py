@@ -20,7 +20,7 @@ from hf_model_signing.hub.public_function import public_function
 from hf_model_signing.hub.repository import DigestSource, RepositoryAtRevision, check_canonical_name
 from hf_model_signing.methods.interface import Signer
 from hf_model_signing.oms.names import SIGNATURE_NAME
-from hf_model_signing.oms.statement import REVISION, Statement
+from hf_model_signing.oms.statement import Statement
 from hf_model_signing.signing import HowToHash
 from hub_adapters import find_repository
 from hub_adapters.errors import ConflictError, UncertainError
@@ -174,7 +174,7 @@ def push_repository(
 def _as_signed(pushed: Pushed) -> Pushed:
     """Return the result of a commit whose answer was lost, and that was found on the branch."""
     commit = Commit(pushed.revision, f"{pushed.statement.uri}@{pushed.revision}")
-    return Pushed("signed", pushed.statement.annotations.get(REVISION, pushed.revision), pushed.statement, commit)
+    return Pushed("signed", pushed.statement.revision or pushed.revision, pushed.statement, commit)
 
 
 def _push_once(

@@ -27,6 +27,9 @@ DIGESTS_FROM = "digests_from"
 EMPTY_FILES = "empty_files"
 
 _HEX = re.compile(r"[0-9a-f]+")
+# The forms of annotations that decide something, or that a report shows. Any text can be in a signature.
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{3}(?:\d{3})?)?Z", re.ASCII)
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,22 @@ class Statement:
     annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
     predicate_type: str = PREDICATE_TYPE
     old_forms: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def signed_at(self) -> str:
+        """The stated signing time (UTC, ISO 8601); empty if there is none, or another text in its place."""
+        text = self.annotations.get(SIGNED_AT, "")
+        try:
+            datetime.fromisoformat(text.removesuffix("Z"))
+        except ValueError:
+            return ""
+        return text if _TIME.fullmatch(text) else ""
+
+    @property
+    def revision(self) -> str:
+        """The stated commit, in hex; empty if there is none, or another text in its place."""
+        text = self.annotations.get(REVISION, "")
+        return text if _COMMIT.fullmatch(text) else ""
 
     def to_payload(self) -> bytes:
         """Return the JSON that is signed; equal statements give equal bytes.

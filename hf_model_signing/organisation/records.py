@@ -8,7 +8,7 @@ from typing import Any
 
 from hf_model_signing.oms.difference import Difference
 from hf_model_signing.oms.names import EXEMPT_FILES, SIGNATURE_NAME, is_below
-from hf_model_signing.oms.statement import REVISION, SIGNED_AT, Statement
+from hf_model_signing.oms.statement import Statement
 from hf_model_signing.report.interface import FileRecord, Record
 from hf_model_signing.report.statuses import FileCoverage, Status
 from hub_adapters.interface import ListedRepository, Reference, RemoteFile
@@ -58,8 +58,8 @@ def with_statement(record: Record, statement: Statement, **signed_by: Any) -> Re
     return replace(
         record,
         digest=f"sha256:{statement.manifest.root_digest}",
-        signed_at=statement.annotations.get(SIGNED_AT, ""),
-        signed_revision=statement.annotations.get(REVISION, ""),
+        signed_at=statement.signed_at,
+        signed_revision=statement.revision,
         **signed_by,
     )
 

@@ -19,7 +19,7 @@ from hf_model_signing._util.own_cache import own_cache, own_directory
 from hf_model_signing._util.said_once import is_first
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.methods.interface import Verified, Verifier
-from hf_model_signing.oms.statement import SIGNED_AT, Statement
+from hf_model_signing.oms.statement import Statement
 from hf_model_signing.policy.unchanged_files import UnchangedFiles
 
 _logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class RollbackRecord:
 
         A later signing time is newer. For equal times, content that was verified before the newest one is older.
         """
-        before, now = self._read(), statement.annotations.get(SIGNED_AT, "")
+        before, now = self._read(), statement.signed_at
         if now < before.signed_at:
             raise VerificationError(
                 f"the hub went back: it is now at {commit}, signed {now or 'at no stated time'}, and "
@@ -116,7 +116,7 @@ class _Known:
 
     def after(self, statement: Statement, commit: str) -> _Known | None:
         """Return the record including `statement`, or None if that changes nothing."""
-        now, digest = statement.annotations.get(SIGNED_AT, ""), statement.manifest.root_digest
+        now, digest = statement.signed_at, statement.manifest.root_digest
         if now < self.signed_at or (now == self.signed_at and digest in self.digests):
             return None
         digests = (*(other for other in self.digests if other != digest), digest)

@@ -11,6 +11,7 @@ from tests.conftest import Cli
 from tests.helpers import FILES, KeyPair, forge, run_program, sha256, statement_document, write_bundle
 
 NOTHING = "Nothing was verified: this is what the file says of itself."
+SIGNED_AT = "2026-01-01T10:00:00.000001Z"
 
 
 @pytest.fixture
@@ -60,11 +61,18 @@ def test_inspect_needs_no_key_and_trusts_nothing(cli: Cli, pair: KeyPair, tmp_pa
 
 
 def test_inspect_annotations(cli: Cli, pair: KeyPair, tmp_path: Path) -> None:
-    bundle = _with_subject(pair, uri="hf://org/name", annotations={"signed_at": "2026-01-01", "digests_from": "hub"})
+    bundle = _with_subject(pair, uri="hf://org/name", annotations={"signed_at": SIGNED_AT, "digests_from": "hub"})
     out = cli("inspect", write_bundle(tmp_path / "s", bundle)).out
     assert "hf://org/name" in out
-    assert "signed at:    2026-01-01" in out
+    assert f"signed at:    {SIGNED_AT}" in out
     assert "a weaker claim" in out
+
+
+@pytest.mark.parametrize("name", ["signed_at", "revision"])
+def test_inspect_annotation_in_another_form(cli: Cli, pair: KeyPair, tmp_path: Path, name: str) -> None:
+    out = cli("inspect", write_bundle(tmp_path / "s", _with_subject(pair, annotations={name: "=HYPERLINK()"}))).out
+    assert f"annotation {name}: =HYPERLINK()" in out
+    assert not re.search(rf"^{name.replace('_', ' ')}:", out, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", ["key", "method", "subject", "uri", "root digest", "hash", "files", "left out"])

@@ -9,7 +9,7 @@ import pytest
 from hf_model_signing.errors import BundleError, ModelError
 from hf_model_signing.oms.manifest import Manifest, Serialization
 from hf_model_signing.oms.names import default_ignores
-from hf_model_signing.oms.statement import Statement
+from hf_model_signing.oms.statement import Statement, signing_time
 from tests.helpers import FILES, PREDICATE_TYPE, STATEMENT_TYPE, encode, sha256, statement_document, with_root
 
 Document = dict[str, Any]
@@ -447,3 +447,41 @@ def test_parse_old_of_another_shape(field: str, value: object, message: str) -> 
     document = {**json.loads(_old()), field: value}
     with pytest.raises(BundleError, match=message):
         Statement.parse(encode(document))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (signing_time(), True),
+        ("2026-11-20T10:00:00Z", True),
+        ("2026-11-20T10:00:00.123Z", True),
+        ("", False),
+        ("now", False),
+        ("2026-11-20", False),
+        ("2026-11-20T10:00:00", False),
+        ("2026-11-20T10:00:00+00:00", False),
+        ("2026-11-31T10:00:00Z", False),
+        ("2026-11-20T10:00:00Z\n", False),
+        ("٢٠٢٦-11-20T10:00:00Z", False),
+        ("=1+1", False),
+    ],
+)
+def test_signing_time_in_its_own_form(text: str, found: bool) -> None:
+    statement = Statement(_manifest(a=b"1"), annotations={"signed_at": text})
+    assert statement.signed_at == (text if found else "")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("0" * 40, True),
+        ("a" * 64, True),
+        ("0" * 41, False),
+        ("A" * 40, False),
+        ("main", False),
+        (f"{'0' * 40}\n", False),
+    ],
+)
+def test_revision_in_its_own_form(text: str, found: bool) -> None:
+    statement = Statement(_manifest(a=b"1"), annotations={"revision": text})
+    assert statement.revision == (text if found else "")

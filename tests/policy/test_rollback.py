@@ -27,9 +27,9 @@ for number in range(int(sys.argv[1]), int(sys.argv[2])):
 """
 
 
-def of(content: int, signed_at: str = "") -> Statement:
+def of(content: int, month: str = "") -> Statement:
     manifest = Manifest.of("m", {"f": content.to_bytes(32, "big")}, Serialization())
-    return Statement(manifest, annotations={SIGNED_AT: signed_at} if signed_at else {})
+    return Statement(manifest, annotations={SIGNED_AT: f"{month}-01T00:00:00Z"} if month else {})
 
 
 @pytest.fixture
@@ -78,6 +78,13 @@ def test_newer_time_may_bring_back_old_content(known: RollbackRecord) -> None:
 def test_time_after_a_signature_without_one(known: RollbackRecord) -> None:
     _verified(known, of(1), of(2), of(1, "2026-01"))
     assert "signed at no stated time" in _refused(known, of(3))
+
+
+@pytest.mark.parametrize("text", ["~", "9999", "2999-01-01", "2999-13-01T00:00:00Z", "2999-01-01T00:00:00+00:00"])
+def test_text_that_is_no_time_counts_for_nothing(known: RollbackRecord, text: str) -> None:
+    odd = Statement(of(1).manifest, annotations={SIGNED_AT: text})
+    _verified(known, odd, of(2, "2026-01"))
+    assert "signed at no stated time" in _refused(known, odd)
 
 
 def test_other_branches_and_signers_are_apart(known: RollbackRecord) -> None:

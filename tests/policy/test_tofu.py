@@ -292,7 +292,7 @@ def release(hub: Hub, tmp_path: Path, _at_hub: None) -> Callable[..., str]:
     def publish(pair: KeyPair, text: str = "1", signed_at: str = "", files: dict[str, bytes] | None = None) -> str:
         content = {"config.json": text.encode()}
         manifest = make_manifest(write_tree(tmp_path / "releases" / text / "model", content))
-        statement = Statement(manifest, URI, {SIGNED_AT: signed_at} if signed_at else {})
+        statement = Statement(manifest, URI, {SIGNED_AT: f"{signed_at}-01T00:00:00Z"} if signed_at else {})
         hub.commit("acme/model", {**content, "model.sig": pair.signer.sign(statement).to_bytes(), **(files or {})})
         return hub.head("acme/model")
 

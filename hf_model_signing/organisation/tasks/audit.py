@@ -15,7 +15,7 @@ from hf_model_signing.methods.interface import Verified, Verifier
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.difference import Difference, compare
 from hf_model_signing.oms.names import EXEMPT_FILES, SIGNATURE_NAME
-from hf_model_signing.oms.statement import REVISION, Statement
+from hf_model_signing.oms.statement import Statement
 from hf_model_signing.organisation.journal import Entry
 from hf_model_signing.organisation.outcomes import flat
 from hf_model_signing.organisation.records import reference_of, with_files, with_statement
@@ -142,7 +142,7 @@ class AuditTask:
         large = {path: file for path, file in files.items() if file.sha256 and not is_comparable(file, how)}
         if not large:
             return Difference()
-        revision = statement.annotations.get(REVISION, "")
+        revision = statement.revision
         try:
             signed = self._adapter.remote_manifest(replace(resolved, commit=revision)) if revision else {}
         except NotFoundError:

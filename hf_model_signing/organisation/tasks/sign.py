@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from hf_model_signing.hub.existing_signature import existing_signature, is_current, own_statement
 from hf_model_signing.hub.push import Pushed, PushOptions, push_repository
-from hf_model_signing.oms.statement import REVISION
 from hf_model_signing.organisation.journal import Entry
 from hf_model_signing.organisation.records import with_files, with_statement
 from hf_model_signing.organisation.tasks.context import BatchContext, BatchRepository
@@ -76,7 +75,7 @@ class SignTask:
             except (AccessError, DishonestError, NotFoundError):  # anyone may open one, with any content
                 continue
             ours = own_statement(bundle, self.batch.signer, lambda _: None) if bundle else None
-            same_revision = ours is not None and ours.annotations.get(REVISION) == resolved.commit
+            same_revision = ours is not None and ours.revision == resolved.commit
             if ours and same_revision and is_current(ours, self.batch.at(resolved)):
                 record = with_statement(entry.record, ours, **self.batch.signed_by(self.batch.signer.method))
                 reason = f"proposed in {pull.reference.revision}"
