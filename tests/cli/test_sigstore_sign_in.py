@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -11,7 +12,9 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
+import jwt
 import pytest
 
 from tests.conftest import Cli
@@ -47,6 +50,73 @@ def test_browser(cli: Cli, keyless: Keyless, model: Path, browser: Browser) -> N
     (model / "config.json").write_text("{}")
     changed = cli("verify", *keyless.whom, model)
     assert (changed.code, "changed: config.json" in changed.err) == (1, True)
+
+
+@pytest.fixture
+def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set each secret that this program knows in its environment."""
+    names = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_ID_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN")
+    own = ("CLIENT_SECRET", "KEY_PASSWORD", "PKCS11_PIN", "WORKER_TOKEN")
+    for name in (*names, *(f"HF_SIGN_{name}" for name in own)):
+        monkeypatch.setenv(name, f"value of {name}")
+    monkeypatch.delenv("HF_SIGN_CLIENT_SECRET")  # this client has none
+
+
+@pytest.mark.usefixtures("_secrets")
+def test_browser_shows_the_sign_in_to_nobody_else(
+    cli: Cli, keyless: Keyless, model: Path, browser: Browser, tmp_path: Path
+) -> None:
+    """Neither in a command line, which every user of the machine can read, nor in a file for others."""
+    browser(f"""
+import glob, json, os, stat
+from urllib.parse import urlsplit, unquote
+path = unquote(urlsplit(shown).path)
+commands = []
+for name in glob.glob("/proc/[0-9]*/cmdline"):
+    try: commands.append(open(name, "rb").read().decode("utf-8", "replace"))
+    except OSError: pass
+modes = [stat.S_IMODE(os.stat(each).st_mode) for each in (path, os.path.dirname(path))]
+json.dump([shown, url, commands, modes, dict(os.environ)], open({str(tmp_path / "seen")!r}, "w"))
+urllib.request.urlopen(url).read()
+""")
+    done = cli("sign", "--trust-config", keyless.config, model)
+    assert done.code == 0, done.err
+    shown, url, commands, modes, environment_ = json.loads((tmp_path / "seen").read_text())
+    state = parse_qs(urlsplit(url).query)["state"][0]
+    assert shown.startswith("file:///")
+    assert not [command for command in commands if state in command]
+    assert modes == [0o600, 0o700]
+    assert not Path(unquote(urlsplit(shown).path)).exists()
+    assert not [value for value in environment_.values() if value.startswith("value of ")]
+
+
+@pytest.mark.parametrize("command", [("sign",), ("sign", "sigstore")])
+def test_expected_identity(cli: Cli, keyless: Keyless, model: Path, browser: Browser, command: tuple[str, ...]) -> None:
+    browser()
+    done = cli(*command, "--trust-config", keyless.config, "--expect-identity", RELEASE, model)
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize("expected", ["somebody@acme.example", "", RELEASE.upper()])
+def test_other_identity_than_the_expected_one(
+    cli: Cli, keyless: Keyless, model: Path, browser: Browser, expected: str
+) -> None:
+    browser()
+    done = cli("sign", "--trust-config", keyless.config, "--expect-identity", expected, model)
+    assert (done.code, keyless.instance.certificates) == (1, [])
+    assert f"'{expected}' was expected: no certificate was asked for, and nothing was signed" in _tail(done.err)
+    assert "this will stand in" not in done.err
+    assert not Path("model.sig").exists()
+
+
+def test_certificate_for_another_identity_than_the_expected_one(cli: Cli, keyless: Keyless, model: Path) -> None:
+    """The token has both, and the authority chooses."""
+    token = keyless.instance.token()
+    subject = jwt.decode(token, options={"verify_signature": False})["sub"]
+    options = ("--trust-config", keyless.config, "--identity-token", token, "--expect-identity", subject)
+    done = cli("sign", *options, model)
+    assert (done.code, Path("model.sig").exists()) == (1, False)
+    assert f"its certificate is for '{RELEASE}' (issuer" in _tail(done.err)
 
 
 def test_identity_is_shown_before_it_is_published(cli: Cli, keyless: Keyless, model: Path) -> None:

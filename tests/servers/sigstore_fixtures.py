@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import webbrowser
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,14 @@ from hf_model_signing.oms.statement import Statement
 from tests.servers.sigstore import Sigstore
 
 RELEASE = "release@acme.example"
+# Opens the page that the program hands it, and goes where that leads.
+_BROWSER = """
+import html, re, sys, urllib.request
+shown = sys.argv[1]
+page = urllib.request.urlopen(shown).read().decode()
+url = html.unescape(re.search('http-equiv="refresh" content="0; url=([^"]*)"', page)[1])
+open({opened!r}, "a").write(url + chr(10))
+"""
 
 
 def _quiet(_: str) -> None:
@@ -85,16 +91,14 @@ def either(keyless: Keyless, request: pytest.FixtureRequest) -> Keyless:
 
 @pytest.fixture
 def browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Install a browser of Python lines, which find the URL in `url`; returns the file with the opened URLs."""
+    """Install a browser of Python lines, which find in `url` where the page leads; returns the file with these URLs."""
 
     def make(lines: str = "urllib.request.urlopen(url).read()") -> Path:
         opened = tmp_path / "opened"
         program = tmp_path / "browser"
-        note = f"open({json.dumps(str(opened))}, 'a').write(url + chr(10))"
-        program.write_text(f"#!{sys.executable}\nimport sys, urllib.request\nurl = sys.argv[1]\n{note}\n{lines}\n")
+        program.write_text(f"#!{sys.executable}\n{_BROWSER.format(opened=str(opened))}\n{lines}\n")
         program.chmod(0o755)
         monkeypatch.setenv("BROWSER", os.fspath(program))
-        monkeypatch.setattr(webbrowser, "_tryorder", None)  # the variable is read only once in a process
         return opened
 
     return make

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from hf_model_signing._util.child_environment import without_secrets
 from hf_model_signing._util.marks import Mark
 
 _NAME = re.compile(r"(?:python|pypy|graalpy)w?[\d.]*[a-z]{0,2}(?:-(?!config)\w+)?(?:\.exe)?", re.IGNORECASE)
@@ -75,8 +76,8 @@ class Interpreter(NamedTuple):
             with _is_asking.set(True):
                 done = subprocess.run(  # noqa: S603 - an interpreter that the program starts anyway
                     [self.name, *options, "-c", _PROBE],
-                    executable=self.path, env=dict(self.environment), cwd=self.directory, stdin=subprocess.DEVNULL,
-                    capture_output=True, timeout=_TIMEOUT, check=False,
+                    executable=self.path, env=without_secrets(self.environment), cwd=self.directory,
+                    stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT, check=False,
                 )  # fmt: skip
         except (OSError, ValueError, subprocess.TimeoutExpired) as error:
             return Answer(False, f"it does not answer: {error}")

@@ -30,6 +30,11 @@ _SIGN = (
         flag=True,
     ),
     Option(("--oauth-force-oob",), "Sign in with a browser elsewhere, and type the code that it shows.", flag=True),
+    Option(
+        ("--expect-identity",),
+        "Who you mean to sign as, exactly: as anybody else no certificate is asked for, and nothing is signed.",
+        "NAME",
+    ),
     Option(("--client-id",), "OAuth client, the audience of the token.  [default: sigstore]", "TEXT"),
     Option(
         ("--client-secret",), "Its secret, if it has one. Others can see it: HF_SIGN_CLIENT_SECRET is better.", "TEXT"

@@ -15,7 +15,6 @@ import queue
 import secrets
 import threading
 import time
-import webbrowser
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +23,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import HfSignError, ServiceError, SignInError, UsageError
+from hf_model_signing.methods.sigstore.browser import open_browser, private_page
 from hf_model_signing.methods.sigstore.http import ask_service
 from hf_model_signing.methods.sigstore.oidc_tokens import Token, TokenSource, parse_token
 
@@ -159,8 +159,9 @@ class _Flow:
             with _Callback(self._state) as callback:
                 address = self._address(callback.url)
                 self._note(f"opening your browser for you to sign in; if it shows nothing, go to\n\n    {address}\n")
-                if callback.open(address):
-                    return self._redeem(self._code(callback), callback.url)
+                with private_page(address) as page:
+                    if callback.open(page):
+                        return self._redeem(self._code(callback), callback.url)
             self._note("there is no browser here to open")
         return self._redeem(self._typed_code(), _OUT_OF_BAND)
 
@@ -244,7 +245,7 @@ class _Callback:
     def open(self, address: str) -> bool:
         """Open the browser in a thread, because some block until they are closed; return false if there is none."""
         opened: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        threading.Thread(target=lambda: opened.put(webbrowser.open(address)), name="browser", daemon=True).start()
+        threading.Thread(target=lambda: opened.put(open_browser(address)), name="browser", daemon=True).start()
         end = time.monotonic() + PATIENCE
         while self._answers.empty() and time.monotonic() < end:
             with contextlib.suppress(queue.Empty):

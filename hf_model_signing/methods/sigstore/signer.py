@@ -41,7 +41,8 @@ class SigstoreSigner(Signer):
     The token is `identity_token` (its text, or the path of a file), or that of `HF_SIGN_IDENTITY_TOKEN`, or, with
     `use_ambient_credentials`, the one of the CI environment. Without any of these, a token of the environment is used
     if there is one; otherwise a person signs in with the browser, or, with `oauth_force_oob`, by typing a code that
-    `ask` returns. `client_id` is the audience of the token (default `sigstore`); its secret is `client_secret` or
+    `ask` returns. As anybody else than `expect_identity`, the methods that sign raise `RefusedError` before they ask
+    for a certificate. `client_id` is the audience of the token (default `sigstore`); its secret is `client_secret` or
     `HF_SIGN_CLIENT_SECRET`. The instance is the public one, its staging, or that of the file `trust_config`. `note`
     receives the identity before it is published; the default is a `SigstoreWarning`. Raises `UsageError` for invalid
     arguments, before anything is hashed.
@@ -55,6 +56,7 @@ class SigstoreSigner(Signer):
         identity_token: str | None = None,
         use_ambient_credentials: bool = False,
         oauth_force_oob: bool = False,
+        expect_identity: str | None = None,
         client_id: str | None = None,
         client_secret: str | None = None,
         use_staging: bool = False,
@@ -64,6 +66,7 @@ class SigstoreSigner(Signer):
     ) -> None:
         if sum((identity_token is not None, use_ambient_credentials, oauth_force_oob)) > 1:
             raise UsageError("an identity token, ambient credentials and signing in exclude each other: choose one")
+        self._expected = expect_identity
         self._note = note = note or warn
         self._instance = Instance(trust_config, use_staging, note=note)
         self._lock = threading.Lock()
@@ -158,6 +161,9 @@ class SigstoreSigner(Signer):
                 self._certified = certify(self._instance.signing, token, self._note)
             except Error as error:
                 raise RefusedError(_untrue(explain(error))) from error
+            if self._expected not in (None, self._certified.holder.identity):
+                holder, self._certified = self._certified.holder, None
+                raise RefusedError(_untrue(f"its certificate is for {holder}, not for '{show(str(self._expected))}'"))
             if self._certified.holder.identity != token.expected.identities[0]:
                 self._note(f"the certificate authority calls you {self._certified.holder}: that is what is published")
         return self._certified
@@ -166,6 +172,11 @@ class SigstoreSigner(Signer):
         token, before = self._tokens.token(), self._who
         if before is not None and before.expected != token.expected:
             raise UsageError(f"the sign-in is now as {token}, and was as {before}: one run signs as one identity")
+        if self._expected is not None and self._expected not in token.expected.identities:
+            raise RefusedError(
+                f"this would be signed as {token}, and '{show(self._expected)}' was expected: no certificate was asked "
+                "for, and nothing was signed"
+            )
         self._who = token
         if publishing and not self._announced:
             others = ", or as ".join(f"'{show(each)}'" for each in token.unlikely)
