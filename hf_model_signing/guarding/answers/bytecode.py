@@ -2,7 +2,8 @@
 
 When a program puts a snapshot on `sys.path`, Python writes `__pycache__` into it, which no signature lists, and reads
 what lies there in place of the verified source. Both begin with an audit event, and Python goes on without bytecode if
-that raises `OSError`. See `docs/decisions/010-bytecode.md`.
+that raises `OSError`. With `sys.pycache_prefix` the bytecode lies elsewhere, and `open_hook.py` asks about the place
+beside its source. See `docs/decisions/010-bytecode.md`.
 """
 
 from __future__ import annotations
@@ -65,4 +66,4 @@ def _missing(path: str) -> FileNotFoundError:
 
 
 def _forbidden(path: str) -> PermissionError:
-    return PermissionError(errno.EPERM, "the guard lets no bytecode be written to a verified directory", path)
+    return PermissionError(errno.EPERM, "the guard lets no bytecode of a verified directory be kept", path)

@@ -18,6 +18,7 @@ from hf_model_signing._util.hashing_opens import is_hashing
 from hf_model_signing.guarding.hooks.real_places import (
     path_below,
     paths_below_open_directories,
+    place_beside_source,
     watched_places,
     watched_places_to_write,
 )
@@ -69,11 +70,14 @@ def _on_event(event: str, arguments: tuple[object, ...]) -> None:
         return
     else:
         return
-    if is_written and not (isinstance(path, (str, bytes)) and BYTECODE in os.fsdecode(path)):
-        return
     if not isinstance(path, (str, bytes, os.PathLike)):
         return  # a descriptor: the file was looked at when it was opened
     name = os.fsdecode(path)
+    beside = place_beside_source(name)
+    if beside is not None and _look_at_bytecode(beside, is_written=is_written):
+        return
+    if is_written and BYTECODE not in name:
+        return
     if event == "os.link" and len(arguments) > 2:
         name = path_below(name, arguments[2])
     if event == "sqlite3.connect" and name.startswith("file:"):
@@ -99,6 +103,17 @@ def _look_at(name: str, *, below_descriptors: bool, is_written: bool) -> None:
     for each in paths:
         for kind, place, match in watched_places_to_write(each, BYTECODE) if is_written else watched_places(each):
             (on_bytecode if is_written else handler)(kind, place, match)
+
+
+def _look_at_bytecode(beside: str, *, is_written: bool) -> bool:
+    """Call the handlers for bytecode that is not beside its source; return False if that place is not watched."""
+    found = watched_places_to_write(beside, BYTECODE) if _looks() else []
+    for kind, place, match in found:
+        if is_written or kind is PathKind.BYTECODE:  # no signature lists it
+            _handlers[1](kind, place, match)
+        elif kind in (PathKind.CODE, PathKind.MODEL):
+            _handlers[0](kind, place, match)
+    return bool(found)
 
 
 def _look_at_rename(source: Any, target: Any, below: object = -1, target_below: object = -1) -> None:  # noqa: ANN401 - paths

@@ -11,10 +11,11 @@ import errno
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 
-from hf_model_signing.guarding.hooks.watched_paths import PathKind, watch
+from hf_model_signing.guarding.hooks.watched_paths import BYTECODE, PathKind, watch
 
 _LOOK = getattr(os, "O_PATH", 0) | getattr(os, "O_CLOEXEC", 0)  # O_PATH opens nothing, so it waits for nothing
 _MOST_LINKS = 40  # as many as Linux follows
@@ -37,6 +38,17 @@ def watched_places_to_write(path: str, below: str) -> list[Found]:
     """Return each watched place of an absolute path that need not exist yet from its last part `below` on."""
     parent, name, rest = path.rpartition(below)
     return watch(os.path.join(os.path.realpath(parent), name + rest))
+
+
+def place_beside_source(name: str) -> str | None:
+    """Return where bytecode below `sys.pycache_prefix` would lie without that; None for any other file."""
+    if sys.pycache_prefix is None or ".pyc" not in name:
+        return None
+    path, prefix = (os.path.normpath(path_below(each)) for each in (name, sys.pycache_prefix))
+    if not path.startswith(os.path.join(prefix, "")):
+        return None
+    directory, file = os.path.split(path.removeprefix(prefix).lstrip(os.sep))
+    return os.path.join(os.sep, directory, BYTECODE, file)
 
 
 def paths_below_open_directories(name: str) -> list[str]:

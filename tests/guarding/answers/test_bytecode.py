@@ -82,6 +82,17 @@ def _run_module(place: Path) -> object:
         sys.path.remove(str(place))
 
 
+def _plain(loader: Loader, acme: KeyPair, folder: Path) -> Path:
+    """Make a signed model in a plain directory that the policy names."""
+    place = folder / "plain"
+    place.mkdir()
+    (place / f"{MODULE}.py").write_text(f"VALUE = {SIGNED!r}\n")
+    hms.sign(place, signer=hms.KeySigner(acme.private)).write(place / "model.sig")
+    signer = f'signers = [{{ method = "key", public_key = "{acme.public}" }}]'
+    loader.write_policy(f'[[trust]]\npaths = ["{place.resolve()}"]\n{signer}')
+    return place
+
+
 def _child(place: Path, *arguments: str) -> object:
     code = f"import hf_model_signing.guarding.bootstrap, sys; sys.path.insert(0, {str(place)!r}); import {MODULE}"
     code += f"; print({MODULE}.VALUE)"
@@ -148,7 +159,7 @@ def _plant(source: Path, beside: Path) -> None:
     (beside / "evil.py").write_text(f"VALUE = {EVIL!r}\n")
     for level in ("", 1):
         target = importlib.util.cache_from_source(str(source), optimization=level)
-        Path(target).parent.mkdir(exist_ok=True)
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
         mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
         py_compile.compile(str(beside / "evil.py"), target, invalidation_mode=mode)
 
@@ -207,9 +218,104 @@ def test_bytecode_itself_is_not_read(loader: Loader, snapshot: Path, beside: Pat
         DIRECT[way](_bytecode(snapshot), beside)
 
 
+class TestElsewhere:
+    """With `sys.pycache_prefix` bytecode lies in a directory of its own."""
+
+    @pytest.fixture
+    def elsewhere(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        place = tmp_path / "elsewhere"
+        place.mkdir()
+        monkeypatch.setattr(sys, "pycache_prefix", str(place))
+        monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(place))
+        return place
+
+    @staticmethod
+    def _compiled(elsewhere: Path) -> list[Path]:
+        return [path for path in elsewhere.rglob(f"{MODULE}.*.pyc") or () if "snapshots" in str(path)]
+
+    def test_not_written(self, loader: Loader, snapshot: Path, elsewhere: Path) -> None:
+        with loader.guard():
+            for _ in range(2):
+                assert _imported(snapshot) == SIGNED
+            assert self._compiled(elsewhere) == []
+            with pytest.raises(PermissionError, match="no bytecode of a verified directory"):
+                py_compile.compile(str(snapshot / f"{MODULE}.py"), doraise=True)
+        assert _imported(snapshot) == SIGNED
+        assert self._compiled(elsewhere)  # without the guard
+        with loader.guard():
+            assert _imported(snapshot) == SIGNED
+            assert _imported(snapshot, PACKAGE) == SIGNED
+
+    def test_spellings(
+        self, loader: Loader, snapshot: Path, beside: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(beside)
+        _plant(snapshot / f"{MODULE}.py", beside)
+        for spelled in ("../elsewhere", f"{beside}/..//elsewhere/", str(_link(elsewhere, beside)), "linked/"):
+            monkeypatch.setattr(sys, "pycache_prefix", spelled)
+            assert _imported(snapshot) == EVIL
+            with loader.guard():
+                assert _imported(snapshot) == SIGNED
+
+    @pytest.mark.parametrize("way", [way for way in WAYS if way not in ("child -B", "child -O")])
+    def test_not_read(self, loader: Loader, snapshot: Path, beside: Path, way: str, elsewhere: Path) -> None:
+        sources = [*snapshot.glob("*.py"), *snapshot.rglob("*/*.py")]
+        places = {*sources, *((_link(snapshot, beside) / each.relative_to(snapshot)) for each in sources)}
+        for source in [*places, (snapshot / f"{MODULE}.py").resolve()]:
+            _plant(source, beside)
+        if way != "runpy by path":
+            assert WAYS[way](snapshot, beside) == EVIL  # without the guard
+        _forget()
+        with loader.guard():
+            assert WAYS[way](snapshot, beside) == SIGNED
+
+    def test_model_in_a_plain_directory(
+        self, loader: Loader, snapshot: Path, acme: KeyPair, tmp_path: Path, elsewhere: Path
+    ) -> None:
+        place = _plain(loader, acme, tmp_path)
+        _plant(place / f"{MODULE}.py", tmp_path)
+        assert _imported(place) == EVIL
+        with loader.guard():
+            assert _imported(place) == SIGNED
+
+    def test_signature_that_lists_the_name(
+        self, loader: Loader, snapshot: Path, hub: Hub, person: Callable[..., Person], acme: KeyPair, elsewhere: Path
+    ) -> None:
+        """The file elsewhere is not the one that was signed."""
+        hub.commit(REPO, {f"__pycache__/{MODULE}.{sys.implementation.cache_tag}.pyc": b"as it was signed"})
+        assert person("signer").run("push", REPO, "--private-key", acme.private).code == 0
+        with loader.guard():
+            place = Path(loader.snapshot())
+        _plant(place / f"{MODULE}.py", elsewhere)
+        assert _imported(place) == EVIL
+        with loader.guard():
+            assert _imported(place) == SIGNED
+
+    def test_code_that_is_not_verified(self, loader: Loader, snapshot: Path, acme: KeyPair, elsewhere: Path) -> None:
+        loader.write_policy(rule(acme, '"other/*"'), head='default = "allow"')
+        (elsewhere / "own").mkdir()
+        (elsewhere / "own" / f"{MODULE}.py").write_text("VALUE = 'own'\n")
+        with loader.guard():
+            assert _imported(snapshot) == SIGNED
+            assert self._compiled(elsewhere)
+            assert _imported(elsewhere / "own") == "own"
+            assert _imported(elsewhere / "own") == "own"
+
+    def test_directory_of_bytecode_in_a_model(
+        self, loader: Loader, snapshot: Path, beside: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is looked at like any other file there."""
+        monkeypatch.setattr(sys, "pycache_prefix", str(snapshot / "cache"))
+        (beside / f"{MODULE}.py").write_text("VALUE = 'own'\n")
+        _plant(beside / f"{MODULE}.py", elsewhere)
+        assert _imported(beside) == EVIL
+        with loader.guard(), pytest.raises(hms.VerificationError):
+            _imported(beside)
+
+
 def test_compiling_on_purpose(loader: Loader, snapshot: Path) -> None:
     with loader.guard():
-        with pytest.raises(PermissionError, match="no bytecode be written"):
+        with pytest.raises(PermissionError, match="no bytecode of a verified directory"):
             py_compile.compile(str(snapshot / f"{MODULE}.py"), doraise=True)
         assert not compileall.compile_dir(snapshot, quiet=2)
         assert _caches(loader) == []
@@ -321,12 +427,7 @@ def test_bytecode_that_is_signed(
 
 
 def test_model_in_a_plain_directory(snapshot: Path, loader: Loader, acme: KeyPair, tmp_path: Path) -> None:
-    place = tmp_path / "plain"
-    place.mkdir()
-    (place / f"{MODULE}.py").write_text(f"VALUE = {SIGNED!r}\n")
-    hms.sign(place, signer=hms.KeySigner(acme.private)).write(place / "model.sig")
-    signer = f'signers = [{{ method = "key", public_key = "{acme.public}" }}]'
-    loader.write_policy(f'[[trust]]\npaths = ["{place.resolve()}"]\n{signer}')
+    place = _plain(loader, acme, tmp_path)
     _plant(place / f"{MODULE}.py", tmp_path)
     assert _imported(place) == EVIL
     with loader.guard():
