@@ -110,7 +110,7 @@ def _go_offline() -> None:
 
 
 def _outcome(task: dict[str, Any]) -> dict[str, Any]:
-    """Return the outcome of a task: made, filled, loaded, refused by the guard, or an error."""
+    """Return the outcome of a task, or of each reader: made, filled, loaded, refused by the guard, or an error."""
     library = LIBRARIES.get(task.get("library", ""), LIBRARIES["transformers"])
     warnings.simplefilter("ignore")
     try:
@@ -127,6 +127,8 @@ def _outcome(task: dict[str, Any]) -> dict[str, Any]:
         if task.get("make_files"):
             make(Path(task["make_files"]), task["seed"])
             return {"outcome": "made"}
+        if task.get("read_each"):
+            return {name: _outcome({"read": name, "repo": task["repo"]}) for name in READERS}
         if task.get("read"):
             return {"outcome": "loaded", "value": READERS[task["read"]](Path(task["repo"]))}
         if task.get("missing"):

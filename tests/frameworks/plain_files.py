@@ -5,6 +5,7 @@ Runs in the environment of the libraries. `make` writes them; each reader return
 
 from __future__ import annotations
 
+import json
 import mmap
 import struct
 from collections.abc import Callable
@@ -35,8 +36,26 @@ def make(folder: Path, seed: int) -> None:
     (folder / "vocab.txt").write_text("\n".join(words))
     import pyarrow as pa
     import pyarrow.parquet as pq
+    import torch.export
+    import torch.package
+    from pyarrow import csv, feather, ipc
 
-    pq.write_table(pa.table({"a": [float(seed + 1)]}), folder / "table.parquet")
+    table = pa.table({"a": [float(seed + 1)]})
+    (folder / "tables").mkdir(exist_ok=True)
+    for name in ("table.parquet", "tables/one.parquet"):
+        pq.write_table(table, folder / name)
+    csv.write_csv(table, folder / "table.csv")
+    feather.write_feather(table, folder / "table.feather")
+    (folder / "table.json").write_text(json.dumps({"a": float(seed + 1)}))
+    with ipc.new_stream(folder / "table.stream", table.schema) as stream:
+        stream.write_table(table)
+    (folder / "vocab.json").write_text(json.dumps({word: at for at, word in enumerate(words)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    (folder / "words.txt").write_text("\n".join(words[: 2 + seed]))
+    exported = torch.export.export(module, (torch.ones(1, 2),))
+    torch.export.save(exported, folder / "model.pt2")
+    with torch.package.PackageExporter(folder / "package.pt") as package:
+        package.save_pickle("values", "value.pkl", float(seed + 1))
     # The header of GGUF: magic, version, numbers of tensors and of key-value pairs; then one pair with a number.
     pair = struct.pack("<Q1sII", 1, b"a", 4, seed + 1)
     (folder / "model.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + pair)
@@ -128,6 +147,119 @@ def _parquet_file(folder: Path) -> float:
     return float(pq.ParquetFile(folder / "table.parquet").read()["a"][0].as_py())
 
 
+def _first(table: Any) -> float:  # noqa: ANN401 - a table of pyarrow
+    return float(table["a"][0].as_py())
+
+
+def _parquet_tables(sources: object, **how: object) -> float:
+    import pyarrow.parquet as pq
+
+    return _first(pq.read_table(sources, **how))
+
+
+def _dataset(source: object, **how: object) -> float:
+    from pyarrow.dataset import dataset
+
+    return _first(dataset(source, **how).to_table())
+
+
+def _below(folder: Path) -> object:
+    from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+
+    return SubTreeFileSystem(str(folder), LocalFileSystem())
+
+
+def _pandas_directory(folder: Path) -> float:
+    import pandas as pd
+
+    return float(pd.read_parquet(folder / "tables")["a"].sum())
+
+
+def _csv(folder: Path) -> float:
+    from pyarrow import csv
+
+    return _first(csv.read_csv(folder / "table.csv"))
+
+
+def _open_csv(folder: Path) -> float:
+    from pyarrow import csv
+
+    return _first(csv.open_csv(str(folder / "table.csv")).read_all())
+
+
+def _json(folder: Path) -> float:
+    import pyarrow.json
+
+    return _first(pyarrow.json.read_json(folder / "table.json"))
+
+
+def _feather(folder: Path) -> float:
+    from pyarrow import feather
+
+    return float(feather.read_feather(folder / "table.feather")["a"].sum())
+
+
+def _ipc_file(folder: Path) -> float:
+    from pyarrow import ipc
+
+    return _first(ipc.open_file(str(folder / "table.feather")).read_all())
+
+
+def _ipc_stream(folder: Path) -> float:
+    from pyarrow import ipc
+
+    return _first(ipc.open_stream(str(folder / "table.stream")).read_all())
+
+
+def _arrow_mapped(folder: Path) -> float:
+    import pyarrow as pa
+
+    return _first(pa.ipc.open_stream(pa.memory_map(str(folder / "table.stream"))).read_all())
+
+
+def _exported(folder: Path) -> float:
+    import torch.export
+
+    return float(torch.export.load(folder / "model.pt2").state_dict["weight"].sum())
+
+
+def _package(folder: Path) -> float:
+    import torch.package
+
+    return float(torch.package.PackageImporter(folder / "package.pt").load_pickle("values", "value.pkl"))
+
+
+def _torch_file(folder: Path) -> float:
+    import torch
+
+    reader = torch._C.PyTorchFileReader(str(folder / "package.pt"))
+    return float(sum(reader.get_record("values/value.pkl")))
+
+
+def _pair_encoding(folder: Path, way: str) -> float:
+    from tokenizers.models import BPE
+
+    vocabulary, merges = str(folder / "vocab.json"), str(folder / "merges.txt")
+    if way == "read":
+        return float(BPE.read_file(vocabulary, merges)[0]["a"])
+    made = BPE.from_file(vocabulary, merges) if way == "from" else BPE(vocab=vocabulary, merges=merges)
+    return float(made.token_to_id("a"))
+
+
+def _word_level(folder: Path) -> float:
+    from tokenizers.models import WordLevel
+
+    return float(WordLevel(str(folder / "vocab.json"), "[UNK]").token_to_id("a"))
+
+
+def _trained(folder: Path) -> float:
+    from tokenizers import Tokenizer, models, trainers
+
+    made = Tokenizer(models.WordLevel(unk_token="[UNK]"))
+    made.train([str(folder / "words.txt")], trainers.WordLevelTrainer(show_progress=False))
+    return float(made.get_vocab_size())
+
+
 def _gguf(folder: Path) -> float:
     """As the package `gguf` reads it."""
     import numpy as np
@@ -156,6 +288,32 @@ READERS: dict[str, Reader] = {
     "pandas.read_parquet": _pandas,
     "pyarrow.parquet.read_table": _parquet_table,
     "pyarrow.parquet.ParquetFile": _parquet_file,
+    "pyarrow.parquet.read_table of a list": lambda folder: _parquet_tables([str(folder / "table.parquet")]),
+    "pyarrow.parquet.read_table of a directory": lambda folder: _parquet_tables(folder / "tables"),
+    "pyarrow.parquet.read_table below a file system": lambda folder: _parquet_tables(
+        "table.parquet", filesystem=_below(folder)
+    ),
+    "pandas.read_parquet of a directory": _pandas_directory,
+    "pyarrow.dataset": lambda folder: _dataset(folder / "table.parquet"),
+    "pyarrow.dataset of a list": lambda folder: _dataset([str(folder / "table.parquet")]),
+    "pyarrow.dataset of a directory": lambda folder: _dataset(str(folder / "tables"), format="parquet"),
+    "pyarrow.dataset of a URI": lambda folder: _dataset((folder / "table.parquet").as_uri()),
+    "pyarrow.dataset of CSV": lambda folder: _dataset(folder / "table.csv", format="csv"),
+    "pyarrow.csv.read_csv": _csv,
+    "pyarrow.csv.open_csv": _open_csv,
+    "pyarrow.json.read_json": _json,
+    "pyarrow.feather": _feather,
+    "pyarrow.ipc.open_file": _ipc_file,
+    "pyarrow.ipc.open_stream": _ipc_stream,
+    "pyarrow.memory_map": _arrow_mapped,
+    "torch.export.load": _exported,
+    "torch.package": _package,
+    "torch._C.PyTorchFileReader": _torch_file,
+    "BPE of files": lambda folder: _pair_encoding(folder, "made"),
+    "BPE.from_file": lambda folder: _pair_encoding(folder, "from"),
+    "BPE.read_file": lambda folder: _pair_encoding(folder, "read"),
+    "WordLevel of a file": _word_level,
+    "Tokenizer.train": _trained,
     "gguf": _gguf,
     "gguf mapped": _gguf_mapped,
 }

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,32 +62,23 @@ def test_from_pretrained(models: Models, library: str) -> None:
     assert models.ask(library=library, repo=model, guarded=False)["value"] != own["value"]
 
 
-@pytest.fixture(scope="module")
-def files(repositories: Repositories, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
-    """The files of each kind that the libraries make; another seed gives other content."""
-    folder = tmp_path_factory.mktemp("files")
-
-    def made(seed: int) -> Path:
-        path = folder / str(seed)
-        if not path.exists():
-            path.mkdir()
-            places = {"home": folder / "home", "xdg": folder / "xdg"}
-            done = repositories.loads.ask(library="transformers", make_files=path, seed=seed, **places)
-            assert done == {"outcome": "made"}
-        return path
-
-    return made
-
-
-@pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("repositories", NEWER, indirect=True)
-def test_read_by_path(models: Models, files: Callable[[int], Path], reader: str) -> None:
-    model = models.folder / "models" / "own"
-    shutil.copytree(files(0), model, dirs_exist_ok=True)
+def test_read_by_path(models: Models) -> None:
+    """Each library reads a file of its own, and opens none in Python before."""
+    model, places = models.folder / "models" / "own", {"home": models.folder / "home", "xdg": models.folder / "xdg"}
+
+    def make(seed: int) -> None:
+        made = models.repositories.loads.ask(make_files=model, seed=seed, **places)
+        assert made == {"outcome": "made"}, made
+
+    make(0)
     models.sign(model)
-    own = models.ask(library="transformers", read=reader, repo=model, guarded=False)
-    assert own["outcome"] == "loaded"
-    assert models.ask(library="transformers", read=reader, repo=model) == own
-    shutil.copytree(files(1), model, dirs_exist_ok=True)
-    assert models.ask(library="transformers", read=reader, repo=model)["outcome"] == "refused"
-    assert models.ask(library="transformers", read=reader, repo=model, guarded=False)["value"] != own["value"]
+    own = models.ask(read_each=True, repo=model, guarded=False)
+    assert {name: read for name, read in own.items() if read["outcome"] != "loaded"} == {}
+    assert models.ask(read_each=True, repo=model) == own
+    make(1)
+    refused = models.ask(read_each=True, repo=model)
+    assert {name: read for name, read in refused.items() if read["outcome"] != "refused"} == {}
+    changed = models.ask(read_each=True, repo=model, guarded=False)
+    assert {name: read for name, read in changed.items() if read["value"] == own[name]["value"]} == {}
+    assert own.keys() == refused.keys() == READERS.keys()

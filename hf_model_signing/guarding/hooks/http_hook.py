@@ -8,6 +8,7 @@ that of the client's functions is; no library is loaded for this. `requests`, `u
 from __future__ import annotations
 
 import inspect
+import re
 import threading
 from collections.abc import Callable
 from types import FunctionType, ModuleType
@@ -32,6 +33,8 @@ _LIBRARIES = ("requests", "urllib3", "urllib", "http", "httpx", "httpcore", "htt
 _CLIENT = "huggingface_hub"
 _OWN = "hub_adapters.http."  # downloads of other hubs; those of this one are recognized by their thread
 
+# The path of a file behind `hf://`.
+_OF_HUB = re.compile(r"(?:models/)?(?P<repository>(?:[a-z]+s/)?[^/]+/[^/@]+)(?:@(?P<revision>[^/]+))?/(?P<name>.+)")
 
 # Called with a request, and a function that returns the name of the library; raises to refuse.
 Handler = Callable[[HttpRequest, Callable[[], str]], None]
@@ -56,6 +59,17 @@ def send(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # no
         if request is not None:
             _handlers[0](request, _library)
     return _originals[name](*args, **kwargs)
+
+
+def judge_download(url: str, library: str) -> None:
+    """Call the handler for what a library in another language is about to download: a URL, or `hf://` as a path."""
+    scheme, _, rest = url.partition("://")
+    host, _, path = ("huggingface.co", "", rest) if scheme == "hf" else rest.partition("/")
+    found = _OF_HUB.fullmatch(path) if scheme == "hf" else None
+    if found:
+        path = f"{found['repository']}/resolve/{found['revision'] or 'main'}/{found['name']}"
+    if _handlers and not is_own_call() and not is_adapter_call():
+        _handlers[0](HttpRequest("GET", (host,), f"/{path}"), lambda: library)
 
 
 def _hook(module: ModuleType) -> None:

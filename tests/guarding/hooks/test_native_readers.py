@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import hf_model_signing as hms
+from tests.guarded import rule
 from tests.guarding.answers.test_plain_models import Machine, machine, sign
 from tests.helpers import write_tree
 
@@ -116,6 +118,79 @@ def test_llama_cpp(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
         Path(path).write_bytes(content)
     for name in ("llama_cpp._internals", "llama_cpp"):
         monkeypatch.delitem(sys.modules, name)
+
+
+POLARS = """
+class PyLazyFrame:
+    @staticmethod
+    def new_from_parquet(sources, **_):
+        return sources
+    new_from_csv = new_from_parquet
+
+class PyDataFrame:
+    @staticmethod
+    def read_avro(source, *columns):
+        return source
+"""
+
+
+class TestPolars:
+    """Classes like those of `polars`, in which all of its functions that read files end: `read_parquet`, `scan_csv`."""
+
+    @pytest.fixture
+    def polars(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+        write_tree(machine.home / "packages", {"polars/__init__.py": "", "polars/polars.py": POLARS})
+        monkeypatch.syspath_prepend(machine.home / "packages")
+        yield import_module("polars.polars")
+        for name in ("polars.polars", "polars"):
+            monkeypatch.delitem(sys.modules, name)
+
+    # Each way to name a file of a model that is alone in a directory.
+    WAYS: dict[str, Callable[[Any, Path], object]] = {
+        "file": lambda polars, model: polars.PyLazyFrame.new_from_parquet(str(model / "data/a.parquet")),
+        "list": lambda polars, model: polars.PyLazyFrame.new_from_parquet(sources=[model / "data/a.parquet"]),
+        "directory": lambda polars, model: polars.PyLazyFrame.new_from_parquet(sources=[str(model / "data")]),
+        "pattern": lambda polars, model: polars.PyLazyFrame.new_from_csv(sources=[f"{model}/*/*.parquet"]),
+        "pattern of any depth": lambda polars, model: polars.PyLazyFrame.new_from_csv(sources=[f"{model}/**"]),
+        "URI": lambda polars, model: polars.PyLazyFrame.new_from_csv(sources=[(model / "data/a.parquet").as_uri()]),
+        "directory behind a link": lambda polars, model: polars.PyLazyFrame.new_from_csv(
+            [str(model.parents[3] / "links")]
+        ),
+        "eager": lambda polars, model: polars.PyDataFrame.read_avro(str(model / "data/a.parquet"), "a"),
+    }
+
+    @pytest.mark.parametrize("way", WAYS)
+    def test_of_a_model(self, machine: Machine, polars: Any, way: str) -> None:  # noqa: ANN401
+        model = sign(write_tree(machine.models / "tables", {"data/a.parquet": b"a"}), machine.keys)
+        (machine.home / "links").mkdir()
+        for name in ("a", "above"):
+            (machine.home / "links" / name).symlink_to(model / "data" if name == "a" else machine.home / "links")
+        with machine.guard():
+            assert self.WAYS[way](polars, model)
+            (model / "data" / "a.parquet").write_bytes(b"b")
+            with pytest.raises(hms.VerificationError):
+                self.WAYS[way](polars, model)
+        assert self.WAYS[way](polars, model)
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "hf://datasets/acme/words/data/*.parquet",
+            "hf://datasets/acme/words@~parquet/default/train/0000.parquet",
+            "https://huggingface.co/datasets/acme/words/resolve/main/a.parquet",
+        ],
+    )
+    def test_downloads(self, machine: Machine, polars: Any, url: str) -> None:  # noqa: ANN401
+        """The library downloads from the hub by itself, and nothing verifies what it gets."""
+        machine.write_policy(rule(machine.keys, '"hf://datasets/acme/*"'), head='default = "allow"')
+        with machine.guard():
+            assert polars.PyLazyFrame.new_from_parquet(sources=[url.replace("acme", "other")])
+            with pytest.raises(hms.VerificationError, match="polars downloads 'huggingface.co/datasets/acme/words"):
+                polars.PyLazyFrame.new_from_parquet(sources=[url])
+
+    def test_of_content(self, machine: Machine, polars: Any) -> None:  # noqa: ANN401
+        with machine.guard():
+            assert polars.PyLazyFrame.new_from_parquet(sources=[b"content", object()])
 
 
 def test_library_of_cffi(machine: Machine) -> None:
