@@ -80,7 +80,10 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class ListedRepository:
-    """A repository in the list of an owner; `commit` is the head of its main branch if the list states it."""
+    """A repository in the list of an owner; `commit` is the head of its main branch if the list states it.
+
+    `refusal` says why an entry of the list is no repository of the owner; its reference is for messages only then.
+    """
 
     reference: Reference
     commit: str = ""
@@ -88,6 +91,7 @@ class ListedRepository:
     gated: bool = False
     disabled: bool = False
     archived: bool = False
+    refusal: str = ""
 
 
 @dataclass(frozen=True)

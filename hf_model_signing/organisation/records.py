@@ -28,6 +28,7 @@ def new_record(listed: ListedRepository, url: str, status: Status) -> Record:
         status,
         url=url,
         revision=listed.commit,
+        reason=listed.refusal,
         private=listed.private,
         gated=listed.gated,
     )

@@ -30,7 +30,7 @@ class Repositories:
         total = selected = 0
         for listed in self.adapter.repositories(self.owner, self.selection.kinds):
             total += 1
-            if self.selection.includes(listed.reference):
+            if listed.refusal or self.selection.includes(listed.reference):
                 selected += 1
                 yield listed
         if not total:
@@ -51,7 +51,7 @@ class Repositories:
 
     def record(self, listed: ListedRepository, status: Status) -> Record:
         """Return a new record of a listed repository."""
-        return new_record(listed, self.adapter.page(listed.reference), status)
+        return new_record(listed, "" if listed.refusal else self.adapter.page(listed.reference), status)
 
     def head(self, listed: ListedRepository) -> str:
         """Return the head of the branch if the listing has it: it has that of the main branch only."""

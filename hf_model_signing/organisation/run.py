@@ -60,6 +60,6 @@ class Run:
         return reason if outcome.again else None
 
     def _add(self, listed: ListedRepository, state: State) -> None:
-        status = self.settled(listed)
+        status = Status.REFUSED if listed.refusal else self.settled(listed)
         record = self.repositories.record(listed, status or Status.UNSIGNED)
         self.recorder.add(record, self.repositories.head(listed), State.DONE if status else state)

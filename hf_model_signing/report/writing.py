@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from hf_model_signing._util.atomic_files import write_pieces
 from hf_model_signing.errors import UsageError
+from hf_model_signing.report.destination import Destination
 from hf_model_signing.report.formats import FORMATS
 from hf_model_signing.report.interface import Format, Report
 
@@ -14,9 +14,10 @@ def check_report_file(path: str | os.PathLike[str]) -> None:
     """Raise `UsageError` if no report can be written to `path`; call it before a long run."""
     name = os.fspath(path)
     _format_of(name)
-    directory = os.path.dirname(os.path.realpath(name))
-    if os.path.isdir(name):
-        raise UsageError(f"the report '{name}' would replace a folder: name a file")
+    destination = Destination.of(name)
+    if destination.is_stream:
+        return
+    directory = os.path.dirname(os.path.abspath(destination.path))
     if not os.path.isdir(directory):
         raise UsageError(f"the folder '{directory}' of the report '{name}' does not exist: create it first")
     if not os.access(directory, os.W_OK | os.X_OK):
@@ -24,10 +25,10 @@ def check_report_file(path: str | os.PathLike[str]) -> None:
 
 
 def write_report(path: str | os.PathLike[str], report: Report) -> None:
-    """Write the report to `path` atomically; raises `OSError` or `UsageError`."""
+    """Write the report to `path`, atomically if it is a file; raises `OSError` or `UsageError`."""
     pieces = _format_of(os.fspath(path)).render(report)
     # A name from the hub may hold half a surrogate pair, which has no UTF-8.
-    write_pieces(path, (piece.encode("utf-8", "backslashreplace") for piece in pieces))
+    Destination.of(os.fspath(path)).write(piece.encode("utf-8", "backslashreplace") for piece in pieces)
 
 
 def _format_of(path: str) -> Format:

@@ -9,7 +9,10 @@ import contextlib
 import errno
 import os
 import re
+import stat
 from collections.abc import Iterable
+
+from hub_adapters._util.regular_files import kind_of
 
 _TEMPORARY = re.compile(r"\.hf-sign-(\d+)-[^/]*\.tmp")  # with the id of the process that writes it
 
@@ -61,6 +64,7 @@ def _write_beside(target: str, pieces: Iterable[bytes], mode: int | None) -> Non
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), target)
     directory = os.path.dirname(target)
     temporary = os.path.join(directory, f".hf-sign-{os.getpid()}-{os.urandom(8).hex()}.tmp")
+    _check_replaceable(target)
     wanted = _mode_of(target) if mode is None else mode
     # A new file gets the mode that the kernel makes of the umask, which a program cannot read without setting it.
     first = 0o666 if wanted is None else 0o600
@@ -78,6 +82,14 @@ def _write_beside(target: str, pieces: Iterable[bytes], mode: int | None) -> Non
             os.unlink(temporary)
         raise
     _sync_directory(directory)
+
+
+def _check_replaceable(target: str) -> None:
+    """Raise `OSError` for a FIFO, a device or a socket: a file in its place would not be what its users wait for."""
+    with contextlib.suppress(FileNotFoundError):
+        mode = os.lstat(target).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+            raise OSError(errno.EEXIST, f"it is {kind_of(mode)}, and not a regular file", target)
 
 
 def _sync_directory(directory: str) -> None:

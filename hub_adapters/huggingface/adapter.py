@@ -72,6 +72,7 @@ _PULLS = 20  # of the newest pull requests are looked at
 _TRIES = 5
 _PACED_TRIES = 20  # under a budget, which makes the pauses
 _LONGEST_WAIT = 120.0  # seconds; a hub that asks for more is reported, not waited for
+_END = object()  # of a list; any value of JSON may be in one
 _BUSY = (429, 502, 503, 504)
 
 
@@ -203,16 +204,15 @@ class HuggingFaceAdapter(HubAdapter):
         return Snapshot(folder, resolved.commit, fresh, old_blobs)
 
     def repositories(self, owner: str, kinds: Collection[str]) -> Iterator[ListedRepository]:
-        """Yield the repositories of the owner; raises `DishonestError` for one that has another owner."""
+        """Yield the repositories of the owner; any other entry has a refusal."""
         reference = Reference(self.hub, "model", check_owner(owner))
         for kind in kinds_in_order(kinds):
-            with translated(reference, self._endpoint, "listing"):
-                items = list_items(self._api, owner, kind)
+            items = list_items(self._api, owner, kind)
             for _ in range(MOST_REPOSITORIES):
                 # One item at a time: errors of the caller in between are not translated.
                 with translated(reference, self._endpoint, "listing"), checked_at_least(self._endpoint, self._budget):
                     item = _next_listed(items, only=len(kinds) == 1)
-                if item is None:
+                if item is _END:
                     break
                 yield listed_repository(item, owner, kind)
             else:
@@ -404,15 +404,15 @@ class HuggingFaceAdapter(HubAdapter):
             return call()
 
 
-def _next_listed(items: Iterator[Any], *, only: bool) -> Any:  # noqa: ANN401 - as the client
-    """Return the next item; None at the end, or if the hub does not list this kind, which is not the only one."""
+def _next_listed(items: Iterator[object], *, only: bool) -> object:
+    """Return the next item; `_END` at the end, or if the hub does not list this kind, which is not the only one."""
     try:
-        return next(items, None)
+        return next(items, _END)
     except UnsupportedError as error:
         if only:
             raise
         _logger.warning("%s", error)
-        return None
+        return _END
 
 
 def owner_name(text: str) -> str:

@@ -110,6 +110,14 @@ class TestSwitchingOn:
         with pytest.raises(hms.UsageError, match="cannot write the audit log that HF_SIGN_AUDIT_LOG names"):
             loader.guard()
 
+    def test_audit_log_that_is_a_fifo_which_no_process_reads(
+        self, loader: Loader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        os.mkfifo(tmp_path / "fifo")
+        monkeypatch.setenv("HF_SIGN_AUDIT_LOG", str(tmp_path / "fifo"))
+        with pytest.raises(hms.UsageError, match="cannot write the audit log that HF_SIGN_AUDIT_LOG names"):
+            loader.guard()
+
 
 class TestModes:
     def test_off(self, loader: Loader, repo: str) -> None:

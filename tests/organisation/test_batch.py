@@ -20,6 +20,7 @@ from tests.helpers import KeyPair, Outcome
 from tests.organisations import Organisation, Repository, check_signed, make_organisation
 from tests.servers.fixtures import Person
 from tests.servers.hub import DropConnection, Hub, Record
+from tests.servers.hub_http import json_reply
 from tests.servers.hub_store import RepoKey
 
 People = Callable[..., Person]
@@ -293,19 +294,37 @@ class TestStates:
         assert done.code == 1
         assert "has no revision 'nope'" in by_name(done)["hf://acme/model"]["reason"]
 
-    def test_hub_that_lists_another_owner(self, hub: Hub, person: People, acme: KeyPair) -> None:
-        Organisation(hub, acme).add("model")
-        hub.create_repo("others/model")
+    @pytest.mark.parametrize(
+        ("entry", "name"),
+        [
+            ({"id": "others/model"}, "others/model"),
+            ({"id": "acme/../x"}, "acme/../x"),
+            ({"id": "acme/x.git"}, "acme/x.git"),
+            ({"id": "acme/\ud800\n=1"}, "acme/\\ud800\\n=1"),
+            ({"id": None}, "None"),
+            ({"id": ["acme/x"]}, "['acme/x']"),
+            ({}, "None"),
+            (None, "None"),
+            ("acme", "acme"),
+            ([], "[]"),
+        ],
+        ids=ascii,
+    )
+    def test_hub_that_lists_what_is_no_repository_of_the_owner(
+        self, hub: Hub, person: People, acme: KeyPair, entry: object, name: str
+    ) -> None:
+        good = Organisation(hub, acme).add("model")
 
         def lie(reply: Any) -> Any:  # noqa: ANN401 - a Reply
-            reply.body = [b"".join(reply.body).replace(b"acme/model", b"others/model")]
-            reply.length = len(reply.body[0])
-            return reply
+            return json_reply([entry, *json.loads(b"".join(reply.body))])
 
         hub.spoil("GET", "/api/models$", lie)
-        done = batch(person(), acme)
+        done = batch(person(), acme, "--type", "model")
         assert done.code == 1
-        assert "lists 'others/model' among the models of 'acme'" in done.err
+        (bad,) = (record for record in done.document["records"] if record["status"] == "refused")
+        assert bad["name"] == name
+        assert re.fullmatch("the hub lists .* among the models of 'acme'", bad["reason"])
+        check_signed(hub, good, acme)
 
 
 class TestJournal:

@@ -18,6 +18,9 @@ from hf_model_signing.guarding.environment import AUDIT_VARIABLE, Mode
 
 LOGGER_NAME = "hf_model_signing.guard"  # a documented name, so it does not follow the module
 
+# Opening a FIFO that no process reads must not stop the program.
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+
 _logger = logging.getLogger(LOGGER_NAME)
 
 
@@ -82,14 +85,14 @@ def check_audit_log() -> None:
     path = os.environ.get(AUDIT_VARIABLE)
     if path:
         try:
-            os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            os.close(os.open(path, _FLAGS, 0o600))
         except OSError as error:
             raise UsageError(f"cannot write the audit log that {AUDIT_VARIABLE} names: {error}") from error
 
 
 def _append(path: str, line: bytes) -> None:
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(path, _FLAGS, 0o600)
         try:
             os.write(handle, line)  # one system call, so that lines of several processes do not mix
         finally:

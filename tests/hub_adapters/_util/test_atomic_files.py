@@ -26,6 +26,24 @@ def test_write_over(tmp_path: Path) -> None:
     assert ((tmp_path / "f").read_bytes(), names_below(tmp_path)) == (b"new", {"f"})
 
 
+@pytest.mark.parametrize("link", [False, True])
+def test_write_over_a_fifo(tmp_path: Path, *, link: bool) -> None:
+    os.mkfifo(tmp_path / "f")
+    (tmp_path / "link").symlink_to("f")
+    with pytest.raises(OSError, match="it is a FIFO, and not a regular file"):
+        write_file(tmp_path / ("link" if link else "f"), b"new")
+    assert (tmp_path / "f").is_fifo()
+    assert names_below(tmp_path) == {"f", "link"}
+
+
+def test_write_in_place_of_a_link_to_a_device(tmp_path: Path) -> None:
+    (tmp_path / "f").symlink_to("/dev/null")
+    with pytest.raises(OSError, match="it is a device, and not a regular file"):
+        write_file(tmp_path / "f", b"new")
+    write_file(tmp_path / "f", b"new", follow_links=False)
+    assert (tmp_path / "f").read_bytes() == b"new"
+
+
 def test_write_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_file("f", b"new")
