@@ -1,6 +1,7 @@
 """Reads the simple commands of a shell's command string, as far as their words can be read without running it.
 
-It is an effort, not a shell: functions, loops over names and substitutions inside of words are not followed.
+It is an effort, not a shell: arguments of functions, aliases, loops over names, pipes into a shell and substitutions
+inside of words are not followed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
-_KEYWORDS = frozenset({"if", "then", "else", "elif", "do", "while", "until", "!", "{", "time", "command", "builtin"})
+SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "busybox"})
+_KEYWORDS = frozenset(
+    {"if", "then", "else", "elif", "do", "while", "until", "!", "{", "time", "command", "builtin", "coproc", "function"}
+)
+_OPTIONS = frozenset({"-p", "--"})  # of some of them that do not change what is started
 _QUOTED = r"""\\.|'[^']*'|"(?:\\.|[^"\\])*"|"""
 _TOKEN = re.compile(
     r"(?P<blank>(?:[ \t\r]|\\\n)+|\#[^\n]*)"
@@ -40,8 +45,9 @@ def read_commands(
 ) -> Iterator[ShellCommand]:
     """Yield the simple commands of a command string; `parameters` are `$0` and those after it."""
     now = dict(environment)
-    for tokens in _split(text):
+    for tokens, texts in _split(text):
         words = [word for token in tokens for word in _words(token, now, parameters)]
+        words = _with_input(words, [_unquoted(token) for token in texts])
         for inner in _SUBSTITUTION.findall(" ".join(word for word in words if " " in word)):
             yield from read_commands(inner[0] or inner[1], now, directory)
         own, rest = _assignments(words)
@@ -59,22 +65,36 @@ def read_commands(
             yield ShellCommand(*_executed(rest, {**now, **own}), directory)
 
 
-def _split(text: str) -> Iterator[list[str]]:
-    """Yield the words of each simple command, without keywords before it and redirections in it."""
+def _split(text: str) -> Iterator[tuple[list[str], list[str]]]:
+    """Yield the words of each simple command, without keywords and redirections, and its here-strings."""
     words: list[str] = []
-    is_target = False  # of a redirection
+    texts: list[str] = []
+    redirection = keyword = ""
     for match in _TOKEN.finditer(text):
         kind, token = match.lastgroup, match[0]
         if kind == "operator":
-            yield words
-            words, is_target = [], False
+            yield words, texts
+            words, texts, redirection, keyword = [], [], "", ""
         elif kind == "redirection":
-            is_target = True
-        elif kind == "word" and is_target:
-            is_target = False
-        elif kind == "word" and (words or token not in _KEYWORDS):
+            redirection = token
+        elif kind == "word" and redirection:
+            texts += [token] if redirection == "<<<" else []
+            redirection = ""
+        elif kind == "word" and not words and keyword == "function":
+            keyword = token  # its name
+        elif kind == "word" and not words and (token in _KEYWORDS or (keyword and token in _OPTIONS)):
+            keyword = token
+        elif kind == "word":
             words.append(token)
-    yield words
+    yield words, texts
+
+
+def _with_input(words: list[str], texts: list[str]) -> list[str]:
+    """Return the words of a command, in which a shell has the here-strings as its command string."""
+    shell = next((at for at, word in enumerate(words, start=1) if os.path.basename(word) in SHELLS), None)
+    if shell is None or not texts:
+        return words
+    return [*words[:shell], "-c", "--", texts[-1], *words[shell:]]
 
 
 def _unquoted(token: str) -> str:
@@ -115,11 +135,12 @@ def _executed(words: list[str], environment: dict[str, str]) -> tuple[list[str],
 
 
 def _words(token: str, environment: Mapping[str, str], parameters: Sequence[str]) -> list[str]:
-    """Return the words that a token expands to: several for `$@`, otherwise one."""
+    """Return the words that a token expands to: several for `$@` and for variables without quotes, otherwise one."""
     if token.strip('"') in ("$@", "$*"):
         return list(parameters[1:])
     word = _unquoted(token)
     if "$" not in word:
         return [word]
     word = _PARAMETER.sub(lambda match: "".join(parameters[int(match[1]) : int(match[1]) + 1]), word)
-    return [string.Template(word).safe_substitute(environment)]
+    word = string.Template(word).safe_substitute(environment)
+    return [word] if re.search(r"['\"\\]", token) or _ASSIGNMENT.fullmatch(token) else word.split()

@@ -24,15 +24,14 @@ from hf_model_signing.guarding.children.interpreters import (
     is_python_by_content,
     is_python_by_name,
 )
-from hf_model_signing.guarding.children.shell_commands import read_commands
+from hf_model_signing.guarding.children.shell_commands import SHELLS, read_commands
 from hf_model_signing.guarding.environment import MODE_VARIABLE, Mode
 
-_SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "busybox"})
 # Programs that start the first of their arguments that is a program.
 _LAUNCHERS = re.compile(
     r"nohup|nice|ionice|setsid|stdbuf|timeout|time|taskset|numactl|chrt|strace|ltrace|valgrind|xargs|unbuffer|prlimit"
     r"|setarch|linux\d+|catchsegv|uv|find|flock|unshare|nsenter|chroot|setpriv|runcon|script|ssh-agent|dbus-run-session"
-    r"|xvfb-run|bwrap|firejail|parallel|mpirun|mpiexec|srun|ld(?:-linux[\w.-]*|-musl[\w.-]*)?(?:-?[\d.]+)?\.so(?:\.\d+)?"
+    r"|xvfb-run|tini|dumb-init|gosu|su-exec|watch|bwrap|firejail|parallel|mpirun|mpiexec|srun|ld(?:-linux[\w.-]*|-musl[\w.-]*)?(?:-?[\d.]+)?\.so(?:\.\d+)?"
 )
 _CLEARING = frozenset({"sudo", "doas", "su", "runuser", "systemd-run"})  # launchers that also replace the environment
 _WITH_STRING = frozenset({"flock", "script", "su", "runuser"})  # launchers with a command string, after an option -c
@@ -149,7 +148,7 @@ def _started_by_name(path: str, start: Start) -> list[Start]:
     if "env" in names:
         inner = read_env_command(start.words[1:], start.environment, start.directory)
         return [_named(*inner)] if inner else []
-    if names & _SHELLS:
+    if names & SHELLS:
         text, *parameters = _command_string(start.words[1:])
         found = list(read_commands(text, start.environment, start.directory, parameters))
         return [_named(each.words, each.environment, each.directory) for each in found]
@@ -164,16 +163,20 @@ def _named(words: Sequence[str], environment: Mapping[str, str], directory: str)
 
 
 def _launched(start: Start, *, is_cleared: bool) -> list[Start]:
-    """Return the command that a launcher starts: the first of its arguments that is a program."""
+    """Return the commands that a launcher starts: usually the first of its arguments that is a program."""
     environment = {"PATH": start.environment.get("PATH", "")} if is_cleared else start.environment
-    name, first = os.path.basename(start.words[0]), 1
+    name, firsts = os.path.basename(start.words[0]), [1]
     if name in _WITH_STRING:
         options = [at for at, word in enumerate(start.words[:-1]) if re.fullmatch(r"-\w*c|--command", word)]
         if options:
             commands = read_commands(start.words[options[0] + 1], environment, start.directory)
             return [_named(each.words, each.environment, each.directory) for each in commands]
     if name in _AFTER:
-        first = next((at for at, word in enumerate(start.words, start=1) if word in _AFTER[name]), len(start.words))
+        firsts = [at for at, word in enumerate(start.words, start=1) if word in _AFTER[name]]
+    return [found for first in firsts for found in _first_program(start, first, environment)]
+
+
+def _first_program(start: Start, first: int, environment: Mapping[str, str]) -> list[Start]:
     for at, word in list(enumerate(start.words))[first:]:
         found = None if word.startswith("-") else find_program(word, start.environment, start.directory)
         if found is not None and os.path.isfile(found) and os.access(found, os.X_OK):

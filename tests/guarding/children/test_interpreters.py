@@ -251,7 +251,11 @@ WAYS: dict[str, Way] = {
     "shell with trap": _shell("trap '{all}' EXIT"),
     "shell with a loop": _shell("for x in 1; do {all}; done"),
     "shell with a function": _shell("f() {{ {all}; }}; f"),
+    "shell with the keyword function": _shell("bash -c 'function f {{ {all}; }}; f'"),
+    "shell with a variable of several words": _shell("P='env {all}'; $P"),
+    "shell with a here-string": _shell("bash -c \"sh -s 1 2 <<< '{all}'\""),
     "find": _shell("find /dev/null -exec {all} \\;"),
+    "find with two commands": _shell("find /dev/null -exec true \\; -exec {all} \\;"),
     "flock": _launched("flock", "/dev/null"),
     "flock with a command string": lambda c, python, options: [
         "flock",
@@ -294,6 +298,24 @@ UNSETTING = {
     "export": "export HF_SIGN_POLICY=/x.toml\n{all}",
     "exec -c": "bash -c 'exec -c {all}'",
     "in a substitution": "echo $(env -i {all})",
+    "in a function": "f() {{ env -i {all}; }}; f",
+    "in a function with the keyword": "bash -c 'function f {{ env -i {all}; }}; f'",
+    "in a case": "case x in x) env -i {all};; esac",
+    "in a loop": "while true; do env -i {all}; break; done",
+    "in a here-document": "sh <<E\nenv -i {all}\nE",
+    "in a here-string": "bash -c \"bash <<< 'env -i {all}'\"",
+    "here-string of an emptied shell": "bash -c \"env -i bash -s x <<< '{all}'\"",
+    "in a variable": "P='env -i'; $P {all}",
+    "in a variable with all of it": "P='env -i {all}'; $P",
+    "coproc": "bash -c 'coproc env -i {all}; wait'",
+    "command -p": "command -p env -i {all}",
+    "time -p": "bash -c 'time -p env -i {all}'",
+    "xargs": "true | xargs env -i {all}",
+    "xargs with options": "true | xargs -n 1 -I% env -i {all}",
+    "xargs of a shell": "true | xargs sh -c 'env -i {all}'",
+    "find": "find /dev/null -exec env -i {all} \\;",
+    "find of a shell": "find /dev/null -exec sh -c 'env -i {all}' \\;",
+    "find with two commands": "find /dev/null -exec true \\; -o -execdir env -i {all} +",
     "script": "{script}",
 }
 
@@ -432,7 +454,7 @@ class TestAsking:
         "command",
         ["ls -IS /", "find {bare} -name x", "timeout 9 ls {bare}", "env A=b ls {bare}", "echo {bare} -I",
          "grep -E x {script}", "cp {bare} {folder}/copied", "echo 'env -i {bare}'", "cat < {script} # {bare} -S",
-         "true; # env -i {bare}"],
+         "true; # env -i {bare}", "bash -c \"cat <<< 'env -i {bare}'\"", "X='-I {bare}'; A=$X; echo $X"],
     )  # fmt: skip
     def test_other_programs_are_not_asked(self, children: Children, asked: list[tuple[str, ...]], command: str) -> None:
         text = command.format(bare=children.bare, script=children.script, folder=children.folder)
