@@ -7,19 +7,23 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
-from contextlib import contextmanager
-from typing import Any
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any, TypeVar
 
+from hf_model_signing._util.deadline import in_time
 from hf_model_signing.errors import HfSignError, StopBatch, UsageError, WorkerError
 from hf_model_signing.workers.hashing import Worker
 from hf_model_signing.workers.restricted_pickle import plain_values_only
 
 _SCHEME = "dask://"
-_TIMEOUT = 10  # seconds for the scheduler to answer
+_TIMEOUT = 10  # seconds to connect
+_ANSWER_TIME = 30  # seconds for the scheduler to answer; one with many workers is busy at times
 _MAX_AGE = 1.0  # seconds for which the list of workers is reused
 _LOUD_LOGGERS = ("distributed", *(f"distributed.{part}" for part in ("client", "core", "comm", "protocol")), "tornado")
 _MAX_LOOKS = 60  # for a worker to appear, before a job fails
+_T = TypeVar("_T")
 
 
 class Cluster:
@@ -51,11 +55,17 @@ class Cluster:
     def is_at_work(self, name: str) -> bool:
         """Return True if the scheduler has as many tasks of the worker as this process waits for."""
         try:
-            tasks = self._client.processing(workers=[name]).get(name, ())
+            tasks = _in_time(lambda: self._client.processing(workers=[name])).get(name, ())
+        except StopBatch:
+            raise
         except Exception:  # noqa: BLE001 - any error of the scheduler about a worker that it does not know
             return False
         with self._lock:
             return len(tasks) >= self._busy[name]
+
+    def cancel(self, job: Future[bytes]) -> None:
+        """Cancel a job whose answer is not waited for any more; its worker learns of it from the scheduler."""
+        _in_time(job.cancel)
 
     def failed(self, name: str) -> None:
         """Prefer other workers, until this one succeeds."""
@@ -76,13 +86,12 @@ class Cluster:
             self._note(f"the worker '{name}' gets no more work: {why}")
 
     def threads(self) -> dict[str, int]:
-        """Return the workers, and how many jobs each does at once; asks at most once per second."""
-        with self._lock:
-            when, seen = self._seen
-            if time.monotonic() - when > _MAX_AGE:
-                seen = _threads(self._client)
-                self._seen = (time.monotonic(), seen)
-            return seen
+        """Return the workers, and how many jobs each does at once; asks about once per second."""
+        when, seen = self._seen
+        if time.monotonic() - when > _MAX_AGE:
+            seen = _in_time(lambda: _threads(self._client))  # without the lock: the scheduler may be slow
+            self._seen = (time.monotonic(), seen)
+        return seen
 
     def _choose(self) -> str:
         looks = 0
@@ -138,7 +147,9 @@ def connected(address: str, note: Callable[[str], None]) -> Iterator[Cluster]:
     protocol = "tls" if dask.config.get("distributed.comm.require-encryption", None) else "tcp"
     with plain_values_only():
         try:
-            client: Any = connect(f"{protocol}://{where}", timeout=_TIMEOUT, set_as_default=False)
+            # Its own limit is for the connection alone, not for a scheduler that then says nothing.
+            make = partial(connect, f"{protocol}://{where}", timeout=_TIMEOUT, set_as_default=False)
+            client: Any = in_time(make, 2 * _TIMEOUT)
         except (OSError, TimeoutError) as error:
             raise HfSignError(f"no Dask scheduler answers at '{address}': {error or 'it took too long'}") from error
         try:
@@ -149,7 +160,19 @@ def connected(address: str, note: Callable[[str], None]) -> Iterator[Cluster]:
                 raise HfSignError(f"the Dask scheduler at '{address}' has no workers: start some first")
             yield cluster
         finally:
-            client.close(timeout=_TIMEOUT)
+            with suppress(StopBatch):
+                _in_time(lambda: client.close(timeout=_TIMEOUT))
+
+
+def _in_time(question: Callable[[], _T]) -> _T:
+    """Return the answer of the scheduler; raises `StopBatch` if there is none in time, as when it was stopped."""
+    try:
+        return in_time(question, _ANSWER_TIME)
+    except TimeoutError:
+        raise StopBatch(
+            f"the Dask scheduler has not answered for {_ANSWER_TIME:g} seconds; what was signed stands: see whether it "
+            "still runs, and run the same command again"
+        ) from None
 
 
 def _threads(client: Any) -> dict[str, int]:  # noqa: ANN401 - a Client of distributed

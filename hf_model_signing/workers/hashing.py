@@ -65,6 +65,9 @@ class Workers(Protocol):
     def is_at_work(self, name: str) -> bool:
         """Return True if the worker has as many tasks as it was given."""
 
+    def cancel(self, job: Future[bytes]) -> None:
+        """Cancel a job whose answer is not waited for any more."""
+
     def failed(self, name: str) -> None:
         """Prefer other workers, until this one succeeds."""
 
@@ -139,7 +142,7 @@ class HashingElsewhere:
                 # An error that the cluster cannot send leaves a future that is never done.
                 idle = 0 if self.workers.is_at_work(worker.name) else idle + 1
                 if idle >= _MAX_IDLE or time.monotonic() > end or not self.workers.is_there(worker.name):
-                    future.cancel()
+                    self.workers.cancel(future)
                     raise WorkerError(f"the worker '{worker.name}' was lost while it hashed") from None
             except MemoryError:
                 raise

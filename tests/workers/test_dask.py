@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -328,3 +329,38 @@ def test_scheduler_that_is_not_there(
     done = batch(person(), acme, Cluster(tmp_path, 9))
     assert done.code == 3
     assert "no Dask scheduler answers at 'dask://127.0.0.1:9'" in done.err
+
+
+@pytest.mark.parametrize("moment", ["before", "at work"])
+def test_scheduler_that_is_stopped(
+    hub: Hub, person: People, acme: KeyPair, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """It is there, and says nothing. The same command goes on when it runs again."""
+    organisation, names = Organisation(hub, acme), ("one", "two", "three")
+    for name in names:
+        organisation.add(name)
+    cluster.worker("only")
+    cluster.wait(1)
+    scheduler = cluster.processes["scheduler"].pid
+
+    def stop(_: Record | None = None) -> None:
+        os.kill(scheduler, signal.SIGSTOP)
+
+    fault = hub.before("GET", "/resolve/", stop, times=1)
+    if moment == "before":
+        stop()
+    try:
+        with monkeypatch.context() as patch:
+            for limit in ("_TIMEOUT", "_ANSWER_TIME"):
+                patch.setattr(f"hf_model_signing.workers.dask.{limit}", 1)
+            stopped = batch(person(), acme, cluster)
+    finally:
+        os.kill(scheduler, signal.SIGCONT)
+    assert stopped.code == 3
+    what = "no Dask scheduler answers at" if moment == "before" else "the Dask scheduler has not answered for 1 seconds"
+    assert what in stopped.err
+    assert len(stopped.err.strip().splitlines()) <= 3, stopped.err
+    fault.clear()
+    done = batch(person(), acme, cluster)
+    assert done.code == 0, done.err
+    assert all("model.sig" in hub.files(f"acme/{name}") for name in names)
