@@ -119,9 +119,9 @@ class Statement:
         return cls(manifest, subject["uri"], texts, old_forms=() if stated else ("no list of ignored paths",))
 
 
-def signing_time() -> str:
-    """Return the current time (UTC) for the annotation `signed_at`, in a format whose text order is the time order."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def signing_time(time: datetime | None = None) -> str:
+    """Return a time (UTC), or else that of now, for the annotation `signed_at`; its text order is the time order."""
+    return (time or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _parse_subject(value: object) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Listings of the hub under the guard: a library that chooses files by a listing sees every file that was signed.
 
 A listing of a repository that a rule names is compared with the signature of its commit. A listing of a repository that
-no rule names, that need not be signed, or that the program publishes to is the hub's word alone.
+no rule names, that need not be signed, or that the program publishes to is the hub's word alone. So is one of a
+repository that is not signed, of which a program may load nothing; if it turns out to have been signed, it is refused.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from hf_model_signing.errors import MissingSignatureError, RefusedError, VerificationError
+from hf_model_signing.errors import RefusedError, VerificationError
 from hf_model_signing.guarding.answers.hub_queries import resolve
 from hf_model_signing.guarding.checks.decider import Decider, Facts
 from hf_model_signing.guarding.checks.hub_listing import ListedEntry, ListingComparison, plain_path
 from hf_model_signing.guarding.checks.repository import GuardedRepository
 from hf_model_signing.guarding.checks.request import Arguments, Request
+from hf_model_signing.guarding.checks.signature import is_unsigned
 from hf_model_signing.guarding.own_calls import Original, own_calls
-from hf_model_signing.guarding.publishing import HOW_TO_PUBLISH, publishes_to
+from hf_model_signing.guarding.publishing import publishes_to
 from hf_model_signing.oms.manifest import Manifest
 
 Others = Sequence[Decider]  # guards that must accept as well
@@ -134,10 +136,11 @@ class _Guards:
             try:
                 repository.accept_signature(commit)
                 self._comparisons.append((repository, self._compare(repository.call.manifest)))
-            except MissingSignatureError as error:
-                self._refuse(repository, MissingSignatureError(f"{error} {HOW_TO_PUBLISH}"))
             except RefusedError as error:
-                self._refuse(repository, error)
+                if is_unsigned(error):
+                    repository.decider.state.record_unsigned(self._request.requested, commit)
+                else:
+                    self._refuse(repository, error)
         return commit
 
     def is_file(self, path: str) -> bool:

@@ -22,6 +22,14 @@ from hub_adapters.huggingface.cache import discard
 from hub_adapters.interface import Snapshot
 
 
+def is_unsigned(error: BaseException) -> bool:
+    """Return True if a signature was not accepted because the hub says that there is none."""
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    cause = error.__cause__
+    return isinstance(cause, EntryNotFoundError) and not isinstance(cause, LocalEntryNotFoundError)
+
+
 @dataclass(frozen=True)
 class SignatureCheck:
     """The check of the signature that one call needs."""
@@ -43,6 +51,7 @@ class SignatureCheck:
             self._download(commit)
         try:
             verified = self._verify(path, commit)
+            self._check_not_denied(verified, commit)
             self._check_rollback(verified, commit)
         except RefusedError:
             if old_blobs is not None and self.decider.mode is Mode.ENFORCE:
@@ -109,6 +118,17 @@ class SignatureCheck:
         except OSError:
             return None
         return self.decider.state.signature(self.request.uri, path, target)
+
+    def _check_not_denied(self, verified: Verified, commit: str) -> None:
+        """Raise `VerificationError` if the hub denied this signature when it listed the files to the program."""
+        branch, signed_at = self._branch(commit), verified.statement.signed_at
+        denied = max(self.decider.state.unsigned_at(self.request.uri, each) for each in (branch, commit))
+        if denied and signed_at < denied:
+            raise VerificationError(
+                f"the hub listed the files of '{self.request.uri}' to this program before, and said that they are not "
+                f"signed. They have been since {signed_at or 'an unknown time'}, so files may be missing in that list. "
+                "Start the program again"
+            )
 
     def _check_rollback(self, verified: Verified, commit: str) -> None:
         branch = self._branch(commit)

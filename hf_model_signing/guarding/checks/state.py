@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 
 from hf_model_signing._util.text import some
 from hf_model_signing.errors import RefusedError, VerificationError
@@ -20,12 +21,14 @@ from hf_model_signing.hashing.receipts import may_change_unseen
 from hf_model_signing.methods.interface import Verified, Verifier
 from hf_model_signing.oms.difference import MismatchError
 from hf_model_signing.oms.manifest import Manifest
+from hf_model_signing.oms.statement import signing_time
 
 # Size, times, inode and device of the file that a path leads to, as `state_of` returns them.
 TargetState = tuple[int, int, int, int, int]
 
 _Digests = dict[tuple[str, str], tuple[TargetState, bytes]]  # by path and serialization
 
+_PUBLISHED_WITHIN = timedelta(hours=1)  # a signature is made before it is published
 _REST = 10  # a directory rests for this many times the duration of its last full check
 
 
@@ -56,6 +59,7 @@ class GuardState:
         self._branches: dict[tuple[str, str], str] = {}
         self._rests: dict[str, float] = {}
         self._refusals: dict[RequestedRevision, RefusedError] = {}
+        self._unsigned: dict[tuple[str, str], str] = {}
         self._warned: set[str] = set()
         self._verifiers: dict[str, Verifier] = {}
 
@@ -91,6 +95,19 @@ class GuardState:
     def record_branch(self, uri: str, commit: str, branch: str) -> None:
         """Record that the hub resolved a branch or tag to a commit."""
         self._branches[uri, commit] = branch
+
+    def record_unsigned(self, requested: RequestedRevision, commit: str) -> None:
+        """Record that the hub listed the files of a requested revision now, and that it has no signature of them."""
+        now = signing_time(datetime.now(timezone.utc) - _PUBLISHED_WITHIN)
+        for revision in (requested.revision, commit):
+            self._unsigned[requested.uri, revision] = now
+
+    def unsigned_at(self, uri: str, revision: str | None) -> str:
+        """Return the time at which a signature of a revision must have been made that the hub did not have then.
+
+        It is empty unless the hub listed that revision without one.
+        """
+        return self._unsigned.get((uri, revision or ""), "")
 
     def refuse(self, requested: RequestedRevision, error: Exception) -> RefusedError:
         """Remember a refusal (rule 3) and return the error to raise: `error` itself if it is the remembered one."""

@@ -7,6 +7,7 @@ import pickle
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from huggingface_hub import HfApi, HfFileSystem, get_cached_repo_tree
 
 import hf_model_signing as hms
 from hf_model_signing.guarding import publishing
+from hf_model_signing.guarding.checks import state
 from tests.guarded import REPO, Loader, rule
 from tests.helpers import KeyPair
 from tests.listings import Change, Entry, list_others, name_of, without
 from tests.servers.fixtures import Person
 from tests.servers.hub import Hub
+from tests.servers.hub_store import RepoKey
 
 VICTIM, WEIGHTS = "data/more/b.csv", "data/more/weights.safetensors"
 FILES = {"config.json": b"{}", "data/a.csv": b"a", VICTIM: b"b", WEIGHTS: b"weights" * 9, "z/z/z.csv": b"z"}
@@ -177,10 +180,67 @@ def test_directory_that_does_not_exist(honest: Loader, hub: Hub) -> None:
     _refused(honest, ways, "1 missing|2 missing")
 
 
-def test_signature_that_is_left_out(honest: Loader, hub: Hub) -> None:
-    _lie(hub, without("data"))
-    hub.fail("ANY", r"model\.sig", 404, code="EntryNotFound")
-    _refused(honest, WAYS, "not signed: .* create_repo")
+class TestUnsigned:
+    """The hub says that a repository is not signed: its listing is free, and nothing of it is loaded."""
+
+    @pytest.fixture
+    def unsigned(self, honest: Loader, hub: Hub) -> str:
+        hub.create_repo("acme/unsigned")
+        hub.commit("acme/unsigned", FILES)
+        return "acme/unsigned"
+
+    def test_listed(self, honest: Loader, unsigned: str) -> None:
+        api, files = _api(honest), _files(honest)
+        with honest.guard():
+            assert VICTIM in api.list_repo_files(unsigned)
+            assert VICTIM in _paths(api.model_info(unsigned).siblings)
+            assert not api.file_exists(unsigned, "absent")
+            assert api.get_paths_info(unsigned, [VICTIM])
+            assert files.exists(f"{unsigned}/{VICTIM}")
+            with pytest.raises(hms.MissingSignatureError):
+                files.cat(f"{unsigned}/{VICTIM}")
+
+    @pytest.mark.parametrize(
+        "way", ["list_repo_files of a commit", "get_paths_info", "file_exists", "model_info", "HfFileSystem.glob"]
+    )
+    def test_that_was_signed(self, honest: Loader, hub: Hub, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+        """The hub leaves out the signature as well, and has it again when the program loads what it has listed."""
+        monkeypatch.setattr(state, "_PUBLISHED_WITHIN", timedelta(0))
+        list_others(hub, without("data"), denied=VICTIM)
+        hub.fail("ANY", r"model\.sig", 404, code="EntryNotFound")
+        with honest.guard():
+            assert _seen(honest, way) is False
+            hub.clear_faults()
+            for revision in (None, hub.head(REPO)):
+                if revision or ("of a commit" not in way and "of a revision" not in way):
+                    with pytest.raises(hms.VerificationError, match="said that they are not signed"):
+                        honest.download("config.json", revision=revision)
+        with honest.guard():
+            assert honest.download("config.json")
+
+    def test_of_another_commit(self, honest: Loader, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The hub claims that the branch is at an unsigned commit."""
+        monkeypatch.setattr(state, "_PUBLISHED_WITHIN", timedelta(0))
+        hub.roll_back(REPO, next(iter(hub.store.repos[RepoKey("model", REPO)].commits)))
+        files = _files(honest)
+        with honest.guard():
+            assert files.glob(f"{REPO}/**/*.csv") == []
+            hub.clear_faults()
+            with pytest.raises(hms.VerificationError, match="said that they are not signed"):
+                files.cat(f"{REPO}/{VICTIM}")
+
+    def test_that_is_signed_later(
+        self, honest: Loader, unsigned: str, person: Callable[..., Person], acme: KeyPair
+    ) -> None:
+        with honest.guard():
+            assert VICTIM in _api(honest).list_repo_files(unsigned)
+            assert person("signer").run("push", unsigned, "--private-key", acme.private).code == 0
+            assert VICTIM in _api(honest).list_repo_files(unsigned)
+            assert honest.download(VICTIM, unsigned)
+
+    def test_signature_that_cannot_be_had(self, honest: Loader, hub: Hub) -> None:
+        hub.fail("ANY", r"model\.sig", 403)
+        _refused(honest, ("list_repo_files", "model_info", "get_paths_info"), "the hub cannot serve it now")
 
 
 def test_other_digest(honest: Loader, hub: Hub) -> None:
@@ -359,12 +419,9 @@ class TestKeptByTheFileSystem:
 class TestPublishing:
     """A program lists the repository that it writes to, signed or not."""
 
-    @pytest.fixture(params=["fresh", "stale"])
-    def repo(self, honest: Loader, hub: Hub, request: pytest.FixtureRequest) -> str:
-        if request.param == "fresh":
-            hub.create_repo("acme/fresh")
-            hub.commit("acme/fresh", FILES)
-            return "acme/fresh"
+    @pytest.fixture
+    def repo(self, honest: Loader, hub: Hub) -> str:
+        """A signed repository from which the owner has removed a file."""
         hub.commit(REPO, {"config.json": None})
         return REPO
 
@@ -376,7 +433,7 @@ class TestPublishing:
             api.create_repo(repo, exist_ok=True)
             assert VICTIM in api.list_repo_files(repo)
             assert VICTIM in _paths(api.model_info(repo).siblings)
-            assert not api.file_exists(repo, "config.json") or repo != REPO
+            assert not api.file_exists(repo, "config.json")
             assert _files(honest).exists(f"{repo}/{VICTIM}")
 
     @pytest.mark.parametrize("function", ["upload_folder", "delete_files"])
