@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from hf_model_signing.guarding.hooks.watched_paths import is_of_model
+from hf_model_signing.guarding.hooks.watched_paths import is_of_model, watch
 
 # What Python 3.6 to 3.13 imports when it starts, and what `.pth` files before that of the guard import: those of
 # editable installs, of setuptools and of virtualenv.
@@ -42,7 +42,7 @@ def early_import(environment: Mapping[str, str], directory: str) -> Early | None
     path = environment.get("PYTHONPATH")
     for entry in path.split(os.pathsep) if path else ():
         place = os.path.join(directory, entry)
-        name = _early_name(place) if is_of_model(place) else None
+        name = _early_name(place)
         if name is not None:
             why = f"it would load {name} of the model '{entry}', which is in its PYTHONPATH, before the guard is on"
             return Early(why, "remove that directory from PYTHONPATH")
@@ -59,12 +59,13 @@ def early_bytecode(settings: Iterable[str], directory: str) -> Early | None:
 
 
 def _early_name(place: str) -> str | None:
-    """Return what an entry of `PYTHONPATH` has of the modules that are imported early; an archive may have any."""
+    """Return what an entry of `PYTHONPATH` in a model has of the modules that are imported early, None for nothing."""
     if os.path.isdir(place):
-        return next(_early_names(place), None)
+        return next(_early_names(place), None) if is_of_model(place) else None
     while not os.path.lexists(place) and os.path.dirname(place) != place:
         place = os.path.dirname(place)  # Python also looks in directories of an archive
-    return "an archive" if os.path.isfile(place) else None
+    spellings = (os.path.abspath(place), os.path.realpath(place))
+    return "an archive" if os.path.isfile(place) and any(map(watch, spellings)) else None  # which may have any
 
 
 def _early_names(directory: str) -> Iterator[str]:

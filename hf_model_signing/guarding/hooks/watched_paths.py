@@ -107,11 +107,10 @@ def watch(path: str) -> list[tuple[PathKind, str, re.Match[str]]]:
 
 
 def is_of_model(path: str) -> bool:
-    """Return True for a directory or a file of a model, by its path as it is spelled or by its real one."""
+    """Return True for a directory of a model, by its path as it is spelled or by its real one."""
     try:
         spelled = os.path.abspath(path)
-        places = (spelled, os.path.realpath(spelled))
-        return any(watch(each) for place in places for each in (os.path.join(place, "x.py"), place))
+        return any(watch(os.path.join(place, "x.py")) for place in (spelled, os.path.realpath(spelled)))
     except (OSError, TypeError, ValueError):
         return False
 
