@@ -80,7 +80,8 @@ def read_answer(data: object, job: Job, sizes: Mapping[str, int]) -> Manifest:
     parsed. Raises `WorkerError` if it is not an answer to this job, or if one of the two sides has to be updated.
     """
     if not isinstance(data, bytes):
-        raise WorkerError("a worker gave back something that is no answer")
+        reason = f": {data}" if isinstance(data, Exception) else ""
+        raise WorkerError(f"a worker gave back something that is no answer{reason}")
     try:
         made = _parse_bounded(data, job, sizes)
         _check_format(made)
@@ -99,13 +100,24 @@ def read_answer(data: object, job: Job, sizes: Mapping[str, int]) -> Manifest:
     raise cls(f"on a worker: {text}")
 
 
+def answer_limit(job: Job, sizes: Mapping[str, int]) -> int:
+    """Return the bytes that an answer about files of these sizes can have."""
+    shards = _shards(job, sizes)
+    limit = _OTHER_BYTES + sum(len(path.encode()) + _VALUE_BYTES for path in job.serialization.ignore_paths)
+    limit += sum(max(1, shards[name]) * (len(name.encode()) + _VALUE_BYTES) for name in sizes)
+    return min(limit, MAX_ANSWER_BYTES)
+
+
+def _shards(job: Job, sizes: Mapping[str, int]) -> dict[str, int]:
+    """Return the number of shards of each file."""
+    size = job.serialization.shard_size
+    return {name: -(-length // size) if size else 1 for name, length in sizes.items()}
+
+
 def _parse_bounded(data: bytes, job: Job, sizes: Mapping[str, int]) -> Any:  # noqa: ANN401 - a message
     """Return the message in `data`, if it can be an answer about files of these sizes; raises `ValueError`."""
-    how = job.serialization
-    shards = {name: -(-size // how.shard_size) if how.shard_size else 1 for name, size in sizes.items()}
-    limit = _OTHER_BYTES + sum(len(path.encode()) + _VALUE_BYTES for path in how.ignore_paths)
-    limit += sum(max(1, shards[name]) * (len(name.encode()) + _VALUE_BYTES) for name in sizes)
-    limit = min(limit, MAX_ANSWER_BYTES)
+    how, limit = job.serialization, answer_limit(job, sizes)
+    shards = _shards(job, sizes)
     if len(data) > limit:
         raise ValueError(f"a message of {len(data):,} bytes; at most {limit:,} are allowed")
     limits = {"entries": sum(shards.values()), "empty_files": len(sizes), "ignore_paths": len(how.ignore_paths)}

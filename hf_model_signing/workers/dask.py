@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 from hf_model_signing._util.deadline import in_time
 from hf_model_signing.errors import HfSignError, StopBatch, UsageError, WorkerError
+from hf_model_signing.workers.expected_answers import ExpectedAnswers
 from hf_model_signing.workers.hashing import Worker
-from hf_model_signing.workers.restricted_pickle import plain_values_only
+from hf_model_signing.workers.no_pickles import no_pickles
 
 _SCHEME = "dask://"
 _TIMEOUT = 10  # seconds to connect
@@ -29,8 +30,8 @@ _T = TypeVar("_T")
 class Cluster:
     """The workers of a scheduler. Each job is sent to a worker chosen here, so that its answer can be attributed."""
 
-    def __init__(self, client: Any, note: Callable[[str], None]) -> None:  # noqa: ANN401 - a Client of distributed
-        self._client, self._note = client, note
+    def __init__(self, client: Any, note: Callable[[str], None], expected: ExpectedAnswers) -> None:  # noqa: ANN401 - a Client of distributed
+        self._client, self._note, self._expected = client, note, expected
         self._lock = threading.Lock()
         self._busy: Counter[str] = Counter()
         self._executors: dict[str, Executor] = {}
@@ -39,11 +40,15 @@ class Cluster:
         self._seen: tuple[float, dict[str, int]] = (float("-inf"), {})
 
     @contextmanager
-    def chosen(self) -> Iterator[Worker]:
-        """Yield the worker with the fewest jobs; without any worker, wait some time for one to appear."""
+    def chosen(self, limit: int) -> Iterator[Worker]:
+        """Yield the worker with the fewest jobs; without any worker, wait some time for one to appear.
+
+        An answer of more than `limit` bytes is not received.
+        """
         name = self._choose()
         try:
-            yield Worker(name, self._executor(name))
+            with self._expected.add(limit):
+                yield Worker(name, self._executor(name))
         finally:
             with self._lock:
                 self._busy[name] -= 1
@@ -141,21 +146,25 @@ def connected(address: str, note: Callable[[str], None]) -> Iterator[Cluster]:
         import google.protobuf  # noqa: F401 - the messages to workers need it
     except ImportError as error:
         raise UsageError("--executor dask://… needs the extra `dask`: pip install 'hf-sign[dask]'") from error
+    from hf_model_signing.workers.bounded_comm import bounded_address
+
     connect: Any = distributed.Client
     for name in _LOUD_LOGGERS:  # their messages about a lost worker are for developers
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     protocol = "tls" if dask.config.get("distributed.comm.require-encryption", None) else "tcp"
-    with plain_values_only():
+    expected = ExpectedAnswers()
+    with no_pickles():
         try:
             # Its own limit is for the connection alone, not for a scheduler that then says nothing.
-            make = partial(connect, f"{protocol}://{where}", timeout=_TIMEOUT, set_as_default=False)
+            url = bounded_address(protocol, where, expected.largest)
+            make = partial(connect, url, timeout=_TIMEOUT, set_as_default=False, direct_to_workers=False)
             client: Any = in_time(make, 2 * _TIMEOUT)
         except (OSError, TimeoutError) as error:
             raise HfSignError(f"no Dask scheduler answers at '{address}': {error or 'it took too long'}") from error
         try:
             for topic in ("print", "warn"):  # the cluster must not write to our output
                 client.unsubscribe_topic(topic)
-            cluster = Cluster(client, note)
+            cluster = Cluster(client, note, expected)
             if not cluster.threads():
                 raise HfSignError(f"the Dask scheduler at '{address}' has no workers: start some first")
             yield cluster
@@ -177,7 +186,7 @@ def _in_time(question: Callable[[], _T]) -> _T:
 
 def _threads(client: Any) -> dict[str, int]:  # noqa: ANN401 - a Client of distributed
     try:
-        workers = client.scheduler_info(n_workers=-1)["workers"]
+        threads = client.nthreads()
     except Exception:  # noqa: BLE001 - without the scheduler there are no workers
         return {}
-    return {name: max(1, int(about["nthreads"])) for name, about in workers.items()}
+    return {name: max(1, int(number)) for name, number in threads.items()}

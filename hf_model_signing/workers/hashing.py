@@ -14,7 +14,7 @@ from hf_model_signing.hub.listing import compare_listing
 from hf_model_signing.hub.repository import RepositoryAtRevision
 from hf_model_signing.hub.small_files import compare_small_files
 from hf_model_signing.oms.manifest import Manifest
-from hf_model_signing.workers.answer import read_answer
+from hf_model_signing.workers.answer import answer_limit, read_answer
 from hf_model_signing.workers.job import Job
 from hf_model_signing.workers.token import TOKEN_VARIABLE
 from hf_model_signing.workers.worker import hash_repository, run_job
@@ -56,8 +56,11 @@ class Worker(NamedTuple):
 class Workers(Protocol):
     """The workers of a batch."""
 
-    def chosen(self) -> AbstractContextManager[Worker]:
-        """Yield a worker for one job, and count it as busy; raises `WorkerError` if no worker is left."""
+    def chosen(self, limit: int) -> AbstractContextManager[Worker]:
+        """Yield a worker for one job, and count it as busy; raises `WorkerError` if no worker is left.
+
+        The answer has at most `limit` bytes; the value of a larger one is not received.
+        """
 
     def is_there(self, name: str) -> bool:
         """Return True if the worker still exists."""
@@ -107,14 +110,14 @@ class HashingElsewhere:
 
     def _by_one(self, job: Job, model: RepositoryAtRevision) -> Manifest:
         timeout = _TIMEOUT + sum(file.size for file in model.files.values()) / _MIN_RATE
-        with self.workers.chosen() as worker:
+        sizes = {name: file.size for name, file in model.files.items()}
+        with self.workers.chosen(answer_limit(job, sizes)) as worker:
             try:
                 answer = self._answer(worker, worker.executor.submit(run_job, job.to_bytes()), timeout)
             except WorkerError:
                 self.workers.failed(worker.name)
                 raise
         try:
-            sizes = {name: file.size for name, file in model.files.items()}
             manifest = check_manifest(read_answer(answer, job, sizes), model)
         except EmptyModelError as error:
             if not any(file.size for file in model.files.values()):

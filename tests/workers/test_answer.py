@@ -48,7 +48,7 @@ class OneWorker:
         self.failures = 0
 
     @contextmanager
-    def chosen(self) -> Iterator[Worker]:
+    def chosen(self, _: int) -> Iterator[Worker]:
         yield self._worker
 
     def is_there(self, name: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hf_model_signing.workers._compat import unpickling_modules
-from hf_model_signing.workers.restricted_pickle import plain_values_only
+from hf_model_signing.workers.no_pickles import no_pickles
 from tests.private_parts import require
 
 pytestmark = pytest.mark.needs("dask")
@@ -22,8 +22,10 @@ def test_modules_that_unpickle() -> None:
     assert unpickling_modules()[0].pickle is pickle
 
 
-def test_values_of_messages_are_unpickled_there() -> None:
+def test_nothing_is_unpickled_there() -> None:
     protocol: Any = importlib.import_module("distributed.protocol")
-    header, frames = protocol.serialize(pytest.approx(1))
-    with plain_values_only(), pytest.raises(TypeError, match="plain"):
-        protocol.deserialize(header, frames)
+    for value in (1, pytest.approx(1)):
+        header, frames = protocol.serialize(value, serializers=("pickle",))
+        assert protocol.deserialize(header, frames) == value
+        with no_pickles(), pytest.raises(TypeError, match="sent a pickle"):
+            protocol.deserialize(header, frames)

@@ -152,6 +152,7 @@ def raising(path):
 _LIES = {
     "another small file": "lambda job: with_file(job, 'config.json')",
     "no message": "lambda job: b'x'",
+    "more bytes than an answer has": "lambda job: bytes(8_000_000)",
 }
 
 
