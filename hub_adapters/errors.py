@@ -68,6 +68,10 @@ class UnavailableError(HubError):
     """The hub cannot be reached, or cannot answer now."""
 
 
+class TransferError(UnavailableError):
+    """A request failed on its way; the message names the host and says what it did."""
+
+
 class ConflictError(HubError):
     """The branch has moved since the revision that the commit was made for."""
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hf_model_signing.cli.main import run
+from hub_adapters import deadlines
 from tests.helpers import FILES, OMS, KeyPair, Outcome, make_pair, write_tree
 from tests.real_models import tarball
 from tests.servers.static import StaticHosts
@@ -96,6 +99,16 @@ def downloaded(user: User, published: str, hosts: StaticHosts, tmp_path: Path) -
     """The path of the model after a first verification. The signature is `s.sig` again."""
     (tmp_path / "s.sig").write_bytes(hosts.page("/double.sig"))
     return user.verify("tfhub://acme/small/double/1")
+
+
+@pytest.fixture
+def shorten(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Change deadlines of hubs and web servers, by the names of the fields of `Deadlines`."""
+
+    def change(**changes: Any) -> None:  # noqa: ANN401 - fields of the deadlines
+        monkeypatch.setattr(deadlines, "DEADLINES", replace(deadlines.DEADLINES, **changes))
+
+    return change
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ imports only files that come after it.
    refusal that ends the program.
 3. The hooks: `client_hook.py` replaces the functions of `huggingface_hub`, `native_readers.py` and `open_hook.py` see
    the files that a program opens by their path, `http_hook.py` the requests of HTTP libraries, `subprocess_hook.py` the
-   programs that it starts. `signal_handlers.py` keeps handlers apart from the calls that they interrupt.
+   programs that it starts. `signal_handlers.py` keeps handlers apart from the calls that they interrupt, and
+   `client_deadlines.py` limits how long a hub may make the client wait.
    `started_programs.py` follows such a program to the Python that runs it, and
    `interpreters.py` asks that one whether it loads the guard; `early_imports.py` looks at the modules that it would
    load before. They read the command lines of `interpreter_options.py`, `env_command.py` and `shell_commands.py`.

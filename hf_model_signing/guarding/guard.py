@@ -16,6 +16,7 @@ from hf_model_signing.guarding import code_directory, handlers, refusal_report
 from hf_model_signing.guarding.children import earlier_workers, subprocess_hook
 from hf_model_signing.guarding.environment import GUARDS_VARIABLE, Mode, chosen_mode
 from hf_model_signing.guarding.hooks import (
+    client_deadlines,
     client_hook,
     http_hook,
     native_readers,
@@ -118,6 +119,7 @@ def _install_hooks() -> None:
     signal_handlers.install()
     own_imports.install()
     client_hook.install(handlers.handle_call)
+    client_deadlines.install(REGISTRY.is_on)
     open_hook.install(handlers.handle_open, on_bytecode=handlers.handle_write, is_on=REGISTRY.is_on)
     native_readers.install()
     subprocess_hook.install(REGISTRY.child_variables)

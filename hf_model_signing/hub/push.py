@@ -164,8 +164,8 @@ def push_repository(
                 raise ConflictError(f"'{reference}' moved {attempt} times while it was signed; try later") from error
             note(f"'{reference}' has moved on; signing its new head")
         except UncertainError:
-            if attempt == _ATTEMPTS or options.create_pr:
-                raise
+            if uncertain or attempt == _ATTEMPTS or options.create_pr:
+                raise  # a hub that never answers a commit takes the longest deadline each time
             uncertain = True
             note("the connection broke while committing; looking whether the commit was made")
     raise AssertionError("the last attempt returns or raises")

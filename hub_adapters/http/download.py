@@ -27,6 +27,7 @@ from hub_adapters.errors import (
     UnavailableError,
 )
 from hub_adapters.http.exchange import BrokenError, Exchange
+from hub_adapters.http.patience import Patience
 from hub_adapters.http.rate_limit_headers import retry_after
 from hub_adapters.http.urls import check_address, shown
 from hub_adapters.interface import FetchOptions
@@ -93,8 +94,10 @@ class Download:
         check_address(self.address)
         self._take_up()
         furthest, tries, cuts, attempts = self._size, 0, 0, 0
+        patience = Patience()
         try:
             while True:
+                began = time.monotonic()
                 try:
                     self._attempt()
                     self.file.flush()
@@ -105,9 +108,10 @@ class Download:
                     furthest = max(furthest, self._size)
                     tries = 0 if gained > 0 else tries + 1
                     cuts = 0 if gained >= _MUCH else cuts + 1
+                    is_over = patience.fail_after(gained, time.monotonic() - began)
                     if not self.known.validator:
                         self._start_over()  # without a validator it cannot be resumed
-                    if tries >= _TRIES or cuts >= _CUTS or self._restarts >= _TRIES:
+                    if is_over or tries >= _TRIES or cuts >= _CUTS or self._restarts >= _TRIES:
                         raise UnavailableError(f"{broken}; gave up after {attempts} tries") from None
                     _pause(broken, tries)
         finally:

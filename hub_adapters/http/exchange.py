@@ -10,21 +10,17 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
 
+from hub_adapters import deadlines
 from hub_adapters._util.text import one_line
 from hub_adapters.errors import DishonestError, HubError, UnavailableError
-from hub_adapters.http.urls import follow, shown
+from hub_adapters.http.urls import follow, host_of, shown
 
 _logger = logging.getLogger(__name__)
 
-_CONNECT, _READ = 10.0, 30.0  # seconds for one operation on the socket
-_ANSWER = 60.0  # seconds until the response begins, redirects included
-_SLOWEST = 64 * 1024  # bytes in each _WINDOW; a slower transfer is treated as a broken connection
-_WINDOW = 60.0  # seconds
 _CHUNK = 256 * 1024
 _AHEAD = 16  # pieces in the queue
 _REDIRECTS = 10
@@ -64,10 +60,10 @@ class Exchange:
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the body in pieces; raises `BrokenError` when it is too slow."""
-        since, count = time.monotonic(), 0
+        limits, since, count = deadlines.DEADLINES, time.monotonic(), 0
         while True:
             try:
-                item = self._items.get(timeout=max(since + _WINDOW - time.monotonic(), 0))
+                item = self._items.get(timeout=max(since + limits.window - time.monotonic(), 0))
             except queue.Empty:
                 item = b""  # the window has ended; its bytes are checked below
             if item is None:
@@ -77,14 +73,14 @@ class Exchange:
             if isinstance(item, bytes) and item:
                 count += len(item)
                 yield item
-            if time.monotonic() - since >= _WINDOW:
-                if count < _SLOWEST:
+            if time.monotonic() - since >= limits.window:
+                if count < limits.slowest:
                     raise BrokenError("it comes too slowly")
                 since, count = time.monotonic(), 0
 
     def _answer(self) -> requests.Response:
         try:
-            item = self._items.get(timeout=_ANSWER)
+            item = self._items.get(timeout=deadlines.DEADLINES.answer)  # redirects included
         except queue.Empty:
             raise BrokenError(f"'{host_of(self._address)}' did not answer in time") from None
         if isinstance(item, BaseException):
@@ -128,9 +124,8 @@ class Exchange:
         _logger.debug("requesting %s", shown(url))
         failed: HubError | BrokenError
         try:
-            return session.get(
-                url, headers=dict(self._sent), stream=True, allow_redirects=False, timeout=(_CONNECT, _READ)
-            )
+            timeout = (deadlines.DEADLINES.connect, deadlines.DEADLINES.silence)
+            return session.get(url, headers=dict(self._sent), stream=True, allow_redirects=False, timeout=timeout)
         except (requests.exceptions.ConnectionError, requests.Timeout) as error:
             failed = _failure(url, error)
         except (requests.RequestException, OSError, ValueError, TypeError, AttributeError) as error:
@@ -149,15 +144,10 @@ class _Session(requests.Session):
 def _failure(url: str, error: requests.RequestException) -> HubError | BrokenError:
     causes = list(_causes(error))
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
-        return UnavailableError(f"'{host_of(url)}' cannot be trusted to be who it says it is: {why(error)}")
+        return UnavailableError(f"TLS certificate verification failed for '{host_of(url)}': {why(error)}")
     if isinstance(error, requests.exceptions.ProxyError):
         return BrokenError(f"cannot reach '{host_of(url)}' through the proxy that the environment names: {why(error)}")
     return BrokenError(f"cannot reach '{host_of(url)}': {why(error)}")
-
-
-def host_of(url: str) -> str:
-    """Return host and port of a URL."""
-    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def why(error: BaseException) -> str:

@@ -15,6 +15,11 @@ def shown(url: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
+def host_of(url: str) -> str:
+    """Return host and port of a URL."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
 def named(text: str) -> str:
     """Return text from the user or a server in a form that a message may quote."""
     if "://" not in text:

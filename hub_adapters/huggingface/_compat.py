@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -98,6 +99,25 @@ def http_error() -> type[Exception]:
     from huggingface_hub.errors import HfHubHTTPError
 
     return next(base for base in HfHubHTTPError.__bases__ if base is not OSError)
+
+
+def http_library() -> ModuleType:
+    """Return the HTTP library that the client uses."""
+    return import_module(http_error().__module__.partition(".")[0])
+
+
+def watch_connections(transport: Any, wrap: type[Any]) -> bool:  # noqa: ANN401 - of either HTTP library, or a program's
+    """Let `wrap` make the connections of a transport, from what makes them now; return False if it has no such part.
+
+    The public way is an argument of the connection pool, which the transport has made already.
+    """
+    pool = getattr(transport, "_pool", None)
+    backend = getattr(pool, "_network_backend", None)
+    if pool is None or backend is None:
+        return False
+    if not isinstance(backend, wrap):  # a program may use one transport for several clients
+        pool._network_backend = wrap(backend)
+    return True
 
 
 def recorded_commit(directory: str, name: str) -> str | None:

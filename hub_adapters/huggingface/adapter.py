@@ -16,7 +16,14 @@ from urllib.parse import unquote, urlsplit
 
 from hub_adapters._util.parallel import call_all
 from hub_adapters._util.repository_kinds import ANY_PLURAL, ANY_PREFIXED, KIND_OF_PLURAL
-from hub_adapters.errors import BadReferenceError, BadSettingError, DishonestError, UncertainError, UnsupportedError
+from hub_adapters.errors import (
+    BadReferenceError,
+    BadSettingError,
+    DishonestError,
+    TransferError,
+    UncertainError,
+    UnsupportedError,
+)
 from hub_adapters.http.urls import named
 from hub_adapters.huggingface._compat import http_error
 from hub_adapters.huggingface.cache import discard, own_cache, write_ref
@@ -35,6 +42,7 @@ from hub_adapters.huggingface.organisation import (
     list_items,
     listed_repository,
 )
+from hub_adapters.huggingface.pacing import LONGEST_WAIT
 from hub_adapters.huggingface.reference_advice import is_git_address, not_a_repository
 from hub_adapters.huggingface.response_checks import checked, checked_at_least
 from hub_adapters.huggingface.trusted_publishing import opt_in
@@ -71,7 +79,6 @@ _PULL = re.compile(r"refs/pr/(\d{1,9})")
 _PULLS = 20  # of the newest pull requests are looked at
 _TRIES = 5
 _PACED_TRIES = 20  # under a budget, which makes the pauses
-_LONGEST_WAIT = 120.0  # seconds; a hub that asks for more is reported, not waited for
 _END = object()  # of a list; any value of JSON may be in one
 _BUSY = (429, 502, 503, 504)
 
@@ -252,7 +259,7 @@ class HuggingFaceAdapter(HubAdapter):
 
         def get() -> bytes:
             data = bytearray()
-            with get_session().stream("GET", url, headers=headers, follow_redirects=True, timeout=60) as response:
+            with get_session().stream("GET", url, headers=headers, follow_redirects=True) as response:
                 hf_raise_for_status(response)
                 for piece in response.iter_bytes():
                     data += piece
@@ -299,15 +306,16 @@ class HuggingFaceAdapter(HubAdapter):
         def commit() -> Any:  # noqa: ANN401 - the client's CommitInfo
             try:
                 return self._api.create_commit(operations=operations, parent_commit=resolved.commit, **arguments)
-            except http_error() as error:
+            except (http_error(), TransferError) as error:
                 # A busy hub has not made the commit, but perhaps a pull request, and a second one is not wanted.
                 unknown = status_of(error) in (None, 500, 502, 504) or (
                     status_of(error) == 503 and arguments["create_pr"]
                 )
                 if unknown and not is_exchange(error):
                     raise UncertainError(
-                        f"the connection to {self._endpoint} broke while '{reference.name}' was written to, so it is "
-                        "not known whether the signature is there: run the same command again, it finds out"
+                        f"the connection to {self._endpoint} broke while '{reference.name}' was written to"
+                        f"{_why(error)}, so it is not known whether the signature is there: run the same command "
+                        "again, it finds out"
                     ) from traceable(error)
                 raise
 
@@ -395,13 +403,19 @@ class HuggingFaceAdapter(HubAdapter):
                 except HfHubHTTPError as error:
                     pause = pause_of(error)
                     pause = 2.0 ** min(attempt, 5) if pause is None else pause
-                    if status_of(error) not in _BUSY or pause > _LONGEST_WAIT:
+                    if status_of(error) not in _BUSY or pause > LONGEST_WAIT:
                         raise
                     if self._budget and status_of(error) == 429:
                         continue  # the budget has noted it, and holds all requests until then
                     _logger.info("the hub answers HTTP %s; trying again in %.0f s", status_of(error), pause)
                     time.sleep(pause)
             return call()
+
+
+def _why(error: BaseException) -> str:
+    """Return what a host did, as a part of a sentence, if that is known."""
+    found = error if isinstance(error, TransferError) else error.__cause__
+    return f" ({found})" if isinstance(found, TransferError) else ""
 
 
 def _next_listed(items: Iterator[object], *, only: bool) -> object:

@@ -50,7 +50,7 @@ def _limit_of(response: Any, endpoints: tuple[str, ...], is_own: bool) -> int | 
     """Return the limit in bytes; None for a file, and for events that may come without end."""
     if response.status_code >= 300:
         return _REFUSAL
-    path = _api_path(str(response.request.url), endpoints)
+    path = api_path(str(response.request.url), endpoints)
     if not path:
         return _ANSWER if is_own and response.request.method not in ("GET", "HEAD") else None
     if not is_own:
@@ -59,7 +59,7 @@ def _limit_of(response: Any, endpoints: tuple[str, ...], is_own: bool) -> int | 
     return _PAGE if _IS_PAGE.fullmatch(path) else _ANSWER
 
 
-def _api_path(url: str, endpoints: tuple[str, ...]) -> str:
+def api_path(url: str, endpoints: tuple[str, ...]) -> str:
     """Return the path of the URL below that of the hub; empty unless it is of the API, which sends no files."""
     below = next((url.removeprefix(hub) for hub in endpoints if url.startswith(f"{hub}/")), "")
     path = below.partition("?")[0]

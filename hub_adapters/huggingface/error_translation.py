@@ -16,6 +16,7 @@ from hub_adapters.errors import (
     HubError,
     NoRevisionError,
     NotFoundError,
+    TransferError,
     UnavailableError,
     UnsupportedError,
 )
@@ -44,6 +45,8 @@ def translated(reference: Reference, endpoint: str, doing: str) -> Iterator[None
 
     try:
         yield
+    except TransferError as error:
+        raise _interrupted(error, reference, doing) from None
     except HubError:
         raise
     except hf.LocalTokenNotFoundError:
@@ -142,9 +145,15 @@ def _translate(error: BaseException, reference: Reference, endpoint: str, doing:
     status = status_of(error)
     if isinstance(error, hf.FileMetadataError):
         return HubError(f"{doing} '{reference}' failed: {endpoint} does not answer as a hub: {_first_line(error)}")
+    if isinstance(error.__cause__, TransferError):
+        return _interrupted(error.__cause__, reference, doing)
     if status is None:
         return UnavailableError(f"cannot reach the hub at {endpoint}: {_first_line(error)}")
     return _by_status(error, status, reference, endpoint, doing)
+
+
+def _interrupted(error: TransferError, reference: Reference, doing: str) -> UnavailableError:
+    return UnavailableError(f"{doing} '{reference}' failed: {error}; try again later")
 
 
 def _by_status(error: BaseException, status: int, reference: Reference, endpoint: str, doing: str) -> HubError:

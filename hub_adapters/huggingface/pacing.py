@@ -14,10 +14,15 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from hub_adapters.errors import UnavailableError
+from hub_adapters.http.patience import Patience
 from hub_adapters.http.rate_budget import LONGEST, Budget, Ticket, bucket_of
+from hub_adapters.http.rate_limit_headers import read_limit, retry_after
+from hub_adapters.http.urls import host_of
 from hub_adapters.huggingface._compat import has_transports, http_error, wrap_transports
 from hub_adapters.huggingface.trusted_publishing import origin
 
+LONGEST_WAIT = 120.0  # seconds; a hub that asks for more is reported, not waited for
+_REPEATED = (408, 429, 500, 502, 503, 504)  # the client repeats a request that is answered so
 _LONGEST_TRY = 3600.0  # seconds for one request, with all its repetitions
 _MOST_READ = 1 << 16  # bytes of a refusal, so that its connection can be used again
 
@@ -30,6 +35,20 @@ class Pacing(NamedTuple):
     budget: Budget
     endpoint: str
     stopped: threading.Event | None
+
+
+def check_pause(response: Any, patience: Patience | None) -> None:  # noqa: ANN401 - of either HTTP library
+    """Raise `UnavailableError` for an answer after which the client would wait too long before it asks again."""
+    status = response.status_code
+    if patience is None or status not in _REPEATED:
+        return
+    limit = read_limit(response.headers, "")
+    pause = max(retry_after(response.headers) or 0.0, limit.seconds if limit and not limit.remaining else 0.0)
+    if not patience.may_pause(pause) or pause > LONGEST_WAIT:
+        host, wait = host_of(str(response.request.url)), f"try again in {pause:.0f} seconds"
+        if status == 429:
+            raise UnavailableError(f"'{host}' limits the rate of requests: {wait}")
+        raise UnavailableError(f"'{host}' cannot answer now (HTTP {status}): {wait}")
 
 
 def pace(client: Any, current: Callable[[], Pacing | None]) -> None:  # noqa: ANN401 - a client of either HTTP library

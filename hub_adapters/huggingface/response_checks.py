@@ -10,19 +10,21 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
 from hub_adapters._util.marks import Mark
 from hub_adapters.errors import DishonestError, UnavailableError
+from hub_adapters.http.patience import current_patience, patiently
 from hub_adapters.http.rate_budget import Budget
 from hub_adapters.huggingface._compat import client_factory
-from hub_adapters.huggingface.answer_bounds import ask_for_bounded_encoding, bound_answer
+from hub_adapters.huggingface.answer_bounds import api_path, ask_for_bounded_encoding, bound_answer
 from hub_adapters.huggingface.kept_listings import bound_kept_listings
-from hub_adapters.huggingface.pacing import Pacing, pace
+from hub_adapters.huggingface.pacing import Pacing, check_pause, pace
 from hub_adapters.huggingface.trusted_publishing import is_exchange_url, is_id_token_url, may_carry, origin
+from hub_adapters.huggingface.watched_transport import Care, watch_requests
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 # Usually a digest; it must not lead to another directory.
@@ -31,6 +33,7 @@ _MOST_ANSWERS = 5_000  # to one call: a listing of half a million entries has 50
 _HUBS = ("https://huggingface.co", "https://hf.co")
 
 _install_lock = threading.RLock()  # a signal handler may make a request while it is held
+_watched: list[Callable[[], bool]] = []  # none or one
 
 
 class _Expected(NamedTuple):
@@ -59,7 +62,7 @@ def checked(
     Once `stopped` is set, the thread makes no further request. Its requests to the hub itself keep to the `budget`.
     """
     _install()
-    with _expected.set(_Expected(endpoint, commit, size, stopped, budget, count(1))):
+    with _expected.set(_Expected(endpoint, commit, size, stopped, budget, count(1))), patiently(renew=True):
         yield
 
 
@@ -71,6 +74,12 @@ def checked_at_least(endpoint: str, budget: Budget | None = None) -> Iterator[No
         return
     with checked(endpoint, budget=budget):
         yield
+
+
+def watch_while(is_on: Callable[[], bool]) -> None:
+    """Put deadlines on what the program itself asks of a hub, too, while `is_on` returns True."""
+    _watched[:] = [is_on]
+    _install()
 
 
 def is_checked() -> bool:
@@ -95,7 +104,8 @@ def _install() -> None:
                 "request": [*hooks["request"], _check_request],
                 "response": [*hooks["response"], _check_response],
             }
-            pace(client, _pacing)
+            watch_requests(client, _care_for)
+            pace(client, _pacing)  # outside of it: waiting for the budget is not the fault of a server
             return client
 
         set_client_factory(hooked)
@@ -107,6 +117,16 @@ def _pacing() -> Pacing | None:
     if expected is None or expected.budget is None:
         return None
     return Pacing(expected.budget, expected.endpoint, expected.stopped)
+
+
+def _care_for(request: Any) -> Care | None:  # noqa: ANN401 - a request of either HTTP library
+    """Return the care for a request of this thread; None for one of the program that is no part of a load."""
+    expected, patience = _expected.get(), current_patience()
+    if expected is not None:
+        return Care(patience, bool(api_path(str(request.url), (expected.endpoint, *_HUBS))))
+    if patience is not None or (request.method in ("GET", "HEAD") and any(is_on() for is_on in _watched)):
+        return Care(patience)
+    return None
 
 
 def _check_request(request: Any) -> None:  # noqa: ANN401 - a request of either HTTP library
@@ -129,6 +149,8 @@ def _check_response(response: Any) -> None:  # noqa: ANN401 - a response of eith
         return  # not an answer of the hub; the client may need a new token in the middle of a download
     if is_exchange_url(str(response.request.url)) and response.is_redirect:
         raise DishonestError("the hub sends the proof of this job to another address, and it is not sent there")
+    if expected.budget is None:  # which makes the pauses itself
+        check_pause(response, current_patience())
     if next(expected.answers) > _MOST_ANSWERS:
         raise DishonestError(f"the hub gives one answer in more than {_MOST_ANSWERS:,} parts")
     commit, size = expected.commit, expected.size

@@ -472,4 +472,4 @@ class TestInterruption:
         user.extra["HF_ENDPOINT"] = "http://127.0.0.1:9"
         outcome = _push(user, acme)
         assert outcome.code == 3
-        assert "cannot reach the hub at http://127.0.0.1:9" in outcome.err
+        assert "'127.0.0.1:9' cannot be reached" in outcome.err

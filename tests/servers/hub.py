@@ -39,6 +39,7 @@ from tests.servers.hub_faults import (
 from tests.servers.hub_http import Log, Refused, Reply, Request, Server, error, json_reply
 from tests.servers.hub_limits import Limits, Share
 from tests.servers.hub_store import Blob, Commit, Content, File, Flipped, Repo, RepoKey, Source, Synthetic
+from tests.servers.wire_faults import Wire, WireFault
 
 if TYPE_CHECKING:
     from tests.servers.jwt_issuer import TokenIssuer
@@ -365,6 +366,12 @@ class Hub(Core):
         """Handle requests, and close the connection instead of responding."""
         return self.after(method, path, _drop, times=times)
 
+    def break_wire(self, fault: WireFault, *, origin: str = "hub", method: str = "", path: str = "") -> Wire:
+        """Break the connections of matching requests to an origin, `hub` or `cdn`, in place of an answer."""
+        server = next(server for server in self._servers if server.origin == origin)
+        server.wire = Wire(fault, method, path)
+        return server.wire
+
     def limit_rate(self, quota: int, window: float, resource: str = "api") -> None:
         """Limit the requests for a resource ("api", "resolvers" or "pages") in each window of some seconds."""
         self._limits.limit(quota, window, resource)
@@ -382,6 +389,8 @@ class Hub(Core):
         """Remove all faults."""
         self.faults.clear()
         self._limits.clear()
+        for server in self._servers:
+            server.wire = Wire()
 
     # Answering
 

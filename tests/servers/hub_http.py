@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, unquote
 
 from tests.servers.hub_faults import DropConnection, Record
 from tests.servers.hub_store import CHUNK, Content
+from tests.servers.wire_faults import Wire, play
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
@@ -203,6 +204,14 @@ class _Handler(BaseHTTPRequestHandler):
         record.authorization = authorization or ""
         self.server.log.add(record)
         body = Body(self.rfile, self.headers, record)
+        fault = self.server.wire.breaks(self.command, record.path)
+        if fault is not None:
+            self.close_connection = True
+            with contextlib.suppress(ConnectionError):
+                for _ in body.chunks():
+                    pass
+                play(fault, self.connection, f"{path}?{query}" if query else path)
+            return
         arguments = parse_qs(query, keep_blank_values=True)
         request = Request(self.command, path, arguments, self.headers, body, record)
         try:
@@ -251,6 +260,7 @@ class Server(ThreadingHTTPServer):
         self.origin = origin
         self.app = app
         self.log = log
+        self.wire = Wire()
         self._lock = threading.Lock()
         self._open: dict[Any, threading.Thread] = {}
         # Different hosts, not only ports: clients differ in their definition of an origin.

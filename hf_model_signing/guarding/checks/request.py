@@ -16,6 +16,7 @@ from hf_model_signing.guarding.checks.client_cache import CachedRepository
 from hf_model_signing.guarding.http_request import named_endpoints
 from hf_model_signing.guarding.own_calls import OwnCallHeaders, original_of, own_calls
 from hf_model_signing.oms.names import SIGNATURE_NAME
+from hub_adapters.http.patience import patiently
 from hub_adapters.huggingface.kept_listings import LARGEST_LISTING
 from hub_adapters.huggingface.response_checks import checked_at_least
 
@@ -160,7 +161,7 @@ class Request:
 
     def download_unverified(self) -> Any:  # noqa: ANN401 - as the client
         """Download a file exactly as the program asked for it."""
-        with own_calls():
+        with own_calls(), patiently():
             return original_of("hf_hub_download")(**self.arguments)
 
     def download_signature(self, commit: str, *, dry_run: bool = False) -> Any:  # noqa: ANN401 - as the client

@@ -303,8 +303,8 @@ class Dripping:
             yield b"x"
 
 
-def test_server_that_drips(hosts: StaticHosts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hub_adapters.http.exchange._WINDOW", 0.1)
+def test_server_that_drips(hosts: StaticHosts, shorten: Callable[..., None]) -> None:
+    shorten(window=0.1)
     address = hosts.put("/a.onnx", b"", Page())
     hosts.spoil(lambda reply: replace(reply, body=Dripping().chunks(0, 10_000), length=10_000), times=None)
     with pytest.raises(UnavailableError, match=r"was cut off .* \(it comes too slowly\); gave up after \d+ tries"):

@@ -239,10 +239,9 @@ CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
     ids=["header", "continue", "nothing", "extension of a chunk", "trailers", "body without length", "body"],
 )
 def test_answer_that_never_ends(
-    monkeypatch: pytest.MonkeyPatch, hosts: StaticHosts, parts: tuple[bytes, ...], sentence: str
+    shorten: Callable[..., None], hosts: StaticHosts, parts: tuple[bytes, ...], sentence: str
 ) -> None:
-    for name in ("_ANSWER", "_WINDOW"):
-        monkeypatch.setattr(f"hub_adapters.http.exchange.{name}", 0.3)
+    shorten(answer=0.3, window=0.3)
     with _raw_server(*parts) as address, pytest.raises(UnavailableError, match=sentence):
         _get(address)
 
@@ -359,7 +358,7 @@ def https(hosts: StaticHosts, tmp_path: Path) -> Iterator[str]:
 
 
 def test_authority_of_the_environment(https: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UnavailableError, match=r"'127.0.0.1:\d+' cannot be trusted to be who it says it is: .*issuer"):
+    with pytest.raises(UnavailableError, match=r"TLS certificate verification failed for '127.0.0.1:\d+': .*issuer"):
         _get(f"{https}/a.onnx")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "root.pem"))
     assert _get(f"{https}/a.onnx") == b"safe"

@@ -94,6 +94,38 @@ def test_proxies_are_wrapped_too(monkeypatch: pytest.MonkeyPatch) -> None:
         assert wrapped == [own, *proxies]
 
 
+def test_connections_of_the_client_are_made_by_the_wrapper(client: Any) -> None:  # noqa: ANN401
+    pool = http_has(client._transport, "_pool")
+    http_has(pool, "_network_backend")
+    made: list[str] = []
+
+    class Backend:
+        def __init__(self, own: Any) -> None:  # noqa: ANN401
+            self.own = own
+
+        def connect_tcp(self, host: str, *_: Any, **__: Any) -> None:  # noqa: ANN401
+            made.append(host)
+            raise _compat.http_error()("recorded")
+
+    assert _compat.watch_connections(client._transport, Backend)
+    assert _compat.watch_connections(client._transport, Backend)  # a second time changes nothing
+    with pytest.raises(_compat.http_error(), match="recorded"):
+        client.get("http://hub.invalid/")
+    assert made == ["hub.invalid"]
+    assert not isinstance(pool._network_backend.own, Backend)  # type: ignore[attr-defined]
+
+
+def test_transport_of_another_kind_has_no_connections() -> None:
+    assert not _compat.watch_connections(object(), object)
+
+
+def test_http_library_has_the_public_parts() -> None:
+    library = _compat.http_library()
+    for name in ("ConnectTimeout", "ReadTimeout", "WriteTimeout", "NetworkError", "RemoteProtocolError"):
+        assert issubclass(getattr(library, name), _compat.http_error())
+    assert library.SyncByteStream
+
+
 def test_client_of_another_kind_has_no_transports() -> None:
     assert not _compat.has_transports(object())
 
@@ -139,6 +171,30 @@ def test_http_error_is_that_of_the_http_library() -> None:
     assert issubclass(HfHubHTTPError, found)
 
 
+# A server that sends a header byte by byte meets the deadline of the whole header.
+DRIPPING = """
+import socket, threading, time
+from hub_adapters import deadlines
+from hub_adapters.huggingface.watched_transport import Care, watch_requests
+from huggingface_hub import constants
+constants.HF_HUB_DOWNLOAD_TIMEOUT, deadlines.DEADLINES = 0, deadlines.Deadlines(answer=0.2)
+listener = socket.create_server(("127.0.0.1", 0))
+def drip():
+    connection = listener.accept()[0]
+    while True:
+        connection.sendall(b"H")
+        time.sleep(0.02)
+threading.Thread(target=drip, daemon=True).start()
+watch_requests(client, lambda _: Care())
+try:
+    client.get(f"http://127.0.0.1:{listener.getsockname()[1]}/")
+except _compat.http_library().ReadTimeout as error:
+    assert "sends no complete header of an answer: waited 0.2 seconds" in str(error), error
+else:
+    raise AssertionError
+"""
+
+
 def test_each_supported_release_has_them() -> None:
     """The other major release lies in an environment of the framework tests, where there is one."""
     others = [python for python in ENVIRONMENTS.values() if python.exists()]
@@ -146,6 +202,7 @@ def test_each_supported_release_has_them() -> None:
         "from hub_adapters.huggingface import _compat\n"
         "client = _compat.client_factory()()\n"
         "assert _compat.has_transports(client) and isinstance(client._mounts, dict)\n"
+
         "assert hasattr(client.build_request('GET', 'http://hub.invalid/'), 'url')\n"
         "assert _compat.http_error().__name__ == 'HTTPError'\n"
         "import importlib, gzip\n"
@@ -156,5 +213,5 @@ def test_each_supported_release_has_them() -> None:
         "assert response.read() == b''.join(counted) == b'a' * 1000\n"
     )
     for python in others:
-        done = subprocess.run([python, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run([python, "-c", program + DRIPPING], cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{python.parent.parent.name} lacks a part that {USED_BY} uses:\n{done.stderr}"
