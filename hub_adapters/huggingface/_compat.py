@@ -47,6 +47,19 @@ def wrap_transports(client: Any, wrap: Callable[[Any], Any]) -> None:  # noqa: A
             mounts[pattern] = wrap(transport)
 
 
+def wrap_storage_sessions(wrap: Callable[[Any], Any]) -> None:
+    """Let the client use what `wrap` makes of its sessions of `hf_xet`, of which it has one for each process."""
+    from huggingface_hub.utils import _xet
+
+    own: Callable[[], Any] = _xet.get_xet_session
+    if own.__module__ != __name__:
+
+        def get_xet_session() -> Any:  # noqa: ANN401 - of hf_xet
+            return wrap(own())
+
+        _xet.get_xet_session = get_xet_session
+
+
 def meter_body(response: Any, count: Callable[[bytes], None]) -> None:  # noqa: ANN401 - of either HTTP library
     """Call `count` with each piece of the body of `response` when it is decoded, before anybody gets it.
 

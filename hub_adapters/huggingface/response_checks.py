@@ -19,11 +19,12 @@ from hub_adapters._util.marks import Mark
 from hub_adapters.errors import DishonestError, UnavailableError
 from hub_adapters.http.patience import current_patience, patiently
 from hub_adapters.http.rate_budget import Budget
-from hub_adapters.huggingface._compat import client_factory
+from hub_adapters.huggingface._compat import client_factory, wrap_storage_sessions
 from hub_adapters.huggingface.answer_bounds import api_path, ask_for_bounded_encoding, bound_answer
 from hub_adapters.huggingface.kept_listings import bound_kept_listings
 from hub_adapters.huggingface.pacing import Pacing, check_pause, pace
 from hub_adapters.huggingface.trusted_publishing import is_exchange_url, is_id_token_url, may_carry, origin
+from hub_adapters.huggingface.watched_storage import WatchedSession
 from hub_adapters.huggingface.watched_transport import Care, watch_requests
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -93,6 +94,7 @@ def _install() -> None:
 
     with _install_lock:
         bound_kept_listings()
+        wrap_storage_sessions(WatchedSession)
         factory = client_factory()
         if getattr(factory, "__module__", None) == __name__:
             return
@@ -159,8 +161,9 @@ def _check_response(response: Any) -> None:  # noqa: ANN401 - a response of eith
         raise DishonestError(f"the hub answers with another commit than was asked for: {named!a}")
     if response.request.method == "HEAD" and not _is_followed(response):
         _check_file(response, size)
+    is_document = bool(api_path(str(response.request.url), (expected.endpoint, *_HUBS)))  # or a token for the storage
     length = response.headers.get("Content-Length", "")
-    whole = response.request.method == "GET" and response.status_code == 200
+    whole = response.request.method == "GET" and response.status_code == 200 and not is_document
     if size is not None and whole and length.isdecimal() and "Content-Encoding" not in response.headers:
         _check_size(int(length), size)
 

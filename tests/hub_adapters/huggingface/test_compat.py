@@ -202,7 +202,6 @@ def test_each_supported_release_has_them() -> None:
         "from hub_adapters.huggingface import _compat\n"
         "client = _compat.client_factory()()\n"
         "assert _compat.has_transports(client) and isinstance(client._mounts, dict)\n"
-
         "assert hasattr(client.build_request('GET', 'http://hub.invalid/'), 'url')\n"
         "assert _compat.http_error().__name__ == 'HTTPError'\n"
         "import importlib, gzip\n"
