@@ -12,6 +12,7 @@ the URL that was named.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import io
 import time
 from collections.abc import Iterator
@@ -152,6 +153,16 @@ def causes(error: BaseException) -> list[BaseException]:
         inner = (*each.args, getattr(each, "reason", None), each.__cause__, each.__context__)
         seen += [item for item in inner if isinstance(item, BaseException) and item not in seen]
     return seen
+
+
+def is_cut_off(error: BaseException) -> bool:
+    """Return True if a server closed the connection in the middle of an answer."""
+    return any(isinstance(each, http.client.IncompleteRead) for each in causes(error))
+
+
+def is_not_http(error: BaseException) -> bool:
+    """Return True if an answer is not one of HTTP."""
+    return any(isinstance(each, http.client.HTTPException) and not isinstance(each, OSError) for each in causes(error))
 
 
 def reason_of(error: BaseException) -> str:

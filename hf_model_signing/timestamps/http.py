@@ -119,11 +119,12 @@ def _status(response: requests.Response) -> str:
 def _why(error: BaseException) -> str:
     import requests
 
-    from hf_model_signing._util.http import causes, reason_of
+    from hf_model_signing._util.http import causes, is_cut_off, is_not_http, reason_of
 
-    seen = causes(error)
-    if isinstance(error, requests.Timeout) or any(isinstance(each, TimeoutError) for each in seen):
+    if isinstance(error, requests.Timeout) or any(isinstance(each, TimeoutError) for each in causes(error)):
         return f"it did not answer in time ({SOCKET_TIMEOUT:g} seconds for one step, {DEADLINE:g} for all)"
-    if any(isinstance(each, http.client.HTTPException) and not isinstance(each, OSError) for each in seen):
+    if is_cut_off(error):
+        return "it closed the connection in the middle of an answer"
+    if is_not_http(error):
         return "what it answers is not HTTP"
     return reason_of(error)

@@ -23,7 +23,7 @@ class WireFault(enum.Enum):
     SILENT = "accepts the request and says nothing"
     DRIP_HEADER = "sends a header byte by byte, for ever"
     DRIP_BODY = "sends a body byte by byte, for ever"
-    INTERIM = "sends interim answers (100, 103), for ever"
+    INTERIM = "sends interim answers, for ever"
     HEADERS = "sends header fields, for ever"
     REDIRECTS = "redirects each request to another URL of its own"
     SHORT = "announces more bytes than it sends, and closes the connection"
@@ -47,7 +47,7 @@ def _pieces(fault: WireFault, path: str) -> _Pieces:
         yield _JSON, PAUSE
         yield from ((b" ", PAUSE) for _ in count())
     elif fault is WireFault.INTERIM:
-        yield from ((b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n", PAUSE) for _ in count())
+        yield from ((b"HTTP/1.1 100 Continue\r\n\r\n", PAUSE) for _ in count())
     elif fault is WireFault.HEADERS:
         yield _OK, 0
         yield from ((b"X-Field-%d: %b\r\n" % (number, b"x" * 1000), 0) for number in count())

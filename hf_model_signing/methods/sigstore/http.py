@@ -12,7 +12,7 @@ import requests
 
 from hf_model_signing._util import http
 from hf_model_signing._util.deadline import in_time
-from hf_model_signing._util.http import Bounds, TooLongError, reason_of
+from hf_model_signing._util.http import Bounds, TooLongError, is_cut_off, is_not_http, reason_of
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import HfSignError, ServiceError
 
@@ -79,7 +79,7 @@ def _what_happened(error: BaseException, patience: float) -> str:
         busy = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
         return f"cannot answer now (HTTP {status}{reason}), try again" if busy else f"refused (HTTP {status}{reason})"
     if isinstance(error, TimeoutError):
-        return f"did not answer within {patience:g} seconds"
+        return f"did not answer within {patience:.3g} seconds"
     if isinstance(error, requests.Timeout):
         steps = f"{BOUNDS.connect:g} seconds to connect, {BOUNDS.read:g} for each part of an answer"
         return f"did not answer in time ({steps})"
@@ -87,6 +87,10 @@ def _what_happened(error: BaseException, patience: float) -> str:
         return "sends to another address, and nothing is sent there; name that address if you trust it"
     if isinstance(error, TooLongError):
         return "sent more than any answer has"
+    if is_cut_off(error):
+        return "closed the connection in the middle of an answer"
+    if is_not_http(error):
+        return "gave an answer that is not HTTP"
     if isinstance(error, requests.ConnectionError):
         return f"cannot be reached ({reason_of(error)})"
     if isinstance(error, requests.JSONDecodeError):

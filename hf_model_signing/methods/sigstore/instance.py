@@ -155,6 +155,9 @@ class Instance:
         from sigstore.errors import Error, TUFError
         from sigstore.models import ClientTrustConfig
         from tuf.api.exceptions import DownloadError
+        from urllib3.exceptions import HTTPError
+
+        from hf_model_signing._util.http import is_cut_off
 
         self._seed()
         for attempt in range(_TRIES):
@@ -165,8 +168,9 @@ class Instance:
                 cause = error.__cause__
                 if isinstance(cause, OSError):
                     raise cause from error
-                if isinstance(cause, DownloadError):
-                    raise _UnreachableError("it cannot be reached") from error
+                if isinstance(cause, (DownloadError, HTTPError)):
+                    reason = "it closed the connection in the middle of an answer"
+                    raise _UnreachableError(reason if is_cut_off(cause) else "it cannot be reached") from error
                 raise self._refusal(cause or error) from error
             except (Error, ValueError) as error:
                 # Another process may be writing the file: tuf does not write atomically.

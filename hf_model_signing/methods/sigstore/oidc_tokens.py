@@ -221,15 +221,19 @@ def _detect(client_id: str) -> str | None:
     import id as places
     import urllib3
 
+    from hf_model_signing._util.http import reason_of
+
     try:
         return places.detect_credential(client_id)
     except places.IdentityError as error:
         hint = _HOW_TO.get(_place(), "check the job's settings")
         if isinstance(error, places.GitHubOidcPermissionCredentialError) or str(error).startswith("GitLab"):
             raise UsageError(f"{_place()} gives this job no identity token ({show(str(error))}): {hint}") from None
-        raise HfSignError(
-            f"{_place()} did not give an identity token: {_without_body(error)}; no signature was written"
-        ) from None
+        # The library says that the request "timed out", whatever broke it.
+        cause = error.__context__
+        broke = isinstance(cause, urllib3.exceptions.MaxRetryError)
+        reason = f"its service cannot be reached ({reason_of(cause)})" if cause and broke else _without_body(error)
+        raise HfSignError(f"{_place()} did not give an identity token: {reason}; no signature was written") from None
     except (urllib3.exceptions.HTTPError, OSError, ValueError, RecursionError) as error:
         raise HfSignError(
             f"{_place()} did not give an identity token: what it answers makes no sense ({type(error).__name__}); "
