@@ -16,7 +16,7 @@ import urllib3
 
 from hub_adapters import deadlines
 from hub_adapters._util.text import one_line
-from hub_adapters.errors import DishonestError, HubError, UnavailableError
+from hub_adapters.errors import HubError, UnavailableError
 from hub_adapters.http.urls import follow, host_of, shown
 
 _logger = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ class Exchange:
                 return response
             response.close()
             url = follow(url, location)
-        raise DishonestError(f"'{shown(self._address)}' sends from one address to the next without an end")
+        raise UnavailableError(f"'{shown(self._address)}' redirects from URL to URL without end")
 
     def _ask(self, session: requests.Session, url: str) -> requests.Response:
         _logger.debug("requesting %s", shown(url))

@@ -14,6 +14,7 @@ from types import TracebackType
 from tests.servers.hub_faults import Cut, Delay, Fail, Fault, Faults, Record, Spoil
 from tests.servers.hub_http import Log, Reply, Request, Server, content_reply, error, redirect
 from tests.servers.hub_store import Blob, Content
+from tests.servers.wire_faults import Wire, WireFault
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,12 @@ class StaticHosts:
     def spoil(self, change: Callable[[Reply], Reply], path: str = "", times: int | None = 1) -> Fault:
         """Change a response before it is sent."""
         return self._faults.add(Fault(Spoil(change), path=path, times=times))
+
+    def break_wire(self, fault: WireFault, *, origin: str = "hub") -> Wire:
+        """Break the connections of all requests to an origin, `hub` or `cdn`, in place of an answer."""
+        server = next(server for server in self._servers if server.origin == origin)
+        server.wire = Wire(fault)
+        return server.wire
 
     def _answer(self, request: Request) -> Reply:
         record = request.record
