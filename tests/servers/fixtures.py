@@ -17,7 +17,11 @@ os.environ["HF_HUB_DISABLE_XET"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 
-from tests.helpers import KeyPair, Outcome, make_pair
+import hf_model_signing as hms
+from hf_model_signing.oms.names import SIGNATURE_NAME
+from hf_model_signing.oms.statement import SIGNED_AT, Statement, signing_time
+from hf_model_signing.signing import make_manifest
+from tests.helpers import KeyPair, Outcome, make_pair, write_tree
 from tests.servers.hub import Hub
 from tests.servers.static import StaticHosts
 from tests.servers.tsa import Tsa
@@ -142,8 +146,11 @@ def repo(hub: Hub) -> str:
 
 
 @pytest.fixture
-def signed(hub: Hub, repo: str, person: Callable[..., Person], acme: KeyPair) -> str:
-    """The same repository, signed by `acme`."""
-    outcome = person("signer").run("push", repo, "--private-key", acme.private)
-    assert outcome.code == 0, outcome.err
+def signed(hub: Hub, repo: str, acme: KeyPair, tmp_path: Path) -> str:
+    """The same repository, signed by `acme`, as by a push."""
+    folder = write_tree(tmp_path / "signing" / "model", {name: hub.read(repo, name) for name in hub.files(repo)})
+    annotations = {"revision": hub.log(repo)[0].sha, SIGNED_AT: signing_time()}
+    statement = Statement(make_manifest(folder), f"hf://{repo}", annotations)
+    bundle = hms.KeySigner(acme.private).sign(statement)
+    hub.commit(repo, {SIGNATURE_NAME: bundle.to_bytes()}, message="Sign the repository (model.sig)")
     return repo
