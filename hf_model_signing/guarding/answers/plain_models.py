@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 from hf_model_signing._util.paths import path_inside
 from hf_model_signing._util.text import show
@@ -101,7 +102,8 @@ class _Model:
         directory = f"{status.st_dev}:{status.st_ino}"  # the path can lead to another one next time
         if call.is_resting(directory):
             self._check_one(name, files)
-            return
+            if not files.has_changed():
+                return
         started, paths = time.monotonic(), files.paths()
         self._check_unshared(writer_of_any((self._directory, *paths.values())), call)
         files.check_paths(paths, [*call.manifest.digests, name])
@@ -160,6 +162,7 @@ class _Files(DirectoryCheck):
     """The check of the files. Links are followed if the signature was made so, and refused otherwise."""
 
     signature: str = ""
+    needs_all: ClassVar[bool] = True
 
     def _all_paths(self) -> Mapping[str, str]:
         own = {path_inside(self.directory, self.signature) or "", *EXEMPT_FILES, *_TOLERATED}

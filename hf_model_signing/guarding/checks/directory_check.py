@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from hf_model_signing._util.text import show, some
 from hf_model_signing.errors import ModelError, VerificationError
@@ -17,7 +18,7 @@ from hf_model_signing.hashing.file_tree import Listed, current_state, list_named
 from hf_model_signing.hashing.model_hasher import hash_listed
 from hf_model_signing.hashing.receipts import SMALLEST, Receipts
 from hf_model_signing.oms.difference import Difference, MismatchError
-from hf_model_signing.oms.names import EXEMPT_FILES
+from hf_model_signing.oms.names import EXEMPT_FILES, is_bytecode
 
 CLIENT_DIRECTORY = ".cache/huggingface"  # where the client records in a local_dir what it downloaded
 
@@ -27,6 +28,7 @@ _RECORD = re.compile(
     r"|(?:download|upload)/.+\.(?:metadata|lock|incomplete)|\.hf-sign-[^/]+(?:/.+)?)"
 )
 
+_ALWAYS = 100  # files: a directory with no more of them is looked at each time
 _TRIES = 5  # for a file that another process moves into place at the same time
 
 
@@ -46,6 +48,7 @@ class DirectoryCheck:
     local: bool = False
     shown: str = ""
     removes_bytecode: bool = False
+    needs_all: ClassVar[bool] = False  # True if every signed file must be there
 
     def check_all(self, required: Collection[str] = ()) -> None:
         """Raise `MismatchError` unless all files in the directory are as signed, and all `required` ones are there.
@@ -96,6 +99,38 @@ class DirectoryCheck:
         """Raise as `check_all` does, for the files `names`, which must all be there."""
         paths = self._existing({name: self._path(name) for name in names})
         self.check_paths({name: path for name, path in paths.items() if os.path.lexists(path)}, names)
+
+    def has_changed(self) -> bool:
+        """Return True if a file is not in the state in which it was verified, or is new: look at all of them then.
+
+        That takes a few microseconds for each file, so a large directory is looked at from time to time only.
+        """
+        look = f"look at {self.directory}"
+        if self.call.is_resting(look):
+            return False
+        started = time.monotonic()
+        try:
+            paths = self._all_paths()
+        except (ModelError, OSError):
+            return True  # the full check says why
+        signed = self.call.manifest.digests
+        if self.needs_all and not paths.keys() >= signed.keys():
+            return True
+        for name, path in paths.items():
+            if name in EXEMPT_FILES or (is_bytecode(name) and name not in signed and not self.removes_bytecode):
+                continue
+            if name not in signed or (self.call.knows(path) and not self._is_known(path, signed[name])):
+                return True
+        if len(paths) > _ALWAYS:
+            self.call.record_look(look, started)
+        return False
+
+    def _is_known(self, path: str, digest: bytes) -> bool:
+        """Return True if a file is in the state in which it had this digest, or if its link leads nowhere."""
+        try:
+            return self.call.digest(path, state_of(os.stat(path))) == digest
+        except FileNotFoundError:
+            return not self.needs_all
 
     def _existing(self, paths: Mapping[str, str]) -> dict[str, str]:
         signed = self.call.manifest.digests

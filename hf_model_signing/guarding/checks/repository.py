@@ -125,8 +125,10 @@ class GuardedRepository:
         if self.call.is_resting(self._snapshot):
             other = writer_of(os.path.join(self._snapshot, *name.split("/")))
             if other is None or not self._is_to_copy(other, in_place=in_place):
-                self.check_of(self._snapshot).check([name])
-                return self._snapshot
+                check = self.check_of(self._snapshot)
+                check.check([name])
+                if not check.has_changed():
+                    return self._snapshot
         if not in_place and self.call.is_resting(self._copy.directory) and self._copy.holds(name):
             self.check_of(self._copy.directory, shown=self._snapshot).check([name])
             return self._copy.directory

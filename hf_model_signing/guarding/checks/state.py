@@ -219,6 +219,15 @@ class CallState:
         """Return True if all files of a directory were checked a short time ago."""
         return time.monotonic() < self._rests.get(directory, 0.0)
 
+    def knows(self, path: str) -> bool:
+        """Return True if a digest of the file at `path` is known for some file state (step 2)."""
+        return (path, self._need_hashing()) in self._digests
+
+    def record_look(self, look: str, started: float) -> None:
+        """Record a look at the states of all files of a directory since `started`; it rests as a full check does."""
+        now = time.monotonic()
+        self._rests[look] = now + _REST * (now - started)
+
     def record_full_check(self, directory: str, started: float) -> None:
         """Record that all files of a directory were verified since `started`, on the monotonic clock (step 3)."""
         self._need_verified(())
