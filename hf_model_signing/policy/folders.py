@@ -113,14 +113,20 @@ def patterns_in(policy: str) -> list[FolderPattern] | None:
         return None
 
 
+def is_above_models(patterns: Sequence[FolderPattern], path: str) -> bool:
+    """Return True for a directory between the start of a pattern and the models that it names."""
+    places = _places(patterns)
+    found = _names_below(path, tuple(dict.fromkeys(start for _, start, _ in places)))
+    return any(
+        at == start and 0 < len(names) < len(wanted) and all(map(fits, names, wanted))
+        for _, start, wanted in places
+        for at, names in found
+    )
+
+
 def find_model(patterns: Sequence[FolderPattern], path: str) -> NamedModel | None:
     """Return the model that the first matching pattern names and that an absolute path leads to, or into."""
-    # Where the models of a pattern are: below its start, and below each link that its wildcards match.
-    places = [
-        (pattern, start, wanted)
-        for pattern in patterns
-        for start, wanted in ((pattern.start, pattern.below), *linked_below(pattern.start, pattern.below))
-    ]
+    places = _places(patterns)
     found = _names_below(path, tuple(dict.fromkeys(start for _, start, _ in places)))
     for pattern, start, wanted in places if found else ():
         for at, names in found:
@@ -128,6 +134,15 @@ def find_model(patterns: Sequence[FolderPattern], path: str) -> NamedModel | Non
                 model = os.path.join(start, *names[: len(wanted)])
                 return NamedModel(pattern, model, names[len(wanted) :])
     return None
+
+
+def _places(patterns: Sequence[FolderPattern]) -> list[tuple[FolderPattern, str, tuple[str, ...]]]:
+    """Return where the models of each pattern are: below its start, and below each link that its wildcards match."""
+    return [
+        (pattern, start, wanted)
+        for pattern in patterns
+        for start, wanted in ((pattern.start, pattern.below), *linked_below(pattern.start, pattern.below))
+    ]
 
 
 def _names_below(path: str, starts: tuple[str, ...]) -> list[tuple[str, tuple[str, ...]]]:

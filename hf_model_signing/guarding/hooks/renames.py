@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from hf_model_signing._util.repository_kinds import CACHED_PLURAL
 from hf_model_signing.guarding.hooks.real_places import Found, path_below
-from hf_model_signing.guarding.hooks.watched_paths import PathKind, watch
+from hf_model_signing.guarding.hooks.watched_paths import PathKind, holds_models, watch
 
 _CACHED = re.compile(rf"[/\\]{CACHED_PLURAL}--")
 _CONTENT = (PathKind.BYTECODE, PathKind.CACHE, PathKind.BLOB, PathKind.MODEL)
@@ -29,7 +29,7 @@ def leaving(source: str, target: str, directories: tuple[object, object] = (-1, 
         return
     if not os.path.isdir(old):
         yield from _leaving(old, new)
-    elif _CACHED.search(old) or any(kind is PathKind.MODEL for kind, _, _ in watch(old)):
+    elif _CACHED.search(old) or holds_models(old) or any(kind is PathKind.MODEL for kind, _, _ in watch(old)):
         for directory, subdirectories, names in os.walk(old):
             links = (name for name in subdirectories if os.path.islink(os.path.join(directory, name)))
             for name in (*names, *links):

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import cast
 
 from hf_model_signing._util.repository_kinds import CACHED_PLURAL
-from hf_model_signing.policy.folders import FolderPattern, find_model
+from hf_model_signing.policy.folders import FolderPattern, find_model, is_above_models
 
 BYTECODE = "__pycache__"
 
@@ -113,6 +113,11 @@ def is_of_model(path: str) -> bool:
         return any(watch(os.path.join(place, "x.py")) for place in (spelled, os.path.realpath(spelled)))
     except (OSError, TypeError, ValueError):
         return False
+
+
+def holds_models(path: str) -> bool:
+    """Return True for a directory that a rule names models in, at some depth."""
+    return bool(_models) and is_above_models(_models, path)
 
 
 def _whole(path: str) -> tuple[PathKind, str, re.Match[str]]:

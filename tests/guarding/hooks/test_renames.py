@@ -69,6 +69,29 @@ class TestPlainModel:
             WAYS[way](machine.bert, beside)
         assert (machine.bert / NAME).exists()
 
+    @pytest.mark.parametrize("rename", [os.rename, os.replace, os.renames, shutil.move, Path.rename, Path.replace])
+    def test_directory_above_models(self, machine: Machine, beside: Path, rename: Callable[..., object]) -> None:
+        """A rule names models two levels below a directory, and the program renames the level between."""
+        machine.trust(machine.models.parent / "*" / "*")
+        target = beside / "moved"
+        with machine.guard():
+            rename(machine.models, target)
+            assert (target / "bert" / NAME).read_bytes() == CONTENT
+        os.makedirs(machine.models.parent, exist_ok=True)
+        target.rename(machine.models)
+        tamper(machine.bert / NAME)
+        with machine.guard(), pytest.raises(hms.VerificationError):
+            rename(machine.models, target)
+        assert machine.bert.exists()
+
+    def test_directory_above_models_that_stays(self, machine: Machine) -> None:
+        machine.trust(machine.models.parent / "*" / "*")
+        tamper(machine.bert / NAME)
+        with machine.guard():
+            machine.models.rename(machine.models.parent / "other")
+            with pytest.raises(hms.VerificationError):
+                (machine.models.parent / "other" / "bert" / NAME).read_bytes()
+
     def test_that_stays(self, machine: Machine, beside: Path) -> None:
         """A program renames new files into their place, and exchanges versions; it opens none of them."""
         with machine.guard():
