@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -114,6 +115,7 @@ def http_error() -> type[Exception]:
     return next(base for base in HfHubHTTPError.__bases__ if base is not OSError)
 
 
+@lru_cache(maxsize=1)
 def http_library() -> ModuleType:
     """Return the HTTP library that the client uses."""
     return import_module(http_error().__module__.partition(".")[0])

@@ -64,6 +64,28 @@ def test_command(
     assert not Path("model").exists()
 
 
+@pytest.mark.usefixtures("pauses")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_with_a_hub_that_does_not_speak_tls(hub: Hub, person: People, acme: KeyPair, command: str) -> None:
+    who = person()
+    who.extra["HF_ENDPOINT"] = hub.url.replace("http://", "https://")
+    arguments = [part.format(public=acme.public, private=acme.private) for part in COMMANDS[command]]
+    with in_time():
+        outcome = who.run(*arguments)
+    check_sentence(outcome, f"{_host(hub, 'everywhere')} does not speak TLS as it should: ")
+    assert not Path("model").exists()
+
+
+@pytest.mark.usefixtures("pauses")
+@pytest.mark.parametrize("load", ["file", "snapshot"])
+def test_guarded_load_from_a_hub_that_does_not_speak_tls(hub: Hub, loader: Loader, load: str) -> None:
+    how = {"endpoint": hub.url.replace("http://", "https://")}
+    with in_time(), loader.guard(), pytest.raises(Exception, match="does not speak TLS as it should") as caught:
+        _ = loader.download("config.json", SIGNED, **how) if load == "file" else loader.snapshot(SIGNED, **how)
+    assert _host(hub, "everywhere") in str(caught.value)
+    assert loader.tree() == set()
+
+
 @pytest.mark.parametrize("fault", WireFault)
 @pytest.mark.parametrize("place", ["everywhere", "large files"])
 @pytest.mark.parametrize("load", ["file", "snapshot"])
@@ -96,7 +118,7 @@ def test_guarded_program_that_asks_for_something_else(hub: Hub, break_hub: Break
 
     break_hub(WireFault.SILENT)
     with in_time(), loader.guard(), pytest.raises(Exception, match=SAYS[WireFault.SILENT]):
-        list(HfApi(endpoint=hub.url).list_repo_tree(SIGNED))
+        HfApi(endpoint=hub.url).list_repo_refs(SIGNED)  # which no hook of the guard answers
 
 
 @pytest.mark.parametrize("fault", [WireFault.SILENT, WireFault.DRIP_BODY, WireFault.CUT_OFF])

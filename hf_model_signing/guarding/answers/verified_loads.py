@@ -165,9 +165,14 @@ def _look_up(repository: GuardedRepository, path: str) -> Any:  # noqa: ANN401 -
         if request.is_local:
             repository.decider.check_not_refused(request.requested)
         return request.download(dry_run=True)
-    except LocalEntryNotFoundError:
+    except LocalEntryNotFoundError as error:
         repository.decider.check_not_refused(request.requested)
-        raise
+        if request.is_local or error.__cause__ is None:
+            raise
+        where = f"'{path}' of '{request.uri}' at '{request.revision}'"
+        raise LocalEntryNotFoundError(
+            f"{where} is not on this disk, and the hub cannot be asked for it now: {reason_of(error)}"
+        ) from error
     except EntryNotFoundError as error:
         commit = getattr(getattr(error, "response", None), "headers", {}).get("X-Repo-Commit")
         if commit:
