@@ -100,6 +100,16 @@ class TestWithoutLinks:
             LOADS[load](loader, snapshot)
         assert len(pauses) < 30
 
+    def test_copy_that_was_broken_off_long_ago(
+        self, loader: Loader, half: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nobody writes to it any more, as its times tell, so there is nothing to wait for."""
+        now = time.time_ns
+        monkeypatch.setattr(time, "time_ns", lambda: now() + 60 * 10**9)
+        with loader.guard(), pytest.raises(hms.MismatchError, match=f"changed: {LARGE}"):
+            loader.download(SMALL, local_files_only=True)
+        assert pauses == []
+
     def test_copy_without_an_end(
         self, loader: Loader, snapshot: Path, half: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
