@@ -76,6 +76,7 @@ from hub_adapters.errors import GatedError as GatedError
 from hub_adapters.errors import HubError as HubError
 from hub_adapters.errors import NoRevisionError as NoRevisionError
 from hub_adapters.errors import NotFoundError as NotFoundError
+from hub_adapters.errors import TransferError as TransferError
 from hub_adapters.errors import UnavailableError as UnavailableError
 from hub_adapters.errors import UncertainError as UncertainError
 from hub_adapters.errors import UnsupportedError as UnsupportedError

@@ -25,6 +25,7 @@ NAMES: list[str] = importlib.import_module("hf_model_signing").__all__
 # Exceptions that are always translated before they reach a caller.
 INTERNAL = {
     *("PathError", "ShardError", "CertificateError", "BrokenError", "NotModifiedError", "TooLongError"),
+    *("SlowError", "TooMuchMemoryError", "RefusedValue"),
     "NewerFormatError",  # of a worker, which answers with it
 }
 CONSUMER = """
