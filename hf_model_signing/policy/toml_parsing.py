@@ -12,6 +12,7 @@ from typing import Any
 
 MAX_BYTES = 1024 * 1024  # of a policy
 
+_DOTS = 100_000  # in all; each may be one between two parts of a key, which takes a thousand bytes of memory
 _PARTS = 32  # of a key; those of a policy have three, and an object identifier in a string fifteen
 # A run of parts and dots. It is looked for from its begin only, so the search takes linear time.
 _LONG_KEY = re.compile(
@@ -28,6 +29,8 @@ def parse_toml(data: bytes) -> dict[str, Any]:
     if len(data) > MAX_BYTES:
         raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
     text = data.decode("utf-8")
+    if text.count(".") > _DOTS:
+        raise ValueError(f"it has more than {_DOTS:,} dots")
     found = _LONG_KEY.search(text)
     if found:
         line = text.count("\n", 0, found.start()) + 1

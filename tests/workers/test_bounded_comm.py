@@ -9,7 +9,7 @@ import socket
 import struct
 import threading
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -36,14 +36,15 @@ def _wire(frames: list[bytes]) -> bytes:
     return prelude + b"".join(frames)
 
 
-def _received(data: bytes, limit: int = 0) -> Any:  # noqa: ANN401 - a message
-    """Return the message that a connection of ours receives from a server that sends `data`."""
+def received(data: Iterable[bytes], limit: int = 0) -> Any:  # noqa: ANN401 - a message
+    """Return the message that a connection of ours receives from a server that sends these pieces."""
     comm = _module("hf_model_signing.workers.bounded_comm")
     ours, theirs = socket.socketpair()
 
     def send() -> None:
         try:
-            theirs.sendall(data)
+            for piece in data:
+                theirs.sendall(piece)
         except OSError:
             pass
         finally:
@@ -75,13 +76,13 @@ def test_message_as_dask_sends_it() -> None:
     serialized = _module("distributed.protocol").to_serialize
     data = b"x" * _EIGHT_MB
     message = {"status": "OK", "data": {"a": serialized(data), "b": serialized(b"")}, "keys": ("a", 1, None, 2.5)}
-    assert _received(_sized(_message(message)), _EIGHT_MB) == {**message, "data": {"a": data, "b": b""}}
+    assert received([_sized(_message(message))], _EIGHT_MB) == {**message, "data": {"a": data, "b": b""}}
 
 
 def test_answer_that_is_too_large_costs_itself_alone() -> None:
     serialized = _module("distributed.protocol").to_serialize
     message = {"data": {"liar": serialized(bytes(_EIGHT_MB + 1)), "honest": serialized(b"x")}}
-    found = _received(_sized(_message(message)), _EIGHT_MB)["data"]
+    found = received([_sized(_message(message))], _EIGHT_MB)["data"]
     assert found["honest"] == b"x"
     assert "more bytes than any answer has" in str(found["liar"])
 
@@ -147,7 +148,7 @@ def test_bomb(name: str) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(_module("distributed.comm.core").CommClosedError, match="the cluster"):
-            _received(data)
+            received([data])
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -167,10 +168,10 @@ def test_answers_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comm, "_MOST_DISCARDED", MAX_HEADER * 3)
     closed = _module("distributed.comm.core").CommClosedError
     with pytest.raises(closed, match="it has more than 1,000 bytes"):
-        _received(_sized([b"\xc0", bytes(600), bytes(600)]))
+        received([_sized([b"\xc0", bytes(600), bytes(600)])])
     with pytest.raises(closed, match=f"it has more than {MAX_HEADER * 3:,} bytes"):
-        _received(_sized([b"\xc0", bytes(MAX_HEADER * 2), bytes(MAX_HEADER * 2)]))
-    assert _received(_sized([b"\xc0", bytes(600)])) is None
+        received([_sized([b"\xc0", bytes(MAX_HEADER * 2), bytes(MAX_HEADER * 2)])])
+    assert received([_sized([b"\xc0", bytes(600)])]) is None
 
 
 def test_limit_of_containers(monkeypatch: pytest.MonkeyPatch) -> None:
