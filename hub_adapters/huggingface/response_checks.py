@@ -78,9 +78,13 @@ def checked_at_least(endpoint: str, budget: Budget | None = None) -> Iterator[No
 
 
 def watch_while(is_on: Callable[[], bool]) -> None:
-    """Put deadlines on what the program itself asks of a hub, too, while `is_on` returns True."""
+    """Put deadlines and bounds on what the program itself asks of a hub, too, while `is_on` returns True."""
     _watched[:] = [is_on]
     _install()
+
+
+def _is_watched() -> bool:
+    return any(is_on() for is_on in _watched)
 
 
 def is_checked() -> bool:
@@ -126,14 +130,14 @@ def _care_for(request: Any) -> Care | None:  # noqa: ANN401 - a request of eithe
     expected, patience = _expected.get(), current_patience()
     if expected is not None:
         return Care(patience, bool(api_path(str(request.url), (expected.endpoint, *_HUBS))))
-    if patience is not None or (request.method in ("GET", "HEAD") and any(is_on() for is_on in _watched)):
+    if patience is not None or (request.method in ("GET", "HEAD") and _is_watched()):
         return Care(patience)
     return None
 
 
 def _check_request(request: Any) -> None:  # noqa: ANN401 - a request of either HTTP library
     expected = _expected.get()
-    if expected:
+    if expected or _is_watched():
         ask_for_bounded_encoding(request)
     if expected and expected.stopped and expected.stopped.is_set():
         raise UnavailableError("stopped")
@@ -145,8 +149,10 @@ def _check_request(request: Any) -> None:  # noqa: ANN401 - a request of either 
 def _check_response(response: Any) -> None:  # noqa: ANN401 - a response of either HTTP library
     expected = _expected.get()
     if not expected:
+        if _is_watched():
+            bound_answer(response)
         return
-    bound_answer(response, (expected.endpoint, *_HUBS), is_own=True)
+    bound_answer(response, (expected.endpoint, *_HUBS))
     if is_id_token_url(str(response.request.url)):
         return  # not an answer of the hub; the client may need a new token in the middle of a download
     if is_exchange_url(str(response.request.url)) and response.is_redirect:

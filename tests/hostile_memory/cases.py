@@ -93,6 +93,16 @@ def _resolve(_: Path, url: str) -> object:
     return HuggingFaceAdapter(endpoint=url, token=False).resolve(HuggingFaceAdapter.named("acme/below"))
 
 
+def _ask_in_program(_: Path, url: str) -> object:
+    """Ask as a guarded program does."""
+    from huggingface_hub import HfApi
+
+    from hub_adapters.huggingface.response_checks import watch_while
+
+    watch_while(lambda: True)
+    return HfApi(endpoint=url, token=False).model_info("acme/program")
+
+
 def _ask(name: str) -> Callable[[Path, str], object]:
     def read(_: Path, url: str) -> object:
         from hf_model_signing.methods.sigstore.http import ask_service
@@ -198,6 +208,7 @@ CASES = {
     "hub, long paths": Case("hub", _TOO_MUCH, _list_files("long")),
     "hub, below the limit": Case("hub", "Resolved", _resolve),
     "hub, many pages": Case("hub", "are too long together", _list_files("pages")),
+    "guarded program, below the limit": Case("guarded program", "ModelInfo", _ask_in_program),
     "services, compressed lists": Case("services", "sent more than any answer has", _ask("issuer")),
     "services, below the limit": Case("services", "dict", _ask("below")),
     "trust root, nested lists": Case(
@@ -241,6 +252,8 @@ def hub_answer(url: str, path: str, page: int) -> tuple[int, dict[str, str], byt
         return 302, {**packed, "Location": "/elsewhere"}, _bomb(1)
     if path.endswith("/below"):
         return 200, {}, b'{"id":"acme/below","sha":"%b","a":[%b0]}' % (_COMMIT.encode(), _nested(2_700_000))
+    if path.endswith("/program"):
+        return 200, {}, b'{"id":"acme/program","sha":"%b","a":[%b0]}' % (_COMMIT.encode(), _nested(9_200_000))
     if "/long/" in path:
         return 200, {}, _page(page).replace(b"p" * 4_000, b"p" * 30_000)
     return 200, {"Link": f'<{url}{path}?page={page + 1}>; rel="next"'}, _page(page)

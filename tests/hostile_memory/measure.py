@@ -26,7 +26,7 @@ def _status(name: str) -> int:
 
 def _run(case: Case, path: Path, url: str) -> dict[str, object]:
     resource.setrlimit(resource.RLIMIT_AS, (_status("VmSize") + LIMIT, resource.RLIM_INFINITY))
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts from here
     before = _status("VmRSS")
     try:
         outcome = type(case.read(path, url)).__name__

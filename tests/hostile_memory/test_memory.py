@@ -26,7 +26,7 @@ def _answer(request: Request) -> Reply:
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """What each case took."""
+    """The result of each case, by its name."""
     server = Server("hub", _answer, Log())
     server.start()
     try:

@@ -1,5 +1,7 @@
 """Deadlines for what a guarded program asks of a hub through the client: a hub that says nothing must not stop it.
 
+The answers have bounds as well, so that one cannot exhaust the memory of the program.
+
 The guard's own calls have them anyway. This is for the questions that a library asks beside them, such as which files a
 repository has. The factory of HTTP clients that the program itself has set stays in use.
 """
