@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -401,14 +400,11 @@ def _written(draft: Draft) -> Draft:
 
 
 def _check(draft: Draft, data: bytes) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        trial = os.path.join(folder, "trust.toml")
-        write_file(trial, data)
-        try:
-            Policy.read(trial)
-        except UsageError as error:
-            why = error.why or str(error).replace(trial, draft.path)
-            raise UsageError(f"the trust policy '{draft.path}' stays as it is, for with this change {why}") from error
+    try:
+        Policy.parse(draft.path, data)
+    except UsageError as error:
+        why = error.why or str(error)
+        raise UsageError(f"the trust policy '{draft.path}' stays as it is, for with this change {why}") from error
     if tuple(parse_toml(draft.text.encode("utf-8")).get("trust", [])) != draft.rules:
         raise UsageError(
             f"the trust policy '{draft.path}' stays as it is: it is written in a form that is read and not edited; "

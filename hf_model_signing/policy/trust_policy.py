@@ -42,8 +42,14 @@ class Policy:
     def read(cls, path: StrPath) -> Policy:
         """Read a policy file (TOML); raises `UsageError`, with the location, for anything unknown in it."""
         name = file_name(path, "trust policy")
-        data = read_input(name, "trust policy", MAX_BYTES)
-        return cls(name, *read_values(name, data), data)
+        return cls.parse(name, read_input(name, "trust policy", MAX_BYTES))
+
+    @classmethod
+    def parse(cls, path: str, data: bytes) -> Policy:
+        """Parse the content of the policy file `path`, which may not be there yet; raises as `read` does."""
+        if len(data) > MAX_BYTES:
+            raise UsageError(f"'{path}' is too large to be a trust policy file")
+        return cls(path, *read_values(path, data), data)
 
     def decide(self, uri: str) -> Rule | None:
         """Return the rule that decides about a hub reference without a revision, or None (see `default`).

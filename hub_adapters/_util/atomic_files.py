@@ -1,5 +1,6 @@
 """Atomic writes: a reader sees the old file or the new one, also after a crash.
 
+A process that is killed leaves the temporary file. The first write to a directory removes those of earlier processes.
 This is the only implementation in the two packages; `hf_model_signing._util.atomic_files` re-exports it.
 """
 
@@ -10,11 +11,16 @@ import errno
 import os
 import re
 import stat
+import time
 from collections.abc import Iterable
 
 from hub_adapters._util.regular_files import kind_of
 
 _TEMPORARY = re.compile(r"\.hf-sign-(\d+)-[^/]*\.tmp")  # with the id of the process that writes it
+_LEFT = 60.0  # seconds; a process of another machine or container, which cannot be seen here, writes more often
+_LONG_LEFT = 24 * 3600.0  # seconds; another process may have got the id since then
+
+_cleared: set[str] = set()  # the directories that this process has cleared
 
 
 def write_file(
@@ -48,21 +54,25 @@ def remove_leftovers(directory: str | os.PathLike[str], *, older_than: float = 0
     Where other machines or containers write too, a process that does not exist here may be alive there, so a time in
     seconds has to pass.
     """
-    import glob
-    import time
-
-    for path in glob.glob(os.path.join(glob.escape(os.fspath(directory)), ".hf-sign-*.tmp")):
-        match = _TEMPORARY.fullmatch(os.path.basename(path))
-        if match and not _is_alive(int(match[1])):
-            with contextlib.suppress(OSError):
-                if time.time() - os.lstat(path).st_mtime >= older_than:
-                    os.unlink(path)
+    try:
+        names = [name for name in os.listdir(directory) if _TEMPORARY.fullmatch(name)]
+    except OSError:
+        return
+    for name in names:
+        path = os.path.join(directory, name)
+        with contextlib.suppress(OSError):
+            age = time.time() - os.lstat(path).st_mtime
+            if age >= _LONG_LEFT or (age >= older_than and not _is_alive(int(name.split("-")[2]))):
+                os.unlink(path)
 
 
 def _write_beside(target: str, pieces: Iterable[bytes], mode: int | None) -> None:
     if os.path.isdir(target) and not os.path.islink(target):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), target)
     directory = os.path.dirname(target)
+    if directory not in _cleared:
+        _cleared.add(directory)
+        remove_leftovers(directory, older_than=_LEFT)
     temporary = os.path.join(directory, f".hf-sign-{os.getpid()}-{os.urandom(8).hex()}.tmp")
     _check_replaceable(target)
     wanted = _mode_of(target) if mode is None else mode
@@ -107,6 +117,8 @@ def _is_ours(name: str, target: str) -> bool:
 
 
 def _is_alive(process: int) -> bool:
+    if os.name == "nt":  # there, it would be sent a Ctrl-C
+        return True
     try:
         os.kill(process, 0)
     except ProcessLookupError:

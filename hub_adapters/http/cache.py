@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
-from hub_adapters._util.atomic_files import remove_leftovers, write_file
+from hub_adapters._util.atomic_files import write_file
 from hub_adapters._util.file_lock import locked
 from hub_adapters._util.json_memory import read_json
 from hub_adapters._util.own_cache import own_directory
@@ -35,7 +35,6 @@ _FOLDER = "downloads"
 _LIST = "files.json"  # the state of each file of the model when it was built
 _LARGEST_LIST = 400_000_000  # bytes of memory, for 300,000 files
 _LARGEST_NOTES = 1_000_000  # bytes of memory
-_LEFT = 60.0  # seconds; writing a record takes milliseconds, so an older temporary file is not in use
 _MODEL = "model"  # a directory of its own, so that the name of a model cannot be that of the list
 
 
@@ -187,8 +186,6 @@ class DownloadCache:
         """Remove files of a killed process; the lock is held, so no other process uses them."""
         for name in (key, f"{key}.old"):
             shutil.rmtree(self._place("making", name), ignore_errors=True)
-        for folder in ("addresses", "partial"):
-            remove_leftovers(os.path.dirname(self._place(folder, key)), older_than=_LEFT)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,9 @@ import hf_model_signing as hms
 from hf_model_signing.policy import editing
 from hf_model_signing.policy.editing import Draft, add, covers, placed, remove
 from hf_model_signing.policy.toml_text import Tables
+from hub_adapters._util import atomic_files
 from tests.helpers import run_python
+from tests.killing import killed_at, moments
 
 DIGEST = f"sha256:{'0' * 64}"
 
@@ -319,6 +323,30 @@ def test_concurrent_edits_lose_nothing(tmp_path: Path) -> None:
 
 
 # Choice of the rule
+
+
+def test_killed_at_any_moment(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The policy is the old or the new one, and a minute later the next edit leaves nothing of the killed one."""
+    before, there = _text(), {*tmp_path.iterdir()}
+
+    def edit() -> None:
+        add(path, ["other/x"], NEW)
+
+    edit()
+    after, has_left = _text(), False
+    Path(path).write_text(before)
+    for moment in moments(edit, 8):
+        Path(path).write_text(before)
+        monkeypatch.setattr(atomic_files, "_cleared", set())
+        killed_at(edit, moment)
+        assert _text() in (before, after), moment
+        for left in tmp_path.glob(".hf-sign-*"):
+            has_left = True
+            os.utime(left, (0, time.time() - 61))
+        edit()
+        assert _text() == after, moment
+        assert {*tmp_path.iterdir()} == there, moment
+    assert has_left
 
 
 def test_signer_that_is_there_already(path: str, tmp_path: Path) -> None:

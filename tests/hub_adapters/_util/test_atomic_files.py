@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -212,6 +213,19 @@ def test_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
     assert left in names_below(tmp_path)
     remove_leftovers(tmp_path)
     assert names_below(tmp_path) == {ours, ".hf-sign-x-ab.tmp", "model.sig"}
+
+
+@pytest.mark.parametrize(
+    ("process", "seconds", "stays"),
+    [("gone", 59, True), ("gone", 61, False), ("alive", 61, True), ("alive", 25 * 3600, False)],
+)
+def test_first_write_to_a_directory_removes_leftovers(tmp_path: Path, process: str, seconds: int, stays: bool) -> None:
+    """In a container, every process has the id of one that was killed in an earlier one."""
+    left = tmp_path / f".hf-sign-{4_194_305 if process == 'gone' else os.getppid()}-ab.tmp"  # above the largest id
+    left.touch()
+    os.utime(left, (0, time.time() - seconds))
+    write_file(tmp_path / "f", b"new")
+    assert left.exists() == stays
 
 
 @pytest.mark.parametrize("to", ["file", "folder", "nowhere"])
