@@ -17,4 +17,5 @@ pytest_plugins = [
     "tests.softhsm",
     "tests.guarded",
     "tests.shared_files",
+    "tests.two_versions",
 ]

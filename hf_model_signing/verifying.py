@@ -21,7 +21,7 @@ from hf_model_signing.methods.interface import Verified, Verifier
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.folders import Folders
 from hf_model_signing.oms.manifest import Manifest
-from hf_model_signing.oms.names import SIGNATURE_NAME, default_ignores, matches_any
+from hf_model_signing.oms.names import REPLACEMENT, SIGNATURE_NAME, default_ignores, matches_any
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.signing import relative_ignore
 
@@ -242,6 +242,13 @@ def _single_file(model: StrPath, expected: Mapping[str, bytes]) -> Mapping[str, 
     return {name: expected["."]} if "." in expected else expected
 
 
+def stopped_download(directory: StrPath) -> str:
+    """Return a line for a refusal if a process was killed while it replaced the files of a directory."""
+    if not os.path.lexists(os.path.join(directory, *REPLACEMENT.split("/"))):
+        return ""
+    return "\n  a download to it was stopped while it replaced files: run it again, which ends or undoes that"
+
+
 def _explain(model: StrPath, difference: Difference, signature_file: str | None) -> str:
     message = f"'{show(os.fspath(model))}' is not what was signed: {difference.describe()}"
     if signature_file is not None:
@@ -251,6 +258,7 @@ def _explain(model: StrPath, difference: Difference, signature_file: str | None)
 
         if unsigned_bytecode(difference.added, ()):
             message += f"\n  {how_to_remove(show(os.fspath(model)))}"
+    message += stopped_download(model)
     pointers = [name for name in difference.changed[:50] if _is_pointer(os.path.join(model, name))]
     if pointers:
         message += f"\n  {show(pointers[0])} is a Git LFS pointer, not the file itself: run `git lfs pull`"

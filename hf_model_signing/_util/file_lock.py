@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from hub_adapters._util.file_lock import locked
 
+__all__ = ["changing", "locked"]
+
 
 @contextlib.contextmanager
 def changing(path: str, *, long: bool = False) -> Iterator[None]:

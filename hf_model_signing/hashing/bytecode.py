@@ -25,18 +25,25 @@ def remove_bytecode(directory: str, signed: Collection[str]) -> list[str]:
     again when it needs it.
     """
     left = []
-    for folder, _, files in os.walk(directory):
-        if os.path.basename(folder) != DIRECTORY:
-            continue
-        prefix = os.path.relpath(folder, directory).replace(os.sep, "/")
-        for name in unsigned_bytecode((f"{prefix}/{name}" for name in files), signed):
-            try:
-                os.unlink(os.path.join(directory, *name.split("/")))
-            except OSError:
-                left.append(name)
+    for name in bytecode_in(directory, signed):
+        path = os.path.join(directory, *name.split("/"))
+        try:
+            os.unlink(path)
+        except OSError:
+            left.append(name)
         with contextlib.suppress(OSError):  # unless something else is in it
-            os.rmdir(folder)
+            os.rmdir(os.path.dirname(path))
     return left
+
+
+def bytecode_in(directory: str, signed: Collection[str]) -> list[str]:
+    """Return the names of the files in a directory that are bytecode which is not signed."""
+    found = []
+    for folder, _, files in os.walk(directory):
+        if os.path.basename(folder) == DIRECTORY:
+            prefix = os.path.relpath(folder, directory).replace(os.sep, "/")
+            found += unsigned_bytecode((f"{prefix}/{name}" for name in files), signed)
+    return found
 
 
 def how_to_remove(directory: StrPath) -> str:

@@ -8,19 +8,17 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from hf_model_signing._util.text import some
-from hf_model_signing.errors import RefusedError, UsageError, VerificationError
+from hf_model_signing.errors import UsageError, VerificationError
 from hf_model_signing.hashing.bytecode import remove_bytecode
-from hf_model_signing.hashing.file_tree import describe_file
-from hf_model_signing.hashing.model_hasher import hash_file
-from hf_model_signing.hub.download import Download, Pulled
+from hf_model_signing.hub.download import Pulled
 from hf_model_signing.hub.listing import compare_listing, covered
-from hf_model_signing.hub.mismatch import discard_rejected
 from hf_model_signing.hub.partial_snapshot import PartialSnapshot, holds_more, partial_snapshot
 from hf_model_signing.hub.signature import fetch_signature
-from hf_model_signing.hub.staging import check_target, staged
+from hf_model_signing.hub.staging import settle
+from hf_model_signing.hub.target_download import TargetDownload
 from hf_model_signing.methods.interface import Verified
 from hf_model_signing.oms.bundle import Bundle
-from hf_model_signing.oms.difference import Difference, MismatchError, compare
+from hf_model_signing.oms.difference import Difference, MismatchError
 from hf_model_signing.oms.names import EXEMPT_FILES, SIGNATURE_NAME, is_below, matches_any
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.verifying import Verification, expected_files, find_signature, ignored_paths, verify_files
@@ -33,7 +31,7 @@ _MAX_GIT_FILE = 1024 * 1024  # bytes; a larger file of such a name is something 
 
 
 @dataclass(frozen=True)
-class RepositoryDownload(Download):
+class RepositoryDownload(TargetDownload):
     """The verified download of one repository."""
 
     def run(self, signature: Bundle | None, target: str | None) -> Pulled:
@@ -47,6 +45,8 @@ class RepositoryDownload(Download):
                 f"{self.adapter.title} has no signatures beside its models: `hf-sign verify METHOD … --signature FILE "
                 f"{self.reference}` downloads and verifies one, and says where it is"
             )
+        if target is not None:
+            settle(target, self.note)
         try:
             resolved = self.adapter.resolve(self.reference)
             listing = self.adapter.remote_manifest(resolved)
@@ -78,7 +78,7 @@ class RepositoryDownload(Download):
         except VerificationError as refusal:
             raise VerificationError(f"{refusal}\n  (this is a copy on this disk; {error})") from refusal
         self.note_unnamed(verified)
-        self._note_unsigned(path, verified.statement)
+        self.note_unsigned(path, verified.statement)
         return Pulled(before.commit, Verification(path, verified, names, from_cache=True))
 
     def _verify_copy(self, before: Snapshot, statement: Statement) -> tuple[str, tuple[str, ...]]:
@@ -99,20 +99,15 @@ class RepositoryDownload(Download):
         files = self._check_listing(verified.statement, listing)
         own = verified.bundle if signature is None else None
         if target is None:
-            snapshot = self._download(resolved, files, verified.statement)
+            snapshot = self.download(resolved, files, verified.statement)
             with self._directory_of(snapshot, files) as directory:
                 names = self._compare(snapshot, verified.statement, own, directory.made)
             path = directory.path
             self.trusted.verifier.pin(verified)
             self.adapter.remember(resolved)
-            self._note_unsigned(path, verified.statement)
         else:
-            path, earlier = target, self._earlier_files(target, files, verified)
-            check_target(target, {*files, *earlier})
-            with staged(target, files, earlier) as stage:
-                snapshot = self._download(resolved, files, verified.statement, to=stage)
-                names = self._compare(snapshot, verified.statement, own, snapshot.path)
-                self.trusted.verifier.pin(verified)
+            path, names = target, self.fill(target, resolved, files, verified, own)
+        self.note_unsigned(path, verified.statement)
         if signature is None:
             self.record_newest(verified, resolved.commit)
         return Pulled(resolved.commit, Verification(path, verified, names))
@@ -147,37 +142,6 @@ class RepositoryDownload(Download):
             self.note(f"not downloaded, because the signature leaves it out: {some(left_out)}")
         return {path: listing[path] for path in sorted(wanted)}
 
-    def _download(
-        self, resolved: Resolved, files: Mapping[str, RemoteFile], statement: Statement, *, to: str | None = None
-    ) -> Snapshot:
-        """Download the files, first those whose digest the listing does not have, so that a mismatch is found early."""
-        small = {name: file for name, file in files.items() if file.sha256 is None}
-        first = self.adapter.fetch(resolved, list(small.values()), to=to)
-        signed = {name: digest for name, digest in statement.manifest.digests.items() if name in small}
-        how = statement.manifest.serialization
-        found = {name: hash_file(os.path.join(first.path, name), how) for name in signed}
-        self._refuse(compare(signed, found), first)
-        rest = self.adapter.fetch(resolved, [file for name, file in files.items() if name not in small], to=to)
-        return Snapshot(rest.path, rest.commit, first.fresh | rest.fresh, first.old_blobs)
-
-    def _earlier_files(self, folder: str, files: Mapping[str, RemoteFile], now: Verified) -> set[str]:
-        """Return the files in `folder` that an earlier version of a trusted signer has and that match its signature."""
-        try:
-            bundle = Bundle.read(os.path.join(folder, SIGNATURE_NAME))
-            verified = now if bundle == now.bundle else self.trusted.verifier.verify(bundle)
-            signed = verified.statement.manifest
-            if verified.accepted_by.describe() not in self.trusted.verifier.signers():
-                return set()  # before the first use any signer is accepted, whose files must not be removed
-            return {
-                name
-                for name, digest in signed.digests.items()
-                if name not in files
-                and os.path.isfile(os.path.join(folder, name))
-                and hash_file(os.path.join(folder, name), signed.serialization) == digest
-            }
-        except RefusedError:
-            return set()  # nothing is known about the files there, so they stay
-
     def _directory_of(
         self, snapshot: Snapshot, names: Collection[str]
     ) -> contextlib.AbstractContextManager[PartialSnapshot]:
@@ -195,32 +159,13 @@ class RepositoryDownload(Download):
         `directory` has the files of the snapshot that are verified.
         """
         own = os.path.join(directory, SIGNATURE_NAME)
-        for name in EXEMPT_FILES:
-            if os.path.lexists(os.path.join(directory, name)):
-                describe_file(os.path.join(directory, name))
-        if bundle is not None and Bundle.read(own) != bundle:
-            raise VerificationError(f"the hub gave two different {SIGNATURE_NAME} for '{self.reference}'")
+        self.check_exempt(directory, bundle)
         remove_bytecode(snapshot.path, statement.manifest.digests)
         try:
             return verify_files(directory, statement.manifest, self.coverage, own, self.progress)
         except MismatchError as error:
-            self._refuse(error.difference, snapshot)
+            self.refuse(error.difference, snapshot)
             raise
-
-    def _refuse(self, difference: Difference, snapshot: Snapshot) -> None:
-        """Raise `MismatchError` for files that differ, and remove those that this call downloaded from the cache."""
-        if not difference:
-            return
-        blame = discard_rejected(snapshot, difference, self.adapter.discard)
-        message = f"'{self.reference}' is not what was signed: {difference.describe()}\n  ({blame.describe()})"
-        raise MismatchError(message, difference)
-
-    def _note_unsigned(self, folder: str, statement: Statement) -> None:
-        """Report files in the folder that the signature leaves out."""
-        ignored = ignored_paths(statement.manifest, self.coverage) - EXEMPT_FILES
-        there = sorted(path for path in ignored if os.path.lexists(os.path.join(folder, path)))
-        if there:
-            self.note(f"in the folder, and not signed: {some(there)}")
 
 
 def _is_incomplete(difference: Difference) -> bool:

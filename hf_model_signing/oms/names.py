@@ -13,9 +13,12 @@ GIT_PATHS = (".git", ".gitattributes", ".github", ".gitignore")
 
 # Written into a folder by `hf download --local-dir`, and by us: the signature beside the model.
 SIGNATURE_NAME = "model.sig"
+CLIENT_DIRECTORY = ".cache/huggingface"  # the client's records of what it downloaded
 
+# Here a replacement of files that has not ended keeps its list, and the files that were there before.
+REPLACEMENT = f"{CLIENT_DIRECTORY}/.hf-sign"
 
-TOOL_PATHS = (".cache/huggingface", SIGNATURE_NAME)
+TOOL_PATHS = (CLIENT_DIRECTORY, SIGNATURE_NAME)
 
 
 # Files that may be present without being signed, wherever that is decided: the signature cannot list itself, and every

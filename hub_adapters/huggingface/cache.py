@@ -57,7 +57,7 @@ def write_ref(repository: str, revision: str, commit: str) -> None:
 def own_cache(beside: str) -> Iterator[str]:
     """Yield a new directory in the cache, and remove it afterwards, with those that killed processes have left."""
     os.makedirs(beside, exist_ok=True)
-    _remove_left(beside)
+    remove_left(beside)
     with contextlib.ExitStack() as stack:
         directory = _new_directory(beside, stack)
         try:
@@ -66,8 +66,8 @@ def own_cache(beside: str) -> Iterator[str]:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _remove_left(beside: str) -> None:
-    """Remove the directories that no process holds, and their locks."""
+def remove_left(beside: str) -> None:
+    """Remove what killed processes have left in a cache: the directories that no process holds, and their locks."""
     for path in glob.glob(os.path.join(glob.escape(beside), f"{_OWN}*")):
         directory = path.removesuffix(_LOCK)
         if os.path.islink(directory) or not (path.endswith(_LOCK) or os.path.isdir(path)):
@@ -84,6 +84,9 @@ def _new_directory(beside: str, stack: contextlib.ExitStack) -> str:
             stack.enter_context(locked(directory + _LOCK, wait=False))
         except BlockingIOError:
             continue  # another process is just looking at the new lock file
+        except FileNotFoundError:
+            os.makedirs(beside, exist_ok=True)  # another process has removed it, because it was empty
+            continue
         except OSError as error:
             if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP):
                 raise

@@ -32,6 +32,7 @@ EXPLAINED = {
     "hf_model_signing/hashing/receipts.py": "005-receipts.md",
     "hf_model_signing/oms/bundle.py": "006-json-manifest.md",
     "hf_model_signing/workers/messages.py": "007-worker-messages.md",
+    "hf_model_signing/_util/file_replacement.py": "013-replacing-files.md",
 }
 
 

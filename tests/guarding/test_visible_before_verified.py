@@ -279,7 +279,7 @@ def test_files_of_the_same_content_in_several_threads(
     names = [f"shard-{number}.txt" for number in range(4)]
     hub.commit(repo, dict.fromkeys(names, b"the same"))
     assert person().run("push", REPO, "--private-key", str(acme.private)).code == 0
-    download, replace_file = StagedFiles._download, os.replace
+    download = StagedFiles._download
     downloaded, installed = threading.Barrier(2), threading.Event()
 
     def download_at_once(files: StagedFiles, name: str, client: Callable[..., Any]) -> None:
@@ -294,13 +294,7 @@ def test_files_of_the_same_content_in_several_threads(
         if name in names:
             installed.set()
 
-    def replace_before_this_thread(source: str, target: str) -> None:
-        if os.path.basename(target) in (".gitignore", "CACHEDIR.TAG"):
-            replace_file(source, target)
-        replace_file(source, target)
-
     monkeypatch.setattr(StagedFiles, "_download", download_at_once)
-    monkeypatch.setattr(os, "replace", replace_before_this_thread)
     with loader.guard():
         for local in (None, tmp_path / "local"):
             directory = Path(loader.snapshot(local_dir=local))

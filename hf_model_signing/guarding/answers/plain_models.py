@@ -19,7 +19,7 @@ from hf_model_signing._util.paths import path_inside
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import MissingSignatureError, ModelError, VerificationError
 from hf_model_signing.guarding.checks.decider import Decider, Facts
-from hf_model_signing.guarding.checks.directory_check import CLIENT_DIRECTORY, DirectoryCheck
+from hf_model_signing.guarding.checks.directory_check import DirectoryCheck
 from hf_model_signing.guarding.checks.request import RequestedRevision
 from hf_model_signing.guarding.checks.shared_cache import refusal, treatment, writer_of, writer_of_any
 from hf_model_signing.guarding.checks.state import CallState, SignatureFile
@@ -30,7 +30,7 @@ from hf_model_signing.hub.detached_signature import MAX_SIGNATURE
 from hf_model_signing.methods.interface import Verified
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.difference import Difference, MismatchError
-from hf_model_signing.oms.names import EXEMPT_FILES
+from hf_model_signing.oms.names import CLIENT_DIRECTORY, EXEMPT_FILES
 from hf_model_signing.policy.rules import Rule
 from hf_model_signing.policy.shared_cache import SharedCache
 

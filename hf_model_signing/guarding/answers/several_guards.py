@@ -17,11 +17,11 @@ from hf_model_signing.errors import VerificationError
 from hf_model_signing.guarding.answers import direct_reads, hf_file_system, listings
 from hf_model_signing.guarding.answers.repository_information import repository_info
 from hf_model_signing.guarding.checks.decider import Decider
-from hf_model_signing.guarding.checks.directory_check import CLIENT_DIRECTORY
 from hf_model_signing.guarding.checks.request import Arguments
 from hf_model_signing.guarding.checks.shared_cache import treating_alike
 from hf_model_signing.guarding.own_calls import Original
 from hf_model_signing.hashing.file_tree import state_of
+from hf_model_signing.oms.names import CLIENT_DIRECTORY
 
 # They ask all guards about one answer of the hub.
 HANDLERS_OF_ALL = (

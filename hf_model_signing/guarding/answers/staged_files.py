@@ -2,6 +2,7 @@
 
 Other processes read the cache, or a directory of the user's own, while a file is downloaded. At its path they find what
 was there before, or the verified file, and never anything else; also after a refusal, and after a process was killed.
+In a directory of the user's own, all files of a call are replaced at its end, or none of them.
 """
 
 from __future__ import annotations
@@ -13,18 +14,21 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from hf_model_signing._util.file_replacement import FileReplacement
 from hf_model_signing._util.text import show
-from hf_model_signing.errors import ModelError, VerificationError
-from hf_model_signing.guarding.checks.directory_check import CLIENT_DIRECTORY, DirectoryCheck
+from hf_model_signing.errors import BundleError, ModelError, VerificationError
+from hf_model_signing.guarding.checks.directory_check import DirectoryCheck
 from hf_model_signing.guarding.checks.repository import GuardedRepository
 from hf_model_signing.guarding.own_calls import own_calls
 from hf_model_signing.hashing.model_hasher import git_blob_id, hash_file
+from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.difference import MismatchError
-from hf_model_signing.oms.names import EXEMPT_FILES
-from hub_adapters.huggingface.cache import is_recorded, own_cache
+from hf_model_signing.oms.names import CLIENT_DIRECTORY, EXEMPT_FILES, REPLACEMENT, SIGNATURE_NAME
+from hub_adapters.huggingface.cache import is_recorded, own_cache, remove_left
 
 Download = Callable[..., Any]  # the client's `hf_hub_download`, with the arguments of a call and some changed ones
 
@@ -47,6 +51,13 @@ class _Stage:
                 self._path = self._stack.enter_context(own_cache(self._beside))
             return self._path
 
+    def is_possible(self) -> bool:
+        """Return False if the directory cannot be made."""
+        try:
+            return bool(self.path())
+        except OSError:
+            return False
+
     def lock(self, content: str) -> threading.Lock:
         """Return the lock of a content: threads of the client download equal files to one blob."""
         with self._lock:
@@ -55,21 +66,36 @@ class _Stage:
 
 @dataclass(frozen=True)
 class StagedFiles:
-    """The files of one commit, and their directory: a snapshot in the client's cache, or one of the user's own."""
+    """The files of one commit, and their directory: a snapshot in the client's cache, or one of the user's own.
+
+    In the latter, the verified downloads `waiting` are put into place together, after `check` was called with them.
+    """
 
     repository: GuardedRepository
     directory: str
     stage: _Stage
+    check: Callable[[Collection[str]], None]
+    waiting: list[str] = field(default_factory=list)
 
     @classmethod
     @contextmanager
-    def of(cls, repository: GuardedRepository, directory: str) -> Iterator[StagedFiles]:
+    def of(
+        cls,
+        repository: GuardedRepository,
+        directory: str,
+        check: Callable[[Collection[str]], None] = lambda _: None,
+    ) -> Iterator[StagedFiles]:
         """Yield the files of the commit of a call; what is left of its downloads is removed at the end."""
         beside = repository.request.cache.directory
         if repository.request.local_dir:
             beside = os.path.join(directory, *CLIENT_DIRECTORY.split("/"))
+            with own_calls(), suppress(OSError):  # it cannot be written to: what is there is verified
+                FileReplacement(directory, REPLACEMENT).settle()
+        remove_left(beside)
         with ExitStack() as stack:
-            yield cls(repository, directory, _Stage(beside, stack))
+            files = cls(repository, directory, _Stage(beside, stack), check)
+            yield files
+            files._install_waiting()
 
     def prepare(self, names: Collection[str]) -> None:
         """Make the directory for downloads in this thread, if one of the files may need it.
@@ -103,12 +129,10 @@ class StagedFiles:
     def _is_there(self, name: str, target: str, etag: str | None) -> bool:
         """Return True if there is a file that needs no download. Whether it is as signed is checked later.
 
-        In a directory of the user's own that is a file which is as signed, or one that the client has for this commit.
         A blob that other commits have already is used if it is as signed.
         """
         if self._is_local:
-            is_good = os.path.exists(target) and (name in EXEMPT_FILES or self._check.has_content(name, target))
-            return is_good or (os.path.exists(target) and is_recorded(self.directory, name, self._commit))
+            return os.path.exists(target) and self._is_there_local(name, target)
         if os.path.exists(target):
             return True
         blob = os.path.realpath(os.path.join(self._blobs, etag)) if etag and os.path.basename(etag) == etag else ""
@@ -116,6 +140,16 @@ class StagedFiles:
             return False
         self._link(os.path.join(self._blobs, etag or ""), target)
         return True
+
+    def _is_there_local(self, name: str, target: str) -> bool:
+        """Return True for a file that is as signed, or that the client has for this commit; it can be of an older one.
+
+        Another signature of the same files stays where it cannot be replaced.
+        """
+        if name == SIGNATURE_NAME:
+            return self._is_accepted(target) or not self.stage.is_possible()
+        is_good = name in EXEMPT_FILES or self._check.has_content(name, target)
+        return is_good or is_recorded(self.directory, name, self._commit)
 
     def _download(self, name: str, download: Download) -> None:
         from huggingface_hub.errors import LocalEntryNotFoundError
@@ -140,10 +174,14 @@ class StagedFiles:
                 check.check([name])
             except MismatchError as error:
                 raise MismatchError(f"{error}\n  ({_SENT})", error.difference) from error
+        elif name == SIGNATURE_NAME and not self._is_accepted(path):
+            raise VerificationError(f"the hub gave two different {SIGNATURE_NAME} for '{self.repository.request.uri}'")
+        if self._is_local:
+            self.waiting.append(name)
+            return
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        install = self._install_local if self._is_local else self._install
         with own_calls():  # the hooks would look at the renames
-            install(name, path, target)
+            self._install(name, path, target)
 
     def _install(self, name: str, path: str, target: str) -> None:
         """Move a verified file to the blobs, and link to it; in a cache without links, move it to its place."""
@@ -185,17 +223,29 @@ class StagedFiles:
             shutil.copyfile(blob, new)
         os.replace(new, target)
 
-    def _install_local(self, name: str, path: str, target: str) -> None:
-        """Move a verified file to the directory of the user, and with it the client's record of the download."""
-        self._check.move(name, path, target)
-        records = f"download/{name}.metadata", ".gitignore", "CACHEDIR.TAG"
-        for record in records:
-            source = self._path(self.stage.path(), f"{CLIENT_DIRECTORY}/{record}")
-            final = self._path(self.directory, f"{CLIENT_DIRECTORY}/{record}")
-            if os.path.exists(source) and (record == records[0] or not os.path.exists(final)):
-                os.makedirs(os.path.dirname(final), exist_ok=True)
-                with suppress(FileNotFoundError):  # another thread has moved a record that all files share
-                    os.replace(source, final)
+    def _install_waiting(self) -> None:
+        """Move files to the directory of the user, each with the client's record of its download; the signature last.
+
+        Raises `OSError` if one of them cannot be replaced; then all are as they were before.
+        """
+        if not self.waiting:
+            return
+        stage = self.stage.path()
+        names = [f"{CLIENT_DIRECTORY}/{name}" for name in (".gitignore", "CACHEDIR.TAG")]
+        names = [name for name in names if not os.path.exists(self._path(self.directory, name))]
+        for name in sorted(self.waiting, key=lambda name: (name == SIGNATURE_NAME, name)):
+            names += [name, f"{CLIENT_DIRECTORY}/download/{name}.metadata"]
+        names = [name for name in names if os.path.exists(self._path(stage, name))]
+        check = partial(self.check, frozenset(self.waiting))
+        with own_calls():  # the hooks would look at the renames
+            FileReplacement(self.directory, REPLACEMENT).run(stage, names, check=check, move=self._check.move)
+
+    def _is_accepted(self, path: str) -> bool:
+        """Return True if a file is the signature that the call has accepted."""
+        try:
+            return Bundle.read(path) == self.repository.call.signature.bundle
+        except BundleError:
+            return False
 
     @property
     def _check(self) -> DirectoryCheck:

@@ -73,9 +73,16 @@ def load_snapshot(repository: GuardedRepository, original: Original, facts: Fact
     request.forget_other_listing(commit, listing)
     required = wanted & repository.call.manifest.digests.keys()
     directory = request.local_dir or request.cache.snapshot(commit)
-    with StagedFiles.of(repository, directory) as files:
+
+    def check(replaced: Collection[str], *, only_names: bool = False) -> None:
+        with repository.naming_rejected(directory):
+            repository.check_kept(directory, replaced, only_names=only_names)
+
+    with StagedFiles.of(repository, directory, check) as files:
         headers = request.headers()
         if repository.stages:
+            if request.local_dir:
+                check((), only_names=True)
             files.prepare(selected)
             headers = _headers(files, listing)
         found = _download_snapshot(repository, original, revision=commit, headers=headers)

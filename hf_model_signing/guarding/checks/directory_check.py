@@ -18,14 +18,13 @@ from hf_model_signing.hashing.file_tree import Listed, current_state, list_named
 from hf_model_signing.hashing.model_hasher import hash_listed
 from hf_model_signing.hashing.receipts import SMALLEST, Receipts
 from hf_model_signing.oms.difference import Difference, MismatchError
-from hf_model_signing.oms.names import EXEMPT_FILES, is_bytecode
-
-CLIENT_DIRECTORY = ".cache/huggingface"  # where the client records in a local_dir what it downloaded
+from hf_model_signing.oms.names import CLIENT_DIRECTORY, EXEMPT_FILES, is_bytecode
+from hf_model_signing.verifying import stopped_download
 
 # What the client and downloads of ours write there. A program that searches the directory for weights finds the rest.
 _RECORD = re.compile(
     rf"{re.escape(CLIENT_DIRECTORY)}/(?:\.gitignore(?:\.lock)?|CACHEDIR\.TAG|trees/(?:[0-9a-f]+\.json|[^/]+\.tmp)"
-    r"|(?:download|upload)/.+\.(?:metadata|lock|incomplete)|\.hf-sign-[^/]+(?:/.+)?)"
+    r"|(?:download|upload)/.+\.(?:metadata|lock|incomplete)|\.hf-sign[^/]*(?:/.+)?)"
 )
 
 _ALWAYS = 100  # files: a directory with no more of them is looked at each time
@@ -249,6 +248,7 @@ class DirectoryCheck:
             message += "\n  (a file that the signature does not list was signed by nobody)"
         if unsigned_bytecode(difference.added, ()):
             message += f"\n  {how_to_remove(self.directory)}"
+        message += stopped_download(self.directory)
         raise MismatchError(message, difference)
 
 

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from hf_model_signing._util.text import show
@@ -143,6 +143,19 @@ class GuardedRepository:
         paths = check.paths()
         self._check_unshared(directory, *paths.values())
         check.check_paths(paths, required)
+
+    def check_kept(self, directory: str, replaced: Collection[str] = (), *, only_names: bool = False) -> None:
+        """Raise `VerificationError` for what would be refused after a call has `replaced` files in a `local_dir`.
+
+        With `only_names`, the content of the files that stay is not compared: that is the check before a download.
+        """
+        if not os.path.isdir(directory):
+            return
+        check = replace(self.check_of(directory, local=True), removes_bytecode=False)
+        paths = {name: path for name, path in check.paths().items() if name not in replaced}
+        check.check_names(paths, ())
+        if not only_names:
+            check.check_paths(paths, ())
 
     def check_local_file(self, directory: str, name: str) -> None:
         """Raise `VerificationError` unless a file in a directory of the user's own is as signed."""

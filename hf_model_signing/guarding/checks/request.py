@@ -15,12 +15,11 @@ from hf_model_signing.errors import VerificationError
 from hf_model_signing.guarding.checks.client_cache import CachedRepository
 from hf_model_signing.guarding.http_request import named_endpoints
 from hf_model_signing.guarding.own_calls import OwnCallHeaders, original_of, own_calls
-from hf_model_signing.oms.names import SIGNATURE_NAME
+from hf_model_signing.oms.names import CLIENT_DIRECTORY, SIGNATURE_NAME
 from hub_adapters.http.patience import patiently
 from hub_adapters.huggingface.kept_listings import LARGEST_LISTING
 from hub_adapters.huggingface.response_checks import checked_at_least
 
-CLIENT_RECORDS = os.path.join(".cache", "huggingface")  # in a local_dir
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 # Arguments of a call, besides the file that it asks for, with which its signature is asked for as well.
@@ -126,7 +125,9 @@ class Request:
 
         The client downloads what its own list names. Of an incomplete one, files would be missing in the end.
         """
-        directory = os.path.join(self.local_dir, CLIENT_RECORDS) if self.local_dir else self.cache.directory
+        directory = (
+            os.path.join(self.local_dir, *CLIENT_DIRECTORY.split("/")) if self.local_dir else self.cache.directory
+        )
         path = os.path.join(directory, "trees", f"{commit}.json")
         try:
             with own_calls():  # the directory can be one that a rule names
