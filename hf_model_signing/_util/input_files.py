@@ -58,7 +58,7 @@ def _read_pipe(file: BinaryIO, size: int) -> bytes:
             select.select([handle], [], [], left)
             continue
         if not piece and not data:
-            raise OSError(errno.EPIPE, "it is a pipe that no process writes to")
+            raise OSError(errno.EINVAL, "it is a pipe that no process writes to")
         if not piece:
             break
         data += piece

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ SMALLEST = LARGE  # bytes; hashing a smaller file is faster than looking up its 
 _TICK = 20_000_000  # nanoseconds; kernels record change times in steps of up to 10 ms
 _COARSE_TICK = 2_000_000_000  # nanoseconds, for file systems with whole seconds (FAT: only even ones)
 _MOST = 100_000  # receipts; the oldest are removed
+_LONGEST = 64 * 1024 * 1024  # bytes of a value: the digests of two million shards
 # In messages of SQLite that tell nothing about the content of the file.
 _TROUBLE = ("locked", "full", "readonly", "unable to open", "disk I/O")
 _TABLE = """
@@ -169,6 +171,8 @@ def _open() -> Iterator[sqlite3.Connection]:
     path = os.path.join(folder, "receipts.sqlite")
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600))
     database = sqlite3.connect(path, timeout=2)
+    if sys.version_info >= (3, 11):
+        database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
     deadline = time.monotonic() + 5  # a manipulated database can make a query take forever
     database.set_progress_handler(lambda: time.monotonic() > deadline, 100_000)
     is_damaged = False

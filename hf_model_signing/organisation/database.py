@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import stat
+import sys
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
@@ -12,9 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf_model_signing._util.own_cache import make_private
+from hf_model_signing._util.regular_files import kind_of
 from hf_model_signing.errors import HfSignError, RefusedError, UsageError
 
 _FORMAT_VERSION = 1
+_LONGEST = 16 * 1024 * 1024  # bytes of a value; the file may be a manipulated one
 _APPLICATION_ID = 0x6866736A  # "hfsj"
 
 
@@ -40,9 +44,12 @@ class Database:
         self.path, self._schema, self._lock = path, schema, threading.RLock()
         with _translated(path):
             if path:
+                _check_is_file(path)
                 make_private(os.path.dirname(os.path.abspath(path)))
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # it names private repositories
             self._connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+            if sys.version_info >= (3, 11):
+                self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
             self._finalizer = weakref.finalize(self, self._connection.close)
             self._finalizer.atexit = False  # daemon threads may still use it then
             try:
@@ -133,6 +140,14 @@ class Database:
     def _translated(self) -> Iterator[None]:
         with self._lock, _translated(self.path):
             yield
+
+
+def _check_is_file(path: str) -> None:
+    """Raise `UsageError` for a path that leads to something else than a regular file."""
+    with contextlib.suppress(FileNotFoundError):
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode):
+            raise UsageError(f"the journal '{path}' is {kind_of(mode)}: name a file with --journal")
 
 
 def _listed(columns: Mapping[str, str]) -> str:

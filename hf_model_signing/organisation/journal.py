@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
+from hf_model_signing._util.json_memory import parse_json
 from hf_model_signing._util.str_enum import StrEnum
 from hf_model_signing.errors import UsageError
 from hf_model_signing.organisation.database import Database, Schema
@@ -49,7 +50,8 @@ _SCHEMA = Schema(
     },
 )
 _DONE_WELL = (Status.SIGNED, Status.UNCHANGED)
-_PAGE = 100  # records that are in memory at once
+_PAGE = 25  # records that are in memory at once
+_MAX_MEMORY = 50_000_000  # bytes to parse a record, whose paths have a limit together
 
 
 class State(StrEnum):
@@ -245,7 +247,7 @@ def _to_json(record: Record) -> str:
 
 def _from_json(text: str) -> Record:
     try:
-        values: dict[str, Any] = json.loads(text)
+        values: dict[str, Any] = parse_json(text.encode("utf-8"), _MAX_MEMORY)
         status = Status(values.pop("status"))
         findings = tuple(Finding(word) for word in values.pop("findings"))
         files = tuple(FileRecord(**{**file, "state": FileCoverage(file["state"])}) for file in values.pop("files"))

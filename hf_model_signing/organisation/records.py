@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from hf_model_signing.oms.difference import Difference
@@ -14,6 +15,7 @@ from hf_model_signing.report.statuses import FileCoverage, Status
 from hub_adapters.interface import ListedRepository, Reference, RemoteFile
 
 _MAX_FILES = 200  # of one repository, so that a page with thousands of repositories opens
+_MAX_CHARACTERS = 100_000  # of their paths together
 _ORDER = list(FileCoverage)
 _UNCOVERED = (FileCoverage.UNSIGNED, FileCoverage.IGNORED)
 
@@ -49,9 +51,19 @@ def with_files(
     states = _states(listing, statement, difference)
     sizes = {path: listing[path].size if path in listing else 0 for path in states}
     ordered = sorted(states, key=lambda path: (_ORDER.index(states[path]), path))
-    files = tuple(FileRecord(path, sizes[path], states[path]) for path in ordered[:_MAX_FILES])
-    uncovered = tuple(path for path in ordered if states[path] in _UNCOVERED and path not in EXEMPT_FILES)
-    return replace(record, files=files, file_count=len(states), uncovered=uncovered[:_MAX_FILES] if statement else ())
+    files = tuple(FileRecord(path, sizes[path], states[path]) for path in _first(ordered))
+    uncovered = (path for path in ordered if states[path] in _UNCOVERED and path not in EXEMPT_FILES)
+    return replace(record, files=files, file_count=len(states), uncovered=tuple(_first(uncovered)) if statement else ())
+
+
+def _first(paths: Iterable[str]) -> Iterator[str]:
+    """Yield the first of the paths, as many as a record holds."""
+    left = _MAX_CHARACTERS
+    for path in islice(paths, _MAX_FILES):
+        left -= len(path)
+        if left < 0:
+            return
+        yield path
 
 
 def with_statement(record: Record, statement: Statement, **signed_by: Any) -> Record:  # noqa: ANN401 - of Record

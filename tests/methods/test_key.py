@@ -494,6 +494,15 @@ def test_bundle_too_large_to_be_read_is_not_signed(pair: KeyPair) -> None:
         pair.signer.sign(Statement(Manifest.of("m", digests, Serialization())))
 
 
+def test_statement_that_takes_too_much_memory_to_be_read_is_not_signed(
+    pair: KeyPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statement = _statement()
+    monkeypatch.setattr("hf_model_signing.methods.interface.MAX_MEMORY", 2 * len(statement.to_payload()))
+    with pytest.raises(ModelError, match="has too many files for a signature: parsing it could take more than"):
+        pair.signer.sign(statement)
+
+
 def test_bundle_larger_than_its_payload_lets_expect_is_not_signed(
     pair: KeyPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,15 @@ import pytest
 
 from hf_model_signing._util.text import show
 from hf_model_signing.oms.manifest import Manifest, Serialization
-from hf_model_signing.oms.names import PathError, check_ignore_path, check_name, default_ignores, is_below, matches_any
+from hf_model_signing.oms.names import (
+    PathError,
+    check_ignore_path,
+    check_name,
+    default_ignores,
+    is_below,
+    is_plain,
+    matches_any,
+)
 
 
 def _manifest(*names: str) -> Manifest:
@@ -76,6 +84,7 @@ def test_matches_any_of_no_patterns() -> None:
         "e\u0301",
         "~",
         "$x",
+        "d/" * 99 + "f",
     ],
 )
 def test_check_name_accepts(name: str) -> None:
@@ -107,9 +116,12 @@ def test_check_name_accepts(name: str) -> None:
         ("\x9b", "control character"),
         ("\udcff", "not valid UTF-8"),
         ("a\ud83d", "not valid UTF-8"),
+        ("d/" * 100 + "f", "has more than 100 names"),
+        ("d" * 4097, "is longer than 4,096 bytes"),
     ],
 )
 def test_check_name_refuses(name: str, message: str) -> None:
+    assert not is_plain(name)
     with pytest.raises(PathError, match=message):
         check_name(name)
 

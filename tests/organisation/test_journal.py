@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -13,8 +15,10 @@ import pytest
 
 from hf_model_signing.errors import HfSignError, RefusedError, UsageError
 from hf_model_signing.organisation.journal import Journal, State
+from hf_model_signing.organisation.records import with_files
 from hf_model_signing.report.interface import FileRecord, Record
 from hf_model_signing.report.statuses import FileCoverage, Finding, Status
+from hub_adapters.interface import RemoteFile
 
 HEAD, AFTER = "a" * 40, "b" * 40
 Open = Callable[..., Journal]
@@ -187,7 +191,14 @@ def test_damaged_journal(opened: Open, tmp_path: Path, change: str) -> None:
         opened()
 
 
-@pytest.mark.parametrize("text", ["{}", "x", "[]", '{"files": 3}', '{"status": "odd"}', '{"status": []}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{}", "x", "[]", '{"files": 3}', '{"status": "odd"}', '{"status": []}'),
+        pytest.param("[" * 100_000, id="deep"),
+        pytest.param('{"files": [' + "[]," * 200_000 + "[]]}", id="much memory"),
+    ],
+)
 def test_damaged_record(opened: Open, tmp_path: Path, text: str) -> None:
     signed(opened())
     opened().close()
@@ -197,6 +208,25 @@ def test_damaged_record(opened: Open, tmp_path: Path, text: str) -> None:
     journal = opened()
     with pytest.raises(UsageError, match="is damaged"):
         journal.add(record(), AFTER)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="SQLite has no limits that Python can set")
+def test_record_that_is_too_long(opened: Open, tmp_path: Path) -> None:
+    signed(opened())
+    opened().close()
+    with closing(sqlite3.connect(tmp_path / "journal")) as database:
+        database.execute("UPDATE repositories SET record = zeroblob(20000000)")
+        database.commit()
+    journal = opened()
+    with pytest.raises(HfSignError, match="the journal .* cannot be used"):
+        journal.add(record(), AFTER)
+
+
+def test_record_of_long_paths() -> None:
+    listing = {name: RemoteFile(name, 1, "") for name in (f"{number:03}" + "p" * 4_000 for number in range(200))}
+    made = with_files(record(), listing)
+    assert made.file_count == 200
+    assert [file.path for file in made.files] == sorted(listing)[:24]
 
 
 def test_foreign_database_without_tables_is_left_alone(opened: Open, tmp_path: Path) -> None:
@@ -213,6 +243,13 @@ def test_foreign_database_without_tables_is_left_alone(opened: Open, tmp_path: P
 def test_journal_is_private(opened: Open, tmp_path: Path) -> None:
     opened()
     assert (tmp_path / "journal").stat().st_mode & 0o077 == 0
+
+
+def test_journal_that_is_a_fifo(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "f")
+    with pytest.raises(UsageError, match="is a FIFO: name a file with --journal"):
+        Journal(str(tmp_path / "f"), owner="acme")
+    assert (tmp_path / "f").is_fifo()
 
 
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 import tracemalloc
+from pathlib import Path
 
 import pytest
 
+from hf_model_signing.policy.folders import patterns_in
 from hf_model_signing.policy.toml_parsing import MAX_BYTES, parse_toml
 
 _DOTS = 100_000
@@ -55,6 +58,17 @@ def test_search_for_long_keys_takes_linear_time(piece: str) -> None:
     with contextlib.suppress(ValueError):
         parse_toml(text.encode())
     assert time.process_time() - begin < 10
+
+
+def test_fifo_has_no_patterns_that_could_be_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "trust.toml")
+    assert patterns_in(str(tmp_path / "trust.toml")) is None
+
+
+@pytest.mark.parametrize("start", ["", 'paths = ["/models/*"]\n'])
+def test_policy_that_is_too_large_has_no_patterns(tmp_path: Path, start: str) -> None:
+    (tmp_path / "trust.toml").write_text(start + "#" * MAX_BYTES + "#")
+    assert patterns_in(str(tmp_path / "trust.toml")) is None
 
 
 def test_memory_of_the_largest_policy() -> None:

@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from hf_model_signing.errors import HfSignError
 from hf_model_signing.workers import plain_messages
+from hf_model_signing.workers.dask import connected
 from hf_model_signing.workers.plain_messages import MAX_HEADER, RefusedValue, decode
 
 pytestmark = pytest.mark.needs("dask")
@@ -126,7 +128,7 @@ def test_enumerations_and_sets() -> None:
 _BOMBS: dict[str, Callable[[], bytes]] = {
     "header that is announced": lambda: struct.pack("QQQ", 1 << 40, 1, 1 << 40),
     "frames that are announced": lambda: struct.pack("QQ", 1 << 40, 1 << 40),
-    "many frames": lambda: struct.pack("QQ", 8, 10_001) + bytes(8 * 10_001),
+    "many frames": lambda: _sized([b"\xc0", *[b""] * 10_000]),
     "huge header": lambda: _sized([bytes(MAX_HEADER + 1)]),
     "no header": lambda: struct.pack("QQ", 8, 0),
     "empty lists": lambda: _sized([b"\xdd" + struct.pack(">I", 1_000_000) + b"\x90" * 1_000_000]),
@@ -172,6 +174,24 @@ def test_answers_together(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(closed, match=f"it has more than {MAX_HEADER * 3:,} bytes"):
         received([_sized([b"\xc0", bytes(MAX_HEADER * 2), bytes(MAX_HEADER * 2)])])
     assert received([_sized([b"\xc0", bytes(600)])]) is None
+
+
+def test_nothing_is_unpickled_while_a_batch_is_connected(monkeypatch: pytest.MonkeyPatch) -> None:
+    distributed = _module("distributed")
+    asked = []
+
+    def connect(url: str, **_: object) -> None:
+        asked.append(url)
+        for unpickling in (_module("distributed.protocol.pickle"), _module("distributed.client")):
+            with pytest.raises(TypeError, match="the cluster sent a pickle"):
+                unpickling.pickle.loads(pickle.dumps(1))
+        raise OSError("enough")
+
+    monkeypatch.setattr(distributed, "Client", connect)
+    with pytest.raises(HfSignError, match="enough"), connected("dask://127.0.0.1:9", lambda _: None):
+        pytest.fail("it is connected")
+    assert asked == ["hf-sign-tcp://127.0.0.1:9"]
+    assert _module("distributed.client").pickle is pickle
 
 
 def test_limit_of_containers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,11 @@ import pytest
 import hf_model_signing as hms
 from hub_adapters.errors import DishonestError
 from hub_adapters.huggingface import answer_bounds
-from hub_adapters.huggingface.answer_bounds import bound_answer
+from hub_adapters.huggingface.adapter import HuggingFaceAdapter
+from hub_adapters.huggingface.answer_bounds import ask_for_bounded_encoding, bound_answer
 from tests.guarded import Loader
 from tests.servers.hub import Hub
-from tests.servers.hub_http import Reply
+from tests.servers.hub_http import Log, Reply, Request, Server, json_reply
 
 _HUB = "http://hub"
 _KINDS = {"page": 32_000_000, "answer": 128_000_000, "program": 384_000_000, "refusal": 8_000_000, "file": None}
@@ -86,6 +87,30 @@ def test_mirror_below_a_path() -> None:
 def test_encoding_that_was_not_asked_for(encoding: str) -> None:
     with pytest.raises(DishonestError, match=f"the answer of 'hub' .* is encoded as '{encoding}', which was not asked"):
         bound_answer(_Response(_HUB, Content_Encoding=encoding))
+
+
+@pytest.mark.parametrize(("before", "after"), [("gzip, deflate, br, zstd", "gzip, deflate"), ("identity", "identity")])
+def test_encodings_that_are_asked_for(before: str, after: str) -> None:
+    request = SimpleNamespace(headers={"Accept-Encoding": before})
+    ask_for_bounded_encoding(request)
+    assert request.headers == {"Accept-Encoding": after}
+
+
+def test_encodings_that_a_request_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    asked: list[str] = []
+
+    def answer(request: Request) -> Reply:
+        asked.append(request.headers["Accept-Encoding"])
+        return json_reply({"id": "acme/model", "sha": "0" * 40})
+
+    server = Server("hub", answer, Log())
+    server.start()
+    try:
+        HuggingFaceAdapter(endpoint=server.url, token=False).resolve(HuggingFaceAdapter.named("acme/model"))
+    finally:
+        server.stop()
+    assert asked == ["gzip, deflate"]
 
 
 def _bomb(reply: Reply) -> Reply:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hub_adapters.huggingface import kept_listings
+from hub_adapters.huggingface.response_checks import checked
 from tests.private_parts import require
 
 _COMMIT = "0" * 40
@@ -32,3 +33,11 @@ def test_list_that_could_take_too_much_memory(tmp_path: Path, monkeypatch: pytes
     cache._IN_MEMORY_TREE_CACHE.clear()
     monkeypatch.setattr(kept_listings, "LARGEST_LISTING", 50_000)
     assert cache.read_tree_cache(str(tmp_path), _COMMIT) is None
+
+
+def test_each_request_of_ours_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub._tree_cache as cache
+
+    monkeypatch.setattr(cache, "json", json)
+    with checked("http://hub"):
+        assert getattr(cache, "json") is not json  # noqa: B009 - mypy knows what it was set to
