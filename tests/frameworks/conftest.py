@@ -134,16 +134,10 @@ class Repositories:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests with the older client, and keep those of an environment in one process of a parallel run.
-
-    The libraries take long to start.
-    """
-    here = Path(__file__).parent
-    for item in (item for item in items if here in item.path.parents):
-        is_older = getattr(item, "callspec", None) and item.callspec.params.get("repositories") == OLDER  # type: ignore[attr-defined]
-        if is_older:
+    """Mark the tests with the older client."""
+    for item in items:
+        if getattr(item, "callspec", None) and item.callspec.params.get("repositories") == OLDER:  # type: ignore[attr-defined]
             item.add_marker("older_client")
-        item.add_marker(pytest.mark.xdist_group("older client" if is_older else "newer client"))
 
 
 @pytest.fixture(scope="session")
