@@ -232,6 +232,11 @@ def run_python(code: str, *arguments: str | Path, **options: Any) -> subprocess.
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60, **options)
 
 
+def complaints(*outputs: str) -> list[str]:
+    """Return the lines on stderr of several processes, without notes that one waits for another."""
+    return [line for output in outputs for line in output.splitlines() if not line.startswith("waiting for ")]
+
+
 def names_below(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
 

@@ -16,7 +16,7 @@ from hf_model_signing.policy import editing
 from hf_model_signing.policy.editing import Draft, add, covers, placed, remove
 from hf_model_signing.policy.toml_text import Tables
 from hub_adapters._util import atomic_files
-from tests.helpers import run_python
+from tests.helpers import complaints, run_python
 from tests.killing import killed_at, moments
 
 DIGEST = f"sha256:{'0' * 64}"
@@ -316,8 +316,7 @@ def test_concurrent_edits_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "trust.toml"
     with ThreadPoolExecutor() as pool:
         done = list(pool.map(lambda name: run_python(code, path, name), ["a", "b", "c", "d"]))
-    said = [line for process in done for line in process.stderr.splitlines()]
-    assert all(line.startswith("waiting for ") for line in said), said  # for longer than a second, on a busy machine
+    assert complaints(*[process.stderr for process in done]) == []
     assert len(Draft.read(str(path)).rules) == 32
     assert [name.name for name in tmp_path.iterdir()] == ["trust.toml"]
 
