@@ -85,10 +85,12 @@ def test_notes_that_were_never_finished_are_removed(hosts: StaticHosts, cache: P
     left = root / folder / ".hf-sign-4194305-abcdefgh.tmp"  # no process has an id above 2**22
     left.write_text("half")
     atomic_files._cleared.clear()  # as in a new process
+    hosts.put("/a.onnx", b"xx", Page(etag='"2"'))
     _get(address)
     assert left.exists()  # it may be of another machine
     os.utime(left, (1, 1))
     atomic_files._cleared.clear()
+    hosts.put("/a.onnx", b"xxx", Page(etag='"3"'))
     _get(address)
     assert not left.exists()
 
