@@ -551,7 +551,7 @@ def test_file_that_holds_no_certificate(tmp_path: Path, content: bytes, message:
 
 
 def test_file_without_end() -> None:
-    with pytest.raises(UsageError, match="'/dev/zero' is too large to be a certificate file"):
+    with pytest.raises(UsageError, match="cannot read the certificate file '/dev/zero': it is a device"):
         CertificateVerifier(["/dev/zero"])
 
 
