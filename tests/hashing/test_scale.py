@@ -49,5 +49,5 @@ def test_memory_for_very_many_files(many: Path, pair: KeyPair, tmp_path: Path) -
 
 
 def test_memory_for_very_many_shards(many: Path, pair: KeyPair, tmp_path: Path) -> None:
-    """Nearly two shards for each of half of the files, in half of the memory."""
-    _check(many / "half", pair, tmp_path / "s", LIMIT // 2, "--hash", "blake2b", "--shard-size", "3")
+    """Nearly two shards for each of half of the files, in three quarters of the memory."""
+    _check(many / "half", pair, tmp_path / "s", LIMIT * 3 // 4, "--hash", "blake2b", "--shard-size", "3")
