@@ -140,13 +140,22 @@ def _key(file: FileState) -> tuple[str, str, int, int, int]:
     return str(file.device), str(file.inode), file.size, file.modified, file.changed
 
 
+def changed_just_before(file: FileState, started: int) -> bool:
+    """Return True if a file was written so shortly before it was read that the next write may leave its times.
+
+    Of the reasons of `may_change_unseen` it is the one that passes. `started` is the time before the file was read, in
+    nanoseconds.
+    """
+    tick = _TICK if file.changed % 1_000_000_000 else _COARSE_TICK
+    return file.changed + tick > started
+
+
 def may_change_unseen(file: FileState, started: int) -> bool:
     """Return True if the file could have been written after it was read without a change of its times.
 
     That is never ruled out for a file that others can write. `started` is the time before it was read, in nanoseconds.
     """
-    tick = _TICK if file.changed % 1_000_000_000 else _COARSE_TICK
-    if file.changed + tick > started or not shows_writes(file.path, file.size, file.device):
+    if changed_just_before(file, started) or not shows_writes(file.path, file.size, file.device):
         return True
     try:
         return other_writer(file.path) is not None

@@ -24,9 +24,9 @@ _QUIET = (
 _DESKTOP = {"width": 1280, "height": 900}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Chromium of the system."""
+    """Chromium of the system. While it runs, Playwright's event loop runs in the thread of the tests."""
     from playwright.sync_api import sync_playwright  # slow to import
 
     program = browser_program()

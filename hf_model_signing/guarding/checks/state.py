@@ -17,7 +17,7 @@ from hf_model_signing._util.text import some
 from hf_model_signing.errors import RefusedError, VerificationError
 from hf_model_signing.guarding.checks.request import RequestedRevision
 from hf_model_signing.hashing.file_tree import FileState
-from hf_model_signing.hashing.receipts import may_change_unseen
+from hf_model_signing.hashing.receipts import changed_just_before, may_change_unseen
 from hf_model_signing.methods.interface import Verified, Verifier
 from hf_model_signing.oms.difference import MismatchError
 from hf_model_signing.oms.manifest import Manifest
@@ -26,7 +26,8 @@ from hf_model_signing.oms.statement import signing_time
 # Size, times, inode and device of the file that a path leads to, as `state_of` returns them.
 TargetState = tuple[int, int, int, int, int]
 
-_Digests = dict[tuple[str, str], tuple[TargetState, bytes]]  # by path and serialization
+# By path and serialization. Without a state, the file is hashed each time.
+_Digests = dict[tuple[str, str], tuple[TargetState | None, bytes]]
 
 _PUBLISHED_WITHIN = timedelta(hours=1)  # a signature is made before it is published
 _REST = 10  # a directory rests for this many times the duration of its last full check
@@ -206,6 +207,10 @@ class CallState:
         key = path, self._need_hashing()
         if not may_change_unseen(file, started):
             self._digests[key] = (file[2:], digest)
+        elif changed_just_before(file, started):
+            self._digests[key] = (None, b"")  # `knows` is True: the next look at the directory hashes it again
+        else:
+            self._digests.pop(key, None)
 
     def record_verified(self, digests: Mapping[str, bytes]) -> None:
         """Record files that have the digests that were signed for their names (step 3)."""
@@ -220,7 +225,7 @@ class CallState:
         return time.monotonic() < self._rests.get(directory, 0.0)
 
     def knows(self, path: str) -> bool:
-        """Return True if a digest of the file at `path` is known for some file state (step 2)."""
+        """Return True if a change of the file at `path` shows: its digest is known for a state, or none is kept yet."""
         return (path, self._need_hashing()) in self._digests
 
     def record_look(self, look: str, started: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import hf_model_signing as hms
 from hf_model_signing.guarding.checks import directory_check, state
 from hf_model_signing.guarding.own_calls import own_calls
+from hf_model_signing.hashing import receipts
 from tests.guarded import Loader, tamper
 from tests.guarding.answers.test_plain_models import Machine, machine
 
@@ -59,7 +61,9 @@ def _rests(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def snapshot(loader: Loader, signed: str) -> Path:
-    return Path(loader.snapshot())
+    path = Path(loader.snapshot())
+    time.sleep(2 * receipts._TICK / 1e9)  # a file that was written just before is hashed again
+    return path
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -84,6 +88,19 @@ def test_of_a_plain_model(machine: Machine, change: str) -> None:
             assert (machine.bert / ASKED).read_bytes()
         with own_calls():  # as another program
             {**CHANGES, "removed": Path.unlink}[change](machine.bert / NEIGHBOUR)
+        with pytest.raises(hms.VerificationError):
+            (machine.bert / ASKED).read_bytes()
+
+
+@pytest.mark.parametrize("change", ["content", "content, with its times"])
+def test_that_was_written_just_before(machine: Machine, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    """No digest of it is kept, since it may change within the same step of the clock: it is hashed again."""
+    for step in ("_TICK", "_COARSE_TICK"):
+        monkeypatch.setattr(receipts, step, 10**18)
+    with machine.guard():
+        assert (machine.bert / ASKED).read_bytes()
+        with own_calls():  # as another program
+            CHANGES[change](machine.bert / NEIGHBOUR)
         with pytest.raises(hms.VerificationError):
             (machine.bert / ASKED).read_bytes()
 
