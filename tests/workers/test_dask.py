@@ -352,8 +352,8 @@ def test_scheduler_that_is_stopped(
         stop()
     try:
         with monkeypatch.context() as patch:
-            for limit in ("_TIMEOUT", "_ANSWER_TIME"):
-                patch.setattr(f"hf_model_signing.workers.dask.{limit}", 1)
+            limit = "_TIMEOUT" if moment == "before" else "_ANSWER_TIME"  # it must connect to be stopped at work
+            patch.setattr(f"hf_model_signing.workers.dask.{limit}", 1)
             stopped = batch(person(), acme, cluster)
     finally:
         os.kill(scheduler, signal.SIGCONT)

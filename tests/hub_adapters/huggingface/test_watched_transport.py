@@ -28,7 +28,7 @@ from tests.certificates import make_authority
 from tests.servers.hub import Hub
 
 WAIT = 0.2
-OK = b"HTTP/1.1 200 OK\r\n"
+OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
 
 
 @pytest.fixture(autouse=True)
