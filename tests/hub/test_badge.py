@@ -6,7 +6,6 @@ import base64
 import importlib
 import json
 import shlex
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from hf_model_signing.hub.model_card import BEGIN, CARD_NAME, END, MAX_CARD
 from tests.certificates import make_authority
 from tests.helpers import KeyPair, Outcome, names_below, write_tree
 from tests.servers.fixtures import Person
-from tests.servers.hub import Hub, Record
+from tests.servers.hub import Hub
 from tests.servers.hub_http import json_reply
 from tests.servers.sigstore_fixtures import RELEASE, Keyless
 
@@ -325,25 +324,10 @@ def test_push_killed_at_any_request_leaves_nothing_or_all(hub: Hub, repo: str, p
     while hub.head(repo) == before:
         assert "model.sig" not in hub.files(repo)
         step += 1
-        _kill_at(step, hub, person(f"m{step}"), acme)
+        person(f"m{step}").killed_at_request(step, "push", repo, "--badge", "--private-key", acme.private)
     assert step > 7
     assert _changed(hub) == {CARD_NAME, "model.sig"}
     assert person("reader").run("pull", repo, "--public-key", acme.public).code == 0
-
-
-def _kill_at(step: int, hub: Hub, user: Person, keys: KeyPair) -> None:
-    seen = 0
-    process = user.start("push", "acme/model", "--badge", "--private-key", keys.private)
-
-    def kill(_: Record) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == step:
-            process.send_signal(signal.SIGKILL)
-
-    fault = hub.after("ANY", ".*", kill)
-    process.communicate()
-    fault.clear()
 
 
 def test_hub_that_does_not_take_the_yaml_says_so(hub: Hub, repo: str, person: People, acme: KeyPair) -> None:

@@ -2,17 +2,19 @@ from __future__ import annotations
 
 import json
 import os
-import signal
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from hf_model_signing.cli.main import run
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.statement import Statement
 from tests.helpers import KeyPair, Outcome
+from tests.killing import killed_at, moments
 from tests.servers.fixtures import Person
-from tests.servers.hub import Hub, Record, Synthetic
+from tests.servers.hub import Hub, Synthetic
 
 People = Callable[..., Person]
 
@@ -405,29 +407,15 @@ class TestInterruption:
         self, hub: Hub, repo: str, person: People, acme: KeyPair
     ) -> None:
         before = hub.head(repo)
+        assert _push(person("m0"), acme, "--dry-run").code == 0  # imports what each child would import by itself
         step, finished = 0, False
         while not finished:
             step += 1
-            finished = self._killed_at(step, hub, repo, person(f"m{step}"), acme)
+            finished = not person(f"m{step}").killed_at_request(step, "push", repo, "--private-key", acme.private)
             self._is_clean_or_complete(hub, repo, before, person(f"r{step}"), acme)
             if hub.head(repo) != before and not finished:
                 break  # killed after the commit was made: there are no later steps
         assert step > 5
-
-    def _killed_at(self, step: int, hub: Hub, repo: str, user: Person, keys: KeyPair) -> bool:
-        seen = 0
-        process = user.start("push", repo, "--private-key", keys.private)
-
-        def kill(_: Record) -> None:
-            nonlocal seen
-            seen += 1
-            if seen == step:
-                process.send_signal(signal.SIGKILL)
-
-        fault = hub.after("ANY", ".*", kill)
-        process.communicate()
-        fault.clear()
-        return process.returncode == 0
 
     def _is_clean_or_complete(self, hub: Hub, repo: str, before: str, reader: Person, keys: KeyPair) -> None:
         if hub.head(repo) == before:
@@ -435,6 +423,40 @@ class TestInterruption:
         else:
             assert hub.log(repo, "main")[0].parents == (before,)
             assert reader.run("pull", repo, "--public-key", keys.public).code == 0
+
+    @pytest.mark.parametrize("more", [(), ("--badge",)], ids=["signature", "badge"])
+    def test_killed_at_any_moment(
+        self,
+        hub: Hub,
+        repo: str,
+        person: People,
+        acme: KeyPair,
+        monkeypatch: pytest.MonkeyPatch,
+        more: tuple[str, ...],
+    ) -> None:
+        user, reader, head = person(), person("reader"), hub.head(repo)
+        for name, value in user.environment.items():
+            monkeypatch.setenv(name, value)
+        made = {"model.sig", "README.md"} if more else {"model.sig"}
+
+        def changed() -> set[str]:
+            commits = hub.log(repo)
+            assert head in (commits[0].sha, *commits[0].parents)
+            before = hub.files(repo, head)
+            return {name for name, file in hub.files(repo).items() if file != before.get(name)}
+
+        def push() -> None:
+            run(["push", repo, "--private-key", str(acme.private), *more])
+
+        for moment in moments(push, 2):
+            shutil.rmtree(user.home)
+            hub.branch(repo, "main", head)
+            killed_at(push, moment)
+            assert changed() in (set(), made), moment
+            assert _push(user, acme, *more).code == 0, moment
+            assert changed() == made, moment
+            assert reader.run("pull", repo, "--public-key", acme.public).code == 0, moment
+            assert not [*user.home.rglob(".hf-sign*")], moment
 
     def test_push_whose_answer_is_lost_finds_its_commit(
         self, hub: Hub, repo: str, person: People, acme: KeyPair

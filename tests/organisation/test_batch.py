@@ -6,6 +6,7 @@ import gzip
 import json
 import random
 import re
+import shutil
 import signal
 import sqlite3
 import time
@@ -15,8 +16,10 @@ from typing import Any
 
 import pytest
 
+from hf_model_signing.cli.main import run
 from hf_model_signing.organisation.database import Database
 from tests.helpers import KeyPair, Outcome
+from tests.killing import count, killed_at, moments
 from tests.organisations import Organisation, Repository, check_signed, make_organisation
 from tests.servers.fixtures import Person
 from tests.servers.hub import DropConnection, Hub, Record
@@ -460,26 +463,46 @@ class TestTrouble:
         self, hub: Hub, person: People, acme: KeyPair, stranger: KeyPair, how: tuple[str, ...]
     ) -> None:
         organisation = make_organisation(hub, person, 100 if how else 30, acme, stranger, *how)
-        moments, codes = random.Random(7), []
-        for _ in range(20 if how else 5):
-            process = person().start("batch", "acme", "--private-key", acme.private, *how)
-            left = moments.randrange(5, 90 if how else 120)
-            when = hub.before if moments.random() < 0.5 else hub.after
-
-            def kill(_: Record, process: Any = process) -> None:  # noqa: ANN401 - a Popen
-                nonlocal left
-                left -= 1
-                if left == 0:
-                    process.kill()
-
-            fault = when("ANY", "", kill)
-            process.communicate(timeout=120)
-            codes.append(process.returncode)
-            fault.clear()
-        assert codes.count(-signal.SIGKILL) > len(codes) // 2
-        done = person().run("batch", "acme", "--private-key", acme.private, *how)
+        command = ("batch", "acme", "--private-key", str(acme.private), *how)
+        chosen, killed = random.Random(7), []
+        for _ in range(count(20 if how else 5)):
+            number, before = chosen.randrange(5, 90 if how else 120), chosen.random() < 0.5
+            killed.append(person().killed_at_request(number, *command, before=before))
+        assert killed.count(True) > len(killed) // 2
+        done = person().run(*command)
         assert done.code == 0, done.err
         organisation.check()
+
+    @pytest.mark.parametrize("how", [(), ("--remote",)], ids=["download", "remote"])
+    def test_killed_at_any_moment(
+        self,
+        hub: Hub,
+        person: People,
+        acme: KeyPair,
+        stranger: KeyPair,
+        monkeypatch: pytest.MonkeyPatch,
+        how: tuple[str, ...],
+    ) -> None:
+        """At every moment each repository is as it was or has its one commit, and the next run makes the others."""
+        organisation = make_organisation(hub, person, 30, acme, stranger, *how)
+        heads = {repo.uri: hub.head(repo.name, repo_type=repo.kind) for repo in organisation.repositories}
+        who = person()
+        for name, value in who.environment.items():
+            monkeypatch.setenv(name, value)
+
+        def run_batch() -> None:
+            run(["batch", "acme", "--private-key", str(acme.private), *how])
+
+        for moment in moments(run_batch, 1):
+            shutil.rmtree(who.home)
+            for repo in organisation.repositories:
+                hub.branch(repo.name, "main", heads[repo.uri], repo_type=repo.kind)
+            killed_at(run_batch, moment)
+            organisation.check(unfinished=True)
+            done = batch(who, acme, *how)
+            assert done.code == 0, (moment, done.err)
+            organisation.check()
+            assert not [*who.home.rglob(".hf-sign*")], moment
 
     def test_hub_that_refuses_a_third_of_all_requests(
         self, hub: Hub, person: People, acme: KeyPair, stranger: KeyPair

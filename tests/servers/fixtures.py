@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,8 @@ from hf_model_signing.oms.names import SIGNATURE_NAME
 from hf_model_signing.oms.statement import SIGNED_AT, Statement, signing_time
 from hf_model_signing.signing import make_manifest
 from tests.helpers import KeyPair, Outcome, make_pair, write_tree
-from tests.servers.hub import Hub
+from tests.killing import Child
+from tests.servers.hub import Hub, Record
 from tests.servers.static import StaticHosts
 from tests.servers.tsa import Tsa
 
@@ -54,6 +56,26 @@ class Person:
             code = run([str(argument) for argument in arguments])
         out, err = self.capture()
         return Outcome(code, out, err)
+
+    def killed_at_request(self, number: int, *arguments: str | Path, before: bool = False) -> bool:
+        """Run the program in a child that is killed after a request, or before it is answered; False if it ended."""
+        from hf_model_signing.cli.main import run
+
+        child, seen = Child(), count(1)
+
+        def kill(_: Record) -> None:
+            if next(seen) == number:
+                child.kill()
+
+        def start() -> None:
+            os.environ.update(self.environment)
+            run([str(argument) for argument in arguments])
+
+        fault = (self.hub.before if before else self.hub.after)("ANY", "", kill)
+        try:
+            return child.run(start)
+        finally:
+            fault.clear()
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """Start the program as a process of its own."""
