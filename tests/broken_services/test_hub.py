@@ -64,26 +64,44 @@ def test_command(
     assert not Path("model").exists()
 
 
+def _without_tls(hub: Hub, place: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Have a host asked for TLS, which it does not speak; returns the URL of the hub."""
+    if place == "everywhere":
+        return hub.url.replace("http://", "https://")
+    monkeypatch.setattr(hub, "cdn_url", hub.cdn_url.replace("http://", "https://"))
+    return hub.url
+
+
 @pytest.mark.usefixtures("pauses")
-@pytest.mark.parametrize("command", COMMANDS)
-def test_command_with_a_hub_that_does_not_speak_tls(hub: Hub, person: People, acme: KeyPair, command: str) -> None:
-    who = person()
-    who.extra["HF_ENDPOINT"] = hub.url.replace("http://", "https://")
+@pytest.mark.parametrize(
+    ("command", "place"),
+    [*((command, "everywhere") for command in COMMANDS), ("pull", "large files"), ("push", "large files")],
+)
+def test_command_with_a_host_that_does_not_speak_tls(
+    hub: Hub, person: People, acme: KeyPair, monkeypatch: pytest.MonkeyPatch, command: str, place: str
+) -> None:
+    who, host, head = person(), _host(hub, place), hub.head(UNSIGNED)
+    who.extra["HF_ENDPOINT"] = _without_tls(hub, place, monkeypatch)
     arguments = [part.format(public=acme.public, private=acme.private) for part in COMMANDS[command]]
     with in_time():
         outcome = who.run(*arguments)
-    check_sentence(outcome, f"{_host(hub, 'everywhere')} does not speak TLS as it should: ")
+    check_sentence(outcome, f"{host} does not speak TLS as it should: ")
+    assert hub.head(UNSIGNED) == head
     assert not Path("model").exists()
 
 
 @pytest.mark.usefixtures("pauses")
+@pytest.mark.parametrize("place", ["everywhere", "large files"])
 @pytest.mark.parametrize("load", ["file", "snapshot"])
-def test_guarded_load_from_a_hub_that_does_not_speak_tls(hub: Hub, loader: Loader, load: str) -> None:
-    how = {"endpoint": hub.url.replace("http://", "https://")}
+def test_guarded_load_from_a_host_that_does_not_speak_tls(
+    hub: Hub, loader: Loader, monkeypatch: pytest.MonkeyPatch, load: str, place: str
+) -> None:
+    host = _host(hub, place)
+    how, name = {"endpoint": _without_tls(hub, place, monkeypatch)}, "model.safetensors"
     with in_time(), loader.guard(), pytest.raises(Exception, match="does not speak TLS as it should") as caught:
-        _ = loader.download("config.json", SIGNED, **how) if load == "file" else loader.snapshot(SIGNED, **how)
-    assert _host(hub, "everywhere") in str(caught.value)
-    assert loader.tree() == set()
+        _ = loader.download(name, SIGNED, **how) if load == "file" else loader.snapshot(SIGNED, **how)
+    assert host in str(caught.value)
+    assert not [path for path in loader.tree() if path.endswith(name)]
 
 
 @pytest.mark.parametrize("fault", WireFault)

@@ -6,23 +6,21 @@ The faults of a service are tried at the same time, because most of them last un
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sigstore._utils import read_embedded
 
 import hf_model_signing as hms
 from hf_model_signing.errors import HfSignError
-from hf_model_signing.methods.sigstore.instance import PRODUCTION, Instance
 from tests.broken_services.cells import SLOW
 from tests.helpers import KeyPair
 from tests.servers.hub_http import Log, Reply, Server
 from tests.servers.sigstore import Sigstore
 from tests.servers.sigstore_fixtures import Keyless
-from tests.servers.tuf_repository import SIGNING_CONFIG, TRUSTED_ROOT, TufRepository
 from tests.servers.wire_faults import Wire, WireFault
 from tests.user import User
 
@@ -149,43 +147,6 @@ def test_identity_token_of_a_job(github: Keyless, fault: WireFault) -> None:
     assert caught.value.exit_code == 3
 
 
-def test_trust_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A repository that cannot be reached leaves the copy of this machine; one that answers nonsense is refused."""
-    for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-
-    def refresh(repository: TufRepository) -> list[str]:
-        notes: list[str] = []
-        first = tmp_path / repository.url.rpartition(":")[2]
-        first.write_bytes(repository.root)
-        try:
-            _ = Instance(note=notes.append, tuf_url=repository.url, bootstrap=first).trusted_root
-        except HfSignError as error:
-            notes.append(str(error))
-        return notes
-
-    with contextlib.ExitStack() as stack, ThreadPoolExecutor(len(WireFault)) as pool:
-        repositories = {fault: stack.enter_context(TufRepository()) for fault in WireFault}
-        for repository in repositories.values():
-            repository.publish(read_embedded(TRUSTED_ROOT, PRODUCTION), read_embedded(SIGNING_CONFIG, PRODUCTION))
-        assert all(notes == [] for notes in pool.map(refresh, repositories.values()))
-        for fault, repository in repositories.items():
-            repository._server.wire = Wire(fault)
-        monkeypatch.setattr("hf_model_signing.methods.sigstore.instance._REFRESH", WAIT)
-        (notes,) = zip(*pool.map(refresh, repositories.values()), strict=True)
-    assert [
-        url for url, note in zip((r.url for r in repositories.values()), notes, strict=True) if url not in note
-    ] == []
-    expected = {
-        **dict.fromkeys(SLOW, "(it does not answer in time); the copy in"),
-        **dict.fromkeys(WireFault, "(it cannot be reached); the copy in"),
-        WireFault.SHORT: "(it closed the connection in the middle of an answer); the copy in",
-        WireFault.CUT_OFF: "serves is refused",
-    } | dict.fromkeys(SLOW, "(it does not answer in time); the copy in")
-    found = dict(zip(WireFault, notes, strict=True))
-    assert {fault: note for fault, note in found.items() if expected[fault] not in note} == {}
-
-
 def test_stamp_for_a_key(tmp_path: Path, pair: KeyPair) -> None:
     def sign(fault: WireFault) -> str:
         server = Server("tsa", lambda _: Reply(500), Log())
@@ -206,20 +167,35 @@ def test_stamp_for_a_key(tmp_path: Path, pair: KeyPair) -> None:
     assert {fault: sentence for fault, sentence in found.items() if STAMPED[fault] not in sentence} == {}
 
 
-@pytest.mark.parametrize("service", ["Fulcio", "identity provider", "time-stamp authority"])
+# By what a trust config calls them; with the version of the log.
+TLS = {
+    "Fulcio": ("caUrls", 1),
+    "Rekor v1": ("rekorTlogUrls", 1),
+    "Rekor v2": ("rekorTlogUrls", 2),
+    "identity provider": ("oidcUrls", 1),
+    "time-stamp authority of Rekor v2": ("tsaUrls", 2),
+    "time-stamp authority": ("", 1),
+}
+
+
+@pytest.mark.parametrize("service", TLS)
 def test_service_that_does_not_speak_tls(service: str, keyless: Keyless, tmp_path: Path, pair: KeyPair) -> None:
+    field, rekor = TLS[service]
     url = keyless.instance.url.replace("http://", "https://")
-    config = tmp_path / "https.json"
-    config.write_text(keyless.instance.trust_config().replace(keyless.instance.url, url))
-    token = keyless.instance.token()
+    keyless.use(rekor)
+    config = json.loads(keyless.instance.trust_config())
+    for entry in config["signingConfig"].get(field, ()):
+        entry["url"] = entry["url"].replace("http://", "https://")
+    keyless.config.write_text(json.dumps(config))
     signers: dict[str, Callable[[], hms.Signer]] = {
-        "Fulcio": lambda: hms.SigstoreSigner(identity_token=token, trust_config=config, note=lambda _: None),
-        "identity provider": lambda: hms.SigstoreSigner(oauth_force_oob=True, trust_config=config),
+        "identity provider": lambda: hms.SigstoreSigner(oauth_force_oob=True, trust_config=keyless.config),
         "time-stamp authority": lambda: hms.KeySigner(pair.private, tsa_url=url),
     }
-    with pytest.raises(HfSignError, match=f"'{url}'.*SSL") as caught:
-        _sign(tmp_path, signers[service]())
+    make = signers.get(service, keyless.signer)
+    with pytest.raises(HfSignError, match=f"'{url}.*SSL") as caught:
+        _sign(tmp_path, make())
     assert caught.value.exit_code == 3
+    assert not [*tmp_path.rglob("*.sig")]
 
 
 def test_command_line(keyless: Keyless, user: User, tmp_path: Path, model: Path) -> None:
