@@ -1,7 +1,7 @@
 """HTTP with bounds, for services that are not hubs: Sigstore, identity providers, time-stamp authorities.
 
 Two libraries make requests of their own: `tuf` refreshes the trust root of Sigstore, and `id` asks a CI environment
-for its token.
+for its token; `methods/sigstore/ambient_requests.py` bounds the answers to `id`.
 
 A server can make a client wait, or send without end. All other requests go through a session that `bound` has
 prepared, and the caller runs each with a deadline (`_util.deadline`), because only a thread of its own limits the
@@ -95,6 +95,11 @@ class _BoundedBody:
         """Return the bytes that are left, not decoded: `requests` discards them before it handles a redirect."""
         with _bounds_as_errors():
             return b"".join(iter(self._arriving.read1, b""))
+
+
+def read_body(raw: urllib3.BaseHTTPResponse, bounds: Bounds) -> bytes:
+    """Return the decoded body of an answer that has not been read; raises `TooLongError`, and errors of `urllib3`."""
+    return b"".join(_BoundedBody(raw, bounds).stream(decode_content=True))
 
 
 class _OutOfBoundsError(Exception):

@@ -20,6 +20,7 @@ from tests.broken_services.cells import SLOW
 from tests.helpers import KeyPair
 from tests.servers.hub_http import Log, Reply, Server
 from tests.servers.sigstore import Sigstore
+from tests.servers.sigstore_faults import SigstoreFault
 from tests.servers.sigstore_fixtures import Keyless
 from tests.servers.wire_faults import Wire, WireFault
 from tests.user import User
@@ -137,13 +138,22 @@ def test_identity_token_of_a_job(github: Keyless, fault: WireFault) -> None:
         **dict.fromkeys(SLOW, " within 0.2 seconds"),
         WireFault.HEADERS: ": its service cannot be reached (got more than 100 headers)",
         WireFault.REDIRECTS: ": its service cannot be reached (too many redirects)",
-        WireFault.SHORT: ": its service cannot be reached (IncompleteRead(1 bytes read, 16383 more expected))",
+        WireFault.SHORT: ": its service closed the connection in the middle of an answer",
         WireFault.CUT_OFF: ": GitHub: malformed or incomplete JSON",
         WireFault.RESET: ": its service cannot be reached (Connection reset by peer)",
     }[fault]
     with pytest.raises(HfSignError) as caught:
         hms.SigstoreSigner(use_ambient_credentials=True, trust_config=github.config, note=lambda _: None)
     assert str(caught.value) == f"GitHub Actions did not give an identity token{reason}{NOTHING}"
+    assert caught.value.exit_code == 3
+
+
+def test_identity_token_of_a_job_whose_service_sends_too_much(github: Keyless) -> None:
+    github.instance.fault, github.instance.fault_at = SigstoreFault.OIDC_HUGE, "/github/token"
+    with pytest.raises(HfSignError) as caught:
+        hms.SigstoreSigner(use_ambient_credentials=True, trust_config=github.config, note=lambda _: None)
+    reason = "its service sent more than any answer has"
+    assert str(caught.value) == f"GitHub Actions did not give an identity token: {reason}{NOTHING}"
     assert caught.value.exit_code == 3
 
 

@@ -1,11 +1,14 @@
-"""Private parts of sigstore-python: the only module of ours that touches them.
+"""Private parts of sigstore-python and of its library `id`: the only module of ours that touches them.
 
-Everything here was seen in `sigstore` 4.5.1 with `sigstore-models` 0.0.6, and pyproject.toml allows no release before
-4.5 or from 5 on. `tests/methods/sigstore/test_compat.py` fails with the name of a part that a release no longer has.
+Everything here was seen in `sigstore` 4.5.1 with `sigstore-models` 0.0.6, and in `id` 1.6.1; pyproject.toml allows no
+release of `sigstore` before 4.5 or from 5 on, and none of `id` before 1.6.1 or from 2 on.
+`tests/methods/sigstore/test_compat.py` fails with the name of a part that a release no longer has.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +16,7 @@ from urllib.parse import quote
 
 if TYPE_CHECKING:
     import requests
+    import urllib3
     from rfc3161_client import TimeStampResponse
     from sigstore.models import Bundle, TrustedRoot
 
@@ -71,3 +75,17 @@ def cache_directory(tuf_url: str) -> Path:
 
     cache = Path(platformdirs.user_cache_dir("sigstore-python", "sigstore"))
     return cache / "tuf" / quote(tuf_url, safe="")
+
+
+def bound_ambient_requests(read: Callable[[urllib3.BaseHTTPResponse], urllib3.BaseHTTPResponse]) -> None:
+    """Let `id` use what `read` makes of each answer, whose body has not been read; publicly, it reads all of it."""
+    from id._internal.oidc import ambient
+
+    own: Callable[..., Any] = ambient._request
+    if not hasattr(own, "__wrapped__"):
+
+        @wraps(own)
+        def request(*arguments: Any, **options: Any) -> urllib3.BaseHTTPResponse:  # noqa: ANN401 - those of urllib3
+            return read(own(*arguments, preload_content=False, **options))
+
+        ambient._request = request

@@ -222,9 +222,10 @@ def _detect(client_id: str) -> str | None:
     import urllib3
 
     from hf_model_signing._util.http import reason_of
+    from hf_model_signing.methods.sigstore.ambient_requests import detect_credential
 
     try:
-        return places.detect_credential(client_id)
+        return detect_credential(client_id)
     except places.IdentityError as error:
         hint = _HOW_TO.get(_place(), "check the job's settings")
         if isinstance(error, places.GitHubOidcPermissionCredentialError) or str(error).startswith("GitLab"):
@@ -236,9 +237,19 @@ def _detect(client_id: str) -> str | None:
         raise HfSignError(f"{_place()} did not give an identity token: {reason}; no signature was written") from None
     except (urllib3.exceptions.HTTPError, OSError, ValueError, RecursionError) as error:
         raise HfSignError(
-            f"{_place()} did not give an identity token: what it answers makes no sense ({type(error).__name__}); "
-            "no signature was written"
+            f"{_place()} did not give an identity token: {_what_is_wrong(error)}; no signature was written"
         ) from None
+
+
+def _what_is_wrong(error: Exception) -> str:
+    """Describe an answer that cannot be used, without quoting it."""
+    from hf_model_signing._util.http import TooLongError, is_cut_off
+
+    if isinstance(error, TooLongError):
+        return "its service sent more than any answer has"
+    if is_cut_off(error):
+        return "its service closed the connection in the middle of an answer"
+    return f"what it answers makes no sense ({type(error).__name__})"
 
 
 def _without_body(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import threading
 from functools import partial
 from pathlib import Path
@@ -66,6 +67,16 @@ def test_session_of_a_log_client(version: int) -> None:
     thread.join()
     assert sessions[0] is _compat.log_session(client)
     assert sessions[0] is not sessions[1]
+
+
+def test_requests_for_ambient_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module("id._internal.oidc.ambient")
+    request = require("id", module, "_request", used_by="hf_model_signing/methods/sigstore/_compat.py")
+    monkeypatch.setattr(module, "_request", inspect.unwrap(request))  # type: ignore[arg-type] # it is a function
+    _compat.bound_ambient_requests(lambda answer: answer)
+    once = module._request
+    _compat.bound_ambient_requests(lambda answer: answer)
+    assert module._request is once
 
 
 def test_error_of_a_timestamp_client() -> None:
