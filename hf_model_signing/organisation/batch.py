@@ -84,6 +84,8 @@ def _execute(run: Run, context: BatchContext, options: BatchOptions) -> Report:
 def _hashing(adapter: HuggingFaceAdapter, options: BatchOptions, observer: Observer) -> Iterator[Hashing]:
     """Connect to the workers of `options.executor`, or hash in this process."""
     if not options.executor:
+        if not options.dry_run:
+            adapter.remove_leftovers()  # also if nothing is left to download, where the new ones would do it
         yield HashingHere(adapter, options.keep_cache)
         return
     from hf_model_signing.workers.dask import connected

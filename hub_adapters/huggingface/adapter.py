@@ -26,7 +26,7 @@ from hub_adapters.errors import (
 )
 from hub_adapters.http.urls import named
 from hub_adapters.huggingface._compat import http_error
-from hub_adapters.huggingface.cache import discard, own_cache, write_ref
+from hub_adapters.huggingface.cache import discard, own_cache, remove_left, write_ref
 from hub_adapters.huggingface.error_translation import (
     is_exchange,
     pause_of,
@@ -358,6 +358,10 @@ class HuggingFaceAdapter(HubAdapter):
             alone = copy(self)
             alone._cache = folder  # noqa: SLF001 - of this class
             yield alone
+
+    def remove_leftovers(self) -> None:
+        """Remove the caches of their own that killed processes have left."""
+        remove_left(self._cache_dir())
 
     def _cache_dir(self) -> str:
         return self._cache or _cache_dir()

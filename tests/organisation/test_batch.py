@@ -664,6 +664,14 @@ class TestCache:
         assert batch(who, acme).code == 0
         assert list((who.home / "hub").glob(".hf-sign-*")) == []
 
+    def test_what_a_killed_batch_left_is_removed_by_one_without_work(
+        self, hub: Hub, signed: str, person: People, acme: KeyPair
+    ) -> None:
+        who = person()
+        (who.home / "hub" / ".hf-sign-left" / "half").mkdir(parents=True)
+        assert batch(who, acme).document["totals"] == {"unchanged": 1}
+        assert list((who.home / "hub").glob(".hf-sign-*")) == []
+
     def test_keep_cache(self, organisation: Organisation, person: People, acme: KeyPair) -> None:
         who = person()
         assert batch(who, acme, "--keep-cache").code == 0
