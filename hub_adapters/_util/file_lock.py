@@ -48,7 +48,7 @@ def locked(
     os.stat(os.path.join(os.path.dirname(path), "") or os.curdir)  # `filelock` would make a missing directory
     lock, waited = _acquired(path, wait, waiting)
     try:
-        with _signs_of_life(path) if long else contextlib.nullcontext():
+        with signs_of_life(path) if long else contextlib.nullcontext():
             yield waited
     finally:
         with contextlib.suppress(OSError):
@@ -62,30 +62,43 @@ def _acquired(path: str, wait: bool, waiting: Callable[[], None] | None) -> tupl
     from filelock import FileLock, Timeout  # late: it takes longer to import than most locks are held
 
     lock = FileLock(path, mode=0o600, fallback_to_soft=False)
-    patience: _Patience | None = None
+    wait_for_it: LockWait | None = None
     for _ in range(_ATTEMPTS):
         try:
             lock.acquire(timeout=0)
         except Timeout:
             if not os.path.lexists(path):  # `filelock` takes a file that cannot be made for a lock that is held
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
+                continue  # it was released at this moment, and the new file must not stay
             if not wait:
                 raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK), path) from None
-            patience = patience or _Patience(path, waiting)
-            patience.acquire(lock)
+            wait_for_it = wait_for_it or LockWait(path, waiting)
+            wait_for_it.acquire(lock)
         if _is_at(path, lock):
-            return lock, patience is not None
+            return lock, wait_for_it is not None
         lock.release()
     raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), path)
 
 
-class _Patience:
-    """Waiting for a lock: it is said once, and ends when nothing happens to the file for too long."""
+class LockWait:
+    """Waiting for a lock: it is said once, and ends when nothing happens to the file for too long.
 
-    def __init__(self, path: str, waiting: Callable[[], None] | None) -> None:
-        self.path, self._waiting = path, waiting or self._log
+    `state` returns what changes while the holder lives, and `longest` is the time in seconds that it may stay the same,
+    where they are not those of the locks of this module.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        waiting: Callable[[], None] | None = None,
+        *,
+        state: Callable[[str], object] | None = None,
+        longest: float | None = None,
+    ) -> None:
+        self.path, self._waiting, self._longest = path, waiting or self._log, longest
         self._is_said = False
-        self._state, self._since = _state_of(path), time.monotonic()
+        self._find = state or state_of
+        self._state, self._since = self._find(path), time.monotonic()
 
     def acquire(self, lock: BaseFileLock) -> None:
         """Wait for the lock; raises `TimeoutError`."""
@@ -95,18 +108,19 @@ class _Patience:
             try:
                 lock.acquire(timeout=min(SAY_AFTER, GIVE_UP_AFTER))
             except Timeout:
-                self._look()
+                self.look()
             else:
                 return
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Say that the lock is waited for, the first time; raises `TimeoutError` when it has been for too long."""
         if not self._is_said:
             self._is_said = True
             self._waiting()
-        state, now = _state_of(self.path), time.monotonic()
+        state, now = self._find(self.path), time.monotonic()
         if state != self._state:
             self._state, self._since = state, now
-        elif now - self._since >= GIVE_UP_AFTER:
+        elif now - self._since >= (GIVE_UP_AFTER if self._longest is None else self._longest):
             text = f"{holder_of(self.path)} has held this lock for {now - self._since:.0f} seconds; end it if it hangs"
             raise TimeoutError(errno.ETIMEDOUT, text, self.path)
 
@@ -115,7 +129,7 @@ class _Patience:
 
 
 @contextlib.contextmanager
-def _signs_of_life(path: str) -> Iterator[None]:
+def signs_of_life(path: str) -> Iterator[None]:
     """Set the time of the lock file while the block runs; not while the process is stopped."""
     done = threading.Event()
 
@@ -133,7 +147,7 @@ def _signs_of_life(path: str) -> Iterator[None]:
         thread.join()
 
 
-def _state_of(path: str) -> tuple[int, int] | None:
+def state_of(path: str) -> tuple[int, int] | None:
     """Return what changes when the lock changes hands, and with a sign of life."""
     try:
         status = os.lstat(path)

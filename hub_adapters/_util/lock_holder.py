@@ -8,6 +8,8 @@ import os
 
 from hub_adapters._util.text import one_line
 
+THIS_PROGRAM = "this program itself"
+
 _LONGEST = 100  # characters of a command line
 
 
@@ -35,7 +37,7 @@ def _has_open(process: str, path: str) -> bool:
 
 def _describe(process: int) -> str:
     if process == os.getpid():
-        return "this program itself"
+        return THIS_PROGRAM
     command = ""
     with contextlib.suppress(OSError), open(f"/proc/{process}/cmdline", "rb") as file:
         command = one_line(file.read(4 * _LONGEST).replace(b"\0", b" ").decode("utf-8", "replace").strip())[:_LONGEST]

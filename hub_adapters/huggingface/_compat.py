@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -106,6 +106,18 @@ def replace_listing_parser(make: Callable[[ModuleType], object]) -> None:
         return
     if module.json is json:
         module.json = make(json)
+
+
+def replace_file_locks(make: Callable[..., Any]) -> None:
+    """Let the client take the locks on its files through `make`, which gets its own context manager, and its arguments.
+
+    The client waits for them without a limit, and has no public way to set one.
+    """
+    for name in ("file_download", "_local_folder"):
+        module: Any = import_module(f"huggingface_hub.{name}")
+        own = module.WeakFileLock
+        if not isinstance(own, partial):
+            module.WeakFileLock = partial(make, own)
 
 
 def http_error() -> type[Exception]:

@@ -21,6 +21,7 @@ from hub_adapters.http.patience import current_patience, patiently
 from hub_adapters.http.rate_budget import Budget
 from hub_adapters.huggingface._compat import client_factory, wrap_storage_sessions
 from hub_adapters.huggingface.answer_bounds import api_path, ask_for_bounded_encoding, bound_answer
+from hub_adapters.huggingface.client_locks import limit_waits
 from hub_adapters.huggingface.kept_listings import bound_kept_listings
 from hub_adapters.huggingface.pacing import Pacing, check_pause, pace
 from hub_adapters.huggingface.trusted_publishing import is_exchange_url, is_id_token_url, may_carry, origin
@@ -98,6 +99,7 @@ def _install() -> None:
 
     with _install_lock:
         bound_kept_listings()
+        limit_waits()
         wrap_storage_sessions(WatchedSession)
         factory = client_factory()
         if getattr(factory, "__module__", None) == __name__:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import signal
@@ -99,6 +100,24 @@ def test_lock_of_another_process_is_waited_for(lock: str) -> None:
 def test_lock_of_another_process_is_not_waited_for(lock: str) -> None:
     with held(lock), pytest.raises(BlockingIOError), locked(lock, wait=False):
         pass
+
+
+def test_lock_that_is_released_at_that_moment(lock: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is gone when `filelock` says that it is held; it is taken, and not left for ever."""
+    import fcntl
+
+    real, releases = fcntl.flock, [lock]
+
+    def flock(descriptor: int, operation: int) -> None:
+        if releases:
+            os.unlink(releases.pop())
+            raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK))
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with locked(lock, wait=False) as waited:
+        assert not waited
+    assert not os.path.lexists(lock)
 
 
 def test_killed_process_holds_nothing(lock: str) -> None:

@@ -163,6 +163,17 @@ def test_body_that_is_refused_is_not_read_to_its_end(client: Any) -> None:  # no
         response.read()
 
 
+def test_locks_are_taken_through_the_replacement(monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = [importlib.import_module(f"huggingface_hub.{name}") for name in ("file_download", "_local_folder")]
+    for module in modules:
+        own = hub_has(module, "WeakFileLock")
+        monkeypatch.setattr(module, "WeakFileLock", own.args[0] if isinstance(own, partial) else own)
+    _compat.replace_file_locks(lambda own, path: (own, path))
+    _compat.replace_file_locks(lambda own, path: None)
+    assert {module.WeakFileLock("x")[1] for module in modules} == {"x"}
+    assert all(callable(module.WeakFileLock("x")[0]) for module in modules)
+
+
 def test_http_error_is_that_of_the_http_library() -> None:
     from huggingface_hub.errors import HfHubHTTPError
 
