@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from hf_model_signing.guarding import code_directory, handlers, refusal_report
+from hf_model_signing.guarding import code_directory, first_use, handlers, refusal_report
 from hf_model_signing.guarding.children import earlier_workers, subprocess_hook
 from hf_model_signing.guarding.environment import GUARDS_VARIABLE, Mode, chosen_mode
 from hf_model_signing.guarding.hooks import (
@@ -117,6 +117,7 @@ def strictly(policy: Path | Policy | None) -> Iterator[None]:
 
 def _install_hooks() -> None:
     signal_handlers.install()
+    first_use.install()
     own_imports.install()
     client_hook.install(handlers.handle_call)
     client_deadlines.install(REGISTRY.is_on)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from hf_model_signing.errors import UsageError
@@ -15,12 +15,20 @@ from hf_model_signing.guarding import code_directory
 from hf_model_signing.guarding.children import earlier_workers
 from hf_model_signing.guarding.children.child_environment import ChildEnvironment, Variables
 from hf_model_signing.guarding.environment import GUARDS_VARIABLE, Mode
+from hf_model_signing.guarding.first_use import FIRST_USE
 from hf_model_signing.guarding.hooks.watched_paths import watch_everything, watch_models
 from hf_model_signing.guarding.own_calls import own_calls
 from hf_model_signing.policy.folders import patterns_in
 
 if TYPE_CHECKING:
     from hf_model_signing.guarding.checks.decider import Decider
+
+# What is otherwise imported in the middle of the first check. A fork does not wait for that, because it may be long.
+_NEEDED_LATER = (
+    "ctypes",
+    "cryptography.hazmat.backends.openssl.backend",
+    *(f"hf_model_signing.guarding.answers.{name}" for name in ("client_calls", "opened_files", "plain_models")),
+)
 
 _MODES = (Mode.ENFORCE, Mode.WARN, Mode.OFF)  # the strictest first
 
@@ -48,7 +56,6 @@ class Registry:
 
     def __init__(self) -> None:
         self._entries: list[_Entry] = []
-        self._lock = threading.RLock()
         self._environment = ChildEnvironment()
         self._is_expected = False  # True until the guards that the environment describes have been made
 
@@ -87,13 +94,13 @@ class Registry:
         """Let a guard decide for the process and for the processes that it starts."""
         if self._is_expected:
             self._make_expected()
-        with self._lock:
+        with FIRST_USE:
             self._entries.append(_Entry(decider))
             self._update()
 
     def remove(self, decider: Decider) -> None:
         """Undo `add`; does nothing the second time."""
-        with self._lock:
+        with FIRST_USE:
             entry = self._find(decider)
             if entry is not None:
                 self._entries.remove(entry)
@@ -101,7 +108,7 @@ class Registry:
 
     def enter(self, decider: Decider) -> None:
         """Make a guard that of a block in this context; switch it on again if it was switched off."""
-        with self._lock:
+        with FIRST_USE:
             if self._find(decider) is None:
                 self.add(decider)
             entry = self._find(decider)
@@ -112,7 +119,7 @@ class Registry:
     def leave(self, decider: Decider) -> None:
         """End a block, in whichever order and context; the guard is switched off at the end of its last one."""
         _blocks.set(_without(_blocks.get(), decider))
-        with self._lock:
+        with FIRST_USE:
             entry = self._find(decider)
             if entry is not None:
                 entry.depth -= 1
@@ -132,7 +139,7 @@ class Registry:
 
     def clear(self) -> None:
         """Forget all guards of the process, the expected ones included."""
-        with self._lock:
+        with FIRST_USE:
             self._is_expected = False
             self._entries.clear()
             watch_models(())
@@ -168,7 +175,9 @@ class Registry:
         watch_models(pattern for decider in deciders for rule in decider.policy.rules for pattern in rule.folders)
 
     def _make_expected(self) -> None:
-        with self._lock, own_calls():  # the files of a policy are not those of a model
+        with FIRST_USE, own_calls():  # the files of a policy are not those of a model
+            for module in _NEEDED_LATER:
+                import_module(module)
             from hf_model_signing.guarding.checks.decider import Decider
 
             if self._is_expected:

@@ -12,7 +12,6 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar
 
 from hf_model_signing._util.paths import path_inside
@@ -65,16 +64,16 @@ class _Model:
     rule: Rule
     path: str
 
-    @cached_property
+    @property
     def _signature(self) -> str:
         return self.rule.signature_of(self.path)
 
-    @cached_property
+    @property
     def _directory(self) -> str:
         """The directory in which the names of the files are, also of a model that is a single file."""
         return self.path if self._is_directory else os.path.dirname(self.path)
 
-    @cached_property
+    @property
     def _is_directory(self) -> bool:
         return os.path.isdir(self.path)
 

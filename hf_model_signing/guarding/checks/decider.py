@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import Any, TypeVar
 
 from hf_model_signing._util.repository_kinds import BUCKETS
@@ -35,6 +34,8 @@ class Decider:
     def __init__(self, policy: Policy, mode: Mode, *, strict: bool = False) -> None:
         self.policy, self.mode, self.strict = policy, mode, strict
         self.state = GuardState()
+        # Not a `cached_property`: until Python 3.12 its lock stays locked in a process that is forked then.
+        self._fingerprint = ""
 
     @classmethod
     def of(cls, policy: str | os.PathLike[str] | Policy | None, mode: Mode, *, strict: bool = False) -> Decider:
@@ -44,10 +45,11 @@ class Decider:
             policy = Policy.read(policy_file() if policy is None else policy)
         return cls(policy, mode, strict=strict)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """The fingerprint of the policy, keys included, when the guard first needed it."""
-        return self.policy.fingerprint()
+        self._fingerprint = self._fingerprint or self.policy.fingerprint()
+        return self._fingerprint
 
     def verifier(self, uri: str) -> Verifier:
         """Return the verifier for a repository; raise as `Rule.verifier` does."""

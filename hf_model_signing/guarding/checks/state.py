@@ -16,6 +16,7 @@ from datetime import datetime, timedelta, timezone
 from hf_model_signing._util.text import some
 from hf_model_signing.errors import RefusedError, VerificationError
 from hf_model_signing.guarding.checks.request import RequestedRevision
+from hf_model_signing.guarding.first_use import FIRST_USE
 from hf_model_signing.hashing.file_tree import FileState
 from hf_model_signing.hashing.receipts import changed_just_before, may_change_unseen
 from hf_model_signing.methods.interface import Verified, Verifier
@@ -71,7 +72,8 @@ class GuardState:
     def verifier(self, uri: str, make: Callable[[], Verifier]) -> Verifier:
         """Return the verifier for a repository, made by `make` when it is first needed."""
         if uri not in self._verifiers:
-            self._verifiers[uri] = make()
+            with FIRST_USE:  # it imports the method of the signer
+                self._verifiers[uri] = make()
         return self._verifiers[uri]
 
     def signature(self, uri: str, path: str, target: TargetState) -> Verified | None:
