@@ -82,27 +82,54 @@ def _on_event(event: str, arguments: tuple[object, ...]) -> None:
         name = path_below(name, arguments[2])
     if event == "sqlite3.connect" and name.startswith("file:"):
         name = _path_of_uri(name)
-    _look_at(name, below_descriptors=mode is None, is_written=is_written)
+    if is_written:
+        _look_at_write(name, below_descriptors=mode is None)
+        return
+    missing: tuple[type[OSError], ...] = ()
+    if event == "open" and not (isinstance(flags, int) and flags & os.O_CREAT):
+        missing = (FileNotFoundError,) if mode is None else (FileNotFoundError, IsADirectoryError)
+    _look_at(name, below_descriptors=mode is None, missing=missing)
 
 
 def look_at(path: str | bytes | os.PathLike[Any]) -> None:
     """Call the handler, if it is watched, for a file that a library in another language is about to open."""
-    _look_at(os.fsdecode(path), below_descriptors=False, is_written=False)
+    _look_at(os.fsdecode(path), below_descriptors=False)
 
 
-def _look_at(name: str, *, below_descriptors: bool, is_written: bool) -> None:
+def _look_at(name: str, *, below_descriptors: bool, missing: tuple[type[OSError], ...] = ()) -> None:
+    """Call the handler for each watched place of a path.
+
+    If no file is there, raise the error that the program would get, if it is one of `missing`: another user who can
+    write there could put a file in its place before Python opens it.
+    """
     if not _looks():
         return
+    is_there, errors = False, list[OSError]()
+    for each in _paths(name, below_descriptors=below_descriptors):
+        found, error = watched_places(each)
+        if not isinstance(error, missing):
+            is_there = True
+        elif found:
+            errors.append(error)
+        for kind, place, match in found if error is None else ():
+            _handlers[0](kind, place, match)
+    if errors and not is_there:
+        errors[0].filename = name
+        raise errors[0]
+
+
+def _look_at_write(name: str, *, below_descriptors: bool) -> None:
+    """Call the handler for bytecode that is about to be written to a watched place."""
+    for each in _paths(name, below_descriptors=below_descriptors) if _looks() else ():
+        for kind, place, match in watched_places_to_write(each, BYTECODE):
+            _handlers[1](kind, place, match)
+
+
+def _paths(name: str, *, below_descriptors: bool) -> list[str]:
+    """Return each absolute path that a path can mean."""
     if os.path.isabs(name):
-        paths = [name]
-    else:
-        paths = [path_below(name)]
-        if below_descriptors:
-            paths += paths_below_open_directories(name)
-    handler, on_bytecode = _handlers
-    for each in paths:
-        for kind, place, match in watched_places_to_write(each, BYTECODE) if is_written else watched_places(each):
-            (on_bytecode if is_written else handler)(kind, place, match)
+        return [name]
+    return [path_below(name), *(paths_below_open_directories(name) if below_descriptors else ())]
 
 
 def _look_at_bytecode(beside: str, *, is_written: bool) -> bool:

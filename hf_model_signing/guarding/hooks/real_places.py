@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from hf_model_signing.guarding.hooks.watched_paths import BYTECODE, PathKind, watch
@@ -24,14 +24,19 @@ _DESCRIPTORS = "/proc/self/fd"
 Found = tuple[PathKind, str, re.Match[str]]
 
 
-def watched_places(path: str) -> list[Found]:
-    """Return each watched place that an absolute path leads through; none for a directory, or if there is no file."""
+def watched_places(path: str) -> tuple[list[Found], OSError | None]:
+    """Return each watched place that an absolute path leads through, and the error if there is no file to read."""
     real = _real_path(path)
     if real is None:
-        return []
-    places = (path,) if real == path else _places_to(path, real)
+        directory, name = os.path.split(path)
+        places: Iterable[str] = {path, os.path.join(os.path.realpath(directory), name)}
+        error: OSError | None = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    else:
+        places, error = (path,) if real == path else _places_to(path, real), None
     found = [each for place in places for each in watch(place)]
-    return _without_repetition(found) if found and not os.path.isdir(real) else []
+    if found and real is not None and os.path.isdir(real):
+        error = IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    return _without_repetition(found) if found else [], error
 
 
 def watched_places_to_write(path: str, below: str) -> list[Found]:
