@@ -24,23 +24,34 @@ _cleared: set[str] = set()  # the directories that this process has cleared
 
 
 def write_file(
-    path: str | os.PathLike[str], data: bytes, *, mode: int | None = None, follow_links: bool = True
+    path: str | os.PathLike[str],
+    data: bytes,
+    *,
+    mode: int | None = None,
+    follow_links: bool = True,
+    by_way_of: str | None = None,
 ) -> None:
     """Replace the file `path` with one that holds `data`; raises `OSError`, and then `path` is as it was.
 
     By default an existing file keeps its permissions, and a new one gets those that the umask leaves. A symbolic link
     stays a link, and the file that it leads to is replaced; without `follow_links` the link itself is replaced.
+    The temporary file is in the same directory, or in `by_way_of` on the same file system.
     """
-    write_pieces(path, (data,), mode=mode, follow_links=follow_links)
+    write_pieces(path, (data,), mode=mode, follow_links=follow_links, by_way_of=by_way_of)
 
 
 def write_pieces(
-    path: str | os.PathLike[str], pieces: Iterable[bytes], *, mode: int | None = None, follow_links: bool = True
+    path: str | os.PathLike[str],
+    pieces: Iterable[bytes],
+    *,
+    mode: int | None = None,
+    follow_links: bool = True,
+    by_way_of: str | None = None,
 ) -> None:
     """Write what is too large for memory, as `write_file` does; an error of `pieces` leaves `path` as it was, too."""
     target = os.path.realpath(path) if follow_links else os.path.abspath(path)
     try:
-        _write_beside(target, pieces, mode)
+        _write_beside(target, pieces, mode, by_way_of or os.path.dirname(target))
     except OSError as error:
         if error.strerror is None or not (error.filename is None or _is_ours(error.filename, target)):
             raise  # an error of the pieces, not of the file
@@ -66,10 +77,9 @@ def remove_leftovers(directory: str | os.PathLike[str], *, older_than: float = 0
                 os.unlink(path)
 
 
-def _write_beside(target: str, pieces: Iterable[bytes], mode: int | None) -> None:
+def _write_beside(target: str, pieces: Iterable[bytes], mode: int | None, directory: str) -> None:
     if os.path.isdir(target) and not os.path.islink(target):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), target)
-    directory = os.path.dirname(target)
     if directory not in _cleared:
         _cleared.add(directory)
         remove_leftovers(directory, older_than=_LEFT)
@@ -91,7 +101,7 @@ def _write_beside(target: str, pieces: Iterable[bytes], mode: int | None) -> Non
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    _sync_directory(directory)
+    _sync_directory(os.path.dirname(target))
 
 
 def _check_replaceable(target: str) -> None:

@@ -48,7 +48,8 @@ def write_ref(repository: str, revision: str, commit: str) -> None:
     path = os.path.join(repository, "refs", revision)
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        write_file(path, commit.encode("ascii"), mode=0o644, follow_links=False)
+        # The client takes every file in `refs` for a revision, also one that a killed process has left.
+        write_file(path, commit.encode("ascii"), mode=0o644, follow_links=False, by_way_of=repository)
     except OSError as error:  # a read-only cache can be used all the same
         _logger.info("cannot write the revision to the cache: %s", error)
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from huggingface_hub import scan_cache_dir
 
 from hub_adapters._util.file_lock import locked
 from hub_adapters.huggingface.cache import own_cache, write_ref
 from tests.helpers import names_below
+from tests.killing import killed_at, moments
 
 COMMIT = "a" * 40
 
@@ -117,3 +120,21 @@ def test_revision_that_cannot_be_noted_is_no_error(tmp_path: Path, caplog: pytes
     with caplog.at_level(logging.INFO):
         write_ref(str(tmp_path), "main", COMMIT)
     assert "cannot write the revision to the cache" in caplog.text
+
+
+def test_killed_write_leaves_nothing_that_the_client_takes_for_a_revision(tmp_path: Path) -> None:
+    repository = tmp_path / "models--acme--model"
+    snapshot = repository / "snapshots" / COMMIT
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_bytes(b"{}")
+
+    def write() -> None:
+        write_ref(str(repository), "main", COMMIT)
+
+    for moment in moments(write, 9):
+        shutil.rmtree(repository / "refs", ignore_errors=True)
+        killed_at(write, moment)
+        found = scan_cache_dir(tmp_path)
+        assert not found.warnings, moment
+        (repo,) = found.repos
+        assert set(repo.refs) <= {"main"}, moment
