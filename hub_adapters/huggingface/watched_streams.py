@@ -51,7 +51,7 @@ class WatchedBackend:
             return WatchedStream(connect())
         timeout.watch.begin_connection(timeout)
         try:
-            return WatchedStream(in_time(connect, timeout.watch.all_addresses))
+            return WatchedStream(in_time(connect, timeout.watch.all_addresses), timeout.watch)
         except TimeoutError:
             raise SlowError from None
 
@@ -64,23 +64,33 @@ class WatchedBackend:
 
 
 class WatchedStream:
-    """A connection, with or without TLS."""
+    """A connection, with or without TLS; `watch` is that of the request for which it is made.
 
-    def __init__(self, stream: Any) -> None:  # noqa: ANN401 - of either HTTP library
-        self._stream = stream
+    The library gives no timeout for some handshakes with a proxy, which come before all else: they belong to the watch.
+    """
+
+    def __init__(self, stream: Any, watch: Watch | None = None) -> None:  # noqa: ANN401 - of either HTTP library
+        self._stream, self._connecting = stream, watch
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return some bytes, and none at the end."""
-        if isinstance(timeout, Seconds):
-            return timeout.watch.read(lambda seconds: bytes(self._stream.read(max_bytes, seconds)))
+        watch = self._watch_of(timeout)
+        if watch:
+            return watch.read(lambda seconds: bytes(self._stream.read(max_bytes, seconds)))
         return bytes(self._stream.read(max_bytes, timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send all bytes."""
-        if isinstance(timeout, Seconds):
-            timeout.watch.write(self._stream.write, buffer)
+        watch = self._watch_of(timeout)
+        if watch:
+            watch.write(self._stream.write, buffer)
         else:
             self._stream.write(buffer, timeout)
+
+    def _watch_of(self, timeout: float | None) -> Watch | None:
+        if timeout is not None:
+            self._connecting = None
+        return timeout.watch if isinstance(timeout, Seconds) else self._connecting
 
     def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> Any:  # noqa: ANN401
         """Return the connection with TLS; Python limits the whole handshake."""

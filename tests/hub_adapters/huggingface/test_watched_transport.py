@@ -9,6 +9,7 @@ import select
 import socket
 import ssl
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from hub_adapters.errors import UnavailableError
 from hub_adapters.http.patience import Patience
+from hub_adapters.http.watch import SlowError, Watch
 from hub_adapters.huggingface import _compat
 from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 from hub_adapters.huggingface.response_checks import checked
+from hub_adapters.huggingface.watched_streams import Seconds, WatchedBackend
 from hub_adapters.huggingface.watched_transport import Care, watch_requests
 from hub_adapters.interface import Reference
 from tests.certificates import make_authority
@@ -147,6 +150,24 @@ def test_host_that_takes_nothing(get: Get) -> None:
         pytest.raises(_library().WriteTimeout, match=f"^'{host}' took nothing of a request for 0.2 seconds$"),
     ):
         get(f"http://{host}/", method="PUT", content=body)
+
+
+@pytest.mark.parametrize("serve", [_say_nothing, _answer(b"x", pause=0.02)], ids=["silent", "drips"])
+def test_proxy_handshake_in_which_the_library_gives_no_timeout(serve: Callable[[socket.socket], object]) -> None:
+    """As with a SOCKS proxy in `httpcore`; what follows on the connection has the timeouts of its own request."""
+    own = _library().HTTPTransport()._pool._network_backend
+    core = importlib.import_module(type(own).__module__.partition(".")[0])
+    watch = Watch("hub.example")
+    with _listener(serve) as host:
+        address, _, port = host.partition(":")
+        stream = WatchedBackend(own).connect_tcp(address, int(port), timeout=Seconds.of(1, watch))
+        stream.write(b"\5\1\0")
+        with pytest.raises((core.ReadTimeout, SlowError)):
+            deque(iter(lambda: stream.read(1), b""), 0)
+        assert "answer: waited 0.2 seconds" in watch.complaint()
+        stream.write(b"x", 1.0)
+        assert stream._connecting is None
+        stream.close()
 
 
 def test_tls_handshake_without_an_answer(get: Get, shorten: Callable[..., None]) -> None:
