@@ -15,7 +15,8 @@ class Deadlines:
     `connect` is for one address, and for the TLS handshake. `answer` is for the name, all addresses, and for the time
     until the header of an answer is complete, interim answers included. `silence` is the time without a byte of a body
     in either direction. A body that brings fewer than `slowest` bytes in a `window` is too slow; of an answer that is
-    not a file, such as a page of a listing, all has to arrive within `document`. `call` limits the time that all
+    not a file, such as a page of a listing, all has to arrive within `document`, and all pages of one call within
+    `listing`. `call` limits the time that all
     attempts of one call lose without progress, and `pauses` the time that a server may ask one call to wait.
     """
 
@@ -25,6 +26,7 @@ class Deadlines:
     slowest: int = 64 * 1024
     window: float = 60.0
     document: float = 300.0
+    listing: float = 3600.0
     call: float = 120.0
     pauses: float = 300.0
 

@@ -27,6 +27,7 @@ class Patience:
         self._failures = 0
         self._pauses = 0.0
         self._redirects = 0
+        self._listing = 0.0
 
     def progress(self) -> None:
         """Forget the failures before: an answer is complete, or much of a file has arrived."""
@@ -59,6 +60,17 @@ class Patience:
             self._redirects = self._redirects + 1 if is_redirect else 0
             if self._redirects >= _MOST_REDIRECTS:
                 raise TransferError(f"'{host}' redirects from URL to URL without end")
+
+    def wait_for_document(self, host: str, seconds: float) -> None:
+        """Count a wait of some seconds for an answer that is not a file; raises `TransferError` once it was too long.
+
+        A listing has pages without end, and each of them is progress.
+        """
+        limit = deadlines.DEADLINES.listing
+        with self._lock:
+            self._listing += seconds
+            if self._listing > limit:
+                raise TransferError(f"'{host}' answers too slowly: what it listed took more than {limit:g} seconds")
 
     def may_pause(self, seconds: float) -> bool:
         """Return whether the call may wait for some more seconds, and count them."""

@@ -153,6 +153,12 @@ class Watch:
             raise SlowError
         self._window_began, self._window_bytes = self._waited, 0
 
+    def spent(self) -> float:
+        """Return the seconds that the request has waited for the server."""
+        if self._step is not _Step.BODY:
+            return time.monotonic() - self._started
+        return self._before_body + self._waited
+
     def lost(self) -> float:
         """Return the seconds since the begin of the request, or since its last progress."""
         if self._step is not _Step.BODY:

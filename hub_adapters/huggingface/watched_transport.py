@@ -103,9 +103,14 @@ class _Exchange:
             self.watch.begin_body(is_document=self._care.is_document)
 
     def complete(self) -> None:
-        """Note that all of the answer is here."""
+        """Note that all of the answer is here; raises `TransferError` after too many slow ones."""
+        self._count_document()
         if self._care.patience and self._is_answered:
             self._care.patience.progress()
+
+    def _count_document(self) -> None:
+        if self._care.patience and self._care.is_document:
+            self._care.patience.wait_for_document(self.watch.host, self.watch.spent())
 
     @contextlib.contextmanager
     def failing(self) -> Iterator[None]:
@@ -135,6 +140,7 @@ class _Exchange:
         patience, watch = self._care.patience, self.watch
         if patience is None:
             return ""
+        self._count_document()
         if watch.has_progress:
             patience.progress()
         return patience.fail(watch.lost())

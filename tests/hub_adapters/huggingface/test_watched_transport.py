@@ -328,3 +328,20 @@ def test_hub_that_asks_to_wait_again_and_again(
     with pytest.raises(UnavailableError, match="try again in 100 seconds"):
         adapter.remote_manifest(resolved)
     assert sum(pauses) < 310
+
+
+@pytest.mark.parametrize("is_slow", [True, False])
+def test_listing_of_many_slow_pages(
+    hub: Hub, adapter: HuggingFaceAdapter, shorten: Callable[..., None], is_slow: bool
+) -> None:
+    """Each page is in time, and so is any number of them that do not wait."""
+    resolved = adapter.resolve(REFERENCE)
+    hub.page_size = 1
+    shorten(answer=10, silence=10, listing=0.3 if is_slow else 30)
+    hub.delay("GET", "/tree/", 0.1)
+    if not is_slow:
+        assert len(adapter.remote_manifest(resolved)) == 6
+        return
+    sentence = r"'127.0.0.1:\d+' answers too slowly: what it listed took more than 0.3 seconds"
+    with pytest.raises(UnavailableError, match=sentence):
+        adapter.remote_manifest(resolved)
