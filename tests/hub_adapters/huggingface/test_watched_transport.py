@@ -251,7 +251,7 @@ def test_transport_of_a_program_without_connections_that_can_be_watched() -> Non
         def handle_request(self, request: Any) -> Any:  # noqa: ANN401
             return self.inner.handle_request(request)
 
-    with library.Client(transport=Transport()) as client:
+    with library.Client(transport=Transport(), timeout=WAIT) as client:
         watch_requests(client, lambda _: Care())
         with _listener(_say_nothing) as host, pytest.raises(library.ReadTimeout, match=f"^'{host}' does not answer"):
             client.get(f"http://{host}/")
@@ -278,7 +278,7 @@ def test_factory_of_the_program_stays_in_use(adapter: HuggingFaceAdapter) -> Non
     before, made = _compat.client_factory(), []
 
     def factory() -> Any:  # noqa: ANN401 - either HTTP library
-        made.append(_library().Client(headers={"X-Own": "1"}, follow_redirects=True))
+        made.append(_library().Client(headers={"X-Own": "1"}, follow_redirects=True, timeout=1))
         return made[-1]
 
     set_client_factory(factory)
