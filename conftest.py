@@ -10,6 +10,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 pytest_plugins = [
     "pytester",
     "tests.needs",
+    "tests.scheduling",
     "tests.published_messages",
     "tests.servers.fixtures",
     "tests.servers.sigstore_fixtures",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +12,7 @@ import pytest
 
 from hf_model_signing.cli.main import run
 from hub_adapters import deadlines
-from tests.helpers import FILES, OMS, KeyPair, Outcome, make_pair, write_tree
+from tests.helpers import FILES, OMS, KeyPair, Outcome, make_pair, stop_logging, write_tree
 from tests.real_models import tarball
 from tests.servers.static import StaticHosts
 from tests.user import User, small_folder
@@ -69,9 +68,7 @@ def cli(capfd: pytest.CaptureFixture[str]) -> Cli:
         capfd.readouterr()
         code = run([str(argument) for argument in arguments])
         captured = capfd.readouterr()
-        for name in ("hf_model_signing", "hub_adapters"):  # `--log-level` is meant for a process of its own
-            logger = logging.getLogger(name)
-            logger.handlers[:], logger.propagate, logger.level = [], True, logging.NOTSET
+        stop_logging()
         return Outcome(code, captured.out, captured.err)
 
     return run_here

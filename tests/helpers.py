@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -230,6 +231,14 @@ def run_python(code: str, *arguments: str | Path, **options: Any) -> subprocess.
     # Without coverage: such lines change the user, kill themselves or inspect the loaded modules.
     env = {name: value for name, value in environment().items() if not name.startswith("COVERAGE_")}
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60, **options)
+
+
+def stop_logging() -> None:
+    """Undo what `--log-level` does, which is meant for a process of its own, after it ran in this one."""
+    for name in ("hf_model_signing", "hub_adapters"):
+        logger = logging.getLogger(name)
+        logger.handlers[:], logger.propagate = [], True
+        logger.setLevel(logging.NOTSET)
 
 
 def complaints(*outputs: str) -> list[str]:

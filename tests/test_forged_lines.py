@@ -26,7 +26,7 @@ from hf_model_signing.timestamps.rfc3161 import request_timestamp
 from hub_adapters.errors import HubError
 from hub_adapters.huggingface.error_translation import translated
 from hub_adapters.interface import Reference
-from tests.helpers import KeyPair
+from tests.helpers import KeyPair, stop_logging
 from tests.report.samples import record, report
 from tests.servers.fixtures import Person
 from tests.servers.hub import Hub
@@ -192,10 +192,7 @@ def test_log(between: str, capsys: pytest.CaptureFixture[str]) -> None:
     try:
         logging.getLogger("hub_adapters.http").info("asked: %s", _said(between))
     finally:
-        for name in ("hf_model_signing", "hub_adapters"):
-            logging.getLogger(name).handlers[:] = []
-            logging.getLogger(name).propagate = True
-            logging.getLogger(name).setLevel(logging.NOTSET)
+        stop_logging()
     told = capsys.readouterr().err
     _is_safe(told)
     assert told.startswith("INFO hub_adapters.http: asked: the hub is closed")

@@ -19,6 +19,7 @@ import hf_model_signing as hms
 from hf_model_signing.oms.names import SIGNATURE_NAME
 from hf_model_signing.oms.statement import SIGNED_AT, Statement, signing_time
 from hf_model_signing.signing import HowToHash, make_manifest
+from tests.certificates import make_authority
 from tests.guarded import rule
 from tests.helpers import ROOT, KeyPair, write_tree
 from tests.needs import ENVIRONMENTS
@@ -37,6 +38,8 @@ class Loads:
     def __init__(self, python: Path, hub: Hub, *, launcher: Sequence[str] = (), arguments: Sequence[str] = ()) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self.python, self.home = python, Path(self._folder.name)
+        authorities = self.home / "authorities.pem"
+        authorities.write_bytes(make_authority("Nobody").pem)
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("HF_", "COV", "PYTEST"))},
             "HF_ENDPOINT": hub.url,
@@ -47,6 +50,7 @@ class Loads:
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             "TOKENIZERS_PARALLELISM": "false",
             "OMP_NUM_THREADS": "1",
+            "SSL_CERT_FILE": str(authorities),  # each child would read the hundred of the system
         }
         self._log = (self.home / "log").open("wb")
         self._process = subprocess.Popen(

@@ -22,7 +22,7 @@ import hf_model_signing as hms
 from hf_model_signing.oms.names import SIGNATURE_NAME
 from hf_model_signing.oms.statement import SIGNED_AT, Statement, signing_time
 from hf_model_signing.signing import make_manifest
-from tests.helpers import KeyPair, Outcome, make_pair, write_tree
+from tests.helpers import KeyPair, Outcome, make_pair, stop_logging, write_tree
 from tests.killing import Child
 from tests.servers.hub import Hub, Record
 from tests.servers.static import StaticHosts
@@ -54,6 +54,7 @@ class Person:
             for name, value in self.environment.items():
                 patch.setenv(name, value)
             code = run([str(argument) for argument in arguments])
+        stop_logging()
         out, err = self.capture()
         return Outcome(code, out, err)
 
