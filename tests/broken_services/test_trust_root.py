@@ -15,10 +15,12 @@ from urllib.parse import quote
 import pytest
 
 import hf_model_signing as hms
+from hf_model_signing.cli.main import run
 from hf_model_signing.methods.sigstore import instance as instances
 from hf_model_signing.methods.sigstore.instance import Instance
 from tests.broken_services.cells import SLOW, in_time
-from tests.broken_services.conftest import UNSIGNED
+from tests.broken_services.conftest import FILES, UNSIGNED
+from tests.guarded import Loader
 from tests.servers.fixtures import Person
 from tests.servers.hub import Hub
 from tests.servers.sigstore import Sigstore
@@ -77,21 +79,31 @@ def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Public]:
         yield Public(instance, repository, _secure(repository.url, home), environment, home / "model")
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("command", ["verify", "push"])
-def test_command(
-    public: Public,
-    hub: Hub,
-    person: Callable[..., Person],
-    monkeypatch: pytest.MonkeyPatch,
-    command: str,
-    fault: WireFault | None,
-) -> None:
+@pytest.fixture
+def broken(public: Public, fault: WireFault | None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Break the repository; returns its URL."""
     url = public.repository.url if fault else public.secure_url
     monkeypatch.setattr(instances, "PRODUCTION", url)
     monkeypatch.setattr(instances, "_REFRESH", _LITTLE if fault in SLOW else WAIT)
+    for name, value in public.environment.items():
+        monkeypatch.setenv(name, value)
     public.repository._server.wire = wire = Wire(fault)
-    who, head = person(), hub.head(UNSIGNED)
+    yield url
+    assert wire.hits or not fault
+
+
+def _check(text: str, url: str, fault: WireFault | None) -> None:
+    (sentence,) = [line for line in text.splitlines() if "trust root" in line]
+    assert f"{url} " in sentence
+    assert SAYS[fault] in sentence
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("command", ["verify", "push"])
+def test_command(
+    public: Public, broken: str, hub: Hub, person: Callable[..., Person], command: str, fault: WireFault | None
+) -> None:
+    who, head, is_refused = person(), hub.head(UNSIGNED), "refused" in SAYS[fault]
     who.extra.update(public.environment)
     accepted = ("--identity", RELEASE, "--identity-provider", public.instance.identity_provider)
     arguments = {
@@ -101,13 +113,40 @@ def test_command(
     try:
         with in_time():
             outcome = who.run(*arguments)
-        is_refused = "refused" in SAYS[fault]
         refusal = 1 if command == "verify" else 3
         assert outcome.code == (refusal if is_refused else 0), outcome.err
         assert (hub.head(UNSIGNED) != head) == (command == "push" and not is_refused)
     finally:
         hub.branch(UNSIGNED, "main", head)
-    assert wire.hits or not fault
-    (sentence,) = [line for line in outcome.err.splitlines() if "trust root" in line]
-    assert f"{url} " in sentence
-    assert SAYS[fault] in sentence
+    _check(outcome.err, broken, fault)
+
+
+@pytest.fixture(scope="module")
+def keyless_repo(hub: Hub, public: Public) -> str:
+    """A repository with a keyless signature."""
+    hub.create_repo("acme/keyless")
+    hub.commit("acme/keyless", FILES)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**public.environment, "HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_write"}.items():
+            patch.setenv(name, value)
+        patch.setenv("HF_HOME", str(public.model.parent / "hf"))
+        config = str(public.model.parent / "trust.json")
+        token = public.instance.token()
+        assert run(["push", "acme/keyless", "--identity-token", token, "--trust-config", config]) == 0
+    return "acme/keyless"
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_guarded_load(public: Public, loader: Loader, broken: str, keyless_repo: str, fault: WireFault | None) -> None:
+    who = f'identity = "{RELEASE}", identity_provider = "{public.instance.identity_provider}"'
+    loader.write_policy(f'[[trust]]\nrepos = ["acme/*"]\nsigners = [{{ method = "sigstore", {who} }}]')
+    with in_time(), loader.guard():
+        if "refused" in SAYS[fault]:
+            with pytest.raises(hms.VerificationError, match=SAYS[fault]):
+                loader.snapshot(keyless_repo)
+            assert not [path for path in loader.tree() if path.endswith("model.safetensors")]
+            return
+        with pytest.warns(hms.SigstoreWarning) as noted:
+            path = loader.snapshot(keyless_repo)
+    assert (Path(path) / "model.safetensors").read_bytes() == FILES["model.safetensors"]
+    _check(str(noted[0].message), broken, fault)
