@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from hub_adapters._util.file_lock import locked
+from hub_adapters._util.file_lock import NO_LOCKS, is_held, locked
 
-__all__ = ["changing", "locked"]
+__all__ = ["NO_LOCKS", "changing", "is_held", "locked"]
 
 
 @contextlib.contextmanager

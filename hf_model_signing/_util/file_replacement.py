@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from hf_model_signing._util.atomic_files import write_file
-from hf_model_signing._util.file_lock import locked
+from hf_model_signing._util.file_lock import NO_LOCKS, locked
 from hf_model_signing._util.hashing_opens import only_hashing
 from hf_model_signing._util.replacement_list import Changes, parents_of
 
@@ -27,7 +27,6 @@ Move = Callable[[str, str, str], None]  # of the file with a name, from a path t
 LIST = "list"
 _OLD = "old"  # holds the files that are set aside, under their names
 _LOCK = ".lock"  # after the name of the private directory
-_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP)
 _TRIES = 5  # to lock in a directory that another process removes because it is empty
 
 
@@ -112,7 +111,7 @@ class FileReplacement:
                 os.makedirs(os.path.dirname(self._home), exist_ok=True)
                 stack.enter_context(locked(self._home + _LOCK, long=True))
             except OSError as error:
-                if error.errno in _NO_LOCKS:
+                if error.errno in NO_LOCKS:
                     return False
                 if error.errno != errno.ENOENT or attempt == _TRIES - 1:
                     raise

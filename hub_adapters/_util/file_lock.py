@@ -31,6 +31,7 @@ SAY_AFTER = 1.0  # seconds of waiting
 GIVE_UP_AFTER = 60.0  # seconds in which the lock file stays as it is
 _SIGN_OF_LIFE = 10.0  # seconds between two signs of life of a holder
 _ATTEMPTS = 100  # until the locked file is the one at the path; more than a few means that a program replaces it
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP)  # of file systems without locks
 _logger = logging.getLogger(__name__)
 
 
@@ -55,6 +56,19 @@ def locked(
             if _is_at(path, lock):
                 os.unlink(path)
         lock.release()
+
+
+def is_held(path: str) -> bool:
+    """Return True if a process or thread holds the lock `path`, or if nothing can be locked there, so that one may."""
+    if os.path.lexists(path) and (os.path.islink(path) or not os.path.isfile(path)):
+        return False
+    try:
+        with locked(path, wait=False):
+            return False
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        return error.errno in NO_LOCKS
 
 
 def _acquired(path: str, wait: bool, waiting: Callable[[], None] | None) -> tuple[BaseFileLock, bool]:

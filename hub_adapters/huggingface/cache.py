@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import glob
 import logging
 import os
@@ -12,7 +11,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from hub_adapters._util.atomic_files import write_file
-from hub_adapters._util.file_lock import locked
+from hub_adapters._util.file_lock import NO_LOCKS, locked
 from hub_adapters.huggingface import _compat
 from hub_adapters.interface import Snapshot
 
@@ -33,6 +32,11 @@ def discard(snapshot: Snapshot, names: Collection[str]) -> None:
             # Never a blob that other snapshots may share, and never a file anywhere else.
             if os.path.dirname(blob) == blobs and os.path.basename(blob) not in snapshot.old_blobs:
                 os.unlink(blob)
+
+
+def recorded_commit(directory: str, name: str) -> str | None:
+    """Return the commit from which the client downloaded a file of a `local_dir`; None if it changed since then."""
+    return _compat.recorded_commit(directory, name)
 
 
 def is_recorded(directory: str, name: str, commit: str) -> bool:
@@ -89,7 +93,7 @@ def _new_directory(beside: str, stack: contextlib.ExitStack) -> str:
             os.makedirs(beside, exist_ok=True)  # another process has removed it, because it was empty
             continue
         except OSError as error:
-            if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP):
+            if error.errno not in NO_LOCKS:
                 raise
             # Where nothing can be locked, nothing is removed as left by others either.
             with contextlib.suppress(OSError):

@@ -20,7 +20,8 @@ from hf_model_signing.guarding.checks.decider import Facts
 from hf_model_signing.guarding.checks.repository import GuardedRepository
 from hf_model_signing.guarding.checks.request import Arguments, reason_of
 from hf_model_signing.guarding.own_calls import Original, OwnCallHeaders, original_of
-from hf_model_signing.oms.names import EXEMPT_FILES
+from hf_model_signing.oms.names import CLIENT_DIRECTORY, EXEMPT_FILES
+from hub_adapters.huggingface.cache import remove_left
 from hub_adapters.interface import RemoteFile
 
 
@@ -118,6 +119,7 @@ def _load_cached_snapshot(
         ) from error
     if request.local_dir:
         repository.accept_signature(request.cached_commit())
+        remove_left(os.path.join(found, *CLIENT_DIRECTORY.split("/")))
         repository.check_local(found)
     else:
         repository.accept_signature(request.cache.commit_of(found))

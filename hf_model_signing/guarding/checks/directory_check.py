@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from hf_model_signing._util.file_lock import is_held
 from hf_model_signing._util.text import show, some
 from hf_model_signing.errors import ModelError, VerificationError
 from hf_model_signing.guarding.checks.state import CallState
@@ -21,11 +22,13 @@ from hf_model_signing.oms.difference import Difference, MismatchError
 from hf_model_signing.oms.names import CLIENT_DIRECTORY, EXEMPT_FILES, is_bytecode
 from hf_model_signing.verifying import stopped_download
 
-# What the client and downloads of ours write there. A program that searches the directory for weights finds the rest.
+# What the client writes there. A program that searches the directory for weights finds the rest.
 _RECORD = re.compile(
     rf"{re.escape(CLIENT_DIRECTORY)}/(?:\.gitignore(?:\.lock)?|CACHEDIR\.TAG|trees/(?:[0-9a-f]+\.json|[^/]+\.tmp)"
-    r"|(?:download|upload)/.+\.(?:metadata|lock|incomplete)|\.hf-sign[^/]*(?:/.+)?)"
+    r"|(?:download|upload)/.+\.(?:metadata|lock|incomplete))"
 )
+# What downloads of ours write there, in a directory that they hold, beside its lock.
+_OWN = re.compile(rf"({re.escape(CLIENT_DIRECTORY)}/\.hf-sign(?:\.stage|-[0-9a-f]{{16}})?)(\.lock|/.+)")
 
 _ALWAYS = 100  # files: a directory with no more of them is looked at each time
 _TRIES = 5  # for a file that another process moves into place at the same time
@@ -81,7 +84,10 @@ class DirectoryCheck:
         """Return the path of every file that has to be signed, by its name."""
         paths = dict(_walk(self.directory, ""))
         if self.local:
-            paths = {name: path for name, path in paths.items() if not _RECORD.fullmatch(name)}
+            own = {name: found for name in paths if (found := _OWN.fullmatch(name))}
+            held = {name for name in {found[1] for found in own.values()} if is_held(f"{self._path(name)}.lock")}
+            ours = {name for name, found in own.items() if found[2] == ".lock" or found[1] in held}
+            paths = {name: path for name, path in paths.items() if name not in ours and not _RECORD.fullmatch(name)}
         return paths
 
     def check_names(self, paths: Collection[str], required: Collection[str]) -> set[str]:

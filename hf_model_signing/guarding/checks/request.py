@@ -17,6 +17,7 @@ from hf_model_signing.guarding.http_request import named_endpoints
 from hf_model_signing.guarding.own_calls import OwnCallHeaders, original_of, own_calls
 from hf_model_signing.oms.names import CLIENT_DIRECTORY, SIGNATURE_NAME
 from hub_adapters.http.patience import patiently
+from hub_adapters.huggingface.cache import recorded_commit
 from hub_adapters.huggingface.kept_listings import LARGEST_LISTING
 from hub_adapters.huggingface.response_checks import checked_at_least
 
@@ -117,8 +118,15 @@ class Request:
         return found
 
     def cached_commit(self) -> str:
-        """Return the commit that the cache has for the requested revision; raise `VerificationError` if it has none."""
-        return self.commit or self.cache.resolve(self.revision)
+        """Return the commit that this disk has for the requested revision; raise `VerificationError` if it has none.
+
+        A `local_dir` has the one that its signature was downloaded from, whatever the cache has got since then.
+        """
+        recorded = None
+        if self.local_dir and not self.commit:
+            with own_calls():  # the directory can be one that a rule names
+                recorded = recorded_commit(self.local_dir, SIGNATURE_NAME)
+        return self.commit or recorded or self.cache.resolve(self.revision)
 
     def forget_other_listing(self, commit: str, names: Collection[str]) -> None:
         """Remove the list of files that the client has kept of a commit, if it is not the one that the hub gives now.

@@ -103,6 +103,43 @@ class TestSigned:
         with loader.guard():
             assert Path(loader.download("train.csv", "acme/data", repo_type="dataset")).read_bytes() == b"a,b\n1,2\n"
 
+    def test_local_folder_without_the_hub(self, loader: Loader, hub: Hub, signed: str, tmp_path: Path) -> None:
+        """The client records which commit the files of a folder are of, and no branch."""
+        here = tmp_path / "here"
+        with loader.guard():
+            loader.snapshot(local_dir=here)
+            hub.stop()
+            for offline in (True, False):
+                assert loader.snapshot(local_dir=here, local_files_only=offline) == str(here)
+            tamper(here / WEIGHTS)
+            for offline in (True, False):
+                with pytest.raises(hms.MismatchError, match=f"changed: {WEIGHTS}"):
+                    loader.snapshot(local_dir=here, local_files_only=offline)
+
+    @pytest.mark.parametrize("offline", [False, True])
+    @pytest.mark.parametrize("planted", ["directory", "link", "lock that is a directory", "replacement", "lock"])
+    def test_download_that_nobody_makes(
+        self, loader: Loader, signed: str, tmp_path: Path, planted: str, *, offline: bool
+    ) -> None:
+        """Something looks like a download of ours that is going on."""
+        records = tmp_path / "here" / ".cache" / "huggingface"
+        own = records / (".hf-sign" if planted == "replacement" else ".hf-sign-0123456789abcdef")
+        place = tmp_path / "elsewhere" if planted == "link" else own
+        with loader.guard():
+            loader.snapshot(local_dir=tmp_path / "here")
+        (place / "sub").mkdir(parents=True)
+        (place / "sub" / "x.safetensors").write_text("evil")
+        if planted == "link":
+            own.symlink_to(place)
+        elif planted.startswith("lock that"):
+            own.with_name(f"{own.name}.lock").mkdir()
+        elif planted == "lock":
+            own.with_name(f"{own.name}.lock").touch()
+        is_left = planted.startswith(("link", "lock that")) or (offline and planted == "replacement")
+        with loader.guard(), pytest.raises(hms.MismatchError, match="1 added") if is_left else nullcontext():
+            loader.snapshot(local_dir=tmp_path / "here", local_files_only=offline)
+            assert not own.exists()
+
     def test_local_folder(self, loader: Loader, signed: str, tmp_path: Path) -> None:
         with loader.guard():
             folder = loader.snapshot(local_dir=tmp_path / "here")
@@ -394,6 +431,13 @@ class TestRefused:
             ("trees/x.tmp", False),
             (".gitignore.lock", False),
             (".hf-sign-0123456789abcdef/x.safetensors", False),  # of a killed process: it is removed
+            (".hf-sign/old/x.safetensors", False),
+            (".hf-sign-evil/x.safetensors", False),
+            (".hf-sign-0123456789abcdef.lock/x.safetensors", True),
+            (".hf-sign.stage/x.safetensors", True),
+            (".hf-sign.stage.lock/x.safetensors", True),
+            (".hf-sign.safetensors", True),
+            (".hf-signed/x.safetensors", True),
         ],
     )
     def test_records_of_the_client(
