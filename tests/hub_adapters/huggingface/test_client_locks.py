@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from hub_adapters._util import file_lock
+from hub_adapters.http.patience import patiently
 from hub_adapters.huggingface import client_locks
 from tests.helpers import KeyPair
 from tests.servers.fixtures import Person
@@ -129,3 +130,25 @@ def test_call_of_the_program_itself_waits_as_before(hub: Hub, signed: str, perso
             cache_dir=other.home / "hub",
         )
     assert Path(path).is_file()
+
+
+def test_holder_that_is_a_call_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may take long before anything of its file arrives."""
+    from huggingface_hub.utils import WeakFileLock
+
+    monkeypatch.setattr(file_lock, "_SIGN_OF_LIFE", 0.05)
+    lock, taken, order = tmp_path / "file.lock", threading.Event(), []
+
+    def hold() -> None:
+        with patiently(), client_locks._limited(WeakFileLock, lock):
+            taken.set()
+            time.sleep(0.8)
+            order.append("holder")
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert taken.wait(10)
+    with patiently(), client_locks._limited(WeakFileLock, lock):
+        order.append("waiter")
+    thread.join()
+    assert order == ["holder", "waiter"]
