@@ -39,6 +39,6 @@ imports only files that come after it.
 10. `state.py` is everything that a guard remembers. It enforces the order of the steps.
 11. `request.py` is the request of a call, and `client_cache.py` the repository in the client's cache.
 12. Small parts: `publishing.py`, `own_imports.py`, `own_calls.py`, `hooked_functions.py`, `code_directory.py`,
-    `copied_code.py`, `code_swap.py`, `first_use.py`, `http_request.py`, `import_hook.py`, `private_directory.py`,
-    `renames.py`, `real_places.py`, `watched_paths.py`, `environment.py`, `_compat.py`.
+    `copied_code.py`, `code_swap.py`, `first_use.py`, `http_request.py`, `import_hook.py`, `native_entries.py`,
+    `private_directory.py`, `renames.py`, `real_places.py`, `watched_paths.py`, `environment.py`, `_compat.py`.
 """

@@ -28,6 +28,7 @@ def make(folder: Path, seed: int) -> None:
     torch.nn.init.constant_(module.weight, float(seed + 1))
     torch.nn.init.zeros_(module.bias)
     torch.jit.script(module).save(str(folder / "model.pt"))
+    torch.jit.script(module)._save_for_lite_interpreter(str(folder / "model.ptl"))
     (folder / "raw.bin").write_bytes(struct.pack("<8f", *[float(seed + 1)] * 8))
     words = ["[UNK]", *(["a", "b"] if seed else ["b", "a"])]
     Tokenizer(models.WordLevel({word: at for at, word in enumerate(words)}, unk_token="[UNK]")).save(
@@ -260,6 +261,49 @@ def _trained(folder: Path) -> float:
     return float(made.get_vocab_size())
 
 
+def _lite(folder: Path) -> float:
+    import torch
+    from torch.jit.mobile import _load_for_lite_interpreter
+
+    return float(_load_for_lite_interpreter(folder / "model.ptl")(torch.ones(1, 2)).sum())
+
+
+def _open_json(folder: Path) -> float:
+    from pyarrow.json import open_json
+
+    return _first(open_json(folder / "table.json").read_all())
+
+
+def _input_stream(folder: Path) -> float:
+    import pyarrow as pa
+
+    return float(sum(pa.input_stream(folder / "raw.bin").read()))
+
+
+def _statistics(folder: Path) -> float:
+    from pyarrow.parquet import read_metadata
+
+    return float(read_metadata(folder / "table.parquet").row_group(0).column(0).statistics.max)
+
+
+def import_functions() -> None:
+    """Import functions by their names, as a program does before it switches the guard on."""
+    import pyarrow as pa
+    import torch
+    from pyarrow import csv, json
+
+    globals().update(
+        read_csv=csv.read_csv, read_json=json.read_json, memory_map=pa.memory_map, from_file=torch.from_file
+    )
+
+
+def _imported(name: str) -> Callable[..., Any]:
+    if name not in globals():
+        import_functions()
+    found: Callable[..., Any] = globals()[name]
+    return found
+
+
 def _gguf(folder: Path) -> float:
     """As the package `gguf` reads it."""
     import numpy as np
@@ -314,6 +358,14 @@ READERS: dict[str, Reader] = {
     "BPE.read_file": lambda folder: _pair_encoding(folder, "read"),
     "WordLevel of a file": _word_level,
     "Tokenizer.train": _trained,
+    "lite interpreter of torch": _lite,
+    "pyarrow.json.open_json": _open_json,
+    "pyarrow.input_stream": _input_stream,
+    "pyarrow.parquet.read_metadata": _statistics,
+    "imported read_csv": lambda folder: _first(_imported("read_csv")(folder / "table.csv")),
+    "imported read_json": lambda folder: _first(_imported("read_json")(folder / "table.json")),
+    "imported memory_map": lambda folder: float(sum(_imported("memory_map")(str(folder / "raw.bin")).read())),
+    "imported from_file": lambda folder: float(_imported("from_file")(str(folder / "raw.bin"), size=8).sum()),
     "gguf": _gguf,
     "gguf mapped": _gguf_mapped,
 }

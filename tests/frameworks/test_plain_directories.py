@@ -15,6 +15,7 @@ from tests.frameworks.plain_files import READERS
 from tests.needs import ENVIRONMENTS
 
 NEWER = [*ENVIRONMENTS][-1:]
+IMPORT = "from tests.frameworks.plain_files import import_functions; import_functions()"  # before the guard is on
 
 pytestmark = pytest.mark.timeout(600)  # the first one of each process starts the libraries
 
@@ -75,9 +76,9 @@ def test_read_by_path(models: Models) -> None:
     models.sign(model)
     own = models.ask(read_each=True, repo=model, guarded=False)
     assert {name: read for name, read in own.items() if read["outcome"] != "loaded"} == {}
-    assert models.ask(read_each=True, repo=model) == own
+    assert models.ask(read_each=True, repo=model, before=IMPORT) == own
     make(1)
-    refused = models.ask(read_each=True, repo=model)
+    refused = models.ask(read_each=True, repo=model, before=IMPORT)
     assert {name: read for name, read in refused.items() if read["outcome"] != "refused"} == {}
     changed = models.ask(read_each=True, repo=model, guarded=False)
     assert {name: read for name, read in changed.items() if read["value"] == own[name]["value"]} == {}
