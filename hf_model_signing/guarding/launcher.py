@@ -6,12 +6,14 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from hf_model_signing.errors import UsageError
 from hf_model_signing.guarding.checks.audit_log import check_audit_log
 from hf_model_signing.guarding.children.child_environment import Variables, completed, described, expected_guards
 from hf_model_signing.guarding.children.started_programs import Start, check
 from hf_model_signing.guarding.environment import MODE_VARIABLE, Mode, chosen_mode, is_guarded, policy_file
+from hf_model_signing.guarding.hooks.real_places import watched_places
 from hf_model_signing.guarding.hooks.watched_paths import watch_models
 from hf_model_signing.policy.folders import patterns_in
 from hf_model_signing.policy.trust_policy import Policy
@@ -36,10 +38,24 @@ def run(command: Sequence[str], policy: str | None, mode: str | None) -> None:
     if variables[MODE_VARIABLE] != Mode.OFF:
         earlier = [pattern for other, _ in _earlier_guards() for pattern in patterns_in(other) or ()]
         watch_models([*(pattern for rule in rules for pattern in rule.folders), *earlier])
-        check(Start([program], command, environment, os.getcwd()), variables)
+        with _guard_of_programs([program, *command[1:]], path, chosen):
+            check(Start([program], command, environment, os.getcwd()), variables)
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(program, list(command), environment)  # noqa: S606 - the program that the user named
+
+
+def _guard_of_programs(words: Sequence[str], policy: str, mode: Mode) -> AbstractContextManager[object]:
+    """Return a guard for the check of a command, if one of its words leads into a model.
+
+    The check reads each program that it finds. Without a guard, nobody would look at one that is a file of a model,
+    because it is no Python that opens it.
+    """
+    if not any(watched_places(os.path.abspath(word))[0] for word in words):
+        return nullcontext()
+    from hf_model_signing.guarding.guard import guard  # late: this command would start more slowly
+
+    return guard(policy, mode=mode)
 
 
 def _variables(policy: str, mode: Mode) -> Variables:

@@ -22,6 +22,7 @@ class Entry(NamedTuple):
 
 
 EVERY_FILE = "*"
+_ONNXRUNTIME = "onnxruntime.capi"
 _TAKE_PATHS = ("BPE", "WordPiece", "WordLevel")
 _MOBILE = (
     "_load_for_lite_interpreter",
@@ -57,11 +58,21 @@ ENTRIES = (
     Entry("torch", "from_file", {0: "filename"}),
     Entry("torch", "UntypedStorage.from_file", {0: "filename"}),
     Entry(
-        "onnxruntime.capi.onnxruntime_inference_collection",
+        f"{_ONNXRUNTIME}.onnxruntime_inference_collection",
         "InferenceSession.__init__",
         {1: "path_or_bytes"},
         accepts_content=True,
     ),
+    Entry(f"{_ONNXRUNTIME}.onnxruntime_inference_collection", "AdapterFormat.read_adapter", {0: "file_path"}),
+    Entry(
+        f"{_ONNXRUNTIME}.onnxruntime_inference_collection",
+        "ModelCompiler.__init__",
+        {2: "input_model_path_or_bytes"},
+        accepts_content=True,
+    ),
+    Entry(f"{_ONNXRUNTIME}.onnxruntime_pybind11_state", "LoraAdapter.Load", {1: "arg0"}),
+    Entry(f"{_ONNXRUNTIME}.onnxruntime_pybind11_state", "SessionOptions.register_custom_ops_library", {1: "arg0"}),
+    Entry(f"{_ONNXRUNTIME}.onnxruntime_pybind11_state", "register_execution_provider_library", {1: "arg1"}),
     Entry("h5py", "File.__init__", {1: "name"}),
     Entry("pyarrow.parquet.core", "ParquetFile.__init__", {1: "source"}),
     # Of read_table, and of pandas.

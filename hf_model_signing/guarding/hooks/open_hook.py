@@ -32,6 +32,7 @@ Handler = Callable[[PathKind, str, re.Match[str]], None]
 # Other events of code that is about to read a file, and how its path is spelled in their first argument: a database is
 # opened, a library is loaded, a file gets another name that no longer tells where it came from.
 _OTHER_EVENTS = ("sqlite3.connect", "ctypes.dlopen", "os.link")
+_LIBRARIES = (".so", ".dylib", ".dll")
 _RENAME = "os.rename"  # also of `os.replace`, and of what uses one of them, such as `shutil.move`
 
 # Flags of `os.open` for a descriptor that nothing can be read from, or nothing that was there before.
@@ -61,6 +62,10 @@ def _on_event(event: str, arguments: tuple[object, ...]) -> None:
         is_written = not _reads(mode, flags)
     elif event in _OTHER_EVENTS:
         path, mode = arguments[0], "r"
+    elif event == "sqlite3.load_extension":
+        for end in ("", *_LIBRARIES):  # SQLite adds one itself
+            _look_at(f"{arguments[1]}{end}", below_descriptors=False)
+        return
     elif event == "import" and arguments[1] is not None:  # an extension module: Python does not open it
         path, mode = arguments[1], "r"
     elif event == "os.mkdir":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from tests.guarded import REPO, Loader, decisions, rule, tamper
 from tests.guarding import test_spellings
 from tests.guarding.test_spellings import CONTENT, NAME, Way
 from tests.helpers import KeyPair, write_tree
+from tests.servers.fixtures import Person
 
 FILES = {NAME: CONTENT, "model.safetensors": bytes(range(256)) * 64, "sub/a file.txt": b"text\n", "empty.txt": b""}
 
@@ -113,6 +115,14 @@ class TestWays:
         machine.trust(machine.home / "elsewhere" / "*")
         with machine.guard():
             assert WAYS[way](machine.bert, beside)
+
+
+@pytest.mark.parametrize("spelled", ["extension.so", "extension"])
+def test_extension_of_sqlite(machine: Machine, spelled: str) -> None:
+    """Not every Python can load one, so the event is raised here with which it begins."""
+    (machine.bert / "extension.so").write_bytes(b"unsigned")
+    with machine.guard(), pytest.raises(hms.MismatchError, match=r"added: extension\.so"):
+        sys.audit("sqlite3.load_extension", None, str(machine.bert / spelled))
 
 
 PATTERNS: dict[str, Callable[[Machine], str]] = {
@@ -707,6 +717,64 @@ for path in sys.argv[1:]:
         found.append(type(error).__name__)
 print(json.dumps(found))
 """
+
+
+def _linked(tool: str) -> list[str]:
+    link = Path(tool).parents[3] / "link"
+    if not link.is_symlink():
+        link.symlink_to(tool)
+    return [str(link)]
+
+
+# Commands that run a program of a model, given its path.
+COMMANDS: dict[str, Callable[[str], list[str]]] = {
+    "program": lambda tool: [tool],
+    "link": _linked,
+    "launcher": lambda tool: ["nice", tool],
+    "shell": lambda tool: ["sh", "-c", shlex.quote(tool)],
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files that can be executed")
+class TestPrograms:
+    """A program that is a file of a model is verified before it is started, whatever language it is in."""
+
+    @pytest.fixture(params=["binary", "script"])
+    def tool(self, request: pytest.FixtureRequest, machine: Machine) -> Path:
+        model = machine.model("tools", {NAME: CONTENT})
+        tool = model / "tool"
+        if request.param == "binary":
+            shutil.copy(shutil.which("pwd") or "", tool)
+        else:
+            tool.write_text("#!/bin/sh\necho ran\n")
+        tool.chmod(0o755)
+        sign(model, machine.keys)
+        return tool
+
+    @pytest.mark.parametrize("command", ["program", "link", "launcher"])
+    def test_hf_sign_run(self, person: Callable[..., Person], machine: Machine, tool: Path, command: str) -> None:
+        def run() -> tuple[int, str, str]:
+            words = COMMANDS[command](str(tool))
+            process = person().start("run", "--policy", machine.policy, "--", *words)
+            out, error = process.communicate()
+            return process.returncode, out, error
+
+        assert run()[0] == 0
+        with tool.open("ab") as file:
+            file.write(b"\n#")
+        code, out, error = run()
+        assert (code, out) == (1, "")
+        assert "hf-sign: refused: " in error
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_guarded_program(self, machine: Machine, tool: Path, command: str) -> None:
+        words = COMMANDS[command](str(tool))
+        with machine.guard():
+            assert subprocess.run(words, check=True, stdout=subprocess.PIPE).stdout
+            with tool.open("ab") as file:
+                file.write(b"\n#")
+            with pytest.raises(hms.MismatchError):
+                subprocess.run(words, check=False)
 
 
 class TestChildren:

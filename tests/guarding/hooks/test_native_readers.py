@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,34 @@ def _hdf5(path: object) -> list[float]:
         return [float(number) for number in file["a"]]
 
 
+def _adapter(model: Path) -> list[float]:
+    adapter = import_module("onnxruntime").AdapterFormat.read_adapter(str(model / "m.lora"))
+    return [float(number) for number in adapter.get_parameters()["w"].numpy()]
+
+
+def _opened(open_file: Callable[[Any], object]) -> list[float]:
+    """Open a file whose content the library does not show, or that it takes for no library of its own."""
+    runtime = import_module("onnxruntime")
+    with suppress(runtime.capi.onnxruntime_pybind11_state.Fail):
+        open_file(runtime)
+    return [1, 1]
+
+
 READERS: dict[str, tuple[str, Read]] = {
+    "adapter of onnxruntime": ("m.lora", _adapter),
+    "LoraAdapter": ("m.lora", lambda model: _opened(lambda ort: ort.LoraAdapter().Load(str(model / "m.lora")))),
+    "ModelCompiler": (
+        "m.onnx",
+        lambda model: _opened(lambda ort: ort.ModelCompiler(ort.SessionOptions(), str(model / "m.onnx"))),
+    ),
+    "register_custom_ops_library": (
+        "m.so",
+        lambda model: _opened(lambda ort: ort.SessionOptions().register_custom_ops_library(str(model / "m.so"))),
+    ),
+    "register_execution_provider_library": (
+        "m.so",
+        lambda model: _opened(lambda ort: ort.register_execution_provider_library("own", str(model / "m.so"))),
+    ),
     "onnxruntime": ("m.onnx", lambda model: _session(str(model / "m.onnx"))),
     "onnxruntime with a path object": ("m.onnx", lambda model: _session(model / "m.onnx")),
     "onnxruntime with data beside the model": ("m.onnx.data", lambda model: _session(model / "m.onnx")),
@@ -56,6 +84,11 @@ def _make(folder: Path, value: float) -> None:
     onnx.save(made, folder / "m.onnx", save_as_external_data=True, location="m.onnx.data", size_threshold=0)
     with import_module("h5py").File(folder / "m.h5", "w") as file:
         file["a"] = [value, value]
+    (folder / "m.so").write_text(f"no library {value}")
+    runtime = import_module("onnxruntime")
+    adapter = runtime.AdapterFormat()
+    adapter.set_parameters({"w": runtime.OrtValue.ortvalue_from_numpy(np.full(2, value, np.float32))})
+    adapter.export_adapter(str(folder / "m.lora"))
 
 
 @pytest.mark.needs("onnx")
