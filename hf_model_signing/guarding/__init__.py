@@ -37,7 +37,8 @@ imports only files that come after it.
 9. `directory_check.py` compares the files with the signed manifest; the hash itself is in `hashing/`.
    `writers.py` waits for files that another process is writing.
 10. `state.py` is everything that a guard remembers. It enforces the order of the steps.
-11. `request.py` is the request of a call, and `client_cache.py` the repository in the client's cache.
+11. `request.py` is the request of a call, `client_cache.py` the repository in the client's cache, and `blob_files.py`
+    finds the files that lead to a blob.
 12. Small parts: `publishing.py`, `own_imports.py`, `own_calls.py`, `hooked_functions.py`, `code_directory.py`,
     `copied_code.py`, `code_swap.py`, `first_use.py`, `http_request.py`, `import_hook.py`, `native_entries.py`,
     `private_directory.py`, `renames.py`, `real_places.py`, `watched_paths.py`, `environment.py`, `_compat.py`.

@@ -10,6 +10,7 @@ import mmap
 import os
 import shutil
 import sqlite3
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,9 @@ from typing import Any
 import pytest
 
 import hf_model_signing as hms
+from hf_model_signing.guarding.checks import blob_files
 from hf_model_signing.guarding.hooks import real_places
+from hf_model_signing.guarding.own_calls import own_calls
 from tests.guarded import REPO, Loader, rule, tamper
 from tests.helpers import KeyPair
 from tests.servers.fixtures import Person
@@ -276,6 +279,11 @@ def test_not_named_by_the_policy(loader: Loader, repo: str, beside: Path, way: s
 
 
 class TestBlobs:
+    @pytest.fixture
+    def remembered(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A listing counts from the moment in which it was made."""
+        monkeypatch.setattr(blob_files, "_SETTLED", 0)
+
     def test_of_no_snapshot(self, loader: Loader, snapshot: Path) -> None:
         evil = loader.folder() / "blobs" / ("0" * 40)
         evil.write_bytes(b"evil")
@@ -322,6 +330,56 @@ class TestBlobs:
             for path in (shared, own, snapshot / NAME):
                 with pytest.raises(hms.MismatchError):
                     path.read_bytes()
+
+    def test_many(self, loader: Loader, snapshot: Path, remembered: None) -> None:
+        """The snapshots are listed once, and not for each blob."""
+        listed: list[str] = []
+        sys.addaudithook(lambda event, arguments: listed.append(str(arguments[0])) if event == "os.scandir" else None)
+        with loader.guard():
+            (snapshot / NAME).resolve().read_bytes()
+            listed.clear()
+            for path in (NAME, "README.md", "model.safetensors", NAME):
+                assert (snapshot / path).resolve().read_bytes()
+        assert str(snapshot.parent) not in listed
+
+    def test_exchanged_after_a_look(self, loader: Loader, hub: Hub, snapshot: Path, remembered: None) -> None:
+        blob, other = ((snapshot / name).resolve() for name in (NAME, "README.md"))
+        with loader.guard():
+            assert blob.read_bytes() == CONTENT
+            evil = blob.with_name("0" * 40)
+            evil.write_bytes(b"evil")
+            for path in (blob, other):
+                with own_calls():  # what another process does
+                    os.replace(evil, path)
+                with pytest.raises(hms.VerificationError):
+                    path.read_bytes()
+                with own_calls():
+                    shutil.copy2(path, evil)
+
+    def test_file_that_was_a_blob_before(self, loader: Loader, snapshot: Path, remembered: None) -> None:
+        """The file to which a link led has another name now, and other content."""
+        blob = (snapshot / NAME).resolve()
+        evil = blob.with_name("0" * 40)
+        with loader.guard():
+            assert blob.read_bytes() == CONTENT
+            with own_calls():  # what another process does
+                blob.rename(evil)
+                evil.write_bytes(b"evil")
+                blob.write_bytes(CONTENT)
+            with pytest.raises(hms.VerificationError, match="no snapshot leads to"):
+                evil.read_bytes()
+            assert blob.read_bytes() == CONTENT
+
+    def test_link_after_a_look(self, loader: Loader, hub: Hub, snapshot: Path, remembered: None) -> None:
+        """Another snapshot, which is not signed, leads to the blob."""
+        blob = (snapshot / NAME).resolve()
+        with loader.guard():
+            assert blob.read_bytes() == CONTENT
+            other = snapshot.with_name("0" * 40)
+            other.mkdir()
+            (other / "evil.py").symlink_to(f"../../blobs/{blob.name}")
+            with pytest.raises(hms.VerificationError):
+                blob.read_bytes()
 
     def test_signature(self, loader: Loader, snapshot: Path) -> None:
         with loader.guard():

@@ -9,7 +9,8 @@ from functools import lru_cache, partial
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import VerificationError
 from hf_model_signing.guarding import code_directory
-from hf_model_signing.guarding.checks.client_cache import CachedRepository, files_of_blob, repositories_in
+from hf_model_signing.guarding.checks.blob_files import files_of_blob
+from hf_model_signing.guarding.checks.client_cache import CachedRepository, repositories_in
 from hf_model_signing.guarding.checks.decider import Decider, Facts
 from hf_model_signing.guarding.checks.repository import GuardedRepository
 from hf_model_signing.guarding.checks.request import Request, RequestedRevision

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hf_model_signing._util.paths import StrPath
@@ -85,19 +84,3 @@ def repositories_in(cache: str) -> list[str]:
     """Return the directory of each repository in a cache."""
     with os.scandir(cache) as entries:
         return [entry.path for entry in entries if uri_of(entry.path) is not None]
-
-
-def files_of_blob(repository: str, blob: str) -> Iterator[str]:
-    """Yield each file of a snapshot that leads to a blob, through links or because it is the same file."""
-    try:
-        status = os.stat(blob)
-    except OSError:
-        return
-    for directory, _, names in os.walk(os.path.join(repository, "snapshots")):
-        for name in names:
-            path = os.path.join(directory, name)
-            try:
-                if os.path.samestat(os.stat(path), status):
-                    yield path
-            except OSError:
-                continue  # a link that leads nowhere
