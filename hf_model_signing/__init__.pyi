@@ -10,6 +10,7 @@ from hf_model_signing.errors import HubWarning as HubWarning
 from hf_model_signing.errors import MissingSignatureError as MissingSignatureError
 from hf_model_signing.errors import ModelError as ModelError
 from hf_model_signing.errors import ModelWarning as ModelWarning
+from hf_model_signing.errors import OtherSignerError as OtherSignerError
 from hf_model_signing.errors import RefusedError as RefusedError
 from hf_model_signing.errors import RenamedError as RenamedError
 from hf_model_signing.errors import ServiceError as ServiceError

@@ -22,6 +22,7 @@ __all__ = [
     "MissingSignatureError",
     "ModelError",
     "ModelWarning",
+    "OtherSignerError",
     "RefusedError",
     "RenamedError",
     "ServiceError",
@@ -95,6 +96,14 @@ class RefusedError(HfSignError):
     """The operation is refused: not verified, not trusted, or nothing to sign."""
 
     exit_code = 1
+
+
+class OtherSignerError(RefusedError):
+    """A signature is there already, and this signer did not make it; `why` tells how that was found."""
+
+    def __init__(self, message: str, why: str = "") -> None:
+        super().__init__(message)
+        self.why = why
 
 
 class ModelError(RefusedError):

@@ -8,15 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hf_model_signing._util.atomic_files import check_can_write
 from hf_model_signing._util.paths import StrPath, path_inside
 from hf_model_signing._util.text import show
-from hf_model_signing.errors import BundleError, ModelError, UsageError
+from hf_model_signing.errors import BundleError, ModelError, OtherSignerError, UsageError, VerificationError
 from hf_model_signing.hashing.model_hasher import Progress, hash_model
 from hf_model_signing.methods.interface import Signer
-from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.bundle import UNSIGNED, Bundle
 from hf_model_signing.oms.hash_algorithms import HASHES
 from hf_model_signing.oms.manifest import Manifest, Serialization
 from hf_model_signing.oms.names import PathError, check_ignore_path, default_ignores
+from hf_model_signing.oms.statement import Statement
 
 if TYPE_CHECKING:
     from hf_model_signing.hashing.receipts import Receipts
@@ -141,7 +143,10 @@ def relative_ignore(model: StrPath, path: StrPath) -> str:
 
 
 def check_replaceable(path: StrPath) -> None:
-    """Raise `UsageError` when a signature cannot be written to `path`, or would destroy something that is not one."""
+    """Raise `UsageError` when a signature cannot be written to `path`, or would destroy something that is not one.
+
+    Raises `OSError` if no file can be made beside it, as in a directory that is read-only.
+    """
     if not os.fspath(path):
         raise UsageError("the name of the signature file is empty")
     folder = os.path.dirname(os.path.abspath(path))
@@ -149,13 +154,50 @@ def check_replaceable(path: StrPath) -> None:
         raise UsageError(f"there is no folder '{folder}' for the signature")
     if os.path.isdir(path):
         raise UsageError(f"'{os.fspath(path)}' is a folder; name a file for the signature")
-    if not os.path.exists(path):
+    if os.path.exists(path):
+        if not os.path.isfile(path):
+            raise UsageError(f"'{os.fspath(path)}' is not a regular file; name another one for the signature")
+        if os.path.getsize(path):
+            try:
+                Bundle.read(path)
+            except BundleError as error:
+                raise UsageError(
+                    f"'{os.fspath(path)}' exists and is no signature; it would be overwritten: {error}"
+                ) from error
+    check_can_write(path)
+
+
+def check_others(path: StrPath, signer: Signer, name: str | None) -> None:
+    """Raise `OtherSignerError` if a signature at `path` would be lost that `signer` cannot make again.
+
+    It is of another signer, or of another model than `name`, unless that is None. What nobody signed can be replaced.
+    """
+    if not os.path.exists(path) or os.path.getsize(path) == 0:
         return
-    if not os.path.isfile(path):
-        raise UsageError(f"'{os.fspath(path)}' is not a regular file; name another one for the signature")
-    if os.path.getsize(path) == 0:
+    bundle, where = Bundle.read(path), show(os.fspath(path))
+    if bundle.method == UNSIGNED:
         return
+    advice = "\n  name another file with --signature, or replace it with --force"
+    made_for = _name_in(bundle)
+    if name is not None and made_for not in ("", name):
+        raise OtherSignerError(f"'{where}' is the signature of '{show(made_for)}', not of '{show(name)}'{advice}")
+    why = ""
+    if signer.method == UNSIGNED:
+        why = "it is a signature, and what would take its place is none"
+    elif bundle.method != signer.method:
+        why = f"it was signed with the method '{bundle.method}', and this is '{signer.method}'"
+    else:
+        try:
+            signer.verifier().verify(bundle)
+        except VerificationError as error:
+            why = str(error)
+    if why:
+        raise OtherSignerError(f"'{where}' is a signature that this signer did not make: {why}{advice}", why)
+
+
+def _name_in(bundle: Bundle) -> str:
+    """Return the name of the model in a bundle that was not verified; empty if the statement is malformed."""
     try:
-        Bundle.read(path)
-    except BundleError as error:
-        raise UsageError(f"'{os.fspath(path)}' exists and is no signature; it would be overwritten: {error}") from error
+        return Statement.parse(bundle.payload).manifest.name
+    except BundleError:
+        return ""

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hf_model_signing._util.argument_types import check_arguments
-from hf_model_signing._util.paths import StrPath, several, true_place
+from hf_model_signing._util.paths import StrPath, path_inside, several, true_place
 from hf_model_signing._util.results import Result
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import MissingSignatureError, ModelError, VerificationError
 from hf_model_signing.hashing.file_tree import Scope, names_in_model
 from hf_model_signing.hashing.git_objects import is_lfs_pointer
 from hf_model_signing.hashing.hf_cache_snapshot import CachedSnapshot
-from hf_model_signing.hashing.model_hasher import Progress, hash_model
+from hf_model_signing.hashing.model_hasher import Progress, hash_model, model_name
 from hf_model_signing.methods.interface import Verified, Verifier
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.folders import Folders
@@ -231,7 +231,7 @@ def verify_files(
     from hf_model_signing.oms.difference import MismatchError, compare  # late: only this error needs it
 
     difference = compare(expected, found)
-    raise MismatchError(_explain(model, difference, signature_file), difference)
+    raise MismatchError(_explain(model, difference, signature_file, manifest.name), difference)
 
 
 def _single_file(model: StrPath, expected: Mapping[str, bytes]) -> Mapping[str, bytes]:
@@ -249,10 +249,13 @@ def stopped_download(directory: StrPath) -> str:
     return "\n  a download to it was stopped while it replaced files: run it again, which ends or undoes that"
 
 
-def _explain(model: StrPath, difference: Difference, signature_file: str | None) -> str:
+def _explain(model: StrPath, difference: Difference, signature_file: str | None, made_for: str) -> str:
     message = f"'{show(os.fspath(model))}' is not what was signed: {difference.describe()}"
     if signature_file is not None:
         message += f"\n  signature: {show(signature_file)}"
+        own = model_name(os.fspath(model))
+        if made_for not in ("", own) and not path_inside(model, signature_file):
+            message += f", which is for '{show(made_for)}', not for '{show(own)}'"
     if difference.added:
         from hf_model_signing.hashing.bytecode import how_to_remove, unsigned_bytecode  # late: only this error needs it
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from hub_adapters._util.atomic_files import remove_leftovers, write_file, write_pieces
+from hub_adapters._util.atomic_files import check_can_write, remove_leftovers, write_file, write_pieces
 
-__all__ = ["remove_leftovers", "write_file", "write_pieces"]
+__all__ = ["check_can_write", "remove_leftovers", "write_file", "write_pieces"]

@@ -8,7 +8,7 @@ import click
 
 from hf_model_signing.cli.global_options import Command
 from hf_model_signing.cli.method_inference import any_signer, infer_signer
-from hf_model_signing.cli.options import manifest_arguments, manifest_options
+from hf_model_signing.cli.options import manifest_arguments, manifest_options, replace_others_option
 from hf_model_signing.cli.organisation import (
     check_reports,
     finish,
@@ -20,7 +20,7 @@ from hf_model_signing.cli.organisation import (
     terminal,
 )
 
-_SAME_NAMES = ("revision", "create_pr", "remote", "dry_run", "journal", "keep_cache", "executor")
+_SAME_NAMES = ("revision", "create_pr", "remote", "replace_others", "dry_run", "journal", "keep_cache", "executor")
 
 
 def _run(**values: Any) -> int:  # noqa: ANN401 - what click parsed
@@ -51,6 +51,7 @@ command = Command(
         ),
         click.Option(["--create-pr"], is_flag=True, help="Open pull requests instead of committing to the branch."),
         click.Option(["--message"], metavar="TEXT", help="The message of the commits."),
+        replace_others_option(),
         click.Option(["--dry-run"], is_flag=True, help="Stop after the plan."),
         jobs_option(),
         click.Option(

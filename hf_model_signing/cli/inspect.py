@@ -24,7 +24,7 @@ _KNOWN = {
     "archive_sha256": "archive SHA-256",
 }
 _UNSIGNED = "skip (the bundle is unsigned: anybody could have written it)"
-_WARNING = "Nothing was verified: this is what the file says of itself. Check it with `hf-sign verify METHOD … MODEL`."
+_WARNING = "Nothing was verified: this is what the file says of itself. The commands at the end check it."
 
 
 def _run(signature: str) -> None:
@@ -38,6 +38,7 @@ def _run(signature: str) -> None:
 
 def _text(inspection: Inspection) -> str:
     from hf_model_signing._util.text import show
+    from hf_model_signing.cli.how_to_verify import commands_for
     from hf_model_signing.hub.inspect import method_of
     from hf_model_signing.oms.bundle import UNSIGNED
     from hf_model_signing.oms.statement import REVISION, SIGNED_AT
@@ -73,7 +74,8 @@ def _text(inspection: Inspection) -> str:
     lines += [f"annotation {show(name)}: {show(statement.annotations[name])}" for name in sorted(others)]
     files = [f"  {entry.digest.hex()}  {show(entry.name)}" for entry in statement.manifest.entries]
     files += [f"  {'empty':<64}  {show(name)}" for name in statement.manifest.empty_files]
-    return "\n".join([_WARNING, *lines, *files])
+    commands = [f"{label + ':':<{width}}{command}" for label, command in commands_for(bundle, statement.uri)]
+    return "\n".join([_WARNING, *lines, *files, *commands])
 
 
 def _annotation(statement: Statement, name: str) -> str:

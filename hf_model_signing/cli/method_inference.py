@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,20 +20,28 @@ if TYPE_CHECKING:
 POLICY_OPTION = "--policy"
 
 MakeCommand = Callable[[Method], click.Command]
+OwnOptions = Callable[[Method], tuple[Option, ...]]
 
 
 class MethodGroup(GlobalOptions, click.Group):
-    """A command with a method as its first word; the default is `sigstore`.
+    """A command with a method as its first word; without it the options tell which, and the default is `sigstore`.
 
-    With `--policy` there is no method, and `make_by_policy` builds the command, if there is one. Each command is built
-    on first use, because start-up would pay for the options of all of them.
+    `own` returns the options of a method for this command. With `--policy` there is no method, and `make_by_policy`
+    builds the command, if there is one. Each command is built on first use, because start-up would pay for the options
+    of all of them.
     """
 
     make_by_policy: Callable[[], click.Command] | None = None
 
-    def __init__(self, make: MakeCommand, has_command: Callable[[Method], bool], **attributes: Any) -> None:  # noqa: ANN401 - of click
+    def __init__(
+        self,
+        make: MakeCommand,
+        has_command: Callable[[Method], bool],
+        own: OwnOptions,
+        **attributes: Any,  # noqa: ANN401 - of click
+    ) -> None:
         super().__init__(**attributes)
-        self._make, self._has_command = make, has_command
+        self._make, self._has_command, self._own = make, has_command, own
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """List the methods."""
@@ -66,17 +74,15 @@ class MethodGroup(GlobalOptions, click.Group):
                 return word, self._command(word), args[1:]
             raise click.UsageError(f"nothing is verified with '{word}': {METHODS[word].instead}", ctx)
         self._check_word(ctx, args)
-        for argument in args:
-            self._check_option(ctx, argument.replace("_", "-").partition("=")[0])
-        return DEFAULT_METHOD, self._command(DEFAULT_METHOD), args
+        method = self._inferred(ctx, _option_names(args))
+        return method, self._command(method), args
 
     def _check_no_method(self, ctx: click.Context, args: list[str]) -> None:
         """Refuse a method, or an option of one, beside a policy."""
         first = args[0].replace("_", "-")
         methods = [f"the method '{first}'"] if first in METHODS else []
         own = {name for option in any_verifier() for name in option.opts}
-        words = (argument.replace("_", "-").partition("=")[0] for argument in _before_end(args))
-        check_alone(methods or [word for word in words if word in own], ctx)
+        check_alone(methods or [name for name in _option_names(args) if name in own], ctx)
 
     def _check_word(self, ctx: click.Context, args: list[str]) -> None:
         """Refuse a misspelled method."""
@@ -90,15 +96,27 @@ class MethodGroup(GlobalOptions, click.Group):
             hint = f"; did you mean '{alike[0]}'?" if alike else f"; there are: {', '.join(self._methods)}"
             raise click.UsageError(f"there is no method '{word}'{hint}", ctx)
 
-    def _check_option(self, ctx: click.Context, name: str) -> None:
-        """Refuse an option of another method than the default, if no method is named."""
-        takers = [method for method in self._methods if _takes(self._command(method), name)]
-        if takers and DEFAULT_METHOD not in takers:
-            raise click.UsageError(
-                f"{name} belongs to the method '{takers[0]}', and without a method '{DEFAULT_METHOD}' is meant: write "
-                f"`{ctx.command_path} {takers[0]} …`",
-                ctx,
-            )
+    def _inferred(self, ctx: click.Context, names: list[str]) -> str:
+        """Return the method that takes all options with these names, the default if it does.
+
+        Of several methods it is the first one that has all that it needs. A name that no method takes is left to the
+        command, which refuses it. Raises `click.UsageError` for options that no method has together.
+        """
+        if all(_takes(self._command(DEFAULT_METHOD), name) for name in names):
+            return DEFAULT_METHOD  # without loading the records of the others
+        takers = {name: {each for each in self._methods if _takes(self._command(each), name)} for name in names}
+        known = {name: methods for name, methods in takers.items() if methods}
+        possible = [method for method in self._methods if all(method in methods for methods in known.values())]
+        if not possible:
+            own = [name for name, methods in known.items() if len(methods) < len(self._methods)]
+            raise click.UsageError(f"{' and '.join(own)} do not go together: no method takes them all", ctx)
+        complete = [method for method in possible if known and self._has_needed(method, names)]
+        default = [DEFAULT_METHOD] if DEFAULT_METHOD in possible else []
+        return [*default, *complete, *possible][0]
+
+    def _has_needed(self, method: str, names: Collection[str]) -> bool:
+        needed = (option for option in self._own(METHODS[method]) if option.needed)
+        return all(any(name in names for name in option.names) for option in needed)
 
 
 def check_alone(given: list[str], ctx: click.Context | None = None) -> None:
@@ -113,6 +131,12 @@ def _names_policy(args: list[str]) -> bool:
     return any(argument == POLICY_OPTION or argument.startswith(f"{POLICY_OPTION}=") for argument in _before_end(args))
 
 
+def _option_names(args: list[str]) -> list[str]:
+    """Return the names of the options in arguments, with hyphens; a value that begins like an option is one, too."""
+    words = (argument.partition("=")[0].replace("_", "-") for argument in _before_end(args))
+    return [word for word in words if word.startswith("-") and word != "-"]
+
+
 def _before_end(args: list[str]) -> list[str]:
     return args[: args.index("--")] if "--" in args else args
 
@@ -121,11 +145,14 @@ def _takes(command: click.Command, name: str) -> bool:
     return any(name in (*param.opts, *param.secondary_opts) for param in command.params)
 
 
-def method_group(name: str, help_text: str, make: MakeCommand, has_command: Callable[[Method], bool]) -> MethodGroup:
+def method_group(
+    name: str, help_text: str, make: MakeCommand, has_command: Callable[[Method], bool], own: OwnOptions
+) -> MethodGroup:
     """Return the command `name` with a subcommand for each method that `has_command`; `make` builds a subcommand."""
     return MethodGroup(
         make,
         has_command,
+        own,
         name=name,
         help=help_text,
         subcommand_metavar="[METHOD] [OPTIONS] REFERENCE",

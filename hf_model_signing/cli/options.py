@@ -189,6 +189,13 @@ def only_option() -> click.Option:
     return click.Option(["--only"], multiple=True, metavar="PATTERN", help="Only files that fit. Repeatable.")
 
 
+def replace_others_option() -> click.Option:
+    """Return the option that permits to replace the signatures of other signers."""
+    return click.Option(
+        ["--replace-others"], is_flag=True, help="Replace a signature that somebody else made; without it, refuse."
+    )
+
+
 def type_option() -> click.Option:
     """Return the option for the kind of a repository."""
     return click.Option(["--type", "kind"], type=click.Choice(KINDS), help="What the repository is.  [default: model]")

@@ -81,7 +81,7 @@ def terminal(values: dict[str, Any]) -> Iterator[TerminalObserver]:
     with repository_bar() as bar:
         from hf_model_signing.cli.run_observer import TerminalObserver
 
-        observer = TerminalObserver(bar, values["reports"])
+        observer = TerminalObserver(bar, values["reports"], replace_others=values.get("replace_others", False))
         try:
             yield observer
         except KeyboardInterrupt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,7 +14,7 @@ import click
 from hf_model_signing._util.text import message_text, printable
 from hf_model_signing.cli.global_options import settings_of
 
-__all__ = ["label", "note", "printable", "result", "warnings_as_notes"]
+__all__ = ["confirmed", "label", "note", "printable", "result", "warnings_as_notes"]
 
 
 def result(values: Mapping[str, Any], text: str) -> None:
@@ -34,6 +35,13 @@ def label(reference: str) -> str:
 def note(text: str) -> None:
     """Print a message for the user on stderr."""
     click.echo(f"hf-sign: note: {message_text(text)}", err=True)
+
+
+def confirmed(question: str) -> bool:
+    """Ask a person on the terminal, who says no by pressing Enter; without a terminal the answer is no."""
+    if sys.stdin is None or sys.stderr is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    return click.confirm(f"hf-sign: {message_text(question)}", default=False, err=True)
 
 
 @contextlib.contextmanager

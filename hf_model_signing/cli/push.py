@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,9 +17,11 @@ from hf_model_signing.cli.options import (
     manifest_arguments,
     manifest_options,
     reference_argument,
+    replace_others_option,
     type_option,
 )
 from hf_model_signing.cli.progress import progress_bars
+from hf_model_signing.errors import OtherSignerError
 
 if TYPE_CHECKING:
     from hf_model_signing.hub.push import Pushed
@@ -30,7 +33,8 @@ def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
         from hf_model_signing.hub.push import push
 
         folder, ignored = values["folder"], values["ignore_paths"]
-        pushed = push(
+        make = partial(
+            push,
             values["repo"],
             signer=signer,
             revision=values["revision"],
@@ -45,6 +49,12 @@ def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
             note=output.note,
             **manifest_arguments(values, ignored_below(folder, ignored) if folder else ignored),
         )
+        try:
+            pushed = make(replace_others=values["replace_others"])
+        except OtherSignerError as error:
+            if not output.confirmed(f"{error.why}. Replace that signature?"):
+                raise
+            pushed = make(replace_others=True)
     output.result(pushed.to_dict(), one_line(_text(pushed)))
 
 
@@ -84,6 +94,7 @@ command = Command(
         click.Option(
             ["--badge"], is_flag=True, help="Say in README.md, in the same commit, who signed and how to verify it."
         ),
+        replace_others_option(),
         click.Option(["--dry-run"], is_flag=True, help="Do everything but the commit."),
         *manifest_options(),
         reference_argument("repo", "REPO"),

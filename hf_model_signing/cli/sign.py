@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
@@ -30,8 +32,9 @@ def _make(method: Method) -> click.Command:
     def run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
         from hf_model_signing._util.atomic_files import remove_leftovers
         from hf_model_signing.hashing.file_tree import names_in_model
+        from hf_model_signing.hashing.model_hasher import model_name
         from hf_model_signing.hub.sign import statement_of
-        from hf_model_signing.signing import check_replaceable
+        from hf_model_signing.signing import check_others, check_replaceable
 
         model, signature = values["reference"], values["signature"]
         if "://" in signature:
@@ -42,12 +45,19 @@ def _make(method: Method) -> click.Command:
         if os.path.exists(model) and os.path.exists(signature) and os.path.samefile(model, signature):
             raise UsageError(f"'{signature}' is the model; name another file for the signature")
         remove_leftovers(os.path.dirname(signature) or ".")
+        # The signature file, when it is written into the model, cannot be part of what it signs.
+        own = names_in_model(model, signature, allow_symlinks=values["allow_symlinks"])
+        check: Callable[[str | None], None] = partial(check_others, signature, signer)
+        check = (lambda _name: None) if values["force"] else check
+        late = signer.needs_sign_in()  # a sign-in expires, so the person signs in after hashing
         with progress_bars() as progress:
-            # The signature file, when it is written into the model, cannot be part of what it signs.
-            own = names_in_model(model, signature, allow_symlinks=values["allow_symlinks"])
             source = source_of(values, progress)
+            if not late:
+                check(None if source.on_hub or own else model_name(model))
             how = how_to_hash(values, (*ignored_in(source, values), *(() if source.on_hub else own)))
             statement = statement_of(source, how, signer=signer, reuse=values.get("reuse"), progress=progress)
+        if late or source.on_hub:
+            check(None if own else statement.manifest.name)
         signer.sign(statement).write(signature)
         _note_other(model, signature)
         digest = f"sha256:{statement.manifest.root_digest}"
@@ -59,6 +69,7 @@ def _make(method: Method) -> click.Command:
     signature = click.Option(
         ["--signature"], default="model.sig", show_default=True, metavar="FILE", help="Where to write the signature."
     )
+    force = click.Option(["--force"], is_flag=True, help="Replace the signature of another model or of another signer.")
     reuse = click.Option(
         ["--reuse"],
         type=click.Path(exists=True, dir_okay=False),
@@ -70,6 +81,7 @@ def _make(method: Method) -> click.Command:
     parameters = [
         *own_options(method, method.sign),
         signature,
+        force,
         *again,
         *manifest_options(),
         *fetch_options(),
@@ -88,8 +100,9 @@ def _note_other(model: str, signature: str) -> None:
 
 command = method_group(
     "sign",
-    "Sign a model on this disk or on a hub. METHOD is who signs; `sign sigstore --help` explains the one that is meant "
-    "when none is named.",
+    "Sign a model on this disk or on a hub. METHOD is who signs. Without it the options tell: --private-key means "
+    "`key`, and no option `sigstore`, which `sign sigstore --help` explains.",
     _make,
     lambda _method: True,
+    lambda method: method.sign,
 )

@@ -25,7 +25,9 @@ from hf_model_signing.cli.options import (
 )
 from hf_model_signing.cli.policy_option import policy_option, sigstore_notes
 from hf_model_signing.cli.progress import progress_bars
+from hf_model_signing.errors import UsageError
 from hf_model_signing.methods.method import Method
+from hf_model_signing.methods.registry import DEFAULT_METHOD
 
 if TYPE_CHECKING:
     from hf_model_signing.verifying import Coverage, Verification
@@ -33,11 +35,26 @@ if TYPE_CHECKING:
 
 def _make(method: Method) -> click.Command:
     def run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
+        if method.name == DEFAULT_METHOD and not any(values.get(option.name) for option in method.verify):
+            _advise(values)
         _verify(values, verifier=make_verifier(method, values))
 
     about = f"Verify with the method '{method.name}'. {method.about} {REFERENCE_HELP}"
     parameters = [*own_options(method, method.verify), *_parameters()]
     return Command(name=method.name, params=parameters, callback=run, short_help=method.about, help=about)
+
+
+def _advise(values: dict[str, Any]) -> None:
+    """Raise `UsageError` with the command for the signature that is there, if it can be read."""
+    from hf_model_signing.cli.how_to_verify import advice_for
+
+    source, signature = source_of(values, None), values["signature"]
+    if source.on_hub or (signature and "://" in signature):
+        return
+    source.check_exists()
+    advice = advice_for(values["reference"], signature)
+    if advice:
+        raise UsageError(advice)
 
 
 def _make_by_policy() -> click.Command:
@@ -120,10 +137,11 @@ def _coverage(values: dict[str, Any], ignored: tuple[str, ...]) -> Coverage:
 
 command = method_group(
     "verify",
-    "Check that a model is what a trusted signer signed. METHOD is who must have signed; `verify sigstore --help` "
-    "explains the one that is meant when none is named. In place of a METHOD, `--policy FILE` names a trust policy, "
-    "whose rule for the repository decides.",
+    "Check that a model is what a trusted signer signed. METHOD is who must have signed. Without it the options tell: "
+    "--public-key means `key`, --root-certs `certificate`, --identity `sigstore`. In place of all that, `--policy "
+    "FILE` names a trust policy, whose rule for the repository decides.",
     _make,
     lambda method: method.verifier is not None,
+    lambda method: method.verify,
 )
 command.make_by_policy = _make_by_policy

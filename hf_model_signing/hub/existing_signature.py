@@ -4,36 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hf_model_signing.errors import HfSignError, MissingSignatureError, VerificationError
+from hf_model_signing._util.text import show
+from hf_model_signing.errors import HfSignError, MissingSignatureError, OtherSignerError, VerificationError
 from hf_model_signing.hub.listing import compare_listing
 from hf_model_signing.hub.repository import RepositoryAtRevision
 from hf_model_signing.hub.signature import read_signature
 from hf_model_signing.methods.interface import Signer
-from hf_model_signing.oms.bundle import Bundle
+from hf_model_signing.oms.bundle import UNSIGNED, Bundle
 from hf_model_signing.oms.names import SIGNATURE_NAME
 from hf_model_signing.oms.statement import DIGESTS_FROM, Statement
 
-_REPLACED = f"the {SIGNATURE_NAME} that is there will be replaced"
+REPLACED = f"the {SIGNATURE_NAME} that is there will be replaced"
 
 
 def existing_signature(model: RepositoryAtRevision, note: Callable[[str], None]) -> Bundle | None:
-    """Return the signature on the hub; None if it is missing or malformed, and `note` says so."""
+    """Return the signature on the hub; None if it is missing, malformed or unsigned, and `note` says which."""
     try:
-        return read_signature(model.adapter, model.resolved, model.listing)
+        bundle = read_signature(model.adapter, model.resolved, model.listing)
     except MissingSignatureError:
         return None
     except VerificationError as error:
-        note(f"{_REPLACED}: {error}")
+        note(f"{REPLACED}: {error}")
         return None
+    if bundle.method == UNSIGNED:
+        note(f"{REPLACED}: nobody signed it")
+        return None
+    return bundle
 
 
-def own_statement(bundle: Bundle, signer: Signer, note: Callable[[str], None]) -> Statement | None:
-    """Return the statement of an earlier signature of `signer`; None if it is another signer's, and `note` says so."""
+def own_statement(bundle: Bundle, signer: Signer, uri: str) -> Statement:
+    """Return the statement of an earlier signature of `signer` for the repository `uri`.
+
+    Raises `OtherSignerError` if the signer did not make it, without a sign-in if another method did.
+    """
     try:
+        if bundle.method != signer.method:
+            raise VerificationError(f"it was signed with the method '{bundle.method}', and this is '{signer.method}'")
         return signer.verifier().verify(bundle).statement
     except VerificationError as error:
-        note(f"{_REPLACED}: {error}")
-        return None
+        raise OtherSignerError(
+            f"'{show(uri)}' has a {SIGNATURE_NAME} that this signer did not make: {error}\n"
+            "  to put yours in its place, run the same command with --replace-others",
+            str(error),
+        ) from error
 
 
 def claims_to_be_current(bundle: Bundle, model: RepositoryAtRevision) -> bool:

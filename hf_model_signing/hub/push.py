@@ -11,14 +11,21 @@ from typing import Any
 from hf_model_signing._util.notes import ignore
 from hf_model_signing._util.paths import StrPath, several
 from hf_model_signing._util.results import Result
-from hf_model_signing.errors import UsageError
+from hf_model_signing.errors import OtherSignerError, UsageError
 from hf_model_signing.hashing.model_hasher import Progress
 from hf_model_signing.hub.arguments import check_signer
 from hf_model_signing.hub.badge import read_card
-from hf_model_signing.hub.existing_signature import check_clock, claims_to_be_current, existing_signature, own_statement
+from hf_model_signing.hub.existing_signature import (
+    REPLACED,
+    check_clock,
+    claims_to_be_current,
+    existing_signature,
+    own_statement,
+)
 from hf_model_signing.hub.public_function import public_function
 from hf_model_signing.hub.repository import DigestSource, RepositoryAtRevision, check_canonical_name
 from hf_model_signing.methods.interface import Signer
+from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.names import SIGNATURE_NAME
 from hf_model_signing.oms.statement import Statement
 from hf_model_signing.signing import HowToHash
@@ -38,7 +45,8 @@ class PushOptions:
 
     `model` makes the repository at one revision, in place of the one that `digest_source` describes. `step` is called
     with the name of each step and the commit that it works on, and may raise to stop the push. `badge` adds the signer
-    and the command that verifies the signature to the model card, in the same commit.
+    and the command that verifies the signature to the model card, in the same commit. `replace_others` permits to
+    replace the signature of another signer.
     """
 
     digest_source: DigestSource = field(default_factory=DigestSource)
@@ -48,6 +56,7 @@ class PushOptions:
     model: Callable[[Resolved], RepositoryAtRevision] | None = None
     step: Callable[[str, str], None] = lambda word, revision: None
     badge: bool = False
+    replace_others: bool = False
 
 
 @dataclass(frozen=True, repr=False)
@@ -100,6 +109,7 @@ def push(
     remote: bool = False,
     folder_path: StrPath | None = None,
     badge: bool = False,
+    replace_others: bool = False,
     dry_run: bool = False,
     ignore_paths: StrPath | Iterable[StrPath] = (),
     ignore_git_paths: bool = True,
@@ -119,17 +129,20 @@ def push(
 
     The repository is downloaded and hashed. `remote` uses the digests of large files that the hub lists, a weaker claim
     that the signature records; `folder_path` hashes a local copy, which must be what the hub has. `badge` adds the
-    signer and the command that verifies the signature to the model card, in the same commit. `dry_run` does everything
-    but the commit. `token` is sent to the hub in place of the user's own. The other arguments are those of `sign`.
+    signer and the command that verifies the signature to the model card, in the same commit. `replace_others` replaces
+    the signature of another signer. `dry_run` does everything but the commit. `token` is sent to the hub in place of
+    the user's own. The other arguments are those of `sign`.
 
     A branch that moves during the push is signed again at its new head. Raises `UsageError` for invalid arguments,
-    `RefusedError` if there is nothing to sign or the hub contradicts what was hashed, and `HubError` if the hub fails;
-    then nothing was committed, unless the error is an `UncertainError`.
+    `OtherSignerError` if another signer's signature would be replaced, `RefusedError` if there is nothing to sign or
+    the hub contradicts what was hashed, and `HubError` if the hub fails; then nothing was committed, unless the error
+    is an `UncertainError`.
     """
     check_signer(signer)
     how = HowToHash(several(ignore_paths), ignore_git_paths, allow_symlinks, hash_type, shard_size, allow_lfs_pointers)
     source = DigestSource(remote, os.fspath(folder_path) if folder_path is not None else None, how)
-    options = PushOptions(source, create_pr, commit_message or DEFAULT_MESSAGE, dry_run, badge=badge)
+    message = commit_message or DEFAULT_MESSAGE
+    options = PushOptions(source, create_pr, message, dry_run, badge=badge, replace_others=replace_others)
     adapter, reference = find_repository(repo_id, repo_type, revision, token=token)
     note = note or ignore
     return push_repository(reference, adapter=adapter, signer=signer, options=options, progress=progress, note=note)
@@ -171,6 +184,21 @@ def push_repository(
     raise AssertionError("the last attempt returns or raises")
 
 
+def _own(
+    there: Bundle | None, signer: Signer, uri: str, options: PushOptions, note: Callable[[str], None]
+) -> Statement | None:
+    """Return the statement of an earlier signature of the signer; None if another one's is to be replaced."""
+    if there is None:
+        return None
+    try:
+        return own_statement(there, signer, uri)
+    except OtherSignerError as error:
+        if not options.replace_others:
+            raise
+        note(f"{REPLACED}: {error.why}")
+        return None
+
+
 def _as_signed(pushed: Pushed) -> Pushed:
     """Return the result of a commit whose answer was lost, and that was found on the branch."""
     commit = Commit(pushed.revision, f"{pushed.statement.uri}@{pushed.revision}")
@@ -183,18 +211,19 @@ def _push_once(
     resolved = model.resolved
     card = read_card(model, note) if options.badge else None
     there = existing_signature(model, note)
-    # If the unverified statement matches, the signature is checked now and not after hashing: some signers have to sign
-    # in for that, and a sign-in expires.
+    # A signer that has to sign in does that after hashing, since a sign-in expires, unless the unverified statement
+    # matches, so that there may be nothing to hash, or the method alone tells that the signature is another signer's.
     current = there is not None and claims_to_be_current(there, model)
-    existing = own_statement(there, signer, note) if there and current else None
-    if existing and (card is None or card.introduces(signer.introduce(there))):
+    early = there is not None and (current or not signer.needs_sign_in() or there.method != signer.method)
+    existing = _own(there, signer, resolved.uri, options, note) if early else None
+    if existing and current and (card is None or card.introduces(signer.introduce(there))):
         return Pushed("unchanged", resolved.commit, existing)
     if not options.dry_run:
         model.adapter.check_writable(resolved, SIGNATURE_NAME, create_pr=options.create_pr)
     options.step("hashing", resolved.commit)
     statement = model.statement()
-    if there and not current:
-        existing = own_statement(there, signer, note)
+    if not early:
+        existing = _own(there, signer, resolved.uri, options, note)
     check_clock(statement, existing)
     if options.dry_run:
         statement = card.rehearsed(statement, signer) if card else statement

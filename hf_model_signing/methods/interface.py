@@ -59,6 +59,10 @@ class Signer(_Named):
     def ask_again(self) -> None:
         """Allow another prompt after a `SignInError`."""
 
+    def needs_sign_in(self) -> bool:
+        """Return True if `verifier` would prompt the user to sign in."""
+        return False
+
     def _payload(self, statement: Statement) -> bytes:
         """Return the bytes to sign; raises `ModelError` if no bundle can carry them, before any prompt."""
         payload = statement.to_payload()

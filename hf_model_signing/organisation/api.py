@@ -77,6 +77,7 @@ def batch(
     jobs: int = DEFAULT_JOBS,
     journal: StrPath | None = None,
     keep_cache: bool = False,
+    replace_others: bool = False,
     executor: str | None = None,
     token: str | bool | None = None,
     observer: Observer | None = None,
@@ -86,7 +87,8 @@ def batch(
     A run that was stopped is continued by the same call: `journal` is the file that records what is done, by default
     one for each organisation in the user's cache. Unless `keep_cache`, a repository that was not in the cache before is
     removed from it after hashing. `executor`, `dask://HOST:PORT`, has the workers of a cluster download and hash.
-    `dry_run` stops after the plan. The other arguments are those of `audit` and `push`.
+    Signatures of other signers stay, unless `replace_others`. `dry_run` stops after the plan. The other arguments are
+    those of `audit` and `push`.
 
     Raises `UsageError` for invalid arguments or without a login, `RefusedError` if there is no repository or another
     process uses the journal, and `StopBatch` if the hub stays unavailable or the signer cannot continue. An error of
@@ -105,6 +107,7 @@ def batch(
         dry_run=dry_run,
         executor=executor,
         keep_cache=keep_cache,
+        replace_others=replace_others,
     )
     owner, adapter = _owner(organisation), HuggingFaceAdapter(Budget(), token=token)
     return batching.batch(adapter, owner, signer=signer, options=options, observer=observer)

@@ -72,11 +72,14 @@ def _execute(run: Run, context: BatchContext, options: BatchOptions) -> Report:
     run.collect()
     with recorder.phase(Phase.PLANNING, State.LISTED, partial(report, RunKind.BATCH)):
         run.apply(PlanTask(context), State.LISTED)
+    plan = report(RunKind.PLAN)
+    recorder.observer.planned(plan)
     if options.dry_run:
-        return report(RunKind.PLAN)
-    recorder.observer.planned(report(RunKind.PLAN))
+        return plan
+    replace = options.replace_others or bool(plan.totals[Status.FOREIGN] and recorder.observer.may_replace(plan))
+    sign = SignTask(context, options.create_pr, options.message, replace, recorder.journal.step)
     with recorder.phase(Phase.SIGNING, State.PLANNED, partial(report, RunKind.BATCH)):
-        run.apply(SignTask(context, options.create_pr, options.message, recorder.journal.step), State.PLANNED)
+        run.apply(sign, State.PLANNED)
     return report(RunKind.BATCH)
 
 

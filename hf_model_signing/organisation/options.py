@@ -30,7 +30,8 @@ class BatchOptions(RunOptions):
 
     `journal` is the path of the journal; by default each organisation has one in the cache. A dry run ends with the
     plan. `executor` is the URL of a cluster that downloads and hashes: `dask://HOST:PORT`. Unless `keep_cache`, a
-    repository that was not in the cache before is removed from it after hashing.
+    repository that was not in the cache before is removed from it after hashing. `replace_others` permits to replace
+    the signatures of other signers; without it the observer is asked.
     """
 
     digest_source: DigestSource = field(default_factory=DigestSource)
@@ -41,6 +42,7 @@ class BatchOptions(RunOptions):
     dry_run: bool = False
     executor: str | None = None
     keep_cache: bool = False
+    replace_others: bool = False
 
     def __post_init__(self) -> None:
         if self.executor and self.digest_source.remote:
@@ -72,6 +74,10 @@ class Observer:
 
     def planned(self, plan: Report) -> None:
         """Handle the complete plan, before anything is signed."""
+
+    def may_replace(self, plan: Report) -> bool:
+        """Return True if the signatures of other signers in the plan may be replaced."""
+        return False
 
     def note(self, message: str) -> None:
         """Handle a message for the user."""

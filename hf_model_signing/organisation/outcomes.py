@@ -12,6 +12,7 @@ from hf_model_signing.errors import (
     OUT_OF_MEMORY,
     EmptyModelError,
     HfSignError,
+    OtherSignerError,
     RefusedError,
     RenamedError,
     StopBatch,
@@ -45,6 +46,7 @@ class Outcome(NamedTuple):
 _OUTCOMES: tuple[tuple[type[Exception], Outcome], ...] = (
     (EmptyModelError, Outcome(Status.EMPTY)),
     (RenamedError, Outcome(Status.RENAMED)),
+    (OtherSignerError, Outcome(Status.FOREIGN)),
     (GatedError, Outcome(Status.GATED)),
     (DisabledError, Outcome(Status.DISABLED)),
     (NoRevisionError, Outcome(Status.REFUSED)),

@@ -45,6 +45,10 @@ class SharedSigner(Signer):
         """Return the description of the signer."""
         return self._signer.describe()
 
+    def needs_sign_in(self) -> bool:
+        """Return True until the identity is known, which `verifier` keeps."""
+        return self._verifier is None and self._signer.needs_sign_in()
+
     def facts(self) -> Mapping[str, str]:
         """Return the facts about the last signature."""
         return self._signer.facts()

@@ -160,6 +160,7 @@ class Report(Result):
     def exit_code(self) -> int:
         """The exit code of the command: 3 if another run may help a repository that failed, 1 if one was refused."""
         refused = self.totals[Status.REFUSED] or self.totals[Status.FORBIDDEN]
+        refused = refused or (self.command != RunKind.PLAN and self.totals[Status.FOREIGN])
         return 3 if self.totals[Status.FAILED] else 1 if refused else 0
 
     @property

@@ -7,19 +7,32 @@ from itertools import islice
 
 from hf_model_signing._util.text import one_line
 from hf_model_signing.report.interface import Report
-from hf_model_signing.report.statuses import Status
+from hf_model_signing.report.statuses import Group, Status
 from hf_model_signing.report.summary import counted
 
-_MAX_NAMED = 20  # repositories whose signature is replaced
+_MAX_NAMED = 20  # repositories with the signature of another signer
+_VERBS = {Status.UNSIGNED: "sign", Status.STALE: "renew", Status.FOREIGN: "replace"}
 
 
-def plan_lines(report: Report) -> Iterator[str]:
-    """Yield a line with the counts, and a line for each repository in which another signer's signature is replaced."""
-    counts = ", ".join(f"{number:,} {status.label.lower()}" for status, number in counted(report))
-    yield f"the plan for {report.owner}: {counts}"
+def plan_lines(report: Report, *, replace_others: bool) -> Iterator[str]:
+    """Yield a line with the plan in verbs, and a line for each repository with a signature of another signer.
+
+    Those signatures are replaced if `replace_others`, and left otherwise.
+    """
+    verbs = _VERBS if replace_others else {**_VERBS, Status.FOREIGN: "leave as signed by others"}
+    parts = [f"{verbs[status]} {report.totals[status]:,}" for status in verbs if report.totals.get(status)]
+    skipped = sum(number for status, number in counted(report) if status.group != Group.BAD)
+    failed = [
+        f"{number:,} {status.label.lower()}"
+        for status, number in counted(report)
+        if status.group == Group.BAD and status not in verbs
+    ]
+    yield f"the plan for {report.owner}: {', '.join([*parts, *([f'skip {skipped:,}'] if skipped else []), *failed])}"
     foreign = report.totals.get(Status.FOREIGN, 0)
     records = (record for record in report.records() if record.status == Status.FOREIGN)
     for record in islice(records, _MAX_NAMED):
-        yield f"the signature of {one_line(record.uri)} is replaced: {one_line(record.reason)}"
+        yield f"the signature of {one_line(record.uri)} is of another signer: {one_line(record.reason)}"
     if foreign > _MAX_NAMED:
-        yield f"and so are {foreign - _MAX_NAMED:,} more; --dry-run names all"
+        yield f"and so are those of {foreign - _MAX_NAMED:,} more; a --report names all"
+    if foreign and not replace_others:
+        yield "to put yours in the place of what others signed, run the same command with --replace-others"

@@ -32,7 +32,7 @@ _RULES = {
     Status.UNTRUSTED: _Rule(
         "error", "8.5", "Find out who signed it: trust that signer in the policy, or sign it again."
     ),
-    Status.FOREIGN: _Rule("warning", "6.0", "Find out who signed it, and sign it again if that was not meant to be."),
+    Status.FOREIGN: _Rule("warning", "6.0", "Find out who signed it; --replace-others signs it again."),
     Status.STALE: _Rule("error", "7.0", "Check what has changed since, and sign the repository as it stands now."),
     Status.FORBIDDEN: _Rule("warning", "4.0", "Use a token that may, for the workers as well."),
     Status.REFUSED: _Rule("error", "6.5", "Change what the message names, and sign the repository then."),

@@ -59,6 +59,20 @@ def write_pieces(
         raise type(error)(error.errno, error.strerror, os.fspath(path)) from error
 
 
+def check_can_write(path: str | os.PathLike[str]) -> None:
+    """Raise the `OSError` with which `write_file` would fail now, for example in a read-only directory.
+
+    For work that is long or cannot be undone, before it begins.
+    """
+    target = os.path.realpath(path)
+    try:
+        temporary = _temporary_in(os.path.dirname(target))
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        os.unlink(temporary)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, os.fspath(path)) from error
+
+
 def remove_leftovers(directory: str | os.PathLike[str], *, older_than: float = 0) -> None:
     """Remove the temporary files of processes that were killed while they wrote into `directory`.
 
@@ -83,7 +97,7 @@ def _write_beside(target: str, pieces: Iterable[bytes], mode: int | None, direct
     if directory not in _cleared:
         _cleared.add(directory)
         remove_leftovers(directory, older_than=_LEFT)
-    temporary = os.path.join(directory, f".hf-sign-{os.getpid()}-{os.urandom(8).hex()}.tmp")
+    temporary = _temporary_in(directory)
     _check_replaceable(target)
     wanted = _mode_of(target) if mode is None else mode
     # A new file gets the mode that the kernel makes of the umask, which a program cannot read without setting it.
@@ -102,6 +116,10 @@ def _write_beside(target: str, pieces: Iterable[bytes], mode: int | None, direct
             os.unlink(temporary)
         raise
     _sync_directory(os.path.dirname(target))
+
+
+def _temporary_in(directory: str) -> str:
+    return os.path.join(directory, f".hf-sign-{os.getpid()}-{os.urandom(8).hex()}.tmp")
 
 
 def _check_replaceable(target: str) -> None:

@@ -20,6 +20,7 @@ from hub_adapters.errors import (
     BadReferenceError,
     BadSettingError,
     DishonestError,
+    HubError,
     TransferError,
     UncertainError,
     UnsupportedError,
@@ -224,6 +225,25 @@ class HuggingFaceAdapter(HubAdapter):
                 yield listed_repository(item, owner, kind)
             else:
                 raise DishonestError(f"the hub lists {kind}s of '{owner}' without end")
+
+    def check_takes_commits(self, reference: Reference) -> None:
+        """Raise `UnsupportedError` for a revision that is a tag or a commit; one that does not exist is found later."""
+        revision = reference.revision
+        if revision in (None, "main") or _PULL.fullmatch(str(revision)):
+            return
+        try:
+            refs = self._call(
+                reference, "listing", lambda: self._api.list_repo_refs(reference.name, repo_type=reference.kind)
+            )
+        except HubError:  # a mirror may not have this list, and the next request reports what is wrong
+            return
+        if revision in {branch.name for branch in refs.branches}:
+            return
+        if revision in {tag.name for tag in refs.tags} or re.fullmatch(r"refs/tags/.+|[0-9a-f]{7,40}", str(revision)):
+            raise UnsupportedError(
+                f"'{reference}' is a tag or a commit, and takes no commits: name a branch, and move the tag to the "
+                "commit with the signature afterwards"
+            )
 
     def pull_requests(self, resolved: Resolved) -> list[Resolved]:
         """Return the heads of the newest pull requests, the newest first."""

@@ -235,7 +235,7 @@ def test_methods_that_only_sign(cli: Cli, model: Path, method: str) -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("--public-key", "--public-key belongs to the method 'key', and without a method 'sigstore' is meant"),
+        ("--public-key", "Missing argument 'REFERENCE'"),
         ("--nonsense", "No such option '--nonsense'"),
         ("acme/model", "Got unexpected extra argument (x)"),
         ("model", "Got unexpected extra argument (x)"),
@@ -276,7 +276,7 @@ def test_unsigned_bundle_has_no_verifier(model: Path) -> None:
 
 
 def test_unsigned_bundle_is_replaced(sign: Sign) -> None:
-    assert [sign(method="skip").code, sign().code, sign(method="skip").code] == [0, 0, 0]
+    assert [sign(method="skip").code, sign(method="skip").code, sign().code] == [0, 0, 0]
 
 
 def test_unsigned_bundle_is_not_reused(sign: Sign) -> None:

@@ -128,7 +128,8 @@ def test_sign_does_not_overwrite_the_key(cli: Cli, model: Path, tmp_path: Path) 
 
 def test_sign_replaces_an_older_signature(cli: Cli, model: Path, pair: KeyPair, other_pair: KeyPair) -> None:
     hms.sign(model, signer=other_pair.signer).write(model / "model.sig")
-    assert cli("sign", "key", "--private-key", pair.private, "--signature", model / "model.sig", model).code == 0
+    sign = ("sign", "key", "--private-key", pair.private, "--signature", model / "model.sig", "--force", model)
+    assert cli(*sign).code == 0
     assert hms.verify(model, verifier=pair.verifier)
 
 
@@ -290,7 +291,7 @@ _LIMITED = (
 
 
 def _tight(code: str, model: Path, pair: KeyPair, signature: Path) -> subprocess.CompletedProcess[str]:
-    return run_python(code, "sign", "key", "--private-key", pair.private, "--signature", signature, model)
+    return run_python(code, "sign", "key", "--private-key", pair.private, "--signature", signature, "--force", model)
 
 
 def test_full_disk(model: Path, pair: KeyPair, tmp_path: Path) -> None:
@@ -319,7 +320,8 @@ def test_killed_write_is_finished_by_the_same_command(
     )
     assert _tight(code, model, pair, model / "model.sig").returncode == -9
     assert hms.Bundle.read(model / "model.sig").material["publicKey"]["hint"] == other_pair.hint
-    assert cli("sign", "key", "--private-key", pair.private, "--signature", model / "model.sig", model).code == 0
+    sign = ("sign", "key", "--private-key", pair.private, "--signature", model / "model.sig", "--force", model)
+    assert cli(*sign).code == 0
     assert _resources(model / "model.sig") == set(FILES)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+import hf_model_signing as hms
 from tests.conftest import Cli
 from tests.helpers import KeyPair, loaded_modules
 from tests.servers.sigstore_fixtures import RELEASE, Keyless
@@ -26,21 +28,60 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("line", "message"),
     [
-        "sign --private-key k model",
-        "sign --private_key k model",
-        "sign model --private-key=k",
-        "sign --signature x.sig --private_key k model",
-        "verify --public-key k model",
-        "verify model --signature a.sig --public_key k",
+        ("sign --private-key k model", "cannot read the key file 'k'"),
+        ("sign --private_key k model", "cannot read the key file 'k'"),
+        ("sign model --private-key=k", "cannot read the key file 'k'"),
+        ("sign --signature x.sig --private_key k model", "cannot read the key file 'k'"),
+        ("sign --private-key k --signing-cert c model", "cannot read the key file 'k'"),
+        ("sign --signing-cert c model", "Missing option '--private-key'"),
+        ("sign --cert-chain c --tsa-url u model", "Missing option '--private-key'"),
+        ("sign --pkcs11-uri u model", "the PKCS #11 URI does not begin with 'pkcs11:'"),
+        ("sign --pkcs11_uri=u --signing_cert=c model", "the PKCS #11 URI does not begin with 'pkcs11:'"),
+        ("sign --private-key k --identity-token t model", "--private-key and --identity-token do not go together"),
+        ("sign --private-key k --pkcs11-uri u model", "--private-key and --pkcs11-uri do not go together"),
+        ("verify --public-key k model", "cannot read the key file 'k'"),
+        ("verify model --signature a.sig --public_key k", "cannot read the key file 'k'"),
+        ("verify --root-certs c model", "cannot read the certificate file 'c'"),
+        ("verify --certificate_chain c model", "cannot read the certificate file 'c'"),
+        ("verify --cert-identity x model", "no root certificate is given"),
+        ("verify --public-key k --identity x model", "--public-key and --identity do not go together"),
+        ("verify --use-staging model", "say whose signature to accept: name the signer with --identity"),
+        ("verify --publik-key k model", "No such option '--publik-key'"),
     ],
 )
-def test_option_of_another_method(cli: Cli, model: Path, line: str) -> None:
+def test_method_of_the_options(cli: Cli, model: Path, line: str, message: str) -> None:
+    Path("a.sig").touch()
     done = cli(*line.split())
-    option = "--private-key" if line.startswith("sign") else "--public-key"
     assert done.code == 2
-    assert f"{option} belongs to the method 'key', and without a method 'sigstore' is meant: write `hf-" in done.err
+    assert message in done.err
+
+
+@pytest.mark.parametrize("where", [[], ["--signature", "a b.sig"]], ids=["in the model", "elsewhere"])
+def test_verify_without_a_signer_says_who_signed(cli: Cli, model: Path, pair: KeyPair, where: list[str]) -> None:
+    hms.sign(model, signer=pair.signer).write(where[1] if where else model / "model.sig")
+    done = cli("verify", *where, "model")
+    assert done.code == 2
+    command = done.err.partition("run `")[2].partition("`")[0].replace("FILE", str(pair.public))
+    assert "'model' is signed with the method 'key'" in done.err
+    assert cli(*shlex.split(command)[1:]).code == 0
+
+
+def test_verify_without_a_signer_names_the_identity(cli: Cli, model: Path, keyless: Keyless) -> None:
+    hms.sign(model, signer=keyless.signer()).write(model / "model.sig")
+    done = cli("verify", "model")
+    assert done.code == 2
+    command = done.err.partition("run `")[2].partition("`")[0]
+    assert re.search("--identity release@acme.example --identity-provider http://127.0.0.1:[0-9]+ model", command)
+    assert cli(*shlex.split(command)[1:], "--trust-config", keyless.config).code == 0
+
+
+def test_verify_without_a_signer_or_a_signature(cli: Cli, model: Path) -> None:
+    done = cli("verify", "model")
+    assert (done.code, "name the signer with --identity" in done.err) == (2, True)
+    hms.sign(model, signer=hms.SkipSigner()).write("model.sig")
+    assert "'model' is not signed: its bundle is of the method 'skip'" in cli("verify", "model").err
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_badge_of_another_signer_is_replaced(
     hub: Hub, repo: str, person: People, acme: KeyPair, stranger: KeyPair
 ) -> None:
     assert _push(person(), acme).code == 0
-    done = _push(person(), stranger)
+    done = _push(person(), stranger, "--replace-others")
     assert (done.code, "the badge in README.md is replaced" in done.err) == (0, True)
     card = _card(hub)
     assert (card.count(BEGIN), acme.hint in card, stranger.hint in card) == (1, False, True)

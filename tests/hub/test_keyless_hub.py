@@ -59,7 +59,11 @@ def test_push_again_leaves_a_matching_signature_alone(hub: Hub, repo: str, perso
 def test_push_replaces_the_signature_of_another(hub: Hub, repo: str, person: People, keyless: Keyless) -> None:
     assert _push(person(), keyless).code == 0
     token = keyless.instance.token("other@acme.example")
-    done = person().run("push", repo, "--trust-config", keyless.config, "--identity-token", token)
+    push = ("push", repo, "--trust-config", keyless.config, "--identity-token", token)
+    done = person().run(*push)
+    assert (done.code, f"did not make: the model was signed by '{RELEASE}'" in done.err) == (1, True)
+    assert len(keyless.instance.certificates) == 1
+    done = person().run(*push, "--replace-others")
     assert (done.code, f"will be replaced: the model was signed by '{RELEASE}'" in done.err) == (0, True)
     assert _pull(person("reader"), keyless).code == 1
 

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
+import hf_model_signing as hms
 from hf_model_signing.cli.main import run
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.statement import Statement
+from tests.certificates import make_authority
 from tests.helpers import KeyPair, Outcome
 from tests.killing import killed_at, moments
 from tests.servers.fixtures import Person
 from tests.servers.hub import Hub, Synthetic
+from tests.servers.hub_http import json_reply
 
 People = Callable[..., Person]
 
@@ -91,10 +94,50 @@ def test_push_signs_again_after_a_change(hub: Hub, signed: str, person: People, 
 def test_push_replaces_another_signers_signature(
     hub: Hub, signed: str, person: People, acme: KeyPair, stranger: KeyPair
 ) -> None:
-    outcome = _push(person(), stranger)
+    outcome = _push(person(), stranger, "--replace-others")
     assert outcome.code == 0
     assert outcome.err.count("will be replaced") == 1
     assert person("reader").run("pull", signed, "--public-key", stranger.public).code == 0
+
+
+@pytest.mark.parametrize("how", [[], ["--remote"], ["--create-pr"], ["--dry-run"], ["--badge"]], ids=str)
+def test_push_leaves_another_signers_signature(
+    hub: Hub, signed: str, person: People, stranger: KeyPair, how: list[str]
+) -> None:
+    for changed in (False, True):
+        before = hub.commit(signed, {"config.json": b"{}"}) if changed else hub.head(signed)
+        hub.clear_requests()
+        outcome = _push(person("stranger"), stranger, *how)
+        assert (outcome.code, hub.head(signed)) == (1, before)
+        assert "has a model.sig that this signer did not make" in outcome.err
+        assert "--replace-others" in outcome.err
+        assert not [record for record in hub.requests if record.origin == "cdn"]  # before anything large is downloaded
+
+
+def test_push_leaves_a_signature_of_another_method(hub: Hub, signed: str, person: People, tmp_path: Path) -> None:
+    before = hub.head(signed)
+    key, cert = make_authority("Root").issue("leaf").write(tmp_path)
+    outcome = person().run("push", signed, "--private-key", key, "--signing-cert", cert)
+    assert (outcome.code, hub.head(signed)) == (1, before)
+    assert "it was signed with the method 'key', and this is 'certificate'" in outcome.err
+
+
+def test_push_replaces_what_nobody_signed(hub: Hub, repo: str, person: People, acme: KeyPair, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    hub.commit(repo, {"model.sig": hms.sign(tmp_path / "file", signer=hms.SkipSigner()).to_bytes()})
+    outcome = _push(person(), acme)
+    assert outcome.code == 0
+    assert "will be replaced: nobody signed it" in outcome.err
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 1), ("", 1)])
+def test_push_asks_on_a_terminal(
+    hub: Hub, signed: str, person: People, stranger: KeyPair, answer: str, code: int
+) -> None:
+    before = hub.head(signed)
+    outcome = person("stranger").on_a_terminal("push", signed, "--private-key", stranger.private, answer=answer)
+    assert (outcome.code, hub.head(signed) == before) == (code, code == 1)
+    assert outcome.err.count("Replace that signature? [y/N]") == 1
 
 
 def test_push_replaces_a_malformed_signature(hub: Hub, repo: str, person: People, acme: KeyPair) -> None:
@@ -143,6 +186,31 @@ def test_push_to_a_fixed_revision_is_wrong_usage(hub: Hub, repo: str, person: Pe
     outcome = _push(person(), acme, "--revision", hub.head(repo))
     assert outcome.code == 2
     assert "name a branch" in outcome.err
+
+
+@pytest.mark.parametrize("revision", ["v1", "refs/tags/v1", "short commit"])
+@pytest.mark.parametrize("how", [[], ["--dry-run"], ["--create-pr"], ["--remote"]], ids=str)
+def test_push_to_a_tag_is_wrong_usage(
+    hub: Hub, repo: str, person: People, acme: KeyPair, revision: str, how: list[str]
+) -> None:
+    hub.tag(repo, "v1")
+    hub.clear_requests()
+    outcome = _push(person(), acme, "--revision", hub.head(repo)[:8] if revision == "short commit" else revision, *how)
+    assert outcome.code == 2
+    assert "is a tag or a commit, and takes no commits: name a branch" in outcome.err
+    assert not [record for record in hub.requests if "/resolve/" in record.path]
+
+
+def test_push_to_a_branch_of_the_name_of_a_tag(hub: Hub, repo: str, person: People, acme: KeyPair) -> None:
+    hub.branch(repo, "v1")
+    hub.tag(repo, "v1")
+    assert _push(person(), acme, "--revision", "v1").code == 0
+
+
+def test_push_to_a_hub_without_a_list_of_branches(hub: Hub, repo: str, person: People, acme: KeyPair) -> None:
+    hub.branch(repo, "dev")
+    hub.spoil("GET", "/refs", lambda _: json_reply({"error": "no such page"}, 404))
+    assert _push(person(), acme, "--revision", "dev").code == 0
 
 
 def test_push_create_pr_leaves_the_branch_alone(hub: Hub, repo: str, person: People, acme: KeyPair) -> None:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def by_name(outcome: Outcome) -> dict[str, dict[str, Any]]:
 
 
 def batch(who: Person, pair: KeyPair, *options: str | Path) -> Outcome:
-    return who.run("--json", "batch", "acme", "--private-key", pair.private, *options)
+    return who.run("--json", "batch", "acme", "--private-key", pair.private, "--replace-others", *options)
 
 
 @pytest.mark.parametrize("how", [(), ("--remote",)], ids=["download", "remote"])
@@ -94,6 +95,23 @@ def test_dry_run_tells_the_plan_and_commits_nothing(organisation: Organisation, 
         assert record["status"] == words.get(repo.state, repo.state)
         assert len(organisation.hub.log(repo.name, repo_type=repo.kind)) == repo.commits
     assert not [record for record in organisation.hub.requests if record.method == "POST"]
+    signed = Counter(repo.state for repo in organisation.repositories)
+    new = signed["unsigned"] + signed["private"] + signed["broken"]
+    skipped = signed["current"] + signed["empty"]
+    verbs = f"sign {new}, renew {signed['stale']}, replace {signed['foreign']}, skip {skipped}"
+    assert f"the plan for acme: {verbs}\n" in done.err
+
+
+@pytest.mark.parametrize("how", [[], ["--remote"], ["--create-pr"]], ids=["download", "remote", "create-pr"])
+def test_signatures_of_others_stay(organisation: Organisation, person: People, acme: KeyPair, how: list[str]) -> None:
+    done = person().run("--json", "batch", "acme", "--private-key", acme.private, *how)
+    assert done.code == 1
+    foreign = {repo.uri for repo in organisation.among("foreign")}
+    assert {uri for uri, record in by_name(done).items() if record["status"] == "foreign"} == foreign
+    assert f"leave as signed by others {len(foreign)}, " in done.err
+    assert done.err.count("--replace-others") == 1
+    for repo in organisation.among("foreign"):
+        assert len(organisation.hub.log(repo.name, repo_type=repo.kind)) == repo.commits
 
 
 @pytest.mark.parametrize(
@@ -341,14 +359,15 @@ class TestJournal:
 
         def second(_: Record) -> None:
             process = person("second").start(
-                "batch", "acme", "--private-key", acme.private, "--journal", journal, "--remote"
+                "batch", "acme", "--private-key", acme.private, "--journal", journal, "--remote", "--replace-others"
             )
             out, err = process.communicate(timeout=60)
             seen.append(Outcome(process.returncode, out, err))
 
         organisation.hub.before("POST", "/commit/", second, times=1)
         first = person("first").start(
-            "batch", "acme", "--private-key", acme.private, "--journal", journal, "--remote", "--jobs", "1"
+            *("batch", "acme", "--private-key", acme.private, "--journal", journal, "--remote", "--jobs", "1"),
+            "--replace-others",
         )
         assert first.wait(timeout=60) == 0
         assert seen[0].code == 1
@@ -463,7 +482,7 @@ class TestTrouble:
         self, hub: Hub, person: People, acme: KeyPair, stranger: KeyPair, how: tuple[str, ...]
     ) -> None:
         organisation = make_organisation(hub, person, 100 if how else 30, acme, stranger, *how)
-        command = ("batch", "acme", "--private-key", str(acme.private), *how)
+        command = ("batch", "acme", "--private-key", str(acme.private), "--replace-others", *how)
         chosen, killed = random.Random(7), []
         for _ in range(count(20 if how else 5)):
             number, before = chosen.randrange(5, 90 if how else 120), chosen.random() < 0.5
@@ -545,7 +564,8 @@ class TestTrouble:
         self, organisation: Organisation, person: People, acme: KeyPair
     ) -> None:
         report = Path("report.json")
-        arguments = ("batch", "acme", "--private-key", acme.private, "--remote", "--jobs", "2", "--report", report)
+        options = ("--remote", "--jobs", "2", "--replace-others", "--report", report)
+        arguments = ("batch", "acme", "--private-key", acme.private, *options)
         process = person().start(*arguments)
         organisation.hub.after("POST", "/commit/", lambda _: process.send_signal(signal.SIGINT), times=1)
         organisation.hub.delay("POST", "/preupload/", 0.2)
@@ -656,7 +676,7 @@ class TestCache:
     def test_what_a_killed_batch_left_is_removed(self, hub: Hub, person: People, acme: KeyPair) -> None:
         Organisation(hub, acme).add("model")
         who = person()
-        process = who.start("batch", "acme", "--private-key", acme.private)
+        process = who.start("batch", "acme", "--private-key", acme.private, "--replace-others")
         hub.before("GET", "/resolve/main|/[0-9a-f]{64}/", lambda _: process.kill(), times=1)
         process.communicate(timeout=60)
         left = sorted(path.name for path in (who.home / "hub").glob(".hf-sign-*"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -87,6 +88,27 @@ class Person:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def on_a_terminal(self, *arguments: str | Path, answer: str) -> Outcome:
+        """Run the program as a process whose input and error stream are a terminal, on which the user types a line."""
+        ours, theirs = os.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "hf_model_signing", *map(str, arguments)],
+            env={**os.environ, **self.environment},
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            text=True,
+        )
+        os.close(theirs)
+        os.write(ours, f"{answer}\n".encode())
+        shown = b""
+        with contextlib.suppress(OSError):  # the error of Linux when the other end is closed
+            while chunk := os.read(ours, 65536):
+                shown += chunk
+        os.close(ours)
+        out, _ = process.communicate()
+        return Outcome(process.returncode, out, shown.decode())
 
     def snapshot(self, repo: str, commit: str) -> Path:
         """Return the directory of a revision of a model in the client's cache."""

@@ -72,7 +72,7 @@ class SigstoreSigner(Signer):
         self._lock = threading.Lock()
         self._certified: Certified | None = None
         self._who: Token | None = None
-        self._announced = False
+        self._announced = self._signs_in = False
         _ = self._instance.signing
         client = client_id or DEFAULT_CLIENT
         text, what = identity_token, "the identity token"
@@ -90,6 +90,7 @@ class SigstoreSigner(Signer):
 
         secret = client_secret or os.environ.get(SECRET_VARIABLE, "")
         # The issuer is contacted immediately, too. The person signs in after hashing, because a token is short-lived.
+        self._signs_in = True
         self._tokens = SignIn(self._oidc_url(), Client(client, secret, oauth_force_oob), note, ask)
 
     def verifier(self) -> InstanceVerifier:
@@ -97,6 +98,10 @@ class SigstoreSigner(Signer):
         with self._lock:
             expected = self._certified.expected if self._certified else self._token(publishing=False).expected
         return InstanceVerifier(expected, self._instance)
+
+    def needs_sign_in(self) -> bool:
+        """Return True until the user has signed in, if no token was given or found."""
+        return self._signs_in and self._who is None
 
     def describe(self) -> str:
         """Describe the identity, once it is known."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from hf_model_signing.errors import OtherSignerError
 from hf_model_signing.hub.existing_signature import existing_signature, is_current, own_statement
 from hf_model_signing.organisation.journal import Entry, State
 from hf_model_signing.organisation.outcomes import flat
@@ -34,10 +35,11 @@ class PlanTask:
         _ = repository.files  # raises if there is nothing to sign
         if bundle is None:
             return with_files(replace(record, status=Status.UNSIGNED, reason=_reason(notes)), repository.listing)
-        ours = own_statement(bundle, self.batch.signer, notes.append)
-        if ours is None:
+        try:
+            ours = own_statement(bundle, self.batch.signer, record.uri)
+        except OtherSignerError as error:
             record = replace(record, method=bundle.method, verified=False)
-            return with_files(replace(record, status=Status.FOREIGN, reason=_reason(notes)), repository.listing)
+            return with_files(replace(record, status=Status.FOREIGN, reason=flat(error.why)), repository.listing)
         record = with_statement(record, ours, **self.batch.signed_by(bundle.method))
         status = Status.UNCHANGED if is_current(ours, repository) else Status.STALE
         return with_files(replace(record, status=status), repository.listing, ours)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from hf_model_signing.errors import OtherSignerError
 from hf_model_signing.hub.existing_signature import existing_signature, is_current, own_statement
 from hf_model_signing.hub.push import Pushed, PushOptions, push_repository
 from hf_model_signing.organisation.journal import Entry
@@ -24,6 +25,7 @@ class SignTask:
     batch: BatchContext
     create_pr: bool
     message: str
+    replace_others: bool
     step: Callable[[str, str, str], None]
 
     def __call__(self, entry: Entry) -> TaskResult:
@@ -49,6 +51,7 @@ class SignTask:
                 self.message,
                 model=at,
                 step=lambda step, revision: self.step(uri, step, revision),
+                replace_others=self.replace_others,
             ),
         )
         record = with_files(self._pushed(entry.record, pushed), repositories[-1].listing, pushed.statement)
@@ -72,11 +75,10 @@ class SignTask:
         for pull in adapter.pull_requests(resolved):
             try:
                 bundle = existing_signature(self.batch.at(pull), lambda _: None)
-            except (AccessError, DishonestError, NotFoundError):  # anyone may open one, with any content
+                ours = own_statement(bundle, self.batch.signer, entry.record.uri) if bundle else None
+            except (AccessError, DishonestError, NotFoundError, OtherSignerError):  # anyone may open one
                 continue
-            ours = own_statement(bundle, self.batch.signer, lambda _: None) if bundle else None
-            same_revision = ours is not None and ours.revision == resolved.commit
-            if ours and same_revision and is_current(ours, self.batch.at(resolved)):
+            if ours and ours.revision == resolved.commit and is_current(ours, self.batch.at(resolved)):
                 record = with_statement(entry.record, ours, **self.batch.signed_by(self.batch.signer.method))
                 reason = f"proposed in {pull.reference.revision}"
                 record = replace(record, status=Status.PROPOSED, reason=reason)
