@@ -13,6 +13,7 @@ import sqlite3
 import sys
 import zipfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -276,6 +277,31 @@ def test_not_named_by_the_policy(loader: Loader, repo: str, beside: Path, way: s
     snapshot = Path(loader.snapshot()).resolve()
     with loader.guard():
         assert WAYS[way](snapshot, beside) == CONTENT
+
+
+# Ways to load the file NAME by the client, as a program that has the cache linked to another disk.
+LOADS: dict[str, Callable[[Loader], str | Path]] = {
+    "hf_hub_download": lambda loader: loader.download(NAME),
+    "hf_hub_download offline": lambda loader: loader.download(NAME, local_files_only=True),
+    "snapshot_download": lambda loader: Path(loader.snapshot(), NAME),
+    "snapshot_download offline": lambda loader: Path(loader.snapshot(local_files_only=True), NAME),
+    "try_to_load_from_cache": lambda loader: loader.cached(NAME),
+}
+
+
+@pytest.mark.parametrize("load", LOADS)
+@pytest.mark.parametrize("linked", ["repository", "cache", "above the cache"])
+@pytest.mark.parametrize("changed", [False, True])
+def test_on_another_disk(
+    loader: Loader, snapshot: Path, beside: Path, linked: str, load: str, *, changed: bool
+) -> None:
+    folder = {"repository": loader.folder(), "cache": loader.home / "hub", "above the cache": loader.home}[linked]
+    folder.rename(beside / folder.name)
+    _link(beside / folder.name, folder)
+    if changed:
+        tamper(loader.blob(NAME))
+    with loader.guard(), pytest.raises(hms.MismatchError) if changed else nullcontext():
+        assert Path(LOADS[load](loader)).read_bytes() == CONTENT
 
 
 class TestBlobs:

@@ -44,7 +44,8 @@ class CachedRepository:
     def commit_of(self, path: str) -> str:
         """Return the commit whose snapshot holds `path`; raise `VerificationError` if none does."""
         real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
-        commit = os.path.relpath(real, os.path.join(self.directory, "snapshots")).split(os.sep)[0]
+        snapshots = os.path.realpath(os.path.join(self.directory, "snapshots"))  # the directory may be a link
+        commit = os.path.relpath(real, snapshots).split(os.sep)[0]
         if commit in (os.pardir, os.curdir):
             raise VerificationError(f"'{path}' does not lie in the cache of '{self.uri}'")
         return commit
