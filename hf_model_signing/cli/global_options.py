@@ -54,7 +54,7 @@ def _global_options() -> list[click.Option]:
         click.Option(["--no-progress"], is_flag=True, help="No progress bars, also on a terminal.", **hidden),
         click.Option(["--debug"], is_flag=True, help="Show the traceback of an error.", **hidden),
         click.Option(
-            ["--version"],
+            ["-V", "--version"],
             is_flag=True,
             expose_value=False,
             is_eager=True,

@@ -19,6 +19,7 @@ from hf_model_signing.errors import OUT_OF_MEMORY, FileError, HfSignError, Model
 
 # Command -> (module, one line for the help). A module is imported when its command runs.
 COMMANDS = {
+    "keygen": ("hf_model_signing.cli.keygen", "Make a key pair to sign with."),
     "sign": ("hf_model_signing.cli.sign", "Sign a model on this disk or on a hub; writes a signature file."),
     "verify": ("hf_model_signing.cli.verify", "Check that a model is what a trusted signer signed."),
     "digest": ("hf_model_signing.cli.digest", "Print the root digest of a model, without signing."),
@@ -41,6 +42,8 @@ class _Program(GlobalOptions, click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name == "help":
+            return _help_command()
         if name not in COMMANDS:
             return None
         command: click.Command = import_module(COMMANDS[name][0]).command
@@ -49,6 +52,33 @@ class _Program(GlobalOptions, click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, help_text) for name, (_, help_text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in (*COMMANDS, "help") and not args[0].startswith("-"):
+            import difflib  # late: only this error needs it
+
+            alike = difflib.get_close_matches(args[0], COMMANDS)
+            hint = f"; did you mean '{alike[0]}'?" if alike else f"; there are: {', '.join(COMMANDS)}"
+            raise click.UsageError(f"there is no command '{one_line(args[0])}'{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def _help_command() -> click.Command:
+    """Return the command `help`, as in `hf-sign help verify key`; it is in no list, since there is `--help`."""
+
+    @click.pass_context
+    def show(ctx: click.Context, words: tuple[str, ...]) -> None:
+        found, at = ctx.find_root().command, ctx.find_root()
+        for word in words:
+            command = found.get_command(at, word) if isinstance(found, click.Group) else None
+            if command is None:
+                raise click.UsageError(f"there is no command '{one_line(' '.join(words))}'", ctx)
+            found, at = command, click.Context(command, parent=at, info_name=word)
+        click.echo(found.get_help(at))
+
+    return click.Command("help", params=[click.Argument(["words"], nargs=-1)], callback=show)
 
 
 program = _Program(

@@ -33,7 +33,11 @@ class ByteCount(click.ParamType[int]):
         """Return the number; fails for a malformed one, and for zero."""
         if isinstance(value, int):
             return value
+        if value.strip().isdecimal() and int(value) > 0:
+            return int(value)
         match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?) ?([kmgt]?)(i?)b?", value.strip(), re.IGNORECASE)
+        if match and not match[2] and "." in match[1]:
+            match = None  # parts of a byte
         count = int(float(match[1]) * (1024 if match[3] else 1000) ** _UNITS[match[2].lower()]) if match else 0
         if count < 1:
             self.fail(f"'{value}' is no number of bytes; write it as 500MB or 20GiB", param, ctx)
@@ -77,7 +81,7 @@ def manifest_options() -> list[click.Parameter]:
         ),
         click.Option(
             ["--shard-size"],
-            type=_SIZE,
+            type=ByteCount(),
             metavar="BYTES",
             help="Sign byte ranges of this size, not whole files (the `shards` serialization).",
         ),
@@ -148,7 +152,7 @@ def expected_options() -> list[click.Parameter]:
         click.Option(["--hash", "hash_type"], type=_HASH, help="Refuse a signature that was made with another hash."),
         click.Option(
             ["--shard-size"],
-            type=_SIZE,
+            type=ByteCount(),
             metavar="BYTES",
             help="Refuse a signature of shards of another size, or of none.",
         ),

@@ -207,3 +207,28 @@ def test_json_is_one_document(model: Path) -> None:
     done = run_program("--json", "digest", model)
     assert json.loads(done.out)["files"] == len(FILES)
     assert done.err == ""
+
+
+@pytest.mark.parametrize("words", [(), ("push",), ("verify", "key"), ("trust", "add")])
+def test_help_command(cli: Cli, words: tuple[str, ...]) -> None:
+    done = cli("help", *words)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == cli(*words, "--help").out
+
+
+def test_help_for_what_is_no_command(cli: Cli) -> None:
+    done = cli("help", "push", "key")
+    assert (done.code, "there is no command 'push key'" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [("psuh", "did you mean 'push'?"), ("verfy", "did you mean 'verify'?"), ("x", "there are: keygen")],
+)
+def test_mistyped_command(cli: Cli, word: str, hint: str) -> None:
+    done = cli(word, "model")
+    assert (done.code, f"there is no command '{word}'; {hint}" in done.err) == (2, True)
+
+
+def test_short_option_for_the_version(cli: Cli) -> None:
+    assert cli("-V").out == cli("--version").out

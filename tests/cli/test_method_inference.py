@@ -309,6 +309,8 @@ def test_hash_and_shards(cli: Cli, sign: Sign, model: Path, options: list[str]) 
     [
         (["--hash", "blake3"], "made with the hash 'sha256', and 'blake3' is asked for"),
         (["--shard-size", "5"], "made of whole files, and shards of 5 bytes are asked for"),
+        (["--shard-size", "1.5GB"], "made of whole files, and shards of 1,500,000,000 bytes are asked for"),
+        (["--shard-size", "1MiB"], "made of whole files, and shards of 1,048,576 bytes are asked for"),
     ],
 )
 def test_signature_that_was_made_otherwise(cli: Cli, sign: Sign, model: Path, options: list[str], message: str) -> None:
