@@ -17,7 +17,8 @@ class User:
     pair: KeyPair
 
     def sign(self, reference: str, *options: str) -> None:
-        done = self.cli("sign", "key", "--private-key", self.pair.private, "--signature", "s.sig", *options, reference)
+        how = ("--private-key", self.pair.private, "--signature", "s.sig", "--force", *options)
+        done = self.cli("sign", "key", *how, reference)
         assert done.code == 0, done.err
 
     def verify(self, reference: str | Path, *options: str) -> str:

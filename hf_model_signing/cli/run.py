@@ -19,7 +19,9 @@ def _run(policy: str | None, mode: str | None, command: tuple[str, ...]) -> None
 
 
 def _parameters() -> list[click.Parameter]:
-    policy = click.Option(["--policy"], metavar="FILE", help="The trust policy.  [default: HF_SIGN_POLICY]")
+    policy = click.Option(
+        ["--policy"], metavar="FILE", help="The policy.  [default: HF_SIGN_POLICY, then ./trust.toml]"
+    )
     modes = click.Choice(["enforce", "warn", "off"])
     mode = click.Option(
         ["--mode"],

@@ -266,7 +266,8 @@ def _read(path: str) -> Draft:
 
 
 def _policy_path(values: Mapping[str, Any]) -> str:
-    from hf_model_signing.policy.editing import DEFAULT_POLICY, POLICY_VARIABLE
+    from hf_model_signing.policy.editing import POLICY_VARIABLE
+    from hf_model_signing.policy.trust_policy import DEFAULT_POLICY
 
     if values["policy"] == "":
         raise UsageError("--policy names no file")

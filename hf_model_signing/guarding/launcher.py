@@ -12,11 +12,19 @@ from hf_model_signing.errors import UsageError
 from hf_model_signing.guarding.checks.audit_log import check_audit_log
 from hf_model_signing.guarding.children.child_environment import Variables, completed, described, expected_guards
 from hf_model_signing.guarding.children.started_programs import Start, check
-from hf_model_signing.guarding.environment import MODE_VARIABLE, Mode, chosen_mode, is_guarded, policy_file
+from hf_model_signing.guarding.environment import (
+    MODE_VARIABLE,
+    POLICY_VARIABLE,
+    Mode,
+    chosen_mode,
+    is_guarded,
+    policy_file,
+)
 from hf_model_signing.guarding.hooks.real_places import watched_places
 from hf_model_signing.guarding.hooks.watched_paths import watch_models
 from hf_model_signing.policy.folders import patterns_in
-from hf_model_signing.policy.trust_policy import Policy
+from hf_model_signing.policy.rules import Rule
+from hf_model_signing.policy.trust_policy import DEFAULT_POLICY, Policy
 
 
 def run(command: Sequence[str], policy: str | None, mode: str | None) -> None:
@@ -29,8 +37,9 @@ def run(command: Sequence[str], policy: str | None, mode: str | None) -> None:
     if program is None:
         raise UsageError(f"there is no program '{command[0]}'")
     chosen = chosen_mode(mode)
-    path = os.path.abspath(policy or policy_file())
+    path = os.path.abspath(policy or _default_policy())
     rules = Policy.read(path).rules
+    _check_signers(rules)
     check_audit_log()
     variables = _variables(path, chosen)
     environment = dict(os.environ) if variables[MODE_VARIABLE] == Mode.OFF else completed(os.environ, variables)
@@ -43,6 +52,22 @@ def run(command: Sequence[str], policy: str | None, mode: str | None) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(program, list(command), environment)  # noqa: S606 - the program that the user named
+
+
+def _default_policy() -> str:
+    """Return the policy that the environment names, or else the one in this directory."""
+    is_here = not os.environ.get(POLICY_VARIABLE) and os.path.isfile(DEFAULT_POLICY)
+    return DEFAULT_POLICY if is_here else policy_file()
+
+
+def _check_signers(rules: Sequence[Rule]) -> None:
+    """Raise `UsageError` for a key or a certificate in a policy that cannot be used: the program would find out late.
+
+    With trust on first use there is nothing to read before a repository is named.
+    """
+    for rule in rules:
+        if not rule.unsigned and not rule.first_use:
+            rule.verifier(rule.repos[0] if rule.repos else "")
 
 
 def _guard_of_programs(words: Sequence[str], policy: str, mode: Mode) -> AbstractContextManager[object]:

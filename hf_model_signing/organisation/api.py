@@ -46,7 +46,8 @@ def audit(
     64. `token` is sent to the hub in place of the user's own. `observer` follows the run.
 
     Nothing large is downloaded, and nothing is changed. Raises `UsageError` for invalid arguments or an error in the
-    policy, `RefusedError` if there is no repository, and `StopBatch` if the hub stays unavailable.
+    policy, `NotFoundError` if there is no repository, `RefusedError` if none is selected, and `StopBatch` if the hub
+    stays unavailable.
     """
     check_policy(policy)
     read = policy if policy is None or isinstance(policy, Policy) else Policy.read(policy)
@@ -90,9 +91,9 @@ def batch(
     Signatures of other signers stay, unless `replace_others`. `dry_run` stops after the plan. The other arguments are
     those of `audit` and `push`.
 
-    Raises `UsageError` for invalid arguments or without a login, `RefusedError` if there is no repository or another
-    process uses the journal, and `StopBatch` if the hub stays unavailable or the signer cannot continue. An error of
-    one repository is in its record, and ends no run.
+    Raises `UsageError` for invalid arguments or without a login, `NotFoundError` if there is no repository,
+    `RefusedError` if none is selected, `HfSignError` if another process uses the journal, and `StopBatch` if the hub
+    stays unavailable or the signer cannot continue. An error of one repository is in its record, and ends no run.
     """
     check_signer(signer)
     how = HowToHash(several(ignore_paths), ignore_git_paths, allow_symlinks, hash_type, shard_size, allow_lfs_pointers)

@@ -28,7 +28,8 @@ def audit(
 ) -> Report:
     """Audit the selected repositories of `owner`; with a `policy`, check if it accepts their signers.
 
-    Raises `RefusedError` if there is no repository, and `StopBatch` if the hub stays unavailable.
+    Raises `NotFoundError` if there is no repository, `RefusedError` if none is selected, and `StopBatch` if the hub
+    stays unavailable.
     """
     chosen, watching = options or RunOptions(), observer or Observer()
     if not adapter.has_token():

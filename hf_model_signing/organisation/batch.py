@@ -39,8 +39,8 @@ def batch(
     """Sign the selected repositories of `owner`, and return the report of what was done, or of the plan of a dry run.
 
     If the journal is of an earlier run, continue that run. Raises `UsageError` if the user is not logged in,
-    `RefusedError` if there is no repository or another process uses the journal, and `StopBatch` if the hub stays
-    unavailable or the signer cannot continue.
+    `NotFoundError` if there is no repository, `RefusedError` if none is selected, `HfSignError` if another process uses
+    the journal, and `StopBatch` if the hub stays unavailable or the signer cannot continue.
     """
     chosen, watching = options or BatchOptions(), observer or Observer()
     if not chosen.dry_run:

@@ -15,7 +15,7 @@ from typing import Any
 
 from hf_model_signing._util.own_cache import make_private
 from hf_model_signing._util.regular_files import kind_of
-from hf_model_signing.errors import HfSignError, RefusedError, UsageError
+from hf_model_signing.errors import HfSignError, UsageError
 
 _FORMAT_VERSION = 1
 _LONGEST = 16 * 1024 * 1024  # bytes of a value; the file may be a manipulated one
@@ -160,7 +160,7 @@ def _translated(path: str) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         if "locked" in str(error):
-            raise RefusedError(
+            raise HfSignError(
                 f"another batch is using the journal '{path}': wait until it ends, or name another one with --journal"
             ) from error
         if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):

@@ -12,6 +12,7 @@ from hf_model_signing.organisation.records import new_record, reference_of
 from hf_model_signing.organisation.selection import Selection
 from hf_model_signing.report.interface import Record
 from hf_model_signing.report.statuses import Status
+from hub_adapters.errors import NotFoundError
 from hub_adapters.huggingface.adapter import HuggingFaceAdapter
 from hub_adapters.interface import ListedRepository, Reference, Resolved
 
@@ -26,7 +27,7 @@ class Repositories:
     revision: str | None = None
 
     def listed(self) -> Iterator[ListedRepository]:
-        """Yield what the hub lists and the selection includes; raises `RefusedError` if there is nothing."""
+        """Yield what the hub lists and the selection includes; raises `RefusedError` or `NotFoundError` for nothing."""
         total = selected = 0
         for listed in self.adapter.repositories(self.owner, self.selection.kinds):
             total += 1
@@ -36,7 +37,7 @@ class Repositories:
         if not total:
             where = f"{self.adapter.endpoint} lists no repository of '{self.owner}' for you"
             why = f"{where}: check the name and --type, and that you are logged in"
-            raise RefusedError(f"there is nothing to do: {why}")
+            raise NotFoundError(f"there is nothing to do: {why}")
         if not selected:
             why = f"'{self.owner}' has {total:,} repositories, and none fits --include and --exclude"
             raise RefusedError(f"there is nothing to do: {why}")

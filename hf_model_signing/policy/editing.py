@@ -25,7 +25,6 @@ from hf_model_signing.policy.toml_text import Tables, changed_rule, rule_text
 from hf_model_signing.policy.trust_policy import Policy
 
 POLICY_VARIABLE = "HF_SIGN_POLICY"
-DEFAULT_POLICY = "trust.toml"
 
 _NEW = 'version = 1\ndefault = "refuse"\n'
 _HUB = re.compile(r"[a-z][a-z0-9+.-]*://")

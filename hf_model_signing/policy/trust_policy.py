@@ -18,6 +18,7 @@ from hf_model_signing.policy.rules import LOCK_NAME, Rule
 from hf_model_signing.policy.shared_cache import SharedCache
 from hf_model_signing.policy.toml_parsing import MAX_BYTES
 
+DEFAULT_POLICY = "trust.toml"  # in the current directory
 EITHER = "say whose signature to accept: give either a verifier or a policy"
 
 _LARGEST_NAMED = 4 * 1024 * 1024  # bytes of a file that a rule names; larger ones are refused

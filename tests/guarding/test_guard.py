@@ -342,7 +342,7 @@ class TestSigners:
         with loader.guard():
             loader.snapshot()
         assert "hf://acme/model" in (tmp_path / "trust.lock").read_text()
-        assert person("thief").run("push", signed, "--private-key", stranger.private).code == 0
+        assert person("thief").run("push", signed, "--private-key", stranger.private, "--replace-others").code == 0
         with loader.guard():
             for load in each(loader.snapshot, lambda: loader.download("config.json")):
                 with pytest.raises(hms.VerificationError, match=r"trust\.lock"):

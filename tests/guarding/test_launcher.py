@@ -120,6 +120,26 @@ class TestProgram:
     def test_policy_from_the_environment(self, run: Run, program: Path, repo: str, loader: Loader) -> None:
         refused(run(sys.executable, program, options=(), more={"HF_SIGN_POLICY": str(loader.policy)}), UNSIGNED)
 
+    def test_policy_in_the_current_directory(
+        self, run: Run, program: Path, repo: str, loader: Loader, tmp_path: Path
+    ) -> None:
+        assert loader.policy == tmp_path / "trust.toml"
+        refused(run(sys.executable, program, options=()), UNSIGNED)
+        outcome = run(sys.executable, program, options=(), more={"HF_SIGN_POLICY": "none.toml"})
+        assert (outcome.code, "none.toml" in outcome.err) == (2, True)
+
+    @pytest.mark.parametrize("signer", [
+        '{ method = "key", public_key = "none.pub" }', '{ method = "key", public_key = "policy.toml" }',
+        '{ method = "certificate", root_certs = ["none.pem"] }',
+    ])  # fmt: skip
+    def test_key_that_cannot_be_read_is_noticed_before_the_program_starts(
+        self, run: Run, tmp_path: Path, signer: str
+    ) -> None:
+        policy = tmp_path / "policy.toml"
+        policy.write_text(f'version = 1\n[[trust]]\nrepos = ["acme/*"]\nsigners = [{signer}]\n')
+        outcome = run("echo", "STARTED", options=("--policy", str(policy)))
+        assert (outcome.code, outcome.out) == (2, ""), outcome.err
+
     def test_audit_log(self, run: Run, program: Path, signed: str, tmp_path: Path) -> None:
         assert run(sys.executable, program, more={"HF_SIGN_AUDIT_LOG": str(tmp_path / "log")}).code == 0
         (line,) = decisions(tmp_path / "log")
@@ -138,7 +158,6 @@ class TestWrong:
     @pytest.mark.parametrize(
         ("options", "command", "why"),
         [
-            ((), ("true",), "no trust policy is named"),
             (("--policy", "nothing.toml"), ("true",), "cannot read the trust policy file"),
             (None, ("no-such-program",), "there is no program 'no-such-program'"),
             (None, (), "Missing argument"),
@@ -148,6 +167,11 @@ class TestWrong:
         outcome = run(*command, options=options)
         assert outcome.code == 2
         assert why in outcome.err
+
+    def test_without_a_policy(self, run: Run, loader: Loader) -> None:
+        loader.policy.rename(loader.policy.with_name("elsewhere.toml"))
+        outcome = run("true", options=())
+        assert (outcome.code, "no trust policy is named" in outcome.err) == (2, True)
 
     def test_policy_with_an_error(self, run: Run, loader: Loader, program: Path) -> None:
         loader.policy.write_text("version = 2\n")

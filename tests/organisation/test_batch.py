@@ -370,7 +370,7 @@ class TestJournal:
             "--replace-others",
         )
         assert first.wait(timeout=60) == 0
-        assert seen[0].code == 1
+        assert seen[0].code == 3
         assert f"another batch is using the journal '{journal}'" in seen[0].err
         organisation.check()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_model_signing.errors import HfSignError, RefusedError, UsageError
+from hf_model_signing.errors import HfSignError, UsageError
 from hf_model_signing.organisation.journal import Journal, State
 from hf_model_signing.organisation.records import with_files
 from hf_model_signing.report.interface import FileRecord, Record
@@ -159,7 +159,7 @@ def test_each_repository_is_taken_once(opened: Open) -> None:
 
 def test_second_one_over_the_same_file_is_refused(opened: Open, tmp_path: Path) -> None:
     opened()
-    with pytest.raises(RefusedError, match="another batch is using the journal"):
+    with pytest.raises(HfSignError, match="another batch is using the journal"):
         Journal(str(tmp_path / "journal"), owner="acme")
 
 

@@ -97,7 +97,7 @@ def _finder(_: Values) -> Callable[[Bundle], tuple[Verifier, Facts]]:
 
 CERTIFICATE = Method(
     "certificate",
-    "The private key in a file, and a certificate of it.",
+    "A certificate, and its key in a file.",
     _signer,
     (PRIVATE_KEY, PASSWORD, SIGNING_CERT, CERT_CHAIN, TSA_URL),
     _verifier,

@@ -84,7 +84,7 @@ def _rows(bundle: Bundle) -> list[tuple[str, str]]:
 
 KEY = Method(
     "key",
-    "The private key in a file.",
+    "A key pair in files.",
     _signer,
     (PRIVATE_KEY, PASSWORD, TSA_URL),
     _verifier,
