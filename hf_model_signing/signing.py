@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hf_model_signing._util.atomic_files import check_can_write
 from hf_model_signing._util.paths import StrPath, path_inside
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import BundleError, ModelError, OtherSignerError, UsageError, VerificationError
@@ -164,6 +163,8 @@ def check_replaceable(path: StrPath) -> None:
                 raise UsageError(
                     f"'{os.fspath(path)}' exists and is no signature; it would be overwritten: {error}"
                 ) from error
+    from hf_model_signing._util.atomic_files import check_can_write  # late, as `verify` writes nothing
+
     check_can_write(path)
 
 

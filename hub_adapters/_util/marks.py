@@ -14,15 +14,13 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
 
-class _Made(NamedTuple):
-    value: Any
-    collection: object
-    handler: object
+# The value, and the interruption in which it was set: by the garbage collector, by a signal handler.
+_Made = tuple[Any, object, object]
 
 
 class Mark(Generic[T]):
@@ -34,9 +32,9 @@ class Mark(Generic[T]):
     def get(self) -> T | None:
         """Return the value of the innermost block, None outside of any."""
         made = self._variable.get()
-        if made is None or made.collection is not _collection() or made.handler is not _handler.get():
+        if made is None or made[1] is not _collection() or made[2] is not _handler.get():
             return None
-        value: T = made.value
+        value: T = made[0]
         return value
 
     def set(self, value: T) -> AbstractContextManager[None]:
@@ -51,7 +49,7 @@ class _Block(AbstractContextManager[None]):
     def __enter__(self) -> None:
         _watch(1)
         self._before = self._variable.get()
-        self._variable.set(_Made(self._value, _collection(), _handler.get()))
+        self._variable.set((self._value, _collection(), _handler.get()))
 
     def __exit__(self, *_: object) -> None:
         self._variable.set(self._before)
