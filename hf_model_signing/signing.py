@@ -22,8 +22,9 @@ from hf_model_signing.oms.statement import Statement
 if TYPE_CHECKING:
     from hf_model_signing.hashing.receipts import Receipts
 
-_REPOSITORY = re.compile(r"(?:git@(?:hf|huggingface)\.co:)?(\w[\w.-]*/\w[\w.-]*?)(?:\.git)?/?")
-_REFERENCE = re.compile(r"(hf|tfhub|torchhub|https?):/([^/].*)")  # as a path object changes it
+# They are compiled when they are needed, because every start would pay for it.
+_REPOSITORY = r"(?:git@(?:hf|huggingface)\.co:)?(\w[\w.-]*/\w[\w.-]*?)(?:\.git)?/?"
+_REFERENCE = r"(hf|tfhub|torchhub|https?):/([^/].*)"  # as a path object changes it
 
 
 @dataclass(frozen=True)
@@ -118,13 +119,13 @@ def make_manifest(
 
 def is_changed_reference(path: StrPath) -> bool:
     """Return True if nothing is at the path, and it looks like the path object of a hub reference."""
-    return bool(_REFERENCE.fullmatch(os.fspath(path))) and not os.path.lexists(path)
+    return bool(re.fullmatch(_REFERENCE, os.fspath(path))) and not os.path.lexists(path)
 
 
 def no_model(model: StrPath) -> str:
     """Return the message for a path without a model."""
     path = os.fspath(model)
-    reference, repository = _REFERENCE.fullmatch(path), _REPOSITORY.fullmatch(path)
+    reference, repository = re.fullmatch(_REFERENCE, path), re.fullmatch(_REPOSITORY, path)
     hint = f"; for a repository on the Hub write hf://{repository[1]}" if repository else ""
     if reference:
         hint = f"; a path cannot be a reference to a hub: give it as a string, '{reference[1]}://{show(reference[2])}'"

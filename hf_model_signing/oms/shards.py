@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 SIZE_BYTES = 16  # the last bytes of `content_of`, which hold the size
 
-_NAME = re.compile(r"(.+):(0|[1-9][0-9]{0,18}):([1-9][0-9]{0,18})", re.DOTALL)
+_NAME = r"(?s)(.+):(0|[1-9][0-9]{0,18}):([1-9][0-9]{0,18})"
 
 
 class ShardError(ValueError):
@@ -29,7 +29,7 @@ def split_shard_name(name: str) -> tuple[str, int, int]:
 
     The range is the last two numbers, so the path may contain colons.
     """
-    match = _NAME.fullmatch(name)
+    match = re.fullmatch(_NAME, name)
     if not match:
         raise ShardError(f"the entry {name!a} does not end in the byte range of a shard, `:start:end`")
     return match[1], int(match[2]), int(match[3])

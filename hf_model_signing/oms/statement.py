@@ -28,8 +28,8 @@ EMPTY_FILES = "empty_files"
 
 _HEX = re.compile(r"[0-9a-f]+")
 # The forms of annotations that decide something, or that a report shows. Any text can be in a signature.
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{3}(?:\d{3})?)?Z", re.ASCII)
-_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{3}(?:[0-9]{3})?)?Z"
+_COMMIT = r"[0-9a-f]{40}|[0-9a-f]{64}"
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ class Statement:
             datetime.fromisoformat(text.removesuffix("Z"))
         except ValueError:
             return ""
-        return text if _TIME.fullmatch(text) else ""
+        return text if re.fullmatch(_TIME, text) else ""
 
     @property
     def revision(self) -> str:
         """The stated commit, in hex; empty if there is none, or another text in its place."""
         text = self.annotations.get(REVISION, "")
-        return text if _COMMIT.fullmatch(text) else ""
+        return text if re.fullmatch(_COMMIT, text) else ""
 
     def to_payload(self) -> bytes:
         """Return the JSON that is signed; equal statements give equal bytes.

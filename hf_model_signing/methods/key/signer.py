@@ -29,7 +29,7 @@ from hf_model_signing.oms.dsse import decode_base64
 PASSWORD_VARIABLE = "HF_SIGN_KEY_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 
 _MAX_KEY_FILE = 64 * 1024  # a PEM key has under 2 KiB
-_PARAMETERS = re.compile(rb"-----BEGIN EC PARAMETERS-----.*?-----END EC PARAMETERS-----\s*", re.DOTALL)
+_PARAMETERS = rb"(?s)-----BEGIN EC PARAMETERS-----.*?-----END EC PARAMETERS-----\s*"
 
 
 class KeySigner(DirectSigner):
@@ -143,7 +143,7 @@ def load_private_key(
 ) -> ec.EllipticCurvePrivateKey:
     """Load the private key in a PEM file (see `KeySigner`); raises `UsageError` for an unusable one."""
     path = file_name(private_key, "private key")
-    data = _PARAMETERS.sub(b"", read_input(path, "key", _MAX_KEY_FILE))
+    data = re.sub(_PARAMETERS, b"", read_input(path, "key", _MAX_KEY_FILE))
     try:
         key = _decrypt(path, data, password, ask) if b"ENCRYPTED" in data else load_pem_private_key(data, None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
