@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from typing import TypeVar
 
 from hf_model_signing._util.argument_types import check_path
 from hf_model_signing.errors import UsageError
 
-__all__ = ["StrPath", "file_name", "path_inside", "several", "true_place"]
+__all__ = ["NAMES_ARE_UTF8", "StrPath", "file_name", "path_inside", "several", "true_place", "utf8_name"]
 
 StrPath = str | os.PathLike[str]
+
+# False in a program that runs in Latin-1, for example: `é` on the disk would be two other characters in a manifest.
+NAMES_ARE_UTF8 = sys.getfilesystemencoding().replace("-", "").lower() == "utf8"
 
 _T = TypeVar("_T")
 
@@ -51,6 +55,11 @@ def path_inside(root: StrPath, path: StrPath) -> str | None:
     inside = os.path.relpath(os.path.join(os.path.realpath(folder), name), os.path.realpath(root))
     inside = inside.replace(os.sep, "/")
     return None if inside == ".." or inside.startswith("../") else inside
+
+
+def utf8_name(name: str) -> str:
+    """Return a name from the disk as its bytes, read as UTF-8, whatever the locale."""
+    return name if NAMES_ARE_UTF8 or name.isascii() else os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
 def true_place(path: StrPath) -> str:

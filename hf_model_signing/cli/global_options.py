@@ -19,6 +19,7 @@ class Settings:
         self.progress = True
         self.debug = debug
         self.log_level = "warning"
+        self.output_matters = True  # False: the work of this command is done, whether or not it is printed
 
 
 class GlobalOptions:

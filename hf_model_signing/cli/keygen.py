@@ -33,7 +33,7 @@ def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
         f"  verify:  hf-sign verify --public-key {verifying} MODEL",
     ]
     values = {"private_key": private, "public_key": public, "fingerprint": fingerprint(key), "type": values["curve"]}
-    output.result({**values, "encrypted": bool(password)}, "\n".join(lines))
+    output.done({**values, "encrypted": bool(password)}, "\n".join(lines))
 
 
 def _password() -> bytes:
@@ -43,7 +43,7 @@ def _password() -> bytes:
     given = os.environ.get(PASSWORD_VARIABLE)
     if given:
         return os.fsencode(given)
-    if sys.stdin is None or not sys.stdin.isatty():
+    if not sys.stdin.isatty():
         raise UsageError(f"there is nobody to ask for a password: set {PASSWORD_VARIABLE}, or give --no-password")
     secret: str = click.prompt(
         "Password of the new key", hide_input=True, confirmation_prompt="The same again", err=True

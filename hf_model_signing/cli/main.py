@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import sys
 from collections.abc import Sequence
+from errno import ENOSPC
 from importlib import import_module
 from typing import Any
 
@@ -15,6 +15,8 @@ import click
 from hf_model_signing._util.text import message_text, one_line, traceback_text
 from hf_model_signing.cli.global_options import GlobalOptions, Settings
 from hf_model_signing.cli.output import warnings_as_notes
+from hf_model_signing.cli.streams import is_broken_pipe, keep_standard_descriptors, lenient_streams
+from hf_model_signing.cli.utf8_names import read_names_as_utf8
 from hf_model_signing.errors import OUT_OF_MEMORY, FileError, HfSignError, ModelWarning
 
 # Command -> (module, one line for the help). A module is imported when its command runs.
@@ -99,31 +101,29 @@ def main() -> None:
         from hf_model_signing.guarding.guard import leave
 
         leave()
-    code = run(sys.argv[1:])
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError:
-        _drop_output()
-    sys.exit(code)
+    read_names_as_utf8()
+    keep_standard_descriptors()
+    sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the program with these arguments and return its exit code."""
     options = list(arguments)[: list(arguments).index("--")] if "--" in arguments else list(arguments)
     settings = Settings(json="--json" in options, debug="--debug" in options)
+    with lenient_streams() as output_error:
+        code = _run(arguments, settings)
+        error = output_error()
+        return code if error is None else _without_output(error, code, settings)
+
+
+def _run(arguments: Sequence[str], settings: Settings) -> int:
     try:
         # Not `program.main`, which answers a broken pipe with the exit code for a refusal.
         notes = warnings_as_notes(ModelWarning, others=settings.debug)
         with notes, program.make_context("hf-sign", list(arguments), obj=settings) as context:
             result: Any = program.invoke(context)
-        if sys.stdout is not None:
-            sys.stdout.flush()
     except click.exceptions.Exit as done:
         return done.exit_code
-    except BrokenPipeError:
-        _drop_output()
-        return EXIT_UNFINISHED
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - errors become exit codes here
         if settings.debug and not isinstance(error, click.ClickException):
             import traceback
@@ -135,9 +135,14 @@ def run(arguments: Sequence[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _drop_output() -> None:
-    # The reader of stdout is gone. Without this, Python would report an error when it flushes stdout at exit.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _without_output(error: OSError, code: int, settings: Settings) -> int:
+    """Return the exit code of a command whose output could not be written; says so, unless its reader has gone."""
+    matters = settings.output_matters and code == 0
+    if not is_broken_pipe(error):
+        word = "error" if matters else "note"
+        why = "the disk is full" if error.errno == ENOSPC else error.strerror
+        click.echo(f"hf-sign: {word}: the output could not be printed: {why}", err=True)
+    return EXIT_UNFINISHED if matters else code
 
 
 def explain(error: BaseException) -> tuple[str, int]:

@@ -72,7 +72,7 @@ def _ask_line(text: str) -> str:
     import sys
 
     click.echo(printable(text), err=True, nl=False)
-    answer = "" if sys.stdin is None else sys.stdin.readline(_LONGEST_LINE)
+    answer = sys.stdin.readline(_LONGEST_LINE)
     if not answer.endswith("\n"):
         click.echo(err=True)  # end the line of the prompt
     return answer

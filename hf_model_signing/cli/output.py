@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -14,13 +15,27 @@ import click
 from hf_model_signing._util.text import message_text, printable
 from hf_model_signing.cli.global_options import settings_of
 
-__all__ = ["confirmed", "label", "note", "printable", "result", "warnings_as_notes"]
+__all__ = ["confirmed", "done", "label", "note", "path", "printable", "result", "warnings_as_notes"]
 
 
 def result(values: Mapping[str, Any], text: str) -> None:
     """Print the result of a command on stdout: `text`, or `values` with `--json`."""
     settings = settings_of(click.get_current_context())
     click.echo(json.dumps(values) if settings.json else text)
+
+
+def done(values: Mapping[str, Any], text: str) -> None:
+    """Print what a command has done. Its exit code is that of the work also if this cannot be printed."""
+    settings = settings_of(click.get_current_context())
+    settings.output_matters = settings.json
+    result(values, text)
+
+
+def path(values: Mapping[str, Any], place: str) -> None:
+    """Print a path as the result of a command: its bytes, for a program that will use it, whatever the encoding."""
+    settings = settings_of(click.get_current_context())
+    # The console of Windows takes text, and its names are text.
+    click.echo(json.dumps(values) if settings.json else place if os.name == "nt" else os.fsencode(place))
 
 
 def label(reference: str) -> str:
@@ -39,7 +54,7 @@ def note(text: str) -> None:
 
 def confirmed(question: str) -> bool:
     """Ask a person on the terminal, who says no by pressing Enter; without a terminal the answer is no."""
-    if sys.stdin is None or sys.stderr is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
     return click.confirm(f"hf-sign: {message_text(question)}", default=False, err=True)
 

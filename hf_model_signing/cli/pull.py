@@ -32,7 +32,7 @@ def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
             **trusted,
         )
     note_old_forms(pulled.verification.old_forms)
-    output.result(pulled.to_dict(), pulled.path)
+    output.path(pulled.to_dict(), pulled.path)
 
 
 def _trusted(values: dict[str, Any]) -> dict[str, Any]:

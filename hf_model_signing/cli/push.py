@@ -55,7 +55,7 @@ def _run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
             if not output.confirmed(f"{error.why}. Replace that signature?"):
                 raise
             pushed = make(replace_others=True)
-    output.result(pushed.to_dict(), one_line(_text(pushed)))
+    output.done(pushed.to_dict(), one_line(_text(pushed)))
 
 
 def _text(pushed: Pushed) -> str:

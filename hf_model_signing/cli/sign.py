@@ -61,7 +61,7 @@ def _make(method: Method) -> click.Command:
         signer.sign(statement).write(signature)
         _note_other(model, signature)
         digest = f"sha256:{statement.manifest.root_digest}"
-        output.result(
+        output.done(
             {"signature": signature, "digest": digest, "signer": signer.describe(), **signer.facts()},
             one_line(f"Signed {output.label(model)} ({digest}) with {signer.describe()}: {signature}"),
         )

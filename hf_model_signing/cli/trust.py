@@ -44,7 +44,7 @@ def _add(**values: Any) -> None:  # noqa: ANN401 - what click parsed
     rule = draft.rules[added.rule - 1]
     who = _named_as(draft, added.rule, placed(path, signer))
     document = {"policy": path, "changed": added.changed, "new_file": not is_there, **_rule(draft, added.rule)}
-    output.result(document, printable(_told(added, path, rule, who)))
+    output.done(document, printable(_told(added, path, rule, who)))
     _warn(draft, added.rule, others=added.is_new)
 
 
@@ -63,7 +63,7 @@ def _add_unsigned(path: str, repos: list[str], values: Mapping[str, Any]) -> Non
     rule = patterns(draft.rules[added.rule - 1])
     done = f"{_added_where(added, path)}: {rule} need no signature"
     nothing = f"Nothing to do: rule {added.rule} of {path} ({rule}) requires no signature already"
-    output.result(document, printable(done if added.changed else nothing))
+    output.done(document, printable(done if added.changed else nothing))
     _warn(draft, added.rule, others=added.is_new)
 
 
@@ -99,7 +99,7 @@ def _remove(**values: Any) -> None:  # noqa: ANN401 - what click parsed
     removed = remove(path, repos, signer)
     draft = removed.draft
     document = {"policy": path, "changed": list(removed.changed), "gone": list(removed.gone), "rules": _rules(draft)}
-    output.result(document, printable(_told_removed(removed, only_signer=signer is not None)))
+    output.done(document, printable(_told_removed(removed, only_signer=signer is not None)))
     for pattern in repos if signer is None or removed.gone else ():
         number = draft.deciding(pattern if "://" in pattern or os.path.isabs(pattern) else f"hf://{pattern}")
         if number is not None:

@@ -105,7 +105,7 @@ def _verify(values: dict[str, Any], **trust: Any) -> None:  # noqa: ANN401 - the
     note_old_forms(verification.old_forms)
     path = "" if verification.path == values["reference"] else f": {verification.path}"
     text = f"Verified {output.label(values['reference'])}: {sentence(verification)}{path}"
-    output.result(verification.to_dict(), one_line(text))
+    output.done(verification.to_dict(), one_line(text))
 
 
 def note_old_forms(forms: Iterable[str]) -> None:

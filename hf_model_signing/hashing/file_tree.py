@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from hf_model_signing._util.path_depth import is_too_deep
-from hf_model_signing._util.paths import path_inside, true_place
+from hf_model_signing._util.paths import NAMES_ARE_UTF8, path_inside, true_place
 from hf_model_signing._util.regular_files import kind_of
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import ModelError, ModelWarning
@@ -99,7 +100,7 @@ def list_named(root: str, names: Set[str]) -> list[Listed]:
             if not stat.S_ISDIR(os.lstat(path).st_mode):
                 raise ModelError(f"{show(path)} is not a directory of the model itself; replace it by a directory")
         for name in names:
-            if not is_plain(name):
+            if not (is_plain(name) and _is_read_right(name)):
                 _check(name)
         return [walk.find(name, os.path.join(root, *name.split("/"))) for name in sorted(names)]
 
@@ -212,7 +213,7 @@ class _Walk:
                 elif not regular and self._allow_symlinks and entry.is_symlink() and entry.is_dir():
                     folders.extend(self._follow(folder, name, entry.path))
                 elif includes is None or includes(name):
-                    if not is_plain(name):
+                    if not (is_plain(name) and _is_read_right(name)):
                         _check(name)
                     files.append(Listed(name, entry.path) if regular else self.find(name, entry.path))
 
@@ -285,7 +286,17 @@ def _identity(path: str) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
+def _is_read_right(name: str) -> bool:
+    """Return True unless this process reads the bytes of `name` as other characters than UTF-8 does."""
+    return NAMES_ARE_UTF8 or name.isascii()
+
+
 def _check(name: str) -> None:
+    if not _is_read_right(name):
+        raise ModelError(
+            f"the name {name!a} is not ASCII, and this Python reads file names as {sys.getfilesystemencoding()}, not "
+            "as UTF-8: start the program with PYTHONUTF8=1"
+        )
     try:
         check_name(name)
     except PathError as error:

@@ -19,7 +19,7 @@ from io import FileIO
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from hf_model_signing._util.hashing_opens import open_to_hash
-from hf_model_signing._util.paths import true_place
+from hf_model_signing._util.paths import true_place, utf8_name
 from hf_model_signing._util.text import show
 from hf_model_signing.errors import ModelError
 from hf_model_signing.hashing.file_tree import (
@@ -191,7 +191,7 @@ def model_name(path: str) -> str:
     snapshot = CachedSnapshot.at(real_path)
     if snapshot and os.path.basename(real_path) == snapshot.commit:
         return snapshot.repo_id.rsplit("/", 1)[-1]
-    return os.path.basename(os.path.abspath(path)) or "model"
+    return utf8_name(os.path.basename(os.path.abspath(path))) or "model"
 
 
 class _Piece(NamedTuple):
