@@ -7,11 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.helpers import KeyPair, environment, run_python, write_tree
+from tests.servers.fixtures import Person
+from tests.servers.hub import Hub
 
 _NAMES = {"café.bin": b"1", "日本/模型.bin": b"2", "a.bin": b"3"}
 _POSIX = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -51,6 +54,25 @@ def test_names_are_utf8(locale: dict[str, str], pair: KeyPair, tmp_path: Path) -
     assert _run(locale, "digest", model) == _run({}, "digest", model)
     ignoring = ("digest", "--ignore-paths", model / "café.bin", model)
     assert _run(locale, *ignoring) == _run({}, *ignoring) != _run({}, "digest", model)
+
+
+def test_pull_writes_names_as_utf8(
+    locale: dict[str, str], hub: Hub, person: Callable[..., Person], acme: KeyPair, tmp_path: Path
+) -> None:
+    hub.create_repo("acme/names")
+    hub.commit("acme/names", _NAMES)
+    assert person().run("push", "acme/names", "--private-key", acme.private).code == 0
+    variables = {**person("reader").environment, **locale}
+    pull = ("pull", "acme/names", "--public-key", acme.public)
+    folder = tmp_path / "сюда"
+    code, out, err = _run(variables, *pull, "--to", folder)
+    assert (code, err) == (0, b"")
+    assert out == os.fsencode(f"{folder}\n")  # a path for a program, and no text with escapes
+    code, out, err = _run(variables, *pull)
+    for place in (folder, Path(os.fsdecode(out.rstrip(b"\n")))):
+        names = {path.relative_to(place).as_posix() for path in place.rglob("*.bin")}
+        assert code == 0, err
+        assert names == set(_NAMES)
 
 
 def test_names_that_are_not_utf8_are_refused(locale: dict[str, str], tmp_path: Path) -> None:

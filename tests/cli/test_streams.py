@@ -37,6 +37,13 @@ _COMMANDS = {
 }
 
 
+class _Terminal(io.TextIOWrapper):
+    """A stream on which the program draws its progress bars."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 @contextmanager
 def _stream(state: str) -> Iterator[io.TextIOWrapper | None]:
     if state == "closed":
@@ -50,7 +57,7 @@ def _stream(state: str) -> Iterator[io.TextIOWrapper | None]:
         raw = open(writer, "wb")  # noqa: SIM115 - closed below
     else:
         raw = io.BytesIO()
-    stream = io.TextIOWrapper(raw, "utf-8" if state in ("full", "broken") else state)
+    stream = _Terminal(raw, "utf-8" if state in ("full", "broken") else state)
     yield stream
     stream.close()  # what failed has been dropped: this would raise otherwise
 
@@ -79,14 +86,14 @@ def test_streams_change_no_outcome(
         for state in _STATES:
             for made in ("新.pem", "新.pub", "n.sig"):
                 (tmp_path / made).unlink(missing_ok=True)
-            said = io.TextIOWrapper(io.BytesIO(), "utf-8")
+            said = _Terminal(io.BytesIO(), "utf-8")
             with _stream(state) as stream, monkeypatch.context() as patch:
                 patch.setattr(sys, "stdout", said)
                 patch.setattr(sys, "stderr", said)
                 patch.setattr(sys, which, stream)
                 found = run(arguments)
             lost = which == "stdout" and state in ("full", "broken") and code == 0 and (is_purpose or json_too)
-            text = said.buffer.getvalue().decode()
+            text = said.buffer.getvalue().decode()  # type: ignore[attr-defined]
             assert found == (3 if lost else code), (which, state, text)
             assert "Traceback" not in text
             if which == "stdout" and state == "full" and (code == 0 or json_too):
@@ -112,6 +119,14 @@ def test_closed_streams_of_a_process(place: dict[str, str]) -> None:
     done = subprocess.run(["sh", "-c", command, "sh", *words], env=environment(), check=False, timeout=60)
     assert done.returncode == 0
     assert json.loads(Path("é.sig").read_bytes()).keys() == json.loads(before).keys()
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_no_file_gets_the_number_of_a_closed_stream(closed: str) -> None:
+    code = "import os, sys\nfrom hf_model_signing.cli.streams import keep_standard_descriptors as keep\nkeep()\n"
+    command = f'exec "{sys.executable}" -c "$1" {closed}'
+    words = ["sh", "-c", command, "sh", f"{code}sys.exit(os.open('/dev/null', os.O_RDONLY))"]
+    assert subprocess.run(words, env=environment(), check=False, timeout=60).returncode > 2
 
 
 @pytest.mark.parametrize("where", [">/dev/full", "2>/dev/full", ">/dev/full 2>/dev/full"])
