@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,10 +27,13 @@ from hf_model_signing.cli.progress import progress_bars
 from hf_model_signing.errors import UsageError
 from hf_model_signing.methods.method import Method
 
+if TYPE_CHECKING:
+    from hf_model_signing.oms.statement import Statement
+
 
 def _make(method: Method) -> click.Command:
     def run(**values: Any) -> None:  # noqa: ANN401 - what click parsed
-        from hf_model_signing._util.atomic_files import remove_leftovers
+        from hf_model_signing._util.atomic_files import check_can_write, remove_leftovers
         from hf_model_signing.hashing.file_tree import names_in_model
         from hf_model_signing.hashing.model_hasher import model_name
         from hf_model_signing.hub.sign import statement_of
@@ -58,6 +61,7 @@ def _make(method: Method) -> click.Command:
             statement = statement_of(source, how, signer=signer, reuse=values.get("reuse"), progress=progress)
         if late or source.on_hub:
             check(None if own else statement.manifest.name)
+        check_can_write(signature, _least_size(statement))
         signer.sign(statement).write(signature)
         _note_other(model, signature)
         digest = f"sha256:{statement.manifest.root_digest}"
@@ -89,6 +93,11 @@ def _make(method: Method) -> click.Command:
     ]
     about = f"Sign with the method '{method.name}'. {method.about} {REFERENCE_HELP}"
     return Command(name=method.name, params=parameters, callback=run, short_help=method.about, help=about)
+
+
+def _least_size(statement: Statement) -> int:
+    """Return a number of bytes that no signature of this statement is below: its names and digests, in Base64."""
+    return 4 * sum(len(entry.name) + 2 * len(entry.digest) for entry in statement.manifest.entries) // 3
 
 
 def _note_other(model: str, signature: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from hf_model_signing._util.atomic_files import check_can_write
 from hf_model_signing.errors import UsageError
 from hf_model_signing.report.destination import Destination
 from hf_model_signing.report.formats import FORMATS
@@ -20,8 +21,12 @@ def check_report_file(path: str | os.PathLike[str]) -> None:
     directory = os.path.dirname(os.path.abspath(destination.path))
     if not os.path.isdir(directory):
         raise UsageError(f"the folder '{directory}' of the report '{name}' does not exist: create it first")
-    if not os.access(directory, os.W_OK | os.X_OK):
-        raise UsageError(f"the folder '{directory}' of the report '{name}' cannot be written to: name another one")
+    try:
+        check_can_write(destination.path)
+    except OSError as error:
+        raise UsageError(
+            f"the folder '{directory}' of the report '{name}' cannot be written to ({error.strerror}): name another one"
+        ) from error
 
 
 def write_report(path: str | os.PathLike[str], report: Report) -> None:

@@ -21,6 +21,7 @@ _LEFT = 60.0  # seconds; a process of another machine or container, which cannot
 _LONG_LEFT = 24 * 3600.0  # seconds; another process may have got the id since then
 
 _cleared: set[str] = set()  # the directories that this process has cleared
+_BLOCK = 65536  # bytes that are written at once
 
 
 def write_file(
@@ -59,16 +60,22 @@ def write_pieces(
         raise type(error)(error.errno, error.strerror, os.fspath(path)) from error
 
 
-def check_can_write(path: str | os.PathLike[str]) -> None:
+def check_can_write(path: str | os.PathLike[str], size: int = 1) -> None:
     """Raise the `OSError` with which `write_file` would fail now, for example in a read-only directory.
 
-    For work that is long or cannot be undone, before it begins.
+    For work that is long or cannot be undone, before it begins. `size`, in bytes, is written and removed again: no
+    figure for free space knows the quotas, and a full disk takes new files as long as they are empty.
     """
     target = os.path.realpath(path)
     try:
         temporary = _temporary_in(os.path.dirname(target))
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        os.unlink(temporary)
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            try:
+                for start in range(0, size, _BLOCK):
+                    file.write(bytes(min(_BLOCK, size - start)))
+                file.flush()
+            finally:
+                os.unlink(temporary)
     except OSError as error:
         raise type(error)(error.errno, error.strerror, os.fspath(path)) from error
 

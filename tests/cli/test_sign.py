@@ -302,6 +302,24 @@ def test_full_disk(model: Path, pair: KeyPair, tmp_path: Path) -> None:
     assert names_below(tmp_path / "out") == set()
 
 
+@pytest.mark.parametrize(("room", "hashed"), [(0, False), (200, True)])
+def test_full_disk_is_noticed_before_anything_is_signed(
+    model: Path, pair: KeyPair, tmp_path: Path, room: int, hashed: bool
+) -> None:
+    """With Sigstore, the entry would be in the public log for ever."""
+    code = (
+        "import hf_model_signing.hub.sign as hashing; from hf_model_signing.methods.interface import Signer\n"
+        "Signer.sign = lambda *_: print('signed', flush=True)\n"
+        "statement_of = hashing.statement_of\n"
+        "hashing.statement_of = lambda *a, **k: (print('hashed', flush=True), statement_of(*a, **k))[1]\n"
+    )
+    (tmp_path / "out").mkdir()
+    done = _tight(code + _LIMITED.replace("100, 100", f"{room}, {room}"), model, pair, tmp_path / "out" / "s")
+    assert (done.returncode, done.stdout) == (3, "hashed\n" if hashed else "")
+    assert "too large" in done.stderr
+    assert names_below(tmp_path / "out") == set()
+
+
 def test_full_disk_keeps_older_signature(model: Path, pair: KeyPair, other_pair: KeyPair) -> None:
     hms.sign(model, signer=other_pair.signer).write(model / "model.sig")
     assert _tight(_LIMITED, model, pair, model / "model.sig").returncode == 3

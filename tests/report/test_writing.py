@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,10 +45,15 @@ def test_path_is_a_folder(tmp_path: Path) -> None:
         check_report_file(tmp_path / "r.html")
 
 
-def test_folder_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root, who may run the tests, can write everywhere
-    with pytest.raises(UsageError, match="cannot be written to"):
-        check_report_file(tmp_path / "r.html")
+def test_folder_cannot_be_written(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))  # root, who may run the tests, can write everywhere else
+    try:
+        with pytest.raises(UsageError, match=r"cannot be written to \(File too large\)"):
+            check_report_file(tmp_path / "r.html")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.iterdir())
 
 
 def test_error_half_way_keeps_old_report(tmp_path: Path) -> None:
