@@ -58,12 +58,13 @@ def _own(options: tuple[Option, ...], values: Values) -> Values:
     return {option.name: values[option.name] for option in options if option.name in values}
 
 
-def _ask_secret(what: str) -> str:
+def _ask_secret(what: str) -> str | None:
+    """Ask for a secret, which may be empty; None if there is nobody to ask."""
     import sys
 
-    if not sys.stdin.isatty():
-        return ""
-    secret: str = click.prompt(what, hide_input=True, err=True)
+    if sys.stdin is None or not sys.stdin.isatty():
+        return None
+    secret: str = click.prompt(what, hide_input=True, err=True, default="", show_default=False)
     return secret
 
 

@@ -44,9 +44,9 @@ class Option(NamedTuple):
 
 
 class Prompts(NamedTuple):
-    """Callbacks to a person while signing: ask for a secret, ask for a line of text, show a note."""
+    """Callbacks to a person while signing: ask for a secret (None: nobody to ask), ask for a line, show a note."""
 
-    secret: Callable[[str], str]
+    secret: Callable[[str], str | None]
     line: Callable[[str], str]
     note: Note
 

@@ -6,6 +6,7 @@ Python loads this module when it starts, so it imports the standard library only
 
 from __future__ import annotations
 
+import codecs
 import re
 import sys
 from typing import Any
@@ -28,7 +29,9 @@ def parse_toml(data: bytes) -> dict[str, Any]:
         import tomli as tomllib
     if len(data) > MAX_BYTES:
         raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
-    text = data.decode("utf-8")
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError("it is text in UTF-16; save it as UTF-8")
+    text = data.decode("utf-8").removeprefix("\ufeff")  # the byte order mark that editors on Windows write
     if text.count(".") > _DOTS:
         raise ValueError(f"it has more than {_DOTS:,} dots")
     found = _LONG_KEY.search(text)

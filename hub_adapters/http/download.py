@@ -42,6 +42,7 @@ _FIRST_PAUSE = 0.5  # seconds; each pause is twice the one before
 _LONGEST_WAIT = 120.0  # seconds; a server that asks for more is reported, not waited for
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _BEYOND = re.compile(r"bytes \*/(\d{1,18})")
 # Values that may be used in the condition of a request; others are ignored.
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,256}"|[\x21\x23-\x7e]{1,256}')
@@ -285,8 +286,17 @@ def _refusal(response: requests.Response, address: str) -> HubError | BrokenErro
 def _length(response: requests.Response) -> int | None:
     if "chunked" in response.headers.get("Transfer-Encoding", "").lower():
         return None  # Content-Length is ignored then (RFC 9112, section 6.3)
-    text = response.headers.get("Content-Length", "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
+    stated = response.headers.get("Content-Length")
+    if stated is None:
+        return None
+    # The same number several times is one number; anything else is refused (RFC 9112, section 6.3).
+    lengths = {text.strip(" \t") for text in stated.split(",")}
+    text = lengths.pop()
+    if lengths or not _NUMBER.fullmatch(text):
+        raise UnavailableError(
+            f"'{shown(response.url)}' is sent with a Content-Length that is no length: {stated[:60]!a}"
+        )
+    return int(text)
 
 
 def _modified(response: requests.Response) -> str:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import datetime
 import os
+import shlex
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -421,10 +422,94 @@ def test_password_of_environment_is_not_asked_for(encrypted: Path, monkeypatch: 
     assert KeySigner(encrypted, ask=lambda: pytest.fail("asked"))
 
 
-@pytest.mark.parametrize("ask", [None, lambda: ""])
-def test_password_missing(encrypted: Path, ask: Callable[[], str] | None) -> None:
+def test_password_missing(encrypted: Path) -> None:
     with pytest.raises(UsageError, match="is encrypted: set HF_SIGN_KEY_PASSWORD to its password"):
-        KeySigner(encrypted, ask=ask)
+        KeySigner(encrypted)
+
+
+def test_empty_password_is_one_and_wrong(encrypted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_SIGN_KEY_PASSWORD", "")
+    with pytest.raises(UsageError, match="the empty password .*HF_SIGN_KEY_PASSWORD.* does not open the private key"):
+        KeySigner(encrypted, ask=lambda: pytest.fail("asked"))
+
+
+@pytest.mark.parametrize("more", [["-v2", "aes-256-cbc"], ["-scrypt"]])
+def test_empty_password_is_one_and_right(
+    tmp_path: Path, pair: KeyPair, monkeypatch: pytest.MonkeyPatch, more: list[str]
+) -> None:
+    path = tmp_path / "empty.pem"
+    _openssl("pkcs8", "-topk8", *more, "-in", pair.private, "-passout", "pass:", "-out", path)
+    assert KeySigner(path, password="")
+    assert KeySigner(path, ask=lambda: "")
+    monkeypatch.setenv("HF_SIGN_KEY_PASSWORD", "")
+    assert KeySigner(path)
+    with pytest.raises(UsageError, match="the password does not open"):
+        KeySigner(path, password="x")
+
+
+def _openssl(*words: str | Path) -> None:
+    subprocess.run(["openssl", *words], capture_output=True, check=True)
+
+
+@pytest.mark.parametrize("comment", ["# UNENCRYPTED test key\n", "ENCRYPTED PRIVATE KEY of a CERTIFICATE\n"])
+def test_words_beside_a_plain_key(tmp_path: Path, pair: KeyPair, comment: str) -> None:
+    assert KeySigner(_file(tmp_path, comment.encode() + pair.private.read_bytes())).sign(_statement())
+
+
+@pytest.mark.parametrize(
+    "comment", [b"the PUBLIC KEY is elsewhere\n", b"for the BEGIN CERTIFICATE\n", b"A PRIVATE KEY\n"]
+)
+def test_words_beside_nothing(tmp_path: Path, comment: bytes) -> None:
+    with pytest.raises(UsageError, match="is not a private key in PEM form"):
+        KeySigner(_file(tmp_path, comment))
+    with pytest.raises(UsageError, match="is not a public key in PEM form"):
+        KeyVerifier(_file(tmp_path, comment))
+
+
+@pytest.mark.parametrize(
+    ("command", "cipher"),
+    [
+        (["pkcs8", "-topk8", "-v2", "camellia256"], "CAMELLIA-256-CBC"),
+        (["pkcs8", "-topk8", "-v2", "aria128"], "ARIA-128-CBC"),
+        (["pkcs8", "-topk8", "-v2", "aes-256-ofb"], "2.16.840.1.101.3.4.1.43"),
+        (["ec", "-camellia128"], "CAMELLIA-128-CBC"),
+    ],
+)
+def test_unsupported_cipher_is_named(tmp_path: Path, pair: KeyPair, command: list[str], cipher: str) -> None:
+    """The command of the advice is run as it stands, but for the passwords."""
+    path, new = tmp_path / "a key.pem", tmp_path / "NEW.pem"
+    _openssl(*command, "-in", pair.private, "-passout", "pass:pw", "-out", path)
+    with pytest.raises(UsageError, match=f"is encrypted with the cipher {cipher}, which is not supported") as caught:
+        KeySigner(path, password="pw")
+    advice = str(caught.value).split("`")[1].replace("-out NEW.pem", "-passin pass:pw -passout pass:new -out NEW.pem")
+    subprocess.run(shlex.split(advice), cwd=tmp_path, capture_output=True, check=True)
+    assert KeySigner(new, password="new")
+
+
+@pytest.mark.parametrize(
+    "more", [["-v2", "aes-128-cbc"], ["-v2", "aes192"], ["-v2", "des3"], ["-scrypt"], ["-v1", "PBE-SHA1-3DES"]]
+)
+def test_supported_cipher_is_opened(tmp_path: Path, pair: KeyPair, more: list[str]) -> None:
+    path = tmp_path / "key.pem"
+    _openssl("pkcs8", "-topk8", *more, "-in", pair.private, "-passout", "pass:pw", "-out", path)
+    assert KeySigner(path, password="pw")
+
+
+@pytest.mark.parametrize("label", ["ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY"])
+def test_key_of_cosign_is_named(tmp_path: Path, label: str) -> None:
+    pem = f"-----BEGIN {label}-----\neyJrZGYiOnt9fQ==\n-----END {label}-----\n"
+    with pytest.raises(UsageError, match="holds a private key in the format of cosign.*`hf-sign keygen NAME`"):
+        KeySigner(_file(tmp_path, pem.encode()), password="pw")
+
+
+def test_key_of_openssh_is_named(tmp_path: Path) -> None:
+    command = ["ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", str(tmp_path / "a key")]
+    subprocess.run(command, capture_output=True, check=True)
+    with pytest.raises(UsageError, match="in the format of OpenSSH") as caught:
+        KeySigner(tmp_path / "a key")
+    advice = [*shlex.split(str(caught.value).split("`")[1]), "-N", ""]
+    subprocess.run(advice, capture_output=True, check=True)
+    assert KeySigner(tmp_path / "a key")
 
 
 @pytest.mark.parametrize("password", ["hunter2!", PASSWORD + " ", "x" * 5000, "\x00", "é"])

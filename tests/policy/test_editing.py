@@ -202,6 +202,16 @@ def test_added_and_removed_again_is_what_it_was(path: str) -> None:
         assert _text().rstrip("\n") == WRITTEN
 
 
+def test_byte_order_mark_stays_in_front(path: str) -> None:
+    before = "\ufeff" + _text(path)
+    Path(path).write_text(before, encoding="utf-8")
+    add(path, ["new/*"], NEW)
+    assert _text(path).startswith("\ufeff")
+    assert _text(path).count("\ufeff") == 1
+    remove(path, ["new/*"])
+    assert _text(path).rstrip("\n") == before
+
+
 def test_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     add("trust.toml", ["acme/*", "acme/*"], NEW)

@@ -337,6 +337,7 @@ SIGSTORE = '{ method = "sigstore", identity = "a@b", identity_provider = "https:
     [
         ("version = \n1", "is not TOML: .*line 1"),
         ("\xff", "is not TOML"),
+        ("\xef\xbb\xbf\xef\xbb\xbfversion = 1", "is not TOML: .*line 1"),
         ("", "version must be 1"),
         ("version = 2", "version must be 1"),
         ("version = true", "version must be 1"),

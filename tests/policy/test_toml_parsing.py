@@ -38,6 +38,14 @@ def test_keys_and_strings_with_some_dots() -> None:
     assert parse_toml(text.encode())["b"] == {"c.d": [oid, oid]}
 
 
+def test_encodings_of_windows() -> None:
+    assert parse_toml("x = 1".encode("utf-8-sig")) == {"x": 1}
+    for encoding in ("utf-16", "utf-16-be"):
+        data = "\ufeffx = 1".encode(encoding)
+        with pytest.raises(ValueError, match="text in UTF-16; save it as UTF-8"):
+            parse_toml(data)
+
+
 @pytest.mark.parametrize("text", ["x = " + "[" * 100_000, "x = " + "{a=" * 100_000])
 def test_nested_too_deeply(text: str) -> None:
     with pytest.raises(ValueError, match="nested too deeply"):

@@ -52,7 +52,7 @@ class CertificateSigner(DirectSigner):
         *,
         cert_chain: Iterable[StrPath] = (),
         password: str | bytes | None = None,
-        ask: Callable[[], str] | None = None,
+        ask: Callable[[], str | None] | None = None,
         tsa_url: str | None = None,
     ) -> None:
         self._key = load_private_key(private_key, password, ask)

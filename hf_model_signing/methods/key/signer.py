@@ -35,7 +35,8 @@ _PARAMETERS = rb"(?s)-----BEGIN EC PARAMETERS-----.*?-----END EC PARAMETERS-----
 class KeySigner(DirectSigner):
     """Signs with the private key in a PEM file: P-256, P-384 or P-521, encrypted or not.
 
-    The password of an encrypted key is `password`, `HF_SIGN_KEY_PASSWORD`, or the result of `ask`, in this order.
+    The password of an encrypted key is `password`, `HF_SIGN_KEY_PASSWORD`, or the result of `ask`, in this order;
+    the first that is not None counts, and it may be empty.
     `tsa_url` is an RFC 3161 authority that timestamps each signature. Raises `UsageError` for an unusable file.
     """
 
@@ -46,7 +47,7 @@ class KeySigner(DirectSigner):
         private_key: str | os.PathLike[str],
         *,
         password: str | bytes | None = None,
-        ask: Callable[[], str] | None = None,
+        ask: Callable[[], str | None] | None = None,
         tsa_url: str | None = None,
     ) -> None:
         self._key = load_private_key(private_key, password, ask)
@@ -131,7 +132,9 @@ def _load_public_key(path: str) -> ec.EllipticCurvePublicKey:
     try:
         key = load_pem_public_key(data)
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise UsageError(_why_no_public_key(path, data)) from error
+        from hf_model_signing.methods.key.pem import why_no_public_key  # late: only this error needs it
+
+        raise UsageError(why_no_public_key(path, data)) from error
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise UsageError(_wrong_kind(path, key))
     check_curve(f"the key in '{path}'", key.curve)
@@ -139,32 +142,47 @@ def _load_public_key(path: str) -> ec.EllipticCurvePublicKey:
 
 
 def load_private_key(
-    private_key: str | os.PathLike[str], password: str | bytes | None, ask: Callable[[], str] | None
+    private_key: str | os.PathLike[str], password: str | bytes | None, ask: Callable[[], str | None] | None
 ) -> ec.EllipticCurvePrivateKey:
     """Load the private key in a PEM file (see `KeySigner`); raises `UsageError` for an unusable one."""
     path = file_name(private_key, "private key")
     data = re.sub(_PARAMETERS, b"", read_input(path, "key", _MAX_KEY_FILE))
     try:
-        key = _decrypt(path, data, password, ask) if b"ENCRYPTED" in data else load_pem_private_key(data, None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise UsageError(_why_no_private_key(path, data)) from error
+        key = _open(path, data, password, ask)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        from hf_model_signing.methods.key.pem import why_no_private_key  # late: only this error needs it
+
+        raise UsageError(why_no_private_key(path, data)) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise UsageError(_wrong_kind(path, key))
     check_curve(f"the key in '{path}'", key.curve)
     return key
 
 
-def _decrypt(path: str, data: bytes, password: str | bytes | None, ask: Callable[[], str] | None) -> object:
+def _open(path: str, data: bytes, password: str | bytes | None, ask: Callable[[], str | None] | None) -> object:
+    try:
+        return load_pem_private_key(data, None)
+    except TypeError:  # how the library says that the key is encrypted
+        return _decrypt(path, data, password, ask)
+
+
+def _decrypt(path: str, data: bytes, password: str | bytes | None, ask: Callable[[], str | None] | None) -> object:
     if password is None:
-        password = os.environ.get(PASSWORD_VARIABLE) or (ask() if ask else None)
-    if not password:
+        password = os.environ.get(PASSWORD_VARIABLE)
+    if password is None and ask:
+        password = ask()
+    if password is None:
         raise UsageError(f"the private key '{path}' is encrypted: set {PASSWORD_VARIABLE} to its password")
-    secret = os.fsencode(password)  # an environment variable need not be UTF-8
+    # The library refuses an empty password. HMAC pads keys with zeros (RFC 2104), so a zero byte is the same password.
+    secret = os.fsencode(password) or b"\0"  # an environment variable need not be UTF-8
     try:
         return load_pem_private_key(data, secret)
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
+        from hf_model_signing.methods.key.pem import why_not_decrypted  # late: only this error needs it
+
+        given = "password" if password else f"empty password (of {PASSWORD_VARIABLE}, --password or the prompt)"
         # From None: the library's error may quote what it could not decode.
-        raise UsageError(f"the password does not open the private key '{path}'") from None
+        raise UsageError(why_not_decrypted(path, data, given)) from None
 
 
 def check_curve(where: str, curve: ec.EllipticCurve) -> None:
@@ -178,19 +196,3 @@ def _wrong_kind(path: str, key: object) -> str:
     kind = type(key).__name__.strip("_").removesuffix("PublicKey").removesuffix("PrivateKey")
     article = "an" if kind[:1] in "AEIRX" else "a"
     return f"'{path}' holds {article} {kind} key; model signing takes elliptic curve keys (P-256, P-384, P-521)"
-
-
-def _why_no_public_key(path: str, data: bytes) -> str:
-    if b"PRIVATE KEY" in data:
-        return f"'{path}' holds a private key where a public key belongs: `openssl pkey -in {path} -pubout` makes one"
-    if b"BEGIN CERTIFICATE" in data:
-        return f"'{path}' holds a certificate where a public key belongs"
-    return f"'{path}' is not a public key in PEM form"
-
-
-def _why_no_private_key(path: str, data: bytes) -> str:
-    if b"PUBLIC KEY" in data:
-        return f"'{path}' holds a public key where a private key belongs"
-    if b"BEGIN CERTIFICATE" in data:
-        return f"'{path}' holds a certificate where a private key belongs"
-    return f"'{path}' is not a private key in PEM form"

@@ -32,7 +32,7 @@ class TokenSession:
     after a few wrong attempts.
     """
 
-    def __init__(self, uri: Pkcs11Uri, *, ask: Callable[[str], str] | None) -> None:
+    def __init__(self, uri: Pkcs11Uri, *, ask: Callable[[str], str | None] | None) -> None:
         self._module = load_module(uri)
         self.api: Any = self._module.api
         slot = choose_slot(self._module, uri)
@@ -120,7 +120,7 @@ class TokenSession:
         return code
 
 
-def _obtain_pin(api: Any, slot: Slot, uri: Pkcs11Uri, ask: Callable[[str], str] | None) -> Pin | None:  # noqa: ANN401
+def _obtain_pin(api: Any, slot: Slot, uri: Pkcs11Uri, ask: Callable[[str], str | None] | None) -> Pin | None:  # noqa: ANN401
     _check_attempts(api, slot, slot.token)
     if slot.flags & api.CKF_PROTECTED_AUTHENTICATION_PATH:
         return None  # entered on the device itself

@@ -32,7 +32,7 @@ class Pkcs11Key:
     `UsageError` for errors that the user can fix, and `HfSignError` when the device fails.
     """
 
-    def __init__(self, uri: str | Pkcs11Uri, *, ask: Callable[[str], str] | None = None) -> None:
+    def __init__(self, uri: str | Pkcs11Uri, *, ask: Callable[[str], str | None] | None = None) -> None:
         # The variable is reused so that no frame of a traceback keeps the URI with the PIN.
         if not isinstance(uri, (str, Pkcs11Uri)):
             raise UsageError(f"the PKCS #11 URI is of the type {type(uri).__name__}; it must be a string: pkcs11:…")
@@ -85,7 +85,7 @@ class Pkcs11Signer(DirectSigner):
         *,
         signing_cert: str | os.PathLike[str] | None = None,
         cert_chain: Iterable[str | os.PathLike[str]] = (),
-        ask: Callable[[str], str] | None = None,
+        ask: Callable[[str], str | None] | None = None,
         tsa_url: str | None = None,
     ) -> None:
         if not isinstance(uri, (str, Pkcs11Uri)):

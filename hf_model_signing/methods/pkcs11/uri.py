@@ -39,6 +39,8 @@ _QUERY_VALUE = re.compile(r"(?:[A-Za-z0-9\-._~:\[\]@!$'()*+,=/?|]|%[0-9A-Fa-f]{2
 # After any separator but `?` and `&` a PIN is part of another value, which messages may quote.
 _PIN_NAME = re.compile(r"pin-(?:value|source)(?:=|%3d)", re.IGNORECASE)
 _MISPLACED_PIN = re.compile(r"(?<=[^&])pin-(?:value|source)(?:=|%3d)", re.IGNORECASE)
+# A module that is named in the path: no attribute there has these names, and a value would have its `=` after another.
+_QUERY_NAME = re.compile(r"(?:^|;)(module-(?:path|name))=")
 _VERSION = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3})?")
 _SLOT_ID = re.compile(r"[0-9]{1,20}")  # up to 64 bits
 _FILE_URI = re.compile(r"(?i:file:)(?://(?i:localhost)?|(?!//))(/[^?#]*)", re.DOTALL)
@@ -90,6 +92,10 @@ class Pkcs11Uri:
         if _PIN_NAME.search(path) or _MISPLACED_PIN.search(query):
             raise UsageError("the PIN stands at a wrong place in the PKCS #11 URI: pin-value= and pin-source= come "
                              "behind the '?', or behind an '&' that follows it")  # fmt: skip
+        found = _QUERY_NAME.search(path)
+        if found:
+            raise UsageError(f"{found[1]}= stands at a wrong place in the PKCS #11 URI: it belongs behind the '?', "
+                             f"as in 'pkcs11:token=NAME?{found[1]}=VALUE'")  # fmt: skip
         values = _path_values(path) | _query_values(query)
         return cls(**{name.replace("-", "_"): _convert(name, value) for name, value in values.items()})
 

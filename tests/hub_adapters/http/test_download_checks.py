@@ -157,6 +157,21 @@ def test_length_with_very_many_digits(hosts: StaticHosts) -> None:
         Download(address, io.BytesIO(), FetchOptions(Limits(max_download=10))).run()
 
 
+@pytest.mark.parametrize("length", ["-1", "many", "+5", "5, 6", "5\r\nContent-Length: 6", "0x5", "5.0", "5 5", ""])
+def test_length_that_is_none(hosts: StaticHosts, length: str) -> None:
+    with (
+        _raw_server(OK + f"Content-Length: {length}\r\nConnection: close\r\n\r\n".encode(), b"x" * 5) as address,
+        pytest.raises(UnavailableError, match="Content-Length that is no length|what it sends is not HTTP"),
+    ):
+        Download(address, io.BytesIO(), FetchOptions(Limits(max_download=100))).run()
+
+
+@pytest.mark.parametrize("length", ["5", "5, 5", "5\r\nContent-Length: 5"])
+def test_length_that_is_stated_twice(hosts: StaticHosts, length: str) -> None:
+    with _raw_server(OK + f"Content-Length: {length}\r\nConnection: close\r\n\r\n".encode(), b"x" * 5) as address:
+        assert _get(address) == b"xxxxx"
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip"])
 def test_file_that_was_packed_on_the_way(hosts: StaticHosts, encoding: str) -> None:
     address = hosts.put("/a.onnx", DATA, Page(headers={"Content-Encoding": encoding}))
