@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from hf_model_signing.cli.global_options import Command
+from hf_model_signing.cli.global_options import Command, settings_of
 from hf_model_signing.cli.method_inference import any_signer, infer_signer
 from hf_model_signing.cli.options import manifest_arguments, manifest_options, replace_others_option
 from hf_model_signing.cli.organisation import (
@@ -37,6 +37,8 @@ def _run(**values: Any) -> int:  # noqa: ANN401 - what click parsed
             **run_arguments(values),
             **manifest_arguments(values, values["ignore_paths"]),
         )
+    settings = settings_of(click.get_current_context())
+    settings.output_matters = settings.json or values["dry_run"]
     return finish(report, values)
 
 

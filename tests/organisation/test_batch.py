@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import sqlite3
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -75,6 +76,22 @@ def test_batch_again_has_nothing_to_do_and_asks_for_the_list_alone(
     paths = {record.path for record in organisation.hub.requests if record.status == 200}
     empty = {repo.name for repo in organisation.among("empty")}
     assert {path for path in paths if path.count("/") > 2 and not any(name in path for name in empty)} == set()
+
+
+def test_full_stdout_changes_the_outcome_of_a_plan_alone(
+    hub: Hub, repo: str, person: People, acme: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def code(*words: str | Path) -> int:
+        with open("/dev/full", "w", encoding="utf-8") as full, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", full)
+            return person().run(*words).code
+
+    signing = ("batch", "acme", "--private-key", acme.private)
+    assert code(*signing, "--dry-run") == 3
+    assert code(*signing, "--report", tmp_path / "r.json") == 0
+    assert json.loads((tmp_path / "r.json").read_bytes())
+    assert hub.log(repo)[0].message.startswith("Sign")
+    assert (code(*signing, "--json"), code("audit", "acme")) == (3, 3)
 
 
 def test_batch_without_its_journal_finds_out_from_the_hub(
