@@ -43,7 +43,8 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 def batch(who: Person, pair: KeyPair, cluster: Cluster, *options: str) -> Outcome:
     who.extra |= {"NO_PROXY": "127.0.0.1"}
-    return who.run("--json", "batch", "acme", "--private-key", pair.private, "--executor", cluster.address, *options)
+    how = ("--private-key", pair.private, "--replace-others", "--executor", cluster.address)
+    return who.run("--json", "batch", "acme", *how, *options)
 
 
 def test_worker_that_is_killed_costs_a_turn(
