@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from hf_model_signing.oms.bundle import Bundle
 from hf_model_signing.oms.names import default_ignores, is_below
-from hf_model_signing.oms.statement import REVISION
-from tests.helpers import KeyPair
-from tests.servers.fixtures import Person
+from hf_model_signing.oms.statement import DIGESTS_FROM, REVISION, SIGNED_AT, Statement, signing_time
+from hf_model_signing.signing import make_manifest
+from tests.helpers import KeyPair, write_tree
 from tests.servers.hub import Hub
 
 KINDS = ("model", "dataset", "space")
@@ -78,18 +80,24 @@ def check_signed(hub: Hub, repo: Repository, pair: KeyPair) -> None:
     assert statement.annotations[REVISION] == hub.log(repo.name, repo_type=repo.kind)[1].sha
 
 
-def make_organisation(
-    hub: Hub, person: Callable[..., Person], count: int, pair: KeyPair, stranger: KeyPair, *how: str
-) -> Organisation:
-    """Make `count` repositories, some signed by `pair` and some by `stranger`; `how` are options."""
+def _sign(hub: Hub, repo: Repository, pair: KeyPair, *, remote: bool) -> None:
+    files = {name: hub.read(repo.name, name, repo_type=repo.kind) for name in hub.files(repo.name, repo_type=repo.kind)}
+    with tempfile.TemporaryDirectory() as above:
+        manifest = make_manifest(write_tree(Path(above, repo.name.rpartition("/")[2]), files))
+    annotations = {REVISION: hub.head(repo.name, repo_type=repo.kind), SIGNED_AT: signing_time()}
+    if remote:
+        annotations[DIGESTS_FROM] = "hub"
+    bundle = pair.signer.sign(Statement(manifest, repo.uri, annotations))
+    hub.commit(repo.name, {"model.sig": bundle.to_bytes()}, repo_type=repo.kind)
+
+
+def make_organisation(hub: Hub, count: int, pair: KeyPair, stranger: KeyPair, *how: str) -> Organisation:
+    """Make `count` repositories, some signed by `pair` and some by `stranger`, as by a batch with the options `how`."""
     made = Organisation(hub, pair)
     for number in range(count):
         made.add(f"r{number:04d}", KINDS[number % 3], STATES[number // 3 % len(STATES)])
-    for pair_, states in ((pair, ("current", "stale")), (stranger, ("foreign",))):
-        names = [option for repo in made.among(*states) for option in ("--include", repo.uri)]
-        if names:
-            done = person("before").run("batch", "acme", "--private-key", pair_.private, *how, *names)
-            assert done.code == 0, done.err
+    for repo in made.among("current", "stale", "foreign"):
+        _sign(hub, repo, stranger if repo.state == "foreign" else pair, remote="--remote" in how)
     for repo in made.among("stale"):
         hub.commit(repo.name, {"config.json": b'{"changed": 1}'}, repo_type=repo.kind)
     for repo in made.among("broken"):

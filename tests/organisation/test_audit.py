@@ -45,7 +45,7 @@ def the_one(outcome: Outcome) -> dict[str, Any]:
 def test_audit_tells_the_state_of_each(
     hub: Hub, person: People, acme: KeyPair, stranger: KeyPair, policy: Path
 ) -> None:
-    organisation = make_organisation(hub, person, 30, acme, stranger)
+    organisation = make_organisation(hub, 30, acme, stranger)
     done = audit(person(), "--policy", policy)
     assert done.code == 0, done.err
     expected = {
@@ -72,7 +72,7 @@ def test_audit_tells_the_state_of_each(
 def test_audit_changes_nothing_downloads_nothing_large_and_keeps_nothing(
     hub: Hub, person: People, acme: KeyPair, stranger: KeyPair
 ) -> None:
-    make_organisation(hub, person, 12, acme, stranger)
+    make_organisation(hub, 12, acme, stranger)
     who = person()
     audit(who)
     assert {record.method for record in hub.requests} == {"GET"}

@@ -34,7 +34,7 @@ People = Callable[..., Person]
 @pytest.fixture
 def organisation(hub: Hub, person: People, acme: KeyPair, stranger: KeyPair) -> Organisation:
     """Make thirty repositories: each state in each kind."""
-    return make_organisation(hub, person, 30, acme, stranger, "--remote")
+    return make_organisation(hub, 30, acme, stranger, "--remote")
 
 
 def by_name(outcome: Outcome) -> dict[str, dict[str, Any]]:
@@ -49,7 +49,7 @@ def batch(who: Person, pair: KeyPair, *options: str | Path) -> Outcome:
 def test_batch_signs_what_is_not_signed_as_it_is(
     hub: Hub, person: People, acme: KeyPair, stranger: KeyPair, how: tuple[str, ...]
 ) -> None:
-    organisation = make_organisation(hub, person, 30, acme, stranger, *how)
+    organisation = make_organisation(hub, 30, acme, stranger, *how)
     done = batch(person(), acme, *how)
     assert done.code == 0, done.err
     organisation.check()
@@ -498,7 +498,7 @@ class TestTrouble:
     def test_killed_at_many_moments_and_continued(
         self, hub: Hub, person: People, acme: KeyPair, stranger: KeyPair, how: tuple[str, ...]
     ) -> None:
-        organisation = make_organisation(hub, person, 100 if how else 30, acme, stranger, *how)
+        organisation = make_organisation(hub, 60 if how else 30, acme, stranger, *how)
         command = ("batch", "acme", "--private-key", str(acme.private), "--replace-others", *how)
         chosen, killed = random.Random(7), []
         for _ in range(count(20 if how else 5)):
@@ -520,14 +520,14 @@ class TestTrouble:
         how: tuple[str, ...],
     ) -> None:
         """At every moment each repository is as it was or has its one commit, and the next run makes the others."""
-        organisation = make_organisation(hub, person, 30, acme, stranger, *how)
+        organisation = make_organisation(hub, 30, acme, stranger, *how)
         heads = {repo.uri: hub.head(repo.name, repo_type=repo.kind) for repo in organisation.repositories}
         who = person()
         for name, value in who.environment.items():
             monkeypatch.setenv(name, value)
 
         def run_batch() -> None:
-            run(["batch", "acme", "--private-key", str(acme.private), *how])
+            run(["batch", "acme", "--private-key", str(acme.private), "--replace-others", *how])
 
         for moment in moments(run_batch, 1):
             shutil.rmtree(who.home)
@@ -543,16 +543,16 @@ class TestTrouble:
     def test_hub_that_refuses_a_third_of_all_requests(
         self, hub: Hub, person: People, acme: KeyPair, stranger: KeyPair
     ) -> None:
-        organisation = make_organisation(hub, person, 100, acme, stranger, "--remote")
+        organisation = make_organisation(hub, 60, acme, stranger, "--remote")
         share = hub.fail_share(every=3)
         done = batch(person(), acme, "--remote")
         assert done.code == 0, done.err
-        assert share.hits > 150
+        assert share.hits > 80
         hub.clear_faults()
         organisation.check()
 
     def test_limit_of_the_hub_is_kept(self, hub: Hub, person: People, acme: KeyPair, stranger: KeyPair) -> None:
-        organisation = make_organisation(hub, person, 60, acme, stranger, "--remote")
+        organisation = make_organisation(hub, 60, acme, stranger, "--remote")
         hub.limit_rate(150, 2)
         done = batch(person(), acme, "--remote")
         assert done.code == 0, done.err
@@ -673,7 +673,7 @@ class TestCache:
         assert list((who.home / "hub").glob("*--*")) == []
 
     def test_what_was_there_before_stays(self, hub: Hub, person: People, acme: KeyPair, stranger: KeyPair) -> None:
-        organisation = make_organisation(hub, person, 3, acme, stranger, "--remote")
+        organisation = make_organisation(hub, 3, acme, stranger, "--remote")
         who, repo = person(), organisation.repositories[0]
         assert who.run("push", repo.name, "--private-key", acme.private, "--dry-run").code == 0
         (before,) = (who.home / "hub").glob("*--*")

@@ -50,7 +50,7 @@ def batch(who: Person, pair: KeyPair, cluster: Cluster, *options: str) -> Outcom
 def test_worker_that_is_killed_costs_a_turn(
     hub: Hub, person: People, acme: KeyPair, stranger: KeyPair, cluster: Cluster
 ) -> None:
-    organisation = make_organisation(hub, person, 30, acme, stranger)
+    organisation = make_organisation(hub, 30, acme, stranger)
     for repo in organisation.among("private"):  # invisible to workers without a token
         hub.update_repo(repo.name, repo_type=repo.kind, private=False)
     cluster.worker("one")
