@@ -36,7 +36,8 @@ _LIBRARIES = (".so", ".dylib", ".dll")
 _RENAME = "os.rename"  # also of `os.replace`, and of what uses one of them, such as `shutil.move`
 
 # Flags of `os.open` for a descriptor that nothing can be read from, or nothing that was there before.
-_NOTHING_TO_READ = os.O_TRUNC | getattr(os, "O_PATH", 0) | getattr(os, "O_DIRECTORY", 0)
+_NOTHING_TO_READ = os.O_TRUNC | getattr(os, "O_DIRECTORY", 0)
+_PATH_ALONE = getattr(os, "O_PATH", 0)
 _ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
 
 _handlers: list[Handler] = []  # none, or one for what is read and one for bytecode that is written
@@ -59,6 +60,8 @@ def _on_event(event: str, arguments: tuple[object, ...]) -> None:
     is_written = False
     if event == "open":
         path, mode, flags = arguments
+        if isinstance(flags, int) and flags & _PATH_ALONE:
+            return  # nothing is read or written through it; the look below opens each file so
         is_written = not _reads(mode, flags)
     elif event in _OTHER_EVENTS:
         path, mode = arguments[0], "r"
