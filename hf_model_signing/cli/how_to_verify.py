@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from hf_model_signing.methods.registry import METHODS
 
 if TYPE_CHECKING:
     from hf_model_signing.oms.bundle import Bundle
+
+_PLAIN_REFERENCE = r"(?a:(?:hf|tfhub|torchhub)://\w[\w.-]*(?:/\w[\w.-]*)*)"
 
 
 def signer_options(bundle: Bundle) -> str:
@@ -48,7 +51,10 @@ def advice_for(model: str, signature: str | None) -> str:
     except (HfSignError, OSError):
         return ""
     if not options:
-        return f"'{one_line(model)}' is not signed: its bundle is of the method '{bundle.method}'"
+        return (
+            f"'{one_line(model)}' is not signed: its bundle is of the method '{bundle.method}', which anybody could "
+            "have written; ask its maker for a signature"
+        )
     method = method_of(bundle) or METHODS[bundle.method]
     given = ("--signature", shlex.quote(signature)) if signature else ()
     command = " ".join(["hf-sign verify", options, *given, shlex.quote(model)])
@@ -61,6 +67,8 @@ def advice_for(model: str, signature: str | None) -> str:
 def commands_for(bundle: Bundle, uri: str) -> Iterator[tuple[str, str]]:
     """Yield a label and a command: the one that verifies a bundle, and the one that trusts its signer from now on."""
     options = signer_options(bundle)
+    # Nobody has verified the reference: it could be an option, or a pattern that trusts the signer for everything.
+    named = uri if re.fullmatch(_PLAIN_REFERENCE, uri) else ""
     if options:
-        yield "verify it", f"hf-sign verify {options} {shlex.quote(one_line(uri)) if uri else 'MODEL'}"
-        yield "trust it", f"hf-sign trust add {options} {shlex.quote(one_line(uri)) if uri else 'REPO'}"
+        yield "verify it", f"hf-sign verify {options} {named or 'MODEL'}"
+        yield "trust it", f"hf-sign trust add {options} {named or 'REPO'}"

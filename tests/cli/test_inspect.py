@@ -122,3 +122,23 @@ def test_inspect_of_missing_file(cli: Cli, tmp_path: Path) -> None:
     done = cli("inspect", tmp_path / "no.sig")
     assert done.code in (1, 2)
     assert f"'{tmp_path}/no.sig'" in done.err
+
+
+@pytest.mark.parametrize(
+    ("uri", "model", "repo"),
+    [
+        ("hf://acme/bert", "hf://acme/bert", "hf://acme/bert"),
+        ("hf://datasets/acme/a_b.c-1", "hf://datasets/acme/a_b.c-1", "hf://datasets/acme/a_b.c-1"),
+        *((uri, "MODEL", "REPO") for uri in (
+            "hf://*/*", "hf://acme/ber?", "hf://acme/[a-z]ert", "--policy=/tmp/evil.toml", "hf://-x/y", "*",
+            "hf://acme/bert --no-ignore-unsigned-files", "hf://acme/bert; rm x", "hf://acme/../evil/$(x)",
+            "acme/bert", "/tmp/model", "hf://acmé/bert", "hf://acme/bert\n", "",
+        )),
+    ],
+)  # fmt: skip
+def test_commands_at_the_end(cli: Cli, pair: KeyPair, tmp_path: Path, uri: str, model: str, repo: str) -> None:
+    """A reference that nobody verified becomes no option, and no pattern for more than one repository."""
+    document = _with_subject(pair, **({"uri": uri} if uri else {}))
+    lines = cli("inspect", write_bundle(tmp_path / "s", document)).out.splitlines()
+    assert re.fullmatch(rf"verify it: +hf-sign verify --public-key FILE {re.escape(model)}", lines[-2])
+    assert re.fullmatch(rf"trust it: +hf-sign trust add --public-key FILE {re.escape(repo)}", lines[-1])

@@ -15,7 +15,7 @@ from tests.guarding.test_spellings import NAME
 from tests.servers.fixtures import Person
 
 if not hasattr(os, "fork"):
-    pytest.skip("fork", allow_module_level=True)
+    pytest.skip("these tests fork, and this platform has no fork", allow_module_level=True)
 
 __all__ = ["machine"]
 

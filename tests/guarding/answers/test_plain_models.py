@@ -735,7 +735,7 @@ COMMANDS: dict[str, Callable[[str], list[str]]] = {
 }
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="files that can be executed")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no programs that are files with a mode")
 class TestPrograms:
     """A program that is a file of a model is verified before it is started, whatever language it is in."""
 

@@ -26,7 +26,7 @@ import pytest
 import hf_model_signing as hms
 
 if sys.platform == "win32":
-    pytest.skip("fork", allow_module_level=True)
+    pytest.skip("these tests fork, and this platform has no fork", allow_module_level=True)
 
 REFUSED = r"the pool gets no work, because its workers \('\S+'\) were started before the guard and do not obey it"
 
